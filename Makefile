@@ -1,0 +1,53 @@
+# Everything runs in .venv, which is made from constraints.txt on first use.
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+STUDY ?= runs/demo
+
+.PHONY: demo demo-full test verify lint bench bench-full lock clean
+
+demo: $(STAMP)
+	$(VENV)/bin/traitscope demo --out $(STUDY)
+
+demo-full: $(STAMP)
+	$(VENV)/bin/traitscope demo --full --out $(STUDY)-full
+
+test: lint
+	$(PY) -m pytest -m "not verify" --durations=10
+
+verify: $(STAMP)
+	$(PY) -m pytest --durations=20
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(BENCH_STAMP)
+	$(PY) -m benchmarks
+
+bench-full: $(BENCH_STAMP)
+	$(PY) -m benchmarks --full
+
+$(PY):
+	python3 -m venv $(VENV)
+
+$(STAMP): $(PY) pyproject.toml constraints.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	touch $@
+
+# Rewrites constraints.txt with what the loose bounds of pyproject.toml resolve to today.
+lock:
+	rm -rf $(VENV)
+	python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet torch==2.13.0 -e '.[test,bench]'
+	$(PY) -m pip freeze --exclude-editable | grep -v '^torch' > constraints.txt
+	echo 'torch==2.13.0' >> constraints.txt
+
+clean:
+	rm -rf $(VENV) runs build
