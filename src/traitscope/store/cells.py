@@ -1,0 +1,305 @@
+"""The cells of a run folder, ``cells/<model>/<task>/``, and one index per model.
+
+A cell's folder is the committed unit and the truth: ``examples.parquet`` and, as its commit mark,
+``cell.json``. ``cells/<model>/index.json`` gathers the scores of a model's cells in columns, so that a
+study of 200,000 cells opens in seconds. It is a cache: each entry carries the inode, size and time of the
+``cell.json`` it was made from and is read anew where they differ; the file may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitscope.errors import TraitscopeError
+from traitscope.records import Cell, ExampleRecord, Score
+from traitscope.store.files import Staged, json_bytes, read_json, sweep, write_atomic
+from traitscope.store.tables import read_parquet, records_bytes, records_from
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+_REDO = "delete this cell's folder and run the same command again: only this cell is computed anew"
+
+
+@dataclass(frozen=True, slots=True)
+class CellStamp:
+    """What a cell was made from.
+
+    Attributes:
+        fingerprint: of ``inputs``: model, prompt, answer form, decoding; never the number of rows.
+        scoring: fingerprint of parser and metrics, which can be redone without a model.
+        rows: fingerprint of the rendered rows, in order, that the cell holds.
+        base: name of the base model.
+        inputs: what ``fingerprint`` was computed from, kept so that a change can be named.
+    """
+
+    fingerprint: str
+    scoring: str
+    rows: str
+    base: str
+    inputs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CellHead:
+    """What the index knows of a committed cell."""
+
+    model: str
+    task: str
+    source: str | None
+    seed: int | None
+    fingerprint: str
+    scoring: str
+    rows: str
+    n: int
+
+
+class CellStore:
+    """Reads and writes the cells under one folder (``<run folder>/cells``)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, model: str, task: str) -> Path:
+        """The cell's folder."""
+        return self.folder / model / task
+
+    def stage(self, cell: Cell, stamp: CellStamp) -> Staged:
+        """Writes a cell under temporary names; ``Staged.commit`` makes it count."""
+        folder = self.path(cell.model, cell.task)
+        sweep(folder)
+        examples = records_bytes(cell.records)
+        head = {
+            "format": FORMAT,
+            "model": cell.model,
+            "source": cell.source,
+            "seed": cell.seed,
+            "task": cell.task,
+            "base": stamp.base,
+            "n": len(cell.records),
+            "scores": [asdict(score) for score in cell.scores],
+            "summary": cell.summary,
+            "fingerprint": stamp.fingerprint,
+            "scoring": stamp.scoring,
+            "rows": stamp.rows,
+            "examples_sha256": hashlib.sha256(examples).hexdigest(),
+            "inputs": stamp.inputs,
+        }
+        return Staged({folder / "examples.parquet": examples, folder / "cell.json": json_bytes(head)})
+
+    def read_json(self, model: str, task: str) -> dict[str, Any]:
+        """``cell.json`` as it stands.
+
+        Raises:
+            TraitscopeError: there is no such cell, or the file is damaged.
+        """
+        return _read_head(self.path(model, task) / "cell.json")
+
+    def read_records(self, model: str, task: str) -> list[ExampleRecord]:
+        """The example records of a committed cell, checked against the hash in ``cell.json``."""
+        return records_from(self._table(model, task))
+
+    def read_frame(self, model: str, task: str) -> pd.DataFrame:
+        """The example records as a table, one row per example."""
+        return self._table(model, task).to_pandas()
+
+    def read(self, model: str, task: str) -> Cell:
+        """A committed cell with its records."""
+        head = self.read_json(model, task)
+        return Cell(
+            model=head["model"],
+            source=head["source"],
+            seed=head["seed"],
+            task=head["task"],
+            scores=tuple(Score(**score) for score in head["scores"]),
+            records=tuple(self.read_records(model, task)),
+            summary=head["summary"],
+        )
+
+    def _table(self, model: str, task: str) -> Any:
+        path = self.path(model, task) / "examples.parquet"
+        expected = self.read_json(model, task)["examples_sha256"]
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise TraitscopeError("is missing beside its cell.json", where=str(path), fix=_REDO) from error
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise TraitscopeError(
+                "is not the file that cell.json was made from (sha256 differs)", where=str(path), fix=_REDO
+            )
+        return read_parquet(data, where=str(path), fix=_REDO)
+
+    def index(self) -> CellIndex:
+        """All committed cells; reads only the ``cell.json`` files that changed since the last time."""
+        models = {}
+        if self.folder.is_dir():
+            for entry in sorted(os.scandir(self.folder), key=lambda entry: entry.name):
+                if entry.is_dir() and not entry.name.startswith("."):
+                    model = _ModelIndex.refreshed(Path(entry.path))
+                    if model.cells:
+                        models[entry.name] = model
+        return CellIndex(models)
+
+
+_CELL_COLUMNS = ("task", "stamp", "fingerprint", "scoring", "rows", "n")
+_SCORE_COLUMNS = ("task", "metric", "value", "stderr", "n", "primary", "higher_is_better")
+
+
+class _ModelIndex:
+    """The cells of one model: heads by task, and their scores in columns."""
+
+    def __init__(self, model: str, source: str | None, seed: int | None) -> None:
+        self.model = model
+        self.source = source
+        self.seed = seed
+        self.cells: dict[str, list[Any]] = {}
+        self.scores: dict[str, list[Any]] = {name: [] for name in _SCORE_COLUMNS}
+
+    @classmethod
+    def refreshed(cls, folder: Path) -> _ModelIndex:
+        old = cls._load(folder)
+        stamps: dict[str, list[int]] = {}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    try:
+                        stat = os.stat(f"{entry.path}/cell.json")  # noqa: PTH116  (a Path for each of 200,000 is slow)
+                    except FileNotFoundError:
+                        continue
+                    stamps[entry.name] = [stat.st_ino, stat.st_size, stat.st_mtime_ns]
+        if old is not None and {task: cell[0] for task, cell in old.cells.items()} == stamps:
+            return old
+        fresh = cls(folder.name, None, None)
+        scores_of = old._scores_by_task() if old is not None else {}
+        for task in sorted(stamps):
+            known = old.cells.get(task) if old is not None else None
+            if old is not None and known is not None and known[0] == stamps[task]:
+                fresh.source, fresh.seed = old.source, old.seed
+                fresh.cells[task] = known
+                for row in scores_of.get(task, []):
+                    fresh._add_score(row)
+            else:
+                fresh._add(task, stamps[task], _read_head(folder / task / "cell.json"))
+        fresh._save(folder)
+        return fresh
+
+    def _add(self, task: str, stamp: list[int], head: dict[str, Any]) -> None:
+        self.source, self.seed = head["source"], head["seed"]
+        self.cells[task] = [stamp, head["fingerprint"], head["scoring"], head["rows"], head["n"]]
+        for score in head["scores"]:
+            self._add_score([task, *(score[name] for name in _SCORE_COLUMNS[1:])])
+
+    def _add_score(self, row: list[Any]) -> None:
+        for name, value in zip(_SCORE_COLUMNS, row, strict=True):
+            self.scores[name].append(value)
+
+    def _scores_by_task(self) -> dict[str, list[list[Any]]]:
+        found: dict[str, list[list[Any]]] = {}
+        for row in zip(*self.scores.values(), strict=True):
+            found.setdefault(row[0], []).append(list(row))
+        return found
+
+    @classmethod
+    def _load(cls, folder: Path) -> _ModelIndex | None:
+        try:
+            data = json.loads((folder / "index.json").read_bytes())
+            if data["format"] != FORMAT:
+                return None
+            index = cls(folder.name, data["source"], data["seed"])
+            columns = [data["cells"][name] for name in _CELL_COLUMNS]
+            index.cells = {task: list(rest) for task, *rest in zip(*columns, strict=True)}
+            index.scores = {name: data["scores"][name] for name in _SCORE_COLUMNS}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return index
+
+    def _save(self, folder: Path) -> None:
+        cells: dict[str, list[Any]] = {name: [] for name in _CELL_COLUMNS}
+        for task, row in self.cells.items():
+            for name, value in zip(_CELL_COLUMNS, [task, *row], strict=True):
+                cells[name].append(value)
+        data = {
+            "format": FORMAT,
+            "source": self.source,
+            "seed": self.seed,
+            "cells": cells,
+            "scores": self.scores,
+        }
+        try:
+            write_atomic(folder / "index.json", json.dumps(data, ensure_ascii=False).encode())
+        except TraitscopeError:
+            return  # a cache: a folder that cannot be written is still read
+
+
+class CellIndex:
+    """The committed cells of a study, by model and task, without their records."""
+
+    def __init__(self, models: dict[str, _ModelIndex]) -> None:
+        self._models = models
+
+    def __len__(self) -> int:
+        return sum(len(model.cells) for model in self._models.values())
+
+    def __iter__(self) -> Iterator[CellHead]:
+        for model in self._models:
+            for task in self._models[model].cells:
+                head = self.get(model, task)
+                assert head is not None
+                yield head
+
+    def get(self, model: str, task: str) -> CellHead | None:
+        """The cell's head, or None if it is not committed."""
+        found = self._models.get(model)
+        row = found.cells.get(task) if found is not None else None
+        if found is None or row is None:
+            return None
+        return CellHead(model, task, found.source, found.seed, row[1], row[2], row[3], row[4])
+
+    def table(self) -> pd.DataFrame:
+        """All scores, long: model, source, seed, and the columns of ``records.Score`` by task."""
+        import numpy as np
+        import pandas as pd
+
+        columns: dict[str, list[Any]] = {name: [] for name in _SCORE_COLUMNS}
+        counts = []
+        for model in self._models.values():
+            counts.append(len(model.scores["task"]))
+            for name in _SCORE_COLUMNS:
+                columns[name].extend(model.scores[name])
+        per_model = list(self._models.values())
+        repeat = np.repeat(np.arange(len(per_model)), counts)
+        frame = pd.DataFrame(columns)
+        frame["value"] = frame["value"].astype(float)
+        frame["stderr"] = frame["stderr"].astype(float)
+        for place, name in enumerate(("model", "source", "seed")):
+            values = pd.Series([getattr(model, name) for model in per_model], dtype=object).to_numpy()
+            frame.insert(place, name, values[repeat] if counts else [])
+        frame["seed"] = frame["seed"].astype("Int64")
+        return frame
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    try:
+        head = read_json(path, fix=_REDO)
+    except FileNotFoundError as error:
+        raise TraitscopeError(
+            "there is no such cell", where=str(path), fix="traitscope ls cells lists them"
+        ) from error
+    if not isinstance(head, dict) or any(
+        key not in head for key in ("model", "task", "scores", "fingerprint", "scoring", "rows", "n")
+    ):
+        raise TraitscopeError("is damaged: not a cell (keys are missing)", where=str(path), fix=_REDO)
+    if head.get("format") != FORMAT:
+        raise TraitscopeError(
+            f"has format {head.get('format')!r}, this traitscope reads {FORMAT}",
+            where=str(path),
+            fix="use the traitscope version that lock.json names, or start a new run folder (--out)",
+        )
+    return head

@@ -1,0 +1,245 @@
+"""Writing files so that a reader, or the next run after a kill, sees all of one or none of it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from traitscope.errors import TraitscopeError
+
+TEMPORARY = ".tmp-"
+_FOREIGN_TEMPORARY_S = 3600.0
+
+
+def machine() -> str:
+    """Name of this machine's process table: processes with the same name can see each other's ids."""
+    parts = [os.uname().nodename]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            parts.append(
+                str(Path(path).readlink()) if path.endswith("pid") else Path(path).read_text().strip()
+            )
+        except OSError:
+            parts.append("-")
+    return uuid.uuid5(uuid.NAMESPACE_OID, "|".join(parts)).hex[:12]
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this machine started, in clock ticks since boot; None if it is not running.
+
+    A killed process that its parent has not collected yet (a zombie) counts as not running. Where there is no
+    ``/proc`` the answer is ``"unknown"`` for a live process.
+    """
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return None if after_name[0] in "ZX" else after_name[19]
+    except (OSError, IndexError):
+        if Path("/proc/self/stat").exists():
+            return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "unknown"
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk, a quota or a folder that cannot be written into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TraitscopeError(
+                f"no space left on the disk ({error.strerror})",
+                where=str(path),
+                fix="free some space and run the same command again: every finished unit is kept",
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise TraitscopeError(
+                f"cannot be written ({error.strerror})",
+                where=str(path),
+                fix="make the run folder writable, or copy it elsewhere and work there (--out)",
+            ) from error
+        if error.errno == errno.EFBIG:
+            raise TraitscopeError(
+                "the file is larger than this process may write",
+                where=str(path),
+                fix="raise the limit (ulimit -f) and run the same command again",
+            ) from error
+        raise
+
+
+def temporary(path: Path) -> Path:
+    """A name beside ``path`` that says which process writes it, so that leftovers can be told from work."""
+    return path.parent / f"{TEMPORARY}{machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in ``folder`` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_temporary(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = temporary(path)
+    try:
+        with place.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+    return place
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes or replaces a file in one step.
+
+    Raises:
+        TraitscopeError: the disk is full or the folder cannot be written; the old file is then untouched.
+    """
+    with disk_errors(path):
+        place = _write_temporary(path, data)
+        try:
+            place.replace(path)
+        except BaseException:
+            place.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+class Staged:
+    """Files of one folder, written under temporary names and ready to be committed together.
+
+    The last one is the commit mark. ``commit`` removes the old mark before the first file is replaced: a
+    reader that finds the mark finds the files that belong to it. A full disk shows while staging, when
+    nothing has been changed yet.
+    """
+
+    def __init__(self, files: dict[Path, bytes]) -> None:
+        self._places: dict[Path, Path] = {}
+        with disk_errors(next(reversed(files))):
+            try:
+                for path, data in files.items():
+                    self._places[path] = _write_temporary(path, data)
+            except BaseException:
+                self.drop()
+                raise
+
+    def commit(self) -> None:
+        """Puts the files under their names, the mark last."""
+        *others, mark = self._places
+        with disk_errors(mark):
+            if others:
+                mark.unlink(missing_ok=True)
+            for path in others:
+                self._places[path].replace(path)
+            sync_folder(mark.parent)
+            self._places[mark].replace(mark)
+            sync_folder(mark.parent)
+
+    def mark_bytes(self) -> bytes:
+        """What the commit mark holds."""
+        return self._places[next(reversed(self._places))].read_bytes()
+
+    def drop(self) -> None:
+        """Removes what was staged and not committed."""
+        for place in self._places.values():
+            place.unlink(missing_ok=True)
+
+
+def put_if_absent(path: Path, data: bytes) -> bool:
+    """Creates a file with its whole content in one step; False if there is one already (it is left alone)."""
+    with disk_errors(path):
+        place = _write_temporary(path, data)
+        try:
+            os.link(place, path)
+        except FileExistsError:
+            return False
+        finally:
+            place.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return True
+
+
+def move_folder(made: Path, final: Path) -> bool:
+    """Commits a finished folder under its name; False (and ``made`` is removed) if the name is taken."""
+    with disk_errors(final):
+        for file in sorted(made.rglob("*")):
+            if file.is_file():
+                handle = os.open(file, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+        try:
+            made.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(made, ignore_errors=True)
+            return False
+        sync_folder(final.parent)
+        return True
+
+
+def sweep(folder: Path) -> int:
+    """Removes what killed processes left half-written in ``folder``; returns how many.
+
+    A temporary of this machine goes when its process no longer runs, one of another machine after an hour.
+    """
+    removed = 0
+    if not folder.is_dir():
+        return 0
+    here = machine()
+    for entry in list(os.scandir(folder)):
+        if not entry.name.startswith(TEMPORARY):
+            continue
+        owner, pid, *_ = [*entry.name.removeprefix(TEMPORARY).split("-"), "", ""]
+        try:
+            if owner == here and pid.isdigit():
+                dead = process_start(int(pid)) is None
+            else:
+                dead = time.time() - entry.stat().st_mtime > _FOREIGN_TEMPORARY_S
+            if dead:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    Path(entry.path).unlink()
+                removed += 1
+        except OSError:
+            continue
+    return removed
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON for people: two-space indentation, keys in the order given, a newline at the end."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_json(path: Path, *, fix: str) -> Any:
+    """Reads a JSON file of the run folder.
+
+    Raises:
+        TraitscopeError: the file is not JSON; ``fix`` says what to do about it.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TraitscopeError(f"is damaged: not JSON ({error})", where=str(path), fix=fix) from error

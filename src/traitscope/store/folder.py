@@ -1,0 +1,252 @@
+"""The run folder: where everything of a study lies, and the few ways in which it is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from traitscope.errors import TraitscopeError
+from traitscope.records import Example
+from traitscope.store.cells import CellStore
+from traitscope.store.files import (
+    disk_errors,
+    json_bytes,
+    move_folder,
+    read_json,
+    sweep,
+    temporary,
+    write_atomic,
+)
+from traitscope.store.leases import Leases
+from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_parquet
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterHead:
+    """What ``adapters/<name>/unit.json`` says: the commit mark of a trained adapter.
+
+    ``files`` holds the sha256 of every other file of the folder; ``inputs`` is what ``fingerprint`` was
+    computed from.
+    """
+
+    name: str
+    source: str
+    seed: int
+    base: str
+    fingerprint: str
+    inputs: dict[str, Any]
+    files: dict[str, str]
+
+
+class RunFolder:
+    """Paths, atomic writes and commit marks of one study's folder.
+
+    Nothing is created before the first write, so that a folder can be read wherever it lies.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cells = CellStore(root / "cells")
+
+    @property
+    def study_file(self) -> Path:
+        """The copy of the study file."""
+        return self.root / "study.yaml"
+
+    @property
+    def analysis(self) -> Path:
+        """Where findings go."""
+        return self.root / "analysis"
+
+    def exists(self) -> bool:
+        """True if a study has been started here."""
+        return self.study_file.is_file()
+
+    def leases(self, *, beat_s: float = 5.0, stale_s: float = 60.0) -> Leases:
+        """The leases of this folder for this process."""
+        return Leases(self.root / "leases", beat_s=beat_s, stale_s=stale_s)
+
+    def prepare(self) -> None:
+        """Makes the folder and removes what killed processes left half-written.
+
+        Raises:
+            TraitscopeError: the folder cannot be written.
+        """
+        with disk_errors(self.root):
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise TraitscopeError(
+                    "is a file, not a folder", where=str(self.root), fix="name another run folder with --out"
+                ) from error
+            probe = temporary(self.root / "probe")
+            probe.write_bytes(b"")
+            probe.unlink()
+        for folder in ("", "plan", "tasks", "adapters", "analysis"):
+            sweep(self.root / folder)
+
+    # ---- study, lock, log
+
+    def write_if_changed(self, path: Path, data: bytes) -> bool:
+        """Writes a file unless it already holds exactly this; True if it was written."""
+        try:
+            if path.read_bytes() == data:
+                return False
+        except FileNotFoundError:
+            pass
+        write_atomic(path, data)
+        return True
+
+    def read_lock(self) -> dict[str, Any] | None:
+        """``lock.json``, or None in a new folder."""
+        try:
+            return dict(read_json(self.root / "lock.json", fix="delete it: the next run writes it again"))
+        except FileNotFoundError:
+            return None
+
+    def log(self, event: str, **fields: Any) -> None:
+        """Appends a line with time, host and process to ``run.jsonl``, the only place that holds times."""
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "event": event,
+            **fields,
+        }
+        with disk_errors(self.root / "run.jsonl"), (self.root / "run.jsonl").open("ab") as file:
+            file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The log's lines; a line cut short by a kill is left out."""
+        found = []
+        try:
+            lines = (self.root / "run.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return found
+
+    # ---- tasks
+
+    def write_task(self, task: str, splits: Mapping[str, Sequence[Example]]) -> None:
+        """Writes ``tasks/<task>.parquet``: the rendered rows of both splits."""
+        self.write_if_changed(self.root / "tasks" / f"{task}.parquet", examples_bytes(splits))
+
+    def read_task(self, task: str) -> dict[str, list[Example]]:
+        """The rendered rows of a task by split (``train``, ``eval``).
+
+        Raises:
+            TraitscopeError: the task was never written here, or the file is damaged.
+        """
+        path = self.root / "tasks" / f"{task}.parquet"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise TraitscopeError(
+                "there is no such task", where=str(path), fix="traitscope ls tasks"
+            ) from error
+        table = read_parquet(data, where=str(path), fix="delete it: the next run writes it again")
+        return {"train": [], "eval": [], **examples_from(table)}
+
+    # ---- adapters
+
+    def adapter_path(self, name: str) -> Path:
+        """An adapter's folder, in PEFT's format."""
+        return self.root / "adapters" / name
+
+    def adapter(self, name: str) -> AdapterHead | None:
+        """The commit mark of an adapter, or None if it is not finished.
+
+        Raises:
+            TraitscopeError: the mark is damaged.
+        """
+        path = self.adapter_path(name) / "unit.json"
+        fix = "delete this adapter's folder and run the same command again: only this adapter is trained anew"
+        try:
+            head = read_json(path, fix=fix)
+        except FileNotFoundError:
+            return None
+        try:
+            return AdapterHead(**{key: head[key] for key in AdapterHead.__slots__})
+        except (KeyError, TypeError) as error:
+            raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=fix) from error
+
+    def adapters(self) -> list[AdapterHead]:
+        """All finished adapters, by name."""
+        folder = self.root / "adapters"
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        heads = (self.adapter(name) for name in names if not name.startswith("."))
+        return [head for head in heads if head is not None]
+
+    def stage_adapter(self, name: str) -> Path:
+        """A fresh temporary folder to save an adapter in, before ``commit_adapter``."""
+        place = temporary(self.adapter_path(name))
+        with disk_errors(place):
+            place.mkdir(parents=True)
+        return place
+
+    def finish_adapter(self, made: Path, head: AdapterHead, history: Sequence[Any]) -> None:
+        """Adds ``train.parquet`` and the commit mark to a staged adapter."""
+        with disk_errors(made):
+            (made / "train.parquet").write_bytes(history_bytes(history))
+            files = {
+                path.relative_to(made).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted(made.rglob("*"))
+                if path.is_file()
+            }
+            mark = {
+                "format": FORMAT,
+                **{key: getattr(head, key) for key in AdapterHead.__slots__},
+                "files": files,
+            }
+            (made / "unit.json").write_bytes(json_bytes(mark))
+
+    def commit_adapter(self, made: Path, name: str) -> bool:
+        """Puts a finished adapter under its name in one step; False if there already was one."""
+        final = self.adapter_path(name)
+        if final.exists() and not (final / "unit.json").exists():
+            shutil.rmtree(final)
+        return move_folder(made, final)
+
+    # ---- plans and checkpoints
+
+    def plan_path(self, bank: str) -> Path:
+        """The recorded plan of a training bank."""
+        return self.root / "plan" / f"{bank}.json"
+
+    def checkpoint_path(self, bank: str) -> Path:
+        """Where the engine keeps a bank's checkpoint while it trains."""
+        return self.root / "checkpoints" / bank
+
+    def drop_checkpoint(self, bank: str) -> None:
+        """Removes the checkpoint of a finished bank, and the folder of checkpoints once it is empty."""
+        shutil.rmtree(self.checkpoint_path(bank), ignore_errors=True)
+        folder = self.root / "checkpoints"
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+    def set_aside(self, units: Sequence[str]) -> Path:
+        """Moves units (``adapters/<name>``, ``cells/<model>/<task>``) under ``replaced/``; returns where."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        place = self.root / "replaced" / f"{stamp}-{uuid.uuid4().hex[:6]}"
+        for unit in units:
+            source = self.root / unit
+            if source.exists():
+                with disk_errors(place):
+                    (place / unit).parent.mkdir(parents=True, exist_ok=True)
+                    source.rename(place / unit)
+        return place

@@ -1,0 +1,159 @@
+"""The tables of the run folder: examples of a task, records of a cell, history of a training, as Parquet.
+
+The same rows give the same bytes (with one version of pyarrow): no times, no pandas metadata.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from traitscope.errors import TraitscopeError
+from traitscope.records import Example, ExampleRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def _record_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("gold", pa.string()),
+            ("pred", pa.string()),
+            ("pred_norm", pa.string()),
+            ("correct", pa.float64()),
+            ("valid", pa.bool_()),
+            ("finish", pa.string()),
+            ("output", pa.string()),
+            ("n_output", pa.int64()),
+            ("n_gold", pa.int64()),
+            ("loss", pa.float64()),
+            ("logprobs", pa.list_(pa.float64())),
+            ("tags", pa.string()),
+        ]
+    )
+
+
+def _example_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("split", pa.string()),
+            ("id", pa.string()),
+            ("prompt", pa.string()),
+            ("answer", pa.string()),
+            ("options", pa.list_(pa.string())),
+            ("gold", pa.int64()),
+            ("references", pa.list_(pa.string())),
+            ("tags", pa.string()),
+        ]
+    )
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A Parquet file in memory."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_parquet(data: bytes, *, where: str, fix: str) -> pa.Table:
+    """A Parquet file from memory.
+
+    Raises:
+        TraitscopeError: the bytes are no Parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(io.BytesIO(data))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TraitscopeError(f"is damaged: not Parquet ({error})", where=where, fix=fix) from error
+
+
+def _tags(tags: Mapping[str, str]) -> str:
+    return json.dumps(dict(sorted(tags.items())), ensure_ascii=False)
+
+
+def records_bytes(records: Sequence[ExampleRecord]) -> bytes:
+    """``examples.parquet`` of a cell: one row per example, in the task's order."""
+    import pyarrow as pa
+
+    schema = _record_schema()
+    columns = {
+        field.name: [getattr(record, field.name) for record in records]
+        for field in schema
+        if field.name not in ("logprobs", "tags")
+    }
+    columns["logprobs"] = [None if r.logprobs is None else list(r.logprobs) for r in records]
+    columns["tags"] = [_tags(record.tags) for record in records]
+    return parquet_bytes(pa.table(columns, schema=schema))
+
+
+def records_from(table: pa.Table) -> list[ExampleRecord]:
+    """The records that ``records_bytes`` wrote."""
+    return [
+        ExampleRecord(
+            **{
+                **row,
+                "logprobs": None if row["logprobs"] is None else tuple(row["logprobs"]),
+                "tags": json.loads(row["tags"]),
+            }
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def examples_bytes(splits: Mapping[str, Sequence[Example]]) -> bytes:
+    """``tasks/<task>.parquet``: the rendered rows of each split, in the seeded order."""
+    import pyarrow as pa
+
+    schema = _example_schema()
+    rows = [(split, example) for split, examples in splits.items() for example in examples]
+    columns: dict[str, list[Any]] = {
+        "split": [split for split, _ in rows],
+        "id": [e.id for _, e in rows],
+        "prompt": [e.prompt for _, e in rows],
+        "answer": [e.answer for _, e in rows],
+        "options": [None if e.options is None else list(e.options) for _, e in rows],
+        "gold": [e.gold for _, e in rows],
+        "references": [list(e.references) for _, e in rows],
+        "tags": [_tags(e.tags) for _, e in rows],
+    }
+    return parquet_bytes(pa.table(columns, schema=schema))
+
+
+def examples_from(table: pa.Table) -> dict[str, list[Example]]:
+    """The splits that ``examples_bytes`` wrote."""
+    splits: dict[str, list[Example]] = {}
+    for row in table.to_pylist():
+        splits.setdefault(row.pop("split"), []).append(
+            Example(
+                **{
+                    **row,
+                    "options": None if row["options"] is None else tuple(row["options"]),
+                    "references": tuple(row["references"]),
+                    "tags": json.loads(row["tags"]),
+                }
+            )
+        )
+    return splits
+
+
+def history_bytes(history: Sequence[Any]) -> bytes:
+    """``train.parquet`` of an adapter: step, loss (nats per answer token), lr, tokens, grad_norm."""
+    import pyarrow as pa
+
+    names = {"step": pa.int64(), "loss": pa.float64(), "lr": pa.float64(), "tokens": pa.int64()}
+    columns = {name: [getattr(record, name) for record in history] for name in names}
+    columns["grad_norm"] = [getattr(record, "grad_norm", None) for record in history]
+    return parquet_bytes(pa.table(columns, schema=pa.schema([*names.items(), ("grad_norm", pa.float64())])))

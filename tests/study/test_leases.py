@@ -1,0 +1,97 @@
+"""Leases with real processes: one owner at a time, taken over from the dead and the silent only."""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from traitscope.store import LeaseLost, Leases
+
+WORKER = Path(__file__).with_name("lease_worker.py")
+
+
+def start(folder: Path, mode: str, name: str, stale_s: float = 60.0) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(WORKER), str(folder), mode, name, str(stale_s)])
+
+
+def wait_for(path: Path, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path.name} never came"
+        time.sleep(0.01)
+
+
+def test_a_unit_has_one_owner(tmp_path: Path) -> None:
+    with Leases(tmp_path) as one, Leases(tmp_path) as two:
+        assert one.acquire("cells/base/t")
+        assert not two.acquire("cells/base/t")
+        assert list(two.busy()) == ["cells/base/t"] and one.busy() == {}
+        one.release("cells/base/t")
+        assert two.acquire("cells/base/t")
+
+
+def test_the_owner_of_a_killed_process_is_replaced_at_once(tmp_path: Path) -> None:
+    worker = start(tmp_path, "hold", "w")
+    wait_for(tmp_path / "w.holding")
+    with Leases(tmp_path / "leases") as ours:
+        assert not ours.acquire("unit")
+        os.kill(worker.pid, signal.SIGKILL)
+        time.sleep(0.1)  # not waited for: a zombie counts as dead
+        assert ours.acquire("unit")
+    worker.wait()
+
+
+def test_a_stopped_process_loses_its_lease_and_cannot_commit(tmp_path: Path) -> None:
+    worker = start(tmp_path, "hold", "w", stale_s=0.5)
+    wait_for(tmp_path / "w.holding")
+    with Leases(tmp_path / "leases", beat_s=0.05, stale_s=0.5) as ours:
+        os.kill(worker.pid, signal.SIGSTOP)
+        assert not ours.acquire("unit")
+        time.sleep(0.7)
+        assert ours.acquire("unit")
+        (tmp_path / "w.go").touch()
+        os.kill(worker.pid, signal.SIGCONT)
+        assert worker.wait(20) == 0
+        assert (tmp_path / "w.lost").exists() and not (tmp_path / "w.committed").exists()
+        with ours.commit("unit"):
+            pass
+
+
+def test_a_heartbeat_keeps_a_lease_much_longer_than_the_stale_time(tmp_path: Path) -> None:
+    worker = start(tmp_path, "hold", "w", stale_s=0.4)
+    wait_for(tmp_path / "w.holding")
+    with Leases(tmp_path / "leases", stale_s=0.4) as ours:
+        for _ in range(10):
+            assert not ours.acquire("unit")
+            time.sleep(0.1)
+    (tmp_path / "w.go").touch()
+    assert worker.wait(20) == 0
+    assert (tmp_path / "w.committed").exists()
+
+
+def test_a_lost_lease_is_noticed_by_the_heartbeat(tmp_path: Path) -> None:
+    with Leases(tmp_path, beat_s=0.02) as ours:
+        ours.acquire("unit")
+        assert not ours.lost("unit")
+        ours.path("unit").unlink()
+        end = time.monotonic() + 5
+        while not ours.lost("unit") and time.monotonic() < end:
+            time.sleep(0.01)
+        assert ours.lost("unit")
+        with pytest.raises(LeaseLost), ours.commit("unit"):
+            pass
+
+
+def test_several_processes_do_every_unit_exactly_once(tmp_path: Path) -> None:
+    workers = [start(tmp_path, "fill", f"w{i}") for i in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    done = collections.Counter(line.split()[0] for line in (tmp_path / "log").read_text().splitlines())
+    assert done == {f"cells/m/{i}": 1 for i in range(40)}
+    assert [p.name for p in (tmp_path / "leases").iterdir()] == [".guard"]
