@@ -1,0 +1,26 @@
+"""The score matrix: models x tasks with base row, standard errors, seeds and missing cells."""
+
+from traitscope.matrix.core import ScoreMatrix
+from traitscope.matrix.noise import CellNoise, SeedNoise
+from traitscope.matrix.paired import (
+    PairedMeans,
+    align_records,
+    bootstrap_means,
+    paired_gains,
+    paired_means,
+)
+from traitscope.matrix.table import COLUMNS
+from traitscope.matrix.views import View
+
+__all__ = [
+    "COLUMNS",
+    "CellNoise",
+    "PairedMeans",
+    "ScoreMatrix",
+    "SeedNoise",
+    "View",
+    "align_records",
+    "bootstrap_means",
+    "paired_gains",
+    "paired_means",
+]
