@@ -1,0 +1,66 @@
+"""The attention function that transformers calls for every layer of a wrapped model.
+
+It hands queries, keys and values of the whole pass to the layout under way (packed rows, a prompt tree, a decoding
+step). Outside a pass of ours it is plain scaled dot-product attention, so the model still works by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+NAME = "traitscope"
+
+# One entry for each pass under way (``base.use_layout``).
+ACTIVE_PASSES: list[object] = []
+
+# Options that change what attention computes and that the packed path does not implement: the caller falls
+# back to the architecture's own attention.
+UNSUPPORTED = ("s_aux", "position_bias")
+
+
+def register() -> None:
+    """Make ``attn_implementation="traitscope"`` known to transformers (idempotent)."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, packed_attention)
+    AttentionMaskInterface.register(NAME, _mask)
+
+
+def _mask(*args: Any, **kwargs: Any) -> Any:
+    """No mask for a pass of ours (the layout knows who may attend to whom); sdpa's own mask otherwise."""
+    from transformers.masking_utils import sdpa_mask
+
+    return None if ACTIVE_PASSES else sdpa_mask(*args, **kwargs)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of one layer. query [1, H, T, hd], key and value [1, Hkv, T, hd]; returns [1, T, H, hd]."""
+    runtime = module._traitscope_runtime
+    layout = runtime.layout  # type: ignore[union-attr]
+    if layout is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    for name in UNSUPPORTED:
+        if kwargs.get(name) is not None:
+            raise ValueError(f"attention option {name} is not implemented for packed rows")
+    out = layout.attend(
+        int(module.layer_idx),  # type: ignore[arg-type]
+        query,
+        key,
+        value,
+        scale=float(kwargs["scaling"]) if kwargs.get("scaling") is not None else query.shape[-1] ** -0.5,
+        window=kwargs.get("sliding_window"),
+        softcap=kwargs.get("softcap"),
+    )
+    return out, None

@@ -1,0 +1,274 @@
+"""The frozen base model: loading, its parts, and the runtime that attention and linear layers consult."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
+from traitscope.engine.fingerprint import fingerprint_folder, resolve_model
+from traitscope.errors import TraitscopeError
+
+if TYPE_CHECKING:
+    from traitscope.engine.layout import Layout
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
+
+
+@dataclass
+class Runtime:
+    """What the attention function and the bank's linear layers need to know of the pass under way."""
+
+    layout: Layout | None = None
+    slot_ranges: list[tuple[int, int, int]] = field(default_factory=list)
+    anchor: torch.Tensor | None = None
+    slot_of_token: torch.Tensor | None = None
+
+
+@dataclass
+class Base:
+    """A frozen causal language model and its tokenizer.
+
+    Attributes:
+        model: the Hugging Face model, in eval mode, no parameter requiring gradients.
+        tokenizer: its tokenizer.
+        name: Hub id or folder as the user wrote it.
+        revision: commit of a Hub model, else None.
+        fingerprint: 32 hex digits that identify weights, architecture and tokenizer.
+        packed: True where rows are concatenated without padding through our attention function; False for
+            architectures that do not use transformers' attention interface (they run padded).
+        runtime: the pass under way.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    revision: str | None
+    fingerprint: str
+    device: torch.device
+    dtype: torch.dtype
+    packed: bool
+    plain_head: bool
+    runtime: Runtime
+
+    @property
+    def config(self) -> Any:
+        return self.model.config.get_text_config()
+
+    @property
+    def n_layers(self) -> int:
+        return int(self.config.num_hidden_layers)
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.config.hidden_size)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def max_positions(self) -> int:
+        return int(getattr(self.config, "max_position_embeddings", None) or 1 << 30)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The model without its head; returns the hidden states after the final norm."""
+        return getattr(self.model, self.model.base_model_prefix)
+
+    @property
+    def head(self) -> nn.Module:
+        return self.model.get_output_embeddings()
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The decoder layers, lowest first."""
+        for module in self.backbone.modules():
+            if isinstance(module, nn.ModuleList) and len(module) == self.n_layers:
+                return module
+        raise TraitscopeError(
+            "the decoder layers could not be found", where=self.name, fix="report the architecture: " + type(self.model).__name__
+        )
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """Parameters that take part in a matrix product per token: all but the input embedding (unless tied)."""
+        total = sum(p.numel() for p in self.model.parameters())
+        embedding = self.model.get_input_embeddings().weight
+        tied = embedding is self.head.weight
+        return int(total - (0 if tied else embedding.numel()))
+
+    @cached_property
+    def linear_names(self) -> list[str]:
+        """Names of all linear modules inside the decoder layers (PEFT's ``all-linear``: no head, no embedding)."""
+        from traitscope.engine.linear import original_linear
+
+        prefix = _layers_prefix(self)
+        return [
+            name
+            for name, module in self.model.named_modules()
+            if name.startswith(prefix) and original_linear(module) is not None
+        ]
+
+    def layer_of(self, name: str) -> int:
+        """Index of the decoder layer (0-based) that a module belongs to."""
+        prefix = _layers_prefix(self)
+        return int(name[len(prefix) :].split(".", 1)[0])
+
+
+def _layers_prefix(base: Base) -> str:
+    layers = base.layers
+    for name, module in base.model.named_modules():
+        if module is layers:
+            return name + "."
+    raise AssertionError("layers are part of the model")
+
+
+def pick_device(device: str) -> torch.device:
+    """``auto`` is the first CUDA device, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = torch.device(device)
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise TraitscopeError(f"device {device} asked for, but torch sees no GPU", where="compute.device", fix="use cpu or auto")
+    return chosen
+
+
+def pick_dtype(dtype: str, config_dtype: Any, device: torch.device) -> torch.dtype:
+    """``auto`` is the checkpoint's own dtype on a GPU and fp32 on a CPU."""
+    if dtype == "auto":
+        return config_dtype if device.type == "cuda" and isinstance(config_dtype, torch.dtype) else torch.float32
+    if dtype not in DTYPES:
+        raise TraitscopeError(f"unknown dtype {dtype!r}", where="base.dtype", fix=f"use one of {', '.join(DTYPES)} or auto")
+    return DTYPES[dtype]
+
+
+def load_base(
+    model: str | Path, *, revision: str | None = None, dtype: str = "auto", device: str = "auto"
+) -> Base:
+    """Load a base model from a folder, the Hub (only when a Hub id is named) or the embedded one.
+
+    Args:
+        model: ``"embedded"``, a local folder or a Hub id.
+        revision: commit, tag or branch of a Hub model.
+        dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64`` or ``auto``.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+
+    Raises:
+        TraitscopeError: the model is missing, is no causal LM, or needs code that does not ship with transformers.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    target = resolve_model(model)
+    local = isinstance(target, Path)
+    fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
+    where = f"base model {model}"
+    try:
+        config = AutoConfig.from_pretrained(target, revision=revision or "main", local_files_only=local)
+        torch_device = pick_device(device)
+        torch_dtype = pick_dtype(dtype, getattr(config, "dtype", None), torch_device)
+        hf_model = AutoModelForCausalLM.from_pretrained(
+            target, revision=revision or "main", dtype=torch_dtype, local_files_only=local, use_safetensors=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
+    except TraitscopeError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        fix = "check the folder" if local else "check the Hub id, the revision, the network and your access token"
+        raise TraitscopeError(f"could not be loaded: {first_line}", where=where, fix=fix) from error
+    commit = getattr(hf_model.config, "_commit_hash", None)
+    if not fingerprint:
+        fingerprint = str(commit)
+    return wrap_model(
+        hf_model.to(torch_device), tokenizer, name=str(model), revision=commit or revision, fingerprint=fingerprint
+    )
+
+
+def wrap_model(
+    model: Any, tokenizer: Any, *, name: str = "model", revision: str | None = None, fingerprint: str = ""
+) -> Base:
+    """Freeze a Hugging Face causal LM and route its attention through the engine.
+
+    The model's own output on a short random row is compared with the engine's; where the packed path does not
+    reproduce it (an architecture outside transformers' attention interface, a special head) the padded path
+    or the model's own head is used instead.
+    """
+    from traitscope.engine.layout import CausalPack
+
+    register()
+    model.eval()
+    model.requires_grad_(False)
+    runtime = Runtime()
+    for module in model.modules():
+        object.__setattr__(module, "_traitscope_runtime", runtime)
+    parameter = next(model.parameters())
+    base = Base(
+        model=model, tokenizer=tokenizer, name=name, revision=revision, fingerprint=fingerprint, device=parameter.device,
+        dtype=parameter.dtype, packed=False, plain_head=False, runtime=runtime,
+    )  # fmt: skip
+    if base.head is None:
+        raise TraitscopeError("the model has no language-model head", where=name, fix="name a causal language model")
+    generator = torch.Generator().manual_seed(0)
+    ids_T = torch.randint(0, base.vocab_size, (14,), generator=generator).to(base.device)
+    with torch.no_grad():
+        rows = [ids_T[:9], ids_T[9:]]
+        wanted = torch.cat([model(input_ids=row[None], use_cache=False).logits[0] for row in rows]).double()
+        # Even fp64 models take softmax and norms in fp32 in some architectures, so that agreement ends at about 1e-6.
+        tolerance = {torch.float64: 1e-5, torch.float32: 1e-3}.get(base.dtype, 0.25)
+        native = getattr(model.config, "_attn_implementation", "sdpa")
+        if getattr(model, "_supports_attention_backend", False):
+            model.set_attn_implementation(NAME)
+            try:
+                layout = CausalPack([9, 5], device=base.device)
+                with use_layout(base, layout):
+                    hidden_TD = base.backbone(
+                        input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False
+                    ).last_hidden_state[0]
+                    full = model(
+                        input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False
+                    ).logits[0]
+                base.packed = _close(full.double(), wanted, tolerance)
+                base.plain_head = base.packed and _close(base.head(hidden_TD).double(), wanted, tolerance)
+            except Exception as error:
+                log.info("%s runs padded: the packed path failed with %s", name, error)
+                base.packed = False
+        if not base.packed:
+            model.set_attn_implementation(native)
+            hidden_TD = torch.cat(
+                [base.backbone(input_ids=row[None], use_cache=False).last_hidden_state[0] for row in rows]
+            )
+            base.plain_head = _close(base.head(hidden_TD).double(), wanted, tolerance)
+    # Counted now: an open bank hides the frozen weights from the module tree.
+    _ = base.n_parameters, base.linear_names
+    return base
+
+
+def _close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> bool:
+    scale = max(1.0, float(theirs.abs().max()))
+    return bool((ours - theirs).abs().max() <= tolerance * scale)
+
+
+class use_layout:
+    """Context manager: the passes inside it run under ``layout``."""
+
+    def __init__(self, base: Base, layout: Layout) -> None:
+        self.runtime = base.runtime
+        self.layout = layout
+
+    def __enter__(self) -> Layout:
+        self.runtime.layout = self.layout
+        ACTIVE_PASSES.append(self.layout)
+        return self.layout
+
+    def __exit__(self, *_: object) -> None:
+        self.runtime.layout = None
+        ACTIVE_PASSES.pop()

@@ -1,0 +1,120 @@
+"""What one adapter's training is: rows, recipe, data order and learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from traitscope.engine.lora import LoraSpec
+from traitscope.errors import TraitscopeError
+from traitscope.records import TrainRow
+
+SCHEDULES = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One adapter to be trained.
+
+    Attributes:
+        name: unique among the jobs of a plan.
+        rows: the training sequences.
+        spec: the adapter's shape.
+        lr: peak learning rate.
+        schedule: ``cosine``, ``linear`` (both decay to zero) or ``constant``, after the warm-up.
+        warmup: share of the steps that the learning rate rises linearly from zero.
+        epochs: passes over the rows.
+        batch: rows per optimiser step; the last batch of an epoch may be smaller.
+        seed: fixes initial weights and data order.
+        weight_decay: AdamW's decoupled decay.
+        clip: largest norm of the adapter's gradient; 0 switches clipping off.
+        max_steps: stop after this many optimiser steps (the schedule is laid out for it).
+    """
+
+    name: str
+    rows: Sequence[TrainRow]
+    spec: LoraSpec
+    lr: float
+    schedule: str = "cosine"
+    warmup: float = 0.03
+    epochs: int = 1
+    batch: int = 16
+    seed: int = 0
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    max_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        where = f"job {self.name}"
+        if not self.rows:
+            raise TraitscopeError("has no training rows", where=where, fix="check the task's train split")
+        if self.schedule not in SCHEDULES:
+            raise TraitscopeError(
+                f"unknown schedule {self.schedule!r}", where=where, fix=f"use one of {', '.join(SCHEDULES)}"
+            )
+        if self.lr <= 0 or self.batch < 1 or self.epochs < 1:
+            raise TraitscopeError("lr, batch and epochs must be positive", where=where, fix="check the recipe")
+        for number, row in enumerate(self.rows):
+            if len(row.ids) <= max(row.n_prompt, 1):
+                raise TraitscopeError(f"row {number} has no answer token to train on", where=where, fix="check the answers")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.rows) / self.batch)
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps in all."""
+        steps = self.epochs * self.steps_per_epoch
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that pass through the model over the whole job (exact unless ``max_steps`` cuts an epoch)."""
+        total = sum(len(row.ids) for row in self.rows)
+        return round(total * self.n_steps / self.steps_per_epoch)
+
+    def batch_rows(self, step: int) -> list[TrainRow]:
+        """Rows of optimiser step ``step`` (0-based): a seeded permutation per epoch, cut into batches."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+        return [self.rows[index] for index in order[place * self.batch : (place + 1) * self.batch]]
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of step ``step``; the formulas of transformers' ``get_scheduler``."""
+        total = self.n_steps
+        warm = math.ceil(self.warmup * total)
+        if step < warm:
+            return self.lr * step / max(1, warm)
+        progress = (step - warm) / max(1, total - warm)
+        if self.schedule == "cosine":
+            return self.lr * max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
+        if self.schedule == "linear":
+            return self.lr * max(0.0, 1.0 - progress)
+        return self.lr
+
+
+class StepRecord(NamedTuple):
+    """One optimiser step of one job: mean loss per answer token (nats), learning rate, tokens, gradient norm."""
+
+    step: int
+    loss: float
+    lr: float
+    tokens: int
+    grad_norm: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a long computation stands. ``share_of_peak`` is None where the machine's peak was not measured."""
+
+    done_tokens: int
+    total_tokens: int
+    tokens_per_s: float
+    share_of_peak: float | None
+    seconds_left: float
+    note: str = ""

@@ -1,0 +1,122 @@
+"""Attention over padded blocks, with and without the log-sum-exp that lets two partial results be merged."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+_FLASH_CPU = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+
+
+def repeat_heads(x_BHTd: torch.Tensor, n_heads: int) -> torch.Tensor:
+    """Repeat grouped key or value heads until there are ``n_heads``."""
+    groups = n_heads // x_BHTd.shape[1]
+    return x_BHTd if groups == 1 else x_BHTd.repeat_interleave(groups, dim=1)
+
+
+def attend(
+    q_BHTd: torch.Tensor,
+    k_BHSd: torch.Tensor,
+    v_BHSd: torch.Tensor,
+    *,
+    mask: torch.Tensor | None,
+    causal: bool,
+    scale: float,
+    softcap: float | None,
+) -> torch.Tensor:
+    """Attention of padded blocks; ``mask`` is boolean (True = may attend), broadcastable to [B, H, T, S]."""
+    k_BHSd = repeat_heads(k_BHSd, q_BHTd.shape[1])
+    v_BHSd = repeat_heads(v_BHSd, q_BHTd.shape[1])
+    if softcap is None:
+        return F.scaled_dot_product_attention(q_BHTd, k_BHSd, v_BHSd, attn_mask=mask, is_causal=causal, scale=scale)
+    weights = _scores(q_BHTd, k_BHSd, mask, causal, scale, softcap).softmax(dim=-1)
+    return weights.to(v_BHSd.dtype) @ v_BHSd
+
+
+def attend_lse(
+    q_BHTd: torch.Tensor,
+    k_BHSd: torch.Tensor,
+    v_BHSd: torch.Tensor,
+    *,
+    mask: torch.Tensor | None,
+    causal: bool,
+    scale: float,
+    softcap: float | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As ``attend``, without gradients, with the log-sum-exp of the scores [B, H, T] beside it."""
+    k_BHSd = repeat_heads(k_BHSd, q_BHTd.shape[1])
+    v_BHSd = repeat_heads(v_BHSd, q_BHTd.shape[1])
+    if softcap is None and q_BHTd.device.type == "cpu" and _FLASH_CPU is not None:
+        bias = None
+        if mask is not None:
+            bias = torch.zeros_like(mask, dtype=q_BHTd.dtype).masked_fill_(~mask, float("-inf"))
+        out, lse = _FLASH_CPU(q_BHTd, k_BHSd, v_BHSd, 0.0, causal, attn_mask=bias, scale=scale)
+        return out, lse
+    scores = _scores(q_BHTd, k_BHSd, mask, causal, scale, softcap)
+    lse = scores.logsumexp(dim=-1)
+    weights = (scores - lse[..., None]).exp()
+    return weights.to(v_BHSd.dtype) @ v_BHSd, lse
+
+
+def _scores(
+    q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | None, causal: bool, scale: float, softcap: float | None
+) -> torch.Tensor:
+    # transformers takes the softmax in fp32 (fp64 models keep their precision).
+    scores = (q @ k.transpose(-1, -2)) * scale
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    if causal:
+        T, S = scores.shape[-2:]
+        mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril()
+    return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
+
+
+def merge(
+    out_a: torch.Tensor, lse_a: torch.Tensor, out_b: torch.Tensor, lse_b: torch.Tensor
+) -> torch.Tensor:
+    """Attention over the union of two disjoint key sets from the two partial results.
+
+    out_* [..., T, d], lse_* [..., T]. Formula: Milakov & Gimelshein 2018 (online softmax).
+    """
+    weight_a = torch.sigmoid(lse_a - lse_b)[..., None].to(out_a.dtype)
+    return out_a * weight_a + out_b * (1 - weight_a)
+
+
+class PackToBlocks(torch.autograd.Function):
+    """Rows of tokens [T, C] to padded blocks, one [B * Tm, C] per bucket. Padding repeats some real token."""
+
+    @staticmethod
+    def forward(ctx, x_TC, buckets):  # type: ignore[no-untyped-def]  # noqa: ANN001
+        ctx.buckets = buckets
+        ctx.shape = x_TC.shape
+        return tuple(bucket.gather(x_TC) for bucket in buckets)
+
+    @staticmethod
+    def backward(ctx, *grads):  # type: ignore[no-untyped-def]  # noqa: ANN002
+        grad_TC = grads[0].new_empty(ctx.shape)
+        for bucket, grad in zip(ctx.buckets, grads, strict=True):
+            bucket.scatter(grad, grad_TC)
+        return grad_TC, None
+
+
+class BlocksToPack(torch.autograd.Function):
+    """Padded blocks back to tokens [T, C]; the gradient of padding is zero."""
+
+    @staticmethod
+    def forward(ctx, n_tokens, buckets, *blocks):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002
+        ctx.buckets = buckets
+        out_TC = blocks[0].new_empty(n_tokens, blocks[0].shape[1])
+        for bucket, block in zip(buckets, blocks, strict=True):
+            bucket.scatter(block, out_TC)
+        return out_TC
+
+    @staticmethod
+    def backward(ctx, grad_TC):  # type: ignore[no-untyped-def]  # noqa: ANN001
+        grads = []
+        for bucket in ctx.buckets:
+            grad = bucket.gather(grad_TC)
+            if bucket.padding is not None:
+                grad = grad.index_fill(0, bucket.padding, 0.0)
+            grads.append(grad)
+        return None, None, *grads

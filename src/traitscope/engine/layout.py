@@ -1,0 +1,308 @@
+"""How the rows of a pass lie in memory and which token may attend to which.
+
+A pass is one flat sequence of T tokens, grouped by slot, without padding. Everything that works token by token (linear
+layers, norms, MLPs: nearly all of the cost) sees exactly the real tokens; only attention puts rows of like length
+into padded blocks.
+
+CausalPack  rows side by side, each causal: training, prefill, capture.
+TreePack    each row a prompt with branches (its answer options); a shared prefix may lie outside the pass.
+DecodeStep  one new token per row against the row's cache (see generate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from traitscope.engine.kernels import BlocksToPack, PackToBlocks, attend, attend_lse, merge
+
+# A row joins a block while it fills at least this share of the block's length.
+FILL = 0.75
+
+
+class Layout(Protocol):
+    """What the attention function asks of a pass."""
+
+    position_ids: torch.Tensor
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        softcap: float | None,
+    ) -> torch.Tensor:
+        """query [1, H, T, d], key and value [1, Hkv, T, d] of the whole pass; returns [1, T, H, d]."""
+        ...
+
+
+@dataclass
+class Bucket:
+    """Rows of like length as one padded block.
+
+    Attributes:
+        index: [B * Tm] token index of every place of the block (padding repeats the row's first token).
+        tokens: indices of the real tokens, in block order; None where the block is the slice ``start:stop``.
+        places: their places in the block; None where the block has no padding.
+        padding: places of the padding; None where there is none.
+    """
+
+    n_rows: int
+    length: int
+    rows: list[int]
+    start: int | None
+    index: torch.Tensor
+    tokens: torch.Tensor
+    places: torch.Tensor | None
+    padding: torch.Tensor | None
+
+    def gather(self, x_TC: torch.Tensor) -> torch.Tensor:
+        if self.start is not None:
+            return x_TC[self.start : self.start + self.n_rows * self.length]
+        return x_TC.index_select(0, self.index)
+
+    def scatter(self, block: torch.Tensor, out_TC: torch.Tensor) -> None:
+        if self.start is not None:
+            out_TC[self.start : self.start + self.n_rows * self.length] = block
+        elif self.places is None:
+            out_TC.index_copy_(0, self.tokens, block)
+        else:
+            out_TC.index_copy_(0, self.tokens, block.index_select(0, self.places))
+
+
+def make_buckets(starts: Sequence[int], lengths: Sequence[int], device: torch.device) -> list[Bucket]:
+    """Group rows (token offset, length) into padded blocks of like length."""
+    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    groups: list[list[int]] = []
+    for row in order:
+        if groups and lengths[row] >= FILL * lengths[groups[-1][0]]:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    buckets = []
+    for group in groups:
+        group.sort()
+        length = max(lengths[row] for row in group)
+        place_BT = np.arange(length)[None, :]
+        length_B = np.array([lengths[row] for row in group])[:, None]
+        start_B = np.array([starts[row] for row in group])[:, None]
+        real_BT = place_BT < length_B
+        index = np.where(real_BT, start_B + place_BT, start_B).reshape(-1)
+        flat_real = real_BT.reshape(-1)
+        padded = not flat_real.all()
+        contiguous = not padded and bool((np.diff(index) == 1).all())
+        buckets.append(
+            Bucket(
+                n_rows=len(group),
+                length=length,
+                rows=group,
+                start=int(index[0]) if contiguous else None,
+                index=torch.from_numpy(index).to(device),
+                tokens=torch.from_numpy(index[flat_real]).to(device),
+                places=torch.from_numpy(np.flatnonzero(flat_real)).to(device) if padded else None,
+                padding=torch.from_numpy(np.flatnonzero(~flat_real)).to(device) if padded else None,
+            )
+        )
+    return buckets
+
+
+@dataclass
+class Prefix:
+    """Keys and values, per layer, of a token prefix that all rows of a slot share: lists of [1, Hkv, P, d]."""
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    length: int
+
+
+class CausalPack:
+    """Rows of given lengths side by side; each attends to itself causally and to its slot's prefix, if any.
+
+    Args:
+        lengths: tokens of each row, in the order in which they lie.
+        device: where the indices go.
+        prefixes: one shared prefix per token range (start, stop), or none.
+        keep: a list that receives (key, value) [Hkv, T, d] of every layer, for caches.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        device: torch.device,
+        prefixes: Sequence[tuple[int, int, Prefix]] = (),
+        keep: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
+    ) -> None:
+        self.lengths = list(lengths)
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(int).tolist()
+        self.n_tokens = self.starts[-1]
+        self.prefixes = list(prefixes)
+        self.keep = keep
+        self.device = device
+        offset = self.prefixes[0][2].length if self.prefixes else 0
+        positions = np.concatenate([np.arange(length) for length in self.lengths]) + offset
+        self.position_ids = torch.from_numpy(positions).to(device)
+        self.buckets = make_buckets(self.starts[:-1], self.lengths, device)
+        self._masks: dict[tuple[int, int | None], torch.Tensor | None] = {}
+
+    def block_mask(self, number: int, window: int | None) -> torch.Tensor | None:
+        """Mask of a block, or None where plain causality is all."""
+        bucket = self.buckets[number]
+        if window is None or bucket.length <= window:
+            return None
+        place = torch.arange(bucket.length, device=self.device)
+        distance = place[:, None] - place[None, :]
+        return ((distance >= 0) & (distance < window))[None, None]
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        softcap: float | None,
+    ) -> torch.Tensor:
+        heads, dim = query.shape[1], query.shape[3]
+        if self.keep is not None:
+            self.keep[layer] = (key[0], value[0])
+        q, k, v = (_tokens_first(x) for x in (query, key, value))
+        q_blocks = PackToBlocks.apply(q, self.buckets)
+        k_blocks = PackToBlocks.apply(k, self.buckets)
+        v_blocks = PackToBlocks.apply(v, self.buckets)
+        outs, sums = [], []
+        for number, bucket in enumerate(self.buckets):
+            cache_key = (number, window)
+            if cache_key not in self._masks:
+                self._masks[cache_key] = self.block_mask(number, window)
+            mask = self._masks[cache_key]
+            blocks = [
+                x[number].view(bucket.n_rows, bucket.length, -1, dim).transpose(1, 2)
+                for x in (q_blocks, k_blocks, v_blocks)
+            ]
+            if self.prefixes:
+                out, lse = attend_lse(*blocks, mask=mask, causal=mask is None, scale=scale, softcap=softcap)
+                sums.append(lse.transpose(1, 2).reshape(-1, heads))
+            else:
+                out = attend(*blocks, mask=mask, causal=mask is None, scale=scale, softcap=softcap)
+            outs.append(out.transpose(1, 2).reshape(bucket.n_rows * bucket.length, heads * dim))
+        out_TC = BlocksToPack.apply(self.n_tokens, self.buckets, *outs)
+        out = out_TC.view(self.n_tokens, heads, dim)
+        if self.prefixes:
+            lse_TH = BlocksToPack.apply(self.n_tokens, self.buckets, *sums)
+            out = self._with_prefix(layer, query, out, lse_TH, scale=scale, window=window, softcap=softcap)
+        return out[None]
+
+    def _with_prefix(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        out_THd: torch.Tensor,
+        lse_TH: torch.Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        softcap: float | None,
+    ) -> torch.Tensor:
+        merged = torch.empty_like(out_THd)
+        for start, stop, prefix in self.prefixes:
+            mask = None
+            if window is not None:
+                distance = self.position_ids[start:stop, None] - torch.arange(prefix.length, device=self.device)[None]
+                if bool((distance >= window).any()):
+                    mask = (distance < window)[None, None]
+            there, lse_there = attend_lse(
+                query[:, :, start:stop],
+                prefix.keys[layer],
+                prefix.values[layer],
+                mask=mask,
+                causal=False,
+                scale=scale,
+                softcap=softcap,
+            )
+            if mask is not None:  # a query beyond the window sees nothing of the prefix
+                there, lse_there = torch.nan_to_num(there), lse_there.nan_to_num(nan=float("-inf"))
+            here, lse_here = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)
+            merged[start:stop] = merge(here, lse_here, there[0], lse_there[0]).transpose(0, 1)
+        return merged
+
+
+class TreePack(CausalPack):
+    """Rows that are a prompt followed by the nodes of its answer trie; a node sees the prompt and its ancestors.
+
+    Args:
+        prompts: prompt length of each row.
+        parents: for each row, the parent node of every trie node (-1: the prompt), parents first.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[int],
+        parents: Sequence[Sequence[int]],
+        *,
+        device: torch.device,
+        prefixes: Sequence[tuple[int, int, Prefix]] = (),
+    ) -> None:
+        self.prompts = list(prompts)
+        self.parents = [list(nodes) for nodes in parents]
+        lengths = [n + len(nodes) for n, nodes in zip(self.prompts, self.parents, strict=True)]
+        super().__init__(lengths, device=device, prefixes=prefixes)
+        offset = self.prefixes[0][2].length if self.prefixes else 0
+        depths = [_depths(nodes) for nodes in self.parents]
+        positions = np.concatenate(
+            [
+                np.concatenate([np.arange(n), n + depth]).astype(np.int64)
+                for n, depth in zip(self.prompts, depths, strict=True)
+            ]
+        )
+        self.row_positions = [np.concatenate([np.arange(n), n + d]) for n, d in zip(self.prompts, depths, strict=True)]
+        self.position_ids = torch.from_numpy(positions + offset).to(device)
+
+    def block_mask(self, number: int, window: int | None) -> torch.Tensor | None:
+        bucket = self.buckets[number]
+        branching = any(
+            parent != node - 1 for row in bucket.rows for node, parent in enumerate(self.parents[row])
+        )
+        if not branching and (window is None or bucket.length <= window):
+            return None
+        mask = np.zeros((bucket.n_rows, bucket.length, bucket.length), dtype=bool)
+        mask[:] = np.eye(bucket.length, dtype=bool)
+        for place, row in enumerate(bucket.rows):
+            n = self.prompts[row]
+            nodes = self.parents[row]
+            mask[place, :n, :n] = np.tri(n, dtype=bool)
+            if nodes:
+                mask[place, n : n + len(nodes), :n] = True
+                above = np.eye(len(nodes), dtype=bool)
+                for node, parent in enumerate(nodes):
+                    if parent >= 0:
+                        above[node] |= above[parent]
+                mask[place, n : n + len(nodes), n : n + len(nodes)] = above
+            if window is not None:
+                position = self.row_positions[row]
+                near = position[:, None] - position[None, :] < window
+                mask[place, : len(position), : len(position)] &= near
+        return torch.from_numpy(mask[:, None]).to(self.device)
+
+
+def _depths(parents: Sequence[int]) -> np.ndarray:
+    depth = np.zeros(len(parents), dtype=np.int64)
+    for node, parent in enumerate(parents):
+        depth[node] = 0 if parent < 0 else depth[parent] + 1
+    return depth
+
+
+def _tokens_first(x_1HTd: torch.Tensor) -> torch.Tensor:
+    """[1, H, T, d] to [T, H * d]; a view where the heads lie inside the token, as they do after a projection."""
+    _, heads, tokens, dim = x_1HTd.shape
+    return x_1HTd[0].transpose(0, 1).reshape(tokens, heads * dim)

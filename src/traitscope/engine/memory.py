@@ -1,0 +1,113 @@
+"""How much fits: slots and tokens per pass from the model's shape and the free memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from traitscope.engine.base import Base
+from traitscope.engine.linear import original_linear, shape_of
+from traitscope.engine.loss import LOGITS_AT_ONCE
+from traitscope.errors import TraitscopeError
+
+if TYPE_CHECKING:
+    from traitscope.engine.jobs import TrainJob
+
+# Beyond these a pass gains nothing: the matrix products are saturated (measured in benchmarks/, see docs/performance.md).
+CPU_TRAIN_TOKENS = 2048
+CPU_SCORE_TOKENS = 2048
+GPU_TOKENS = 16384
+# Share of the free memory that a plan may fill; the rest is for the allocator's fragments and the other processes.
+FILL = 0.8
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What ``fit_training`` decided."""
+
+    slots: int
+    tokens_per_pass: int
+    checkpoint_layers: bool
+    bytes_per_slot: int
+    bytes_per_token: int
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of the device in bytes (the machine's available memory for the CPU)."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        for line in open("/proc/meminfo"):  # noqa: SIM115, PTH123
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+
+
+def layer_bytes_per_token(base: Base) -> int:
+    """Bytes one decoder layer saves for its backward pass, per token.
+
+    Counted from the shapes: the input of every linear layer is saved once (inputs shared by several layers are
+    counted once for each group of equal width), outputs feed element-wise functions that save them again, and the
+    norms and the residual stream add about four hidden widths in fp32.
+    """
+    width = 0
+    layer = base.layers[0]
+    for module in layer.modules():
+        linear = original_linear(module)
+        if linear is module and linear is not None:
+            d_in, d_out = shape_of(linear)
+            width += d_in + 2 * d_out
+    size = torch.finfo(base.dtype).bits // 8
+    return width * size + 4 * base.hidden_size * 4
+
+
+def fit_training(
+    base: Base, jobs: Sequence[TrainJob], *, slots: int | str = "auto", tokens_per_pass: int | str = "auto"
+) -> Fit:
+    """Slots and tokens per pass that fit into the free memory of the base's device.
+
+    Raises:
+        TraitscopeError: one slot and one row of the longest job do not fit even with recomputation.
+    """
+    modules = dict(base.model.named_modules())
+    item = 8 if base.dtype == torch.float64 else 4
+    parameters = 0
+    for job in jobs:
+        size = 0
+        for name in job.spec.resolve(base):
+            linear = original_linear(modules[name])
+            assert linear is not None
+            size += job.spec.rank * sum(shape_of(linear))
+        parameters = max(parameters, size)
+    # Weights, gradient, two moments of AdamW.
+    bytes_per_slot = parameters * item * 4
+    longest = max(len(row.ids) for job in jobs for row in job.rows)
+    wanted = CPU_TRAIN_TOKENS if base.device.type == "cpu" else GPU_TOKENS
+    if tokens_per_pass != "auto":
+        wanted = int(tokens_per_pass)
+    free = int(free_bytes(base.device) * FILL) - LOGITS_AT_ONCE * 4 * 3
+    chosen = len(jobs) if slots == "auto" else min(int(slots), len(jobs))
+    per_token = layer_bytes_per_token(base)
+    for checkpoint_layers in (False, True):
+        deep = 2 * base.hidden_size * 4 * base.n_layers + per_token
+        bytes_per_token = deep if checkpoint_layers else per_token * base.n_layers
+        for count in range(chosen, 0, -1):
+            room = (free - count * bytes_per_slot) // bytes_per_token
+            # Fewer tokens than a quarter of what saturates the device cost more than recomputation does.
+            enough = longest if checkpoint_layers or tokens_per_pass != "auto" else max(longest, wanted // 4)
+            if room >= enough:
+                return Fit(count, int(max(longest, min(room, wanted))), checkpoint_layers, bytes_per_slot, bytes_per_token)
+            if not checkpoint_layers:
+                break
+    raise TraitscopeError(
+        f"training does not fit: {free / 2**30:.1f} GiB free, one slot takes {bytes_per_slot / 2**30:.1f} GiB and "
+        f"the longest row ({longest} tokens) {longest * bytes_per_token / 2**30:.1f} GiB",
+        where=f"device {base.device}",
+        fix="lower recipe.max_tokens or recipe.rank, use dtype bf16, or a device with more memory",
+    )

@@ -1,0 +1,40 @@
+"""Tiny models of several architectures, and the plain PEFT loops that the engine is held against."""
+
+from __future__ import annotations
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+COMMON = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+WIDE = {"intermediate_size": 48, "max_position_embeddings": 128}
+GROUPED = {"num_key_value_heads": 2}
+
+CONFIGS = {
+    "llama": {"model_type": "llama", **COMMON, **WIDE, **GROUPED},
+    "qwen3": {"model_type": "qwen3", **COMMON, **WIDE, **GROUPED, "head_dim": 8},
+    "gpt2": {
+        "model_type": "gpt2", "vocab_size": 97, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128,
+        "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+    },
+    "gemma2": {
+        "model_type": "gemma2", **COMMON, **WIDE, **GROUPED, "head_dim": 8, "sliding_window": 16,
+        "attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0, "query_pre_attn_scalar": 8,
+    },
+    "phi3": {"model_type": "phi3", **COMMON, **WIDE, **GROUPED, "pad_token_id": 0, "sliding_window": 12},
+    "gpt_neox": {"model_type": "gpt_neox", **COMMON, **WIDE, "rotary_pct": 0.5},
+    "bloom": {"model_type": "bloom", "vocab_size": 97, "hidden_size": 32, "n_layer": 3, "n_head": 4},
+}  # fmt: skip
+
+
+def tiny_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.nn.Module:
+    """A random model of an architecture; eager attention, so that its softmax is the one in its own source."""
+    config = AutoConfig.for_model(**CONFIGS[name])
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # Larger than the default initialisation, so that attention and adapters matter.
+            if parameter.ndim > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
+    return model.to(dtype).eval()
