@@ -38,3 +38,52 @@ def tiny_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> 
             if parameter.ndim > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
     return model.to(dtype).eval()
+
+
+class TinyTokenizer:
+    """As much of a tokenizer as generation asks for: ids as letters, so that stop strings can be tested."""
+
+    eos_token_id = 5
+
+    def decode(self, ids, skip_special_tokens: bool = False) -> str:
+        ids = [int(i) for i in ids]
+        return "".join(chr(40 + i) for i in ids if not (skip_special_tokens and i == self.eos_token_id))
+
+
+def random_adapters(base, seed: int = 0) -> dict:
+    """Four models of different shape: the base, a wide, a narrow and an upper-layer adapter, with non-zero updates."""
+    from traitscope.engine import Adapter, LoraSpec
+
+    narrow = {"gpt2": ("c_attn",), "phi3": ("qkv_proj",), "gpt_neox": ("dense",), "bloom": ("dense",)}
+    specs = {
+        "wide": LoraSpec(4, 8.0),
+        "narrow": LoraSpec(2, 6.0, narrow.get(base.name, ("q_proj", "v_proj"))),
+        "upper": LoraSpec(3, 9.0, layers=(1, 2)),
+    }
+    models = {"base": None}
+    for number, (name, spec) in enumerate(specs.items()):
+        adapter = Adapter.init(base, spec, seed + number)
+        generator = torch.Generator().manual_seed(seed + 100 + number)
+        adapter.flat.copy_(torch.randn(adapter.flat.shape, generator=generator, dtype=adapter.flat.dtype) * 0.2)
+        models[name] = adapter
+    return models
+
+
+def peft_of(model, adapter):
+    """The same adapter in PEFT, on a copy of the model."""
+    import copy
+
+    from peft import LoraConfig, get_peft_model
+
+    model = copy.deepcopy(model)
+    if adapter is None:
+        return model
+    config = LoraConfig(
+        r=adapter.spec.rank, lora_alpha=adapter.spec.alpha, target_modules=[p.name for p in adapter.pieces]
+    )
+    peft_model = get_peft_model(model, config, autocast_adapter_dtype=False)
+    parameters = dict(peft_model.named_parameters())
+    with torch.no_grad():
+        for key, value in adapter.tensors().items():
+            parameters[key.replace(".weight", ".default.weight")].copy_(value)
+    return peft_model.eval()

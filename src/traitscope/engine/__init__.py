@@ -2,9 +2,12 @@
 
 from traitscope.engine.bank import Bank, Gated
 from traitscope.engine.base import Base, load_base, wrap_model
+from traitscope.engine.capture import capture
+from traitscope.engine.generate import generate
 from traitscope.engine.jobs import Progress, StepRecord, TrainJob
 from traitscope.engine.lora import Adapter, LoraSpec
 from traitscope.engine.plan import BankPlan, plan_bank
+from traitscope.engine.score import score_options
 from traitscope.engine.train import Interrupted, TrainResult, train
 
 __all__ = [
@@ -19,8 +22,11 @@ __all__ = [
     "StepRecord",
     "TrainJob",
     "TrainResult",
+    "capture",
+    "generate",
     "load_base",
     "plan_bank",
+    "score_options",
     "train",
     "wrap_model",
 ]

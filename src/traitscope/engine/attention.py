@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from traitscope.engine.kernels import attend
+
 NAME = "traitscope"
 
 # One entry for each pass under way (``base.use_layout``).
@@ -50,7 +52,13 @@ def packed_attention(
     if layout is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        if kwargs.get("softcap") is None:
+            return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        out = attend(
+            query, key, value, mask=attention_mask, causal=attention_mask is None and query.shape[2] > 1,
+            scale=float(kwargs["scaling"]), softcap=float(kwargs["softcap"]),
+        )  # fmt: skip
+        return out.transpose(1, 2), None
     for name in UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise ValueError(f"attention option {name} is not implemented for packed rows")

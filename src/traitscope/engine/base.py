@@ -30,7 +30,8 @@ class Runtime:
     layout: Layout | None = None
     slot_ranges: list[tuple[int, int, int]] = field(default_factory=list)
     anchor: torch.Tensor | None = None
-    slot_of_token: torch.Tensor | None = None
+    # Set while every token of every pass belongs to one slot, whatever the batch's shape.
+    whole_slot: int | None = None
 
 
 @dataclass

@@ -116,6 +116,9 @@ class BankLinear(nn.Module):
 
     def active(self, n_tokens: int) -> list[tuple[int, int, SlotWeights]]:
         """Token ranges of the pass that have an adapter here."""
+        whole = self.runtime.whole_slot
+        if whole is not None:
+            return [(0, n_tokens, self.slots[whole])] if whole in self.slots else []
         ranges = self.runtime.slot_ranges
         if not ranges or not self.slots:
             return []

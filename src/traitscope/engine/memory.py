@@ -111,3 +111,22 @@ def fit_training(
         where=f"device {base.device}",
         fix="lower recipe.max_tokens or recipe.rank, use dtype bf16, or a device with more memory",
     )
+
+
+def score_tokens(base: Base, tokens_per_pass: int | str) -> int:
+    """Tokens in one scoring pass: what saturates the device, less where memory is short."""
+    if tokens_per_pass != "auto":
+        return int(tokens_per_pass)
+    wanted = CPU_SCORE_TOKENS if base.device.type == "cpu" else GPU_TOKENS
+    # Without gradients only a few activations of one layer live at a time.
+    room = int(free_bytes(base.device) * FILL) // (4 * layer_bytes_per_token(base))
+    return max(256, min(wanted, room))
+
+
+def cache_rows(base: Base, length: int) -> int:
+    """Rows of ``length`` tokens whose keys and values fit into a quarter of the free memory."""
+    config = base.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    per_row = 2 * base.n_layers * heads * dim * length * torch.finfo(base.dtype).bits // 8
+    return max(1, int(free_bytes(base.device) * 0.25) // per_row)
