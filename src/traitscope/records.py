@@ -55,7 +55,8 @@ class Example:
     ``id`` is stable over runs and unique in its task and split. ``options``/``gold`` belong to the choice form,
     ``references`` to the generate form (the first one is the trained answer), ``answer`` is the text
     a source trains on, whatever the form. ``classes`` holds the option's class name where all rows share
-    the options (used for confusion matrices).
+    the options (used for confusion matrices). ``messages`` are the (role, content) turns of a chat prompt, for which
+    ``prompt`` is their plain reading.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Example:
     gold: int | None = None
     references: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    messages: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,474 @@
+"""What a study file may say. All classes are frozen; unknown keys are refused; errors name file, line and
+fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+
+from traitscope.errors import TraitscopeError
+from traitscope.registry import did_you_mean
+from traitscope.settings import Problem, Settings, attach, settings_from
+from traitscope.taskconfig import (
+    AnswerConfig,
+    DataConfig,
+    GenerateConfig,
+    MessageConfig,
+    Name,
+    ShotsConfig,
+    SplitPaths,
+    TaskConfig,
+)
+from traitscope.tasks.controls import CONTROLS
+from traitscope.yamlfile import read_yaml
+
+__all__ = [
+    "AnswerConfig",
+    "BaseConfig",
+    "ComputeConfig",
+    "DataConfig",
+    "GenerateConfig",
+    "LayersConfig",
+    "MessageConfig",
+    "MixConfig",
+    "ModelConfig",
+    "RecipeChange",
+    "RecipeConfig",
+    "ResolvedSource",
+    "ShotsConfig",
+    "SourceConfig",
+    "SplitPaths",
+    "StudyConfig",
+    "TaskConfig",
+    "load_config",
+]
+
+Auto = Annotated[int, Field(ge=1)] | Literal["auto"]
+
+
+def _model_text(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+class BaseConfig(Settings):
+    """The untuned causal language model that everything is compared with."""
+
+    model: str = Field(description='A Hub id, a local folder, or "embedded" for the built-in small base')
+    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
+    dtype: Literal["auto", "fp32", "bf16", "fp64"] = Field(
+        "auto", description="Precision of the frozen weights"
+    )
+
+
+class ModelConfig(Settings):
+    """A row of the matrix that is not trained here: another full model, or a PEFT adapter of the base."""
+
+    model: str = Field(description="A Hub id or a local folder of a model or of a PEFT adapter")
+    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
+
+
+def _targets(value: Any) -> Any:
+    if isinstance(value, str) and value != "all-linear":
+        raise Problem(
+            f"targets must be all-linear or a list of module names, not {value!r}",
+            fix=f"write all-linear or [{value}]",
+        )
+    return value
+
+
+Targets = Annotated[Literal["all-linear"] | tuple[str, ...], BeforeValidator(_targets)]
+Window = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+
+
+def _check_window(window: tuple[int, int] | None) -> None:
+    if window is not None and window[0] > window[1]:
+        raise Problem(
+            f"the first layer {window[0]} lies behind the last {window[1]}",
+            fix=f"write [{window[1]}, {window[0]}]",
+            keys=("layers",),
+        )
+
+
+class RecipeConfig(Settings):
+    """How every adapter is trained."""
+
+    rank: int = Field(16, ge=1, description="LoRA rank")
+    alpha: float = Field(32.0, gt=0, description="LoRA alpha; updates are scaled by alpha / rank")
+    targets: Targets = Field(
+        "all-linear", description="all-linear, or name endings of the linear layers to adapt"
+    )
+    layers: Window | None = Field(
+        None, description="Train only the layers [first, last], both included, from 0"
+    )
+    lr: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="Learning rate after warm-up"
+    )
+    warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises")
+    epochs: float = Field(3.0, gt=0, description="Passes over the train rows")
+    batch: int = Field(16, ge=1, description="Rows per optimiser step")
+    max_tokens: int = Field(1024, ge=2, description="Most tokens of one training row, prompt and answer")
+    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps, whatever epochs says")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
+    clip: float = Field(1.0, gt=0, description="Gradient norm that a step is clipped to, per adapter")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0,), min_length=1, description="One adapter per seed (initialisation and row order)"
+    )
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _one_seed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RecipeConfig:
+        _check_window(self.layers)
+        _no_repeat(self.seeds, "seed", ("seeds",))
+        if self.targets == ():
+            raise Problem(
+                "no layer is adapted", fix="write all-linear or name at least one", keys=("targets",)
+            )
+        return self
+
+    def changed(self, change: RecipeChange) -> RecipeConfig:
+        """This recipe with the given changes laid over it."""
+        given = {k: v for k, v in change.model_dump(exclude_unset=True).items() if v is not None}
+        return RecipeConfig(**{**self.model_dump(), **given})
+
+
+class RecipeChange(Settings):
+    """A source's own departures from the study's recipe; every key as in ``recipe``."""
+
+    rank: int | None = Field(None, ge=1, description="LoRA rank")
+    alpha: float | None = Field(None, gt=0, description="LoRA alpha")
+    targets: Targets | None = Field(
+        None, description="all-linear, or name endings of the linear layers to adapt"
+    )
+    layers: Window | None = Field(None, description="Train only the layers [first, last]")
+    lr: float | None = Field(None, gt=0, description="Peak learning rate of AdamW")
+    schedule: Literal["cosine", "linear", "constant"] | None = Field(
+        None, description="Learning rate schedule"
+    )
+    warmup: float | None = Field(None, ge=0, lt=1, description="Share of the steps in which the rate rises")
+    epochs: float | None = Field(None, gt=0, description="Passes over the train rows")
+    batch: int | None = Field(None, ge=1, description="Rows per optimiser step")
+    max_tokens: int | None = Field(None, ge=2, description="Most tokens of one training row")
+    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps")
+    weight_decay: float | None = Field(None, ge=0, description="AdamW weight decay")
+    clip: float | None = Field(None, gt=0, description="Gradient norm that a step is clipped to")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1, description="Seeds")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RecipeChange:
+        _check_window(self.layers)
+        _no_repeat(self.seeds or (), "seed", ("seeds",))
+        return self
+
+
+class SourceConfig(RecipeChange):
+    """One adapter to train: a task (by default the one of the same name) and changes to the recipe."""
+
+    name: Name = Field(description="The adapter's name, a row of the matrix")
+    task: str = Field("", description="The task that it trains on; default: the one of the same name")
+
+    @property
+    def task_name(self) -> str:
+        """The task trained on."""
+        return self.task or self.name
+
+    @property
+    def change(self) -> RecipeChange:
+        """The changes to the recipe alone."""
+        return RecipeChange(**self.model_dump(exclude_unset=True, exclude={"name", "task"}))
+
+
+class MixConfig(RecipeChange):
+    """An adapter trained on several sources together."""
+
+    of: Literal["sources"] | tuple[str, ...] = Field(
+        "sources", description='"sources" (all), or names of sources'
+    )
+    per_task: int | None = Field(None, ge=1, description="Rows taken from each source; default: all it has")
+    per_cluster: int | None = Field(
+        None, ge=1, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
+    )
+    hold_out: tuple[str, ...] = Field((), description="Tasks that the mix never sees")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> MixConfig:
+        if self.per_task is not None and self.per_cluster is not None:
+            raise Problem("per_task and per_cluster are given together", fix="keep one of the two")
+        if self.of == ():
+            raise Problem("the mix is made of nothing", fix="write of: sources, or name them", keys=("of",))
+        return self
+
+    @property
+    def change(self) -> RecipeChange:
+        """The changes to the recipe alone."""
+        own = {"of", "per_task", "per_cluster", "hold_out"}
+        return RecipeChange(**self.model_dump(exclude_unset=True, exclude=own))
+
+
+class LayersConfig(Settings):
+    """The layer-by-layer account: which hidden states are captured."""
+
+    examples: int = Field(500, ge=8, description="Examples per task (the same number for all)")
+    position: Literal["last", "mean"] = Field(
+        "last", description="The last prompt token, or the prompt's mean"
+    )
+
+
+class ComputeConfig(Settings):
+    """Where and in what portions the work runs. None of it changes a result beyond rounding."""
+
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1"
+    )
+    slots: Auto = Field("auto", description="Adapters trained side by side in one pass")
+    tokens_per_pass: Auto = Field("auto", description="Most tokens in one forward pass")
+    threads: Auto = Field("auto", description="CPU threads")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSource:
+    """One source as it will be trained: ``control`` is None, or the alteration of its train rows."""
+
+    name: str
+    task: str
+    control: str | None
+    recipe: RecipeConfig
+
+
+def _source_entries(value: Any) -> Any:
+    """``[a, {b: {rank: 8}}]`` or ``{a: {}, b: {rank: 8}}`` as a list of mappings with a name."""
+    if isinstance(value, str):
+        raise Problem(f"sources must be a list, not {value!r}", fix=f"write [{value}]")
+    if isinstance(value, Mapping):
+        value = [{name: change} for name, change in value.items()]
+    if not isinstance(value, list | tuple):
+        return value
+    entries: list[Any] = []
+    for index, entry in enumerate(value):
+        if isinstance(entry, str):
+            entries.append({"name": entry})
+        elif isinstance(entry, Mapping) and len(entry) == 1 and "name" not in entry:
+            ((name, change),) = entry.items()
+            if change is not None and not isinstance(change, Mapping):
+                raise Problem(
+                    f"the recipe changes of {name!r} must be a mapping",
+                    fix=f"write {{{name}: {{epochs: 1}}}}",
+                    keys=(index,),
+                )
+            entries.append({"name": name, **(change or {})})
+        else:
+            entries.append(entry)
+    return entries
+
+
+class StudyConfig(Settings):
+    """A study: a base, a recipe, tasks, and what is trained and evaluated on what."""
+
+    study: Name = Field(description="The study's name: letters, digits, -, _ and .")
+    base: Annotated[BaseConfig, BeforeValidator(_model_text)] = Field(description="The untuned model")
+    recipe: RecipeConfig = Field(default_factory=RecipeConfig, description="How every adapter is trained")
+    tasks: dict[Name, TaskConfig] = Field(min_length=1, description="The tasks by name")
+    sources: Annotated[tuple[SourceConfig, ...], BeforeValidator(_source_entries)] | None = Field(
+        None, description="What adapters are trained on; default: every task with train rows"
+    )
+    controls: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Altered copies of sources, trained too: {source: [mislabel, balance]}",
+    )
+    targets: tuple[str, ...] | None = Field(
+        None, description="The tasks models are evaluated on; default: every task with eval rows"
+    )
+    mixes: dict[Name, MixConfig] = Field(
+        default_factory=dict, description="Adapters trained on several sources"
+    )
+    models: dict[Name, Annotated[ModelConfig, BeforeValidator(_model_text)]] = Field(
+        default_factory=dict, description="Further models to evaluate: {name: Hub id or folder}"
+    )
+    layers: LayersConfig | None = Field(None, description="The layer-by-layer account; left out: none")
+    compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")
+
+    _root: Path = PrivateAttr(default_factory=Path)
+
+    @model_validator(mode="after")
+    def _names(self) -> StudyConfig:
+        self._check_sources()
+        self._check_targets()
+        self._check_mixes()
+        taken: dict[str, str] = {"base": "the base"}
+        groups = {"sources": [s.name for s in self.sources or ()], "mixes": self.mixes, "models": self.models}
+        for group, names in groups.items():
+            for index, name in enumerate(names):
+                if name in taken:
+                    raise Problem(
+                        f"the name {name!r} is {taken[name]} already",
+                        fix="every row of the matrix needs a name of its own",
+                        keys=(group, index if group == "sources" else name),
+                    )
+                taken[name] = f"among {group}"
+        return self
+
+    def _check_sources(self) -> None:
+        for index, source in enumerate(self.sources or ()):
+            if source.task_name not in self.tasks:
+                raise Problem(
+                    f"the source {source.name!r} names no task",
+                    fix=did_you_mean(source.task_name, self.tasks),
+                    keys=("sources", index),
+                )
+            if not self.tasks[source.task_name].data.has_train:
+                raise Problem(
+                    f"the task {source.task_name!r} has no train rows",
+                    fix=f"give tasks.{source.task_name}.data train rows, or take it out of sources",
+                    keys=("sources", index),
+                )
+        names = [s.name for s in self._entries()]
+        if not names and (self.controls or self.mixes):
+            raise Problem("no task has train rows", fix="give one a train split", keys=("sources",))
+        for source_name, controls in self.controls.items():
+            if source_name not in names:
+                raise Problem(
+                    f"the control's source {source_name!r} is not among the sources",
+                    fix=did_you_mean(source_name, names),
+                    keys=("controls", source_name),
+                )
+            _no_repeat(controls, "control", ("controls", source_name))
+            for index, control in enumerate(controls):
+                if control not in CONTROLS:
+                    raise Problem(
+                        f"unknown control {control!r}",
+                        fix=did_you_mean(control, CONTROLS.names()),
+                        keys=("controls", source_name, index),
+                    )
+
+    def _check_targets(self) -> None:
+        for index, name in enumerate(self.targets or ()):
+            if name not in self.tasks:
+                raise Problem(
+                    f"the target {name!r} names no task",
+                    fix=did_you_mean(name, self.tasks),
+                    keys=("targets", index),
+                )
+            if not self.tasks[name].data.has_eval:
+                raise Problem(
+                    f"the task {name!r} has no eval rows",
+                    fix=f"give tasks.{name}.data eval rows, or take it out of targets",
+                    keys=("targets", index),
+                )
+        _no_repeat(self.targets or (), "target", ("targets",))
+        if not self.target_names():
+            raise Problem(
+                "there is no target: no task has eval rows", fix="give one task eval rows", keys=("targets",)
+            )
+
+    def _check_mixes(self) -> None:
+        names = [s.name for s in self.resolved_sources()]
+        for mix_name, mix in self.mixes.items():
+            for index, name in enumerate(mix.of if mix.of != "sources" else ()):
+                if name not in names:
+                    raise Problem(
+                        f"the mix {mix_name!r} names an unknown source {name!r}",
+                        fix=did_you_mean(name, names),
+                        keys=("mixes", mix_name, "of", index),
+                    )
+            for index, name in enumerate(mix.hold_out):
+                if name not in self.tasks:
+                    raise Problem(
+                        f"the mix {mix_name!r} holds out an unknown task {name!r}",
+                        fix=did_you_mean(name, self.tasks),
+                        keys=("mixes", mix_name, "hold_out", index),
+                    )
+            if not self.mix_sources(mix_name):
+                raise Problem(
+                    f"the mix {mix_name!r} holds out everything it is made of",
+                    fix="hold out fewer tasks",
+                    keys=("mixes", mix_name, "hold_out"),
+                )
+            if mix.per_cluster is not None:
+                for source in self.mix_sources(mix_name):
+                    if "cluster" not in self.tasks[source.task].tags:
+                        raise Problem(
+                            f"per_cluster needs a cluster for every task, and {source.task!r} has none",
+                            fix=f"add tags: {{cluster: ...}} to tasks.{source.task}",
+                            keys=("mixes", mix_name, "per_cluster"),
+                        )
+
+    def model_post_init(self, context: Any) -> None:
+        """Gives every part its key path, so that errors of a study built in Python name it too."""
+        super().model_post_init(context)
+        attach(self, None, ())
+
+    @property
+    def root(self) -> Path:
+        """The folder that relative paths start from: the study file's, or the working directory."""
+        return self._root
+
+    def with_root(self, root: Path) -> StudyConfig:
+        """The same study with relative paths starting from ``root``."""
+        copy = self.model_copy()
+        copy._root = root
+        return copy
+
+    def _entries(self) -> tuple[SourceConfig, ...]:
+        if self.sources is not None:
+            return self.sources
+        return tuple(SourceConfig(name=n) for n, t in self.tasks.items() if t.data.has_train)
+
+    def resolved_sources(self) -> tuple[ResolvedSource, ...]:
+        """Every source in order, each followed by its controls, with its own recipe."""
+        found: list[ResolvedSource] = []
+        for entry in self._entries():
+            recipe = self.recipe.changed(entry.change)
+            found.append(ResolvedSource(entry.name, entry.task_name, None, recipe))
+            for control in self.controls.get(entry.name, ()):
+                found.append(ResolvedSource(f"{entry.name}.{control}", entry.task_name, control, recipe))
+        return tuple(found)
+
+    def target_names(self) -> tuple[str, ...]:
+        """The tasks that models are evaluated on."""
+        if self.targets is not None:
+            return self.targets
+        return tuple(n for n, t in self.tasks.items() if t.data.has_eval)
+
+    def mix_sources(self, name: str) -> tuple[ResolvedSource, ...]:
+        """The sources a mix is made of: those it names (or all but controls), less the tasks it holds out."""
+        mix = self.mixes[name]
+        sources = self.resolved_sources()
+        if mix.of == "sources":
+            chosen = [s for s in sources if s.control is None]
+        else:
+            chosen = [s for s in sources if s.name in mix.of]
+        return tuple(s for s in chosen if s.task not in mix.hold_out)
+
+
+def _no_repeat(values: tuple[Any, ...], what: str, keys: tuple[str | int, ...]) -> None:
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise Problem(f"the {what} {twice!r} stands here twice", fix=f"name every {what} once", keys=keys)
+
+
+def load_config(path: str | Path) -> StudyConfig:
+    """Reads a study file; relative paths in it start from its folder.
+
+    Raises:
+        TraitscopeError: naming the file, the line, the key, what is wrong and what to write instead.
+    """
+    path = Path(path)
+    data, places = read_yaml(path)
+    if not isinstance(data, Mapping):
+        raise TraitscopeError(
+            "this is not a study file: " + ("it is empty" if data is None else "it has no keys"),
+            where=str(path),
+            fix="start with `study: name`; `traitscope init` writes a commented one",
+        )
+    config = settings_from(StudyConfig, data, places)
+    config._root = path.parent
+    return config

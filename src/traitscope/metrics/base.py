@@ -1,0 +1,91 @@
+"""What a metric is, and the standard error of a mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitscope.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What metrics see: one entry per example, S in all.
+
+    Attributes:
+        gold: class name or first reference.
+        pred: predicted class name or parsed answer; None where the answer could not be parsed.
+        pred_norm: prediction by length-normalised log-likelihood (choice only).
+        references: all right answers, parsed as the prediction was (generate only).
+        loss_S: mean negative log-likelihood of the gold answer in nats per token.
+        classes: class names, where all examples share them.
+    """
+
+    gold: tuple[str, ...]
+    pred: tuple[str | None, ...]
+    pred_norm: tuple[str | None, ...]
+    references: tuple[tuple[str, ...], ...]
+    loss_S: NDArray[np.float64]
+    classes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """A metric over S examples. ``stderr`` is None where it is not defined (a single example)."""
+
+    value: float
+    stderr: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One way to judge a cell; exactly one of ``values`` and ``corpus`` is given.
+
+    Attributes:
+        forms: the answer forms it fits.
+        higher_is_better: the direction.
+        low, high: the range.
+        needs_classes: whether all examples must share their classes.
+        values: the value of every example, values_S; the metric is their mean.
+        corpus: the metric of all examples at once, where it is no mean.
+    """
+
+    forms: frozenset[str]
+    higher_is_better: bool
+    low: float
+    high: float
+    needs_classes: bool = False
+    values: Callable[[Outcomes], NDArray[np.float64]] | None = None
+    corpus: Callable[[Outcomes], MetricValue] | None = None
+
+
+METRICS: Registry[Metric] = Registry("metric")
+
+
+def mean_and_stderr(values_S: NDArray[np.float64]) -> MetricValue:
+    """The mean and its standard error, s / sqrt(S) with the sample deviation s (divisor S - 1).
+
+    This is the ``mean_stderr`` of lm-evaluation-harness 0.4.13; for zeros and ones it is
+    sqrt(p (1 - p) / (S - 1)). One example has no standard error.
+    """
+    n = len(values_S)
+    if n == 0:
+        raise ValueError("a metric needs at least one example")
+    stderr = float(np.std(values_S, ddof=1) / np.sqrt(n)) if n > 1 else None
+    return MetricValue(float(np.mean(values_S)), stderr, n)
+
+
+def score(metric: Metric, outcomes: Outcomes) -> MetricValue:
+    """The metric's value over all examples, its standard error and the number of examples.
+
+    Raises:
+        ValueError: if there is no example.
+    """
+    if metric.corpus is not None:
+        return metric.corpus(outcomes)
+    assert metric.values is not None
+    return mean_and_stderr(metric.values(outcomes))

@@ -1,0 +1,120 @@
+"""Metrics of a choice among classes: accuracy, macro-F1, Matthews correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitscope.metrics.base import METRICS, Metric, MetricValue, Outcomes
+
+_BOTH = frozenset({"choice", "generate"})
+
+
+def _hits(gold: Sequence[str], pred: Sequence[str | None]) -> NDArray[np.float64]:
+    return np.array([p is not None and p == g for g, p in zip(gold, pred, strict=True)], dtype=np.float64)
+
+
+def accuracy(outcomes: Outcomes) -> NDArray[np.float64]:
+    """1 where the prediction is the gold class (or text), else 0; an invalid answer is wrong."""
+    return _hits(outcomes.gold, outcomes.pred)
+
+
+def accuracy_norm(outcomes: Outcomes) -> NDArray[np.float64]:
+    """As accuracy, for the option with the highest log-likelihood per character (or token, as the task says).
+
+    Characters are counted without the space in front of an option, as lm-evaluation-harness' acc_norm counts
+    its choices.
+    """
+    return _hits(outcomes.gold, outcomes.pred_norm)
+
+
+def confusion_matrix(
+    gold: Sequence[str], pred: Sequence[str | None], classes: Sequence[str]
+) -> NDArray[np.int64]:
+    """Counts with C rows (gold class) and C + 1 columns (predicted class; invalid or foreign answers
+    last).
+    """
+    place = {name: i for i, name in enumerate(classes)}
+    confusion = np.zeros((len(classes), len(classes) + 1), dtype=np.int64)
+    for g, p in zip(gold, pred, strict=True):
+        confusion[place[g], len(classes) if p is None else place.get(p, len(classes))] += 1
+    return confusion
+
+
+def macro_f1_of(confusion: NDArray[np.int64]) -> float:
+    """The mean F1 = 2 TP / (2 TP + FP + FN) over the classes that occur as gold or as prediction.
+
+    ``confusion`` has C rows and C + 1 columns (invalid last). Same as scikit-learn's
+    ``f1_score(average="macro")`` over the labels that occur; the invalid column is no class of its own.
+    """
+    square = confusion[:, :-1]
+    hits_C = np.diag(square).astype(np.float64)
+    total_C = (confusion.sum(axis=1) + square.sum(axis=0)).astype(np.float64)
+    there_C = total_C > 0
+    return float(np.mean(2 * hits_C[there_C] / total_C[there_C])) if there_C.any() else 0.0
+
+
+def mcc_of(confusion: NDArray[np.int64]) -> float:
+    """Matthews correlation for C classes (Gorodkin 2004, Comput. Biol. Chem. 28:367).
+
+    (n c - sum_k t_k p_k) / sqrt((n^2 - sum p_k^2) (n^2 - sum t_k^2)), with n examples, c hits, t_k gold and
+    p_k predicted counts; invalid answers are one more predicted class. 0 where the root is 0, as in
+    scikit-learn.
+    """
+    counts = confusion.astype(np.float64)
+    n, hits = counts.sum(), np.trace(counts[:, :-1])
+    gold_C, pred_C = counts.sum(axis=1), counts.sum(axis=0)
+    root = np.sqrt((n**2 - (pred_C**2).sum()) * (n**2 - (gold_C**2).sum()))
+    return float((n * hits - (gold_C * pred_C[:-1]).sum()) / root) if root > 0 else 0.0
+
+
+def jackknife(confusion: NDArray[np.int64], measure: Callable[[NDArray[np.int64]], float]) -> MetricValue:
+    """The measure and its delete-one jackknife standard error.
+
+    sqrt((n - 1) / n * sum_i (m_(i) - mean m_(.))^2), Efron and Tibshirani 1993, eq. 11.5; examples in the
+    same field of the confusion matrix give the same m_(i), so at most C (C + 1) evaluations are needed.
+    """
+    n = int(confusion.sum())
+    if n == 0:
+        raise ValueError("a metric needs at least one example")
+    value = measure(confusion)
+    if n < 3:
+        return MetricValue(value, None, n)
+    left_out, weights = [], []
+    for row, column in np.argwhere(confusion):
+        smaller = confusion.copy()
+        smaller[row, column] -= 1
+        left_out.append(measure(smaller))
+        weights.append(int(confusion[row, column]))
+    m, w = np.array(left_out), np.array(weights)
+    centre = (w * m).sum() / n
+    return MetricValue(value, float(np.sqrt((n - 1) / n * (w * (m - centre) ** 2).sum())), n)
+
+
+def _macro_f1(outcomes: Outcomes) -> MetricValue:
+    return jackknife(_confusion(outcomes), macro_f1_of)
+
+
+def _mcc(outcomes: Outcomes) -> MetricValue:
+    return jackknife(_confusion(outcomes), mcc_of)
+
+
+def _confusion(outcomes: Outcomes) -> NDArray[np.int64]:
+    assert outcomes.classes is not None
+    return confusion_matrix(outcomes.gold, outcomes.pred, outcomes.classes)
+
+
+METRICS.register("accuracy", version=1, reference="scikit-learn accuracy_score; stderr: lm-eval mean_stderr")(
+    Metric(forms=_BOTH, higher_is_better=True, low=0.0, high=1.0, values=accuracy)
+)
+METRICS.register("accuracy_norm", version=1, reference="lm-evaluation-harness 0.4.13 acc_norm")(
+    Metric(forms=frozenset({"choice"}), higher_is_better=True, low=0.0, high=1.0, values=accuracy_norm)
+)
+METRICS.register(
+    "macro_f1", version=1, reference="scikit-learn f1_score(average='macro'); stderr: jackknife"
+)(Metric(forms=_BOTH, higher_is_better=True, low=0.0, high=1.0, needs_classes=True, corpus=_macro_f1))
+METRICS.register("mcc", version=1, reference="Gorodkin 2004; stderr: jackknife")(
+    Metric(forms=_BOTH, higher_is_better=True, low=-1.0, high=1.0, needs_classes=True, corpus=_mcc)
+)

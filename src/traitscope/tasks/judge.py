@@ -1,0 +1,268 @@
+"""From the engine's outputs to one record per example, and from records to scores and a summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitscope.errors import TraitscopeError
+from traitscope.metrics import METRICS, Outcomes, confusion_matrix, score
+from traitscope.records import Example, ExampleRecord, Generated, Score
+from traitscope.tasks.parsers import PARSERS
+
+if TYPE_CHECKING:
+    from traitscope.tasks.task import Task
+
+INVALID = "(invalid)"
+
+OptionLogprobs = Sequence[Sequence[NDArray[np.floating]]]
+"""Per example and per option of its ``OptionRow``: the log-likelihood of every token, in nats."""
+
+
+def judge_options(task: Task, examples: Sequence[Example], logprobs: OptionLogprobs) -> list[ExampleRecord]:
+    """Records of a choice task; the last option of every row is gold + stop token and gives the loss.
+
+    The prediction is the option with the highest summed log-likelihood (the first of equal ones);
+    ``pred_norm`` divides the sum by the option's characters without the space in front (or by its tokens,
+    ``answer.normalise``).
+
+    Raises:
+        TraitscopeError: if a log-likelihood is not a number, or the outputs do not belong to the examples.
+    """
+    _check_lengths(task, examples, logprobs)
+    records = []
+    for example, options in zip(examples, logprobs, strict=True):
+        assert example.options is not None and example.gold is not None
+        names = [o.strip() for o in example.options]
+        if len(options) != len(names) + 1:
+            raise ValueError(
+                f"{task.name}, example {example.id}: {len(options)} scores for {len(names)} + 1 options"
+            )
+        sums = np.array([np.sum(o, dtype=np.float64) for o in options[:-1]])
+        _check_numbers(task, example, sums)
+        tokens = np.array([len(o) for o in options[:-1]], dtype=np.float64)
+        characters = np.array([len(o.lstrip()) for o in example.options], dtype=np.float64)
+        lengths = characters if task.config.answer.normalise == "characters" else tokens
+        pred, pred_norm = int(np.argmax(sums)), int(np.argmax(sums / lengths))
+        records.append(
+            ExampleRecord(
+                id=example.id,
+                gold=names[example.gold],
+                pred=names[pred],
+                pred_norm=names[pred_norm],
+                correct=None,
+                valid=True,
+                finish=None,
+                output=None,
+                n_output=len(options[pred]),
+                n_gold=len(options[example.gold]),
+                loss=_loss(task, example, options[-1]),
+                logprobs=tuple(float(s) for s in sums),
+                tags=example.tags,
+            )
+        )
+    return _with_correct(task, examples, records)
+
+
+def judge_texts(
+    task: Task, examples: Sequence[Example], generated: Sequence[Generated], logprobs: OptionLogprobs
+) -> list[ExampleRecord]:
+    """Records of a generate task; ``logprobs`` are those of its ``option_rows`` (gold answer + stop token).
+
+    Raises:
+        TraitscopeError: as ``judge_options``.
+    """
+    _check_lengths(task, examples, logprobs)
+    _check_lengths(task, examples, generated)
+    records = []
+    for example, made, options in zip(examples, generated, logprobs, strict=True):
+        records.append(
+            ExampleRecord(
+                id=example.id,
+                gold=_parse(task, example.references[0]) or example.references[0],
+                pred=None,
+                pred_norm=None,
+                correct=None,
+                valid=False,
+                finish=made.finish,
+                output=made.text,
+                n_output=len(made.ids),
+                n_gold=len(options[-1]) - 1,
+                loss=_loss(task, example, options[-1]),
+                tags=example.tags,
+            )
+        )
+    return rejudge(task, examples, records)
+
+
+def judge_losses(task: Task, examples: Sequence[Example], logprobs: OptionLogprobs) -> list[ExampleRecord]:
+    """Records of a loss task; ``logprobs`` are those of its ``option_rows`` (text + stop token).
+
+    Raises:
+        TraitscopeError: as ``judge_options``.
+    """
+    _check_lengths(task, examples, logprobs)
+    return [
+        ExampleRecord(
+            id=example.id,
+            gold=example.answer,
+            pred=None,
+            pred_norm=None,
+            correct=None,
+            valid=True,
+            finish=None,
+            output=None,
+            n_output=0,
+            n_gold=len(options[-1]) - 1,
+            loss=_loss(task, example, options[-1]),
+            tags=example.tags,
+        )
+        for example, options in zip(examples, logprobs, strict=True)
+    ]
+
+
+def rejudge(task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
+    """The records judged once more from what they store (outputs, log-likelihoods), after a parser or metric
+    changed.
+
+    Examples are found by id, so ``examples`` may be more than the records.
+
+    Raises:
+        TraitscopeError: if a record's example is not among ``examples``.
+    """
+    if task.form != "generate":
+        return _with_correct(task, examples, records)
+    by_id = {e.id: e for e in examples}
+    fresh = []
+    for record in records:
+        example = _example(task, by_id, record.id)
+        pred = _parse(task, record.output or "")
+        gold = _parse(task, example.references[0]) or example.references[0]
+        fresh.append(replace(record, gold=gold, pred=pred, valid=pred is not None))
+    return _with_correct(task, examples, fresh)
+
+
+def summarise(
+    task: Task, records: Sequence[ExampleRecord], examples: Sequence[Example] | None = None
+) -> tuple[tuple[Score, ...], dict[str, Any]]:
+    """All metrics of a cell (the primary one first, answer loss always among them) and its summary.
+
+    ``examples`` (found by id) are needed for the references of free answers; by default the task's own eval
+    rows.
+
+    Raises:
+        TraitscopeError: if there is no record.
+    """
+    if not records:
+        raise TraitscopeError(
+            "no example was evaluated", where=f"task {task.name}", fix="write eval: 1 or more"
+        )
+    outcomes = _outcomes(task, records, examples)
+    names = task.metric_names if "loss" in task.metric_names else (*task.metric_names, "loss")
+    scores = []
+    for position, name in enumerate(names):
+        metric = METRICS.get(name).value
+        value = score(metric, outcomes)
+        scores.append(Score(name, value.value, value.stderr, value.n, position == 0, metric.higher_is_better))
+    return tuple(scores), _summary(task, records)
+
+
+def _summary(task: Task, records: Sequence[ExampleRecord]) -> dict[str, Any]:
+    n = len(records)
+    summary: dict[str, Any] = {
+        "n": n,
+        "invalid_rate": sum(not r.valid for r in records) / n,
+        "cutoff_rate": sum(r.finish == "length" for r in records) / n,
+        "output_length": _lengths([r.n_output for r in records]),
+        "gold_length": _lengths([r.n_gold for r in records]),
+        "loss": float(np.mean([r.loss for r in records])),
+    }
+    if task.classes is None:
+        return summary
+    gold = Counter(r.gold for r in records)
+    pred = Counter(INVALID if r.pred is None else r.pred for r in records)
+    counted = confusion_matrix([r.gold for r in records], [r.pred for r in records], task.classes)
+    summary["classes"] = list(task.classes)
+    summary["confusion"] = counted.tolist()
+    summary["gold_shares"] = {c: gold[c] / n for c in task.classes}
+    summary["pred_shares"] = {c: pred[c] / n for c in (*task.classes, INVALID)}
+    return summary
+
+
+def _lengths(counts: Sequence[int]) -> dict[str, float]:
+    q10, q25, q50, q75, q90 = np.quantile(counts, [0.1, 0.25, 0.5, 0.75, 0.9]).tolist()
+    return {"mean": float(np.mean(counts)), "q10": q10, "q25": q25, "q50": q50, "q75": q75, "q90": q90}
+
+
+def _outcomes(
+    task: Task, records: Sequence[ExampleRecord], examples: Sequence[Example] | None = None
+) -> Outcomes:
+    references: tuple[tuple[str, ...], ...] = ()
+    if task.form == "generate":
+        by_id = {e.id: e for e in (task.load().eval if examples is None else examples)}
+        references = tuple(
+            tuple(_parse(task, text) or text for text in _example(task, by_id, r.id).references)
+            for r in records
+        )
+    return Outcomes(
+        gold=tuple(r.gold for r in records),
+        pred=tuple(r.pred for r in records),
+        pred_norm=tuple(r.pred_norm for r in records),
+        references=references,
+        loss_S=np.array([r.loss for r in records], dtype=np.float64),
+        classes=task.classes,
+    )
+
+
+def _with_correct(
+    task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]
+) -> list[ExampleRecord]:
+    """Fills ``correct``: the primary metric's value per example; for a metric of all at once, hit or miss."""
+    primary = METRICS.get(task.metric_names[0]).value
+    if not records or task.metric_names[0] == "loss":
+        return [replace(r, correct=None) for r in records]
+    if primary.values is None:
+        return [replace(r, correct=float(r.pred is not None and r.pred == r.gold)) for r in records]
+    values_S = primary.values(_outcomes(task, records, examples))
+    return [replace(r, correct=float(v)) for r, v in zip(records, values_S, strict=True)]
+
+
+def _parse(task: Task, text: str) -> str | None:
+    generate = task.config.answer.generate
+    assert generate is not None
+    return PARSERS.get(generate.parse).value(text, generate.classes or ())
+
+
+def _example(task: Task, by_id: dict[str, Example], name: str) -> Example:
+    if name not in by_id:
+        raise TraitscopeError(
+            f"the record {name!r} belongs to no example of the task",
+            where=f"task {task.name}",
+            fix="evaluate the cell anew: its records were made from other rows",
+        )
+    return by_id[name]
+
+
+def _loss(task: Task, example: Example, logprobs: NDArray[np.floating]) -> float:
+    value = -np.mean(logprobs, dtype=np.float64)
+    _check_numbers(task, example, value)
+    return float(value)
+
+
+def _check_numbers(task: Task, example: Example, values: Any) -> None:
+    if np.isnan(values).any():
+        raise TraitscopeError(
+            "the model gives log-likelihoods that are not numbers",
+            where=f"task {task.name}, example {example.id}",
+            fix="evaluate in fp32 (base.dtype), and check that training did not diverge (lower lr)",
+        )
+
+
+def _check_lengths(task: Task, examples: Sequence[Example], outputs: Sequence[Any]) -> None:
+    if len(examples) != len(outputs):
+        raise ValueError(f"{task.name}: {len(outputs)} outputs for {len(examples)} examples")

@@ -1,0 +1,97 @@
+"""How an answer is read out of generated text. A parser gives None where it finds none: an invalid answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+
+from traitscope.registry import Registry
+
+Parser = Callable[[str, tuple[str, ...]], str | None]
+
+PARSERS: Registry[Parser] = Registry("parser")
+
+_OWN = "traitscope"
+# A sign counts only where no number or closing bracket stands before it: "10-5" ends in 5, "is -5" in -5.
+_NUMBER = re.compile(
+    r"(?P<sign>(?<![\w.)\]])[-−]\s?)?[$£€]?(?P<sign2>(?<=[$£€])[-−])?"
+    r"(?P<digits>(?<![A-Za-z_\d.,])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+)"
+)
+
+
+@PARSERS.register("raw", version=1, reference=_OWN)
+def raw(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """The whole text without the space around it."""
+    return text.strip() or None
+
+
+@PARSERS.register("first_line", version=1, reference=_OWN)
+def first_line(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """The first line that is not empty."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), None)
+
+
+@PARSERS.register("last_line", version=1, reference=_OWN)
+def last_line(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """The last line that is not empty."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
+
+
+@PARSERS.register("first_word", version=1, reference=_OWN)
+def first_word(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """The first run of letters, digits, apostrophes and hyphens."""
+    match = re.search(r"\w[\w'’-]*", text)
+    return match.group(0).rstrip("'’-") if match else None
+
+
+@PARSERS.register("final_number", version=1, reference="GSM8K (arXiv 2110.14168): the number after ####")
+def final_number(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """The number behind the last ``####``, else the last number of the text, in plain decimal form.
+
+    Thousands commas and currency signs are taken away, a percent sign behind the number is ignored, ``3.50``
+    is ``3.5`` and ``-0`` is ``0``.
+    """
+    if "####" in text:
+        found = list(_NUMBER.finditer(text.rsplit("####", 1)[1]))[:1]
+    else:
+        found = list(_NUMBER.finditer(text))[-1:]
+    if not found:
+        return None
+    number = Decimal(found[0]["digits"].replace(",", ""))
+    if (found[0]["sign"] or found[0]["sign2"]) and number:
+        number = -number
+    plain = format(number, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+@PARSERS.register("label", version=1, reference=_OWN)
+def label(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """The class word that stands first in the text, as whole words, upper and lower case alike.
+
+    Of two class words that start at the same place the longer one counts.
+    """
+    best: tuple[int, int, str] | None = None
+    for name in classes:
+        match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
+        if match and (best is None or (match.start(), -len(name)) < best[:2]):
+            best = (match.start(), -len(name), name)
+    return best[2] if best else None
+
+
+@PARSERS.register("letter", version=1, reference="BIG-Bench Hard (arXiv 2210.09261): answers such as (B)")
+def letter(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """An option's capital letter: behind "answer is", else in brackets, else alone at the start."""
+    for pattern in (r"[Aa]nswer\s*(?:is|:)\s*\(?([A-Z])\b", r"\(([A-Z])\)", r"^\s*([A-Z])(?=[\s).:,]|$)"):
+        match = re.search(pattern, text)
+        if match:
+            return match.group(1)
+    return None
+
+
+@PARSERS.register("code", version=1, reference="CommonMark fenced code blocks")
+def code(text: str, classes: tuple[str, ...] = ()) -> str | None:
+    """The inside of the first fenced code block; the whole text where there is none."""
+    match = re.search(r"```[^\n`]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
+    body = match.group(1) if match else text
+    return body.strip("\n").rstrip() or None

@@ -1,0 +1,238 @@
+"""From a row to an example: prompt, options, gold, references, solved examples in front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from traitscope.errors import TraitscopeError
+from traitscope.records import Example
+from traitscope.taskconfig import TaskConfig
+from traitscope.tasks.parsers import PARSERS
+from traitscope.tasks.template import evaluate, render
+
+Row = dict[str, Any]
+Turns = tuple[tuple[str, str], ...]
+PickShots = Callable[[str], Sequence[tuple[str, Row]]]
+
+
+class Renderer:
+    """Renders one task's rows. ``where`` gives the place of a key in the study file."""
+
+    def __init__(self, config: TaskConfig, where: Callable[..., str]) -> None:
+        self._config = config
+        self._where = where
+
+    def question(self, row_id: str, row: Row) -> str:
+        """What a row asks: equal for rows that must not stand on both sides of a split.
+
+        The prompt without solved examples, with the options where they come from the row; the text itself for
+        the loss form and for a constant prompt.
+        """
+        turns, prompt = self._prompt(row_id, row)
+        parts = [prompt.strip(), *(content for _, content in turns)]
+        answer = self._config.answer
+        if answer.loss is not None:
+            parts.append(render(answer.loss, row, where=self._at(row_id, "answer", "loss")).strip())
+        elif isinstance(answer.choice, str):
+            parts.extend(self._options(row_id, row))
+        return "\x1f".join(parts)
+
+    def example(self, row_id: str, row: Row, shots: PickShots) -> Example:
+        """The rendered row with its solved examples in front.
+
+        Raises:
+            TraitscopeError: if a template fails, the prompt or the answer is empty, or gold is not among the
+            options.
+        """
+        options: tuple[str, ...] | None = None
+        gold: int | None = None
+        references: tuple[str, ...] = ()
+        answer = self._config.answer
+        if answer.choice is not None:
+            options = self._options(row_id, row)
+            gold = self._gold(row_id, row, options)
+            text = options[gold]
+        elif answer.generate is not None:
+            references = self._references(row_id, row)
+            text = references[0]
+        else:
+            assert answer.loss is not None
+            text = render(answer.loss, row, where=self._at(row_id, "answer", "loss"))
+            if not text.strip():
+                raise TraitscopeError(
+                    "the text whose loss is measured is empty",
+                    where=self._at(row_id, "answer", "loss"),
+                    fix="drop such rows with data.where",
+                )
+        turns, prompt = self._with_shots(row_id, row, shots)
+        tags = {
+            name: render(template, row, where=self._at(row_id, "row_tags", name)).strip()
+            for name, template in self._config.row_tags.items()
+        }
+        return Example(row_id, prompt, text, options, gold, references, tags, turns)
+
+    def _at(self, row_id: str, *keys: str | int) -> str:
+        return f"{self._where(*keys)}, row {row_id}"
+
+    def _prompt(self, row_id: str, row: Row) -> tuple[Turns, str]:
+        config = self._config
+        if config.messages is not None:
+            turns = []
+            for i, m in enumerate(config.messages):
+                place = self._at(row_id, "messages", i, "content")
+                turns.append((m.role, self._not_empty(render(m.content, row, where=place), place)))
+            return tuple(turns), ""
+        template = config.prompt or ""
+        place = self._at(row_id, "prompt")
+        text = render(template, row, where=place)
+        if template.strip():
+            self._not_empty(text, place)
+        return ((("user", text),), "") if config.chat else ((), text)
+
+    def _not_empty(self, text: str, place: str) -> str:
+        if not text.strip():
+            raise TraitscopeError(
+                "the prompt is empty",
+                where=place,
+                fix="correct the template, or drop such rows with data.where",
+            )
+        return text
+
+    def _with_shots(self, row_id: str, row: Row, shots: PickShots) -> tuple[Turns, str]:
+        turns, prompt = self._prompt(row_id, row)
+        solved = [(self._prompt(i, r), self.answer(i, r)) for i, r in shots(row_id)]
+        if not turns:
+            separator = self._config.shots.separator
+            return (), "".join(p + a + separator for (_, p), a in solved) + prompt
+        # The system turn stands once, in front of the solved examples.
+        system = tuple(t for t in turns if t[0] == "system")
+        middle: Turns = ()
+        for (shot_turns, _), answer in solved:
+            middle += (*(t for t in shot_turns if t[0] != "system"), ("assistant", answer.strip()))
+        all_turns = system + middle + tuple(t for t in turns if t[0] != "system")
+        return all_turns, "\n\n".join(content for _, content in all_turns)
+
+    def answer(self, row_id: str, row: Row) -> str:
+        """The text that solves a row."""
+        form = self._config.answer
+        if form.choice is not None:
+            options = self._options(row_id, row)
+            return options[self._gold(row_id, row, options)]
+        if form.generate is not None:
+            return self._references(row_id, row)[0]
+        assert form.loss is not None
+        return render(form.loss, row, where=self._at(row_id, "answer", "loss"))
+
+    def _options(self, row_id: str, row: Row) -> tuple[str, ...]:
+        choice = self._config.answer.choice
+        if isinstance(choice, tuple):
+            return choice
+        assert choice is not None
+        place = self._at(row_id, "answer", "choice")
+        value = evaluate(choice, row, where=place)
+        if not isinstance(value, list):
+            raise TraitscopeError(
+                f"the options are {value!r}, not a list",
+                where=place,
+                fix='the template must be one expression that gives a list, such as "{{ options }}" or '
+                "\"{{ [a, b] | prefix(' ') }}\"",
+            )
+        options = tuple(str(o) for o in value)
+        bare = [o.strip() for o in options]
+        twice = next((o for i, o in enumerate(bare) if o in bare[:i]), None)
+        if len(options) < 2 or "" in bare or twice is not None:
+            what = "fewer than two" if len(options) < 2 else "empty" if "" in bare else f"equal ({twice!r})"
+            raise TraitscopeError(
+                f"options of this row are {what}: {list(options)}",
+                where=place,
+                fix="drop such rows with data.where, or correct the template",
+            )
+        return options
+
+    def _gold(self, row_id: str, row: Row, options: tuple[str, ...]) -> int:
+        answer = self._config.answer
+        place = self._at(row_id, "answer", "gold")
+        value = evaluate(str(answer.gold), row, where=place)
+        if isinstance(value, list):
+            raise TraitscopeError(
+                f"gold is a list: {value!r}", where=place, fix="pick one item, such as {{ answers[0] }}"
+            )
+        text = str(value)
+        if answer.labels is not None:
+            key = text if text in answer.labels else text.strip()
+            if key not in answer.labels:
+                raise TraitscopeError(
+                    f"{text!r} is not among the labels ({', '.join(answer.labels)})",
+                    where=place,
+                    fix="add it to answer.labels, or drop such rows with data.where "
+                    f'(for example where: "label != {text!r}")',
+                )
+            found = _as_text(answer.labels[key], options)
+            if found is None:
+                raise TraitscopeError(
+                    f"the label {key!r} leads to {answer.labels[key]!r}, no option of this row",
+                    where=place,
+                    fix="correct answer.labels",
+                )
+            return found
+        by_text = _as_text(text, options) if answer.gold_is != "index" else None
+        by_index = _as_index(value, len(options)) if answer.gold_is != "text" else None
+        if by_text is not None and by_index is not None and by_text != by_index:
+            raise TraitscopeError(
+                f"gold {text!r} is the text of option {by_text} and the index of option {by_index}",
+                where=place,
+                fix="add gold_is: text or gold_is: index to answer",
+            )
+        found = by_text if by_text is not None else by_index
+        if found is None:
+            shown = ", ".join(repr(o) for o in options[:8]) + (", ..." if len(options) > 8 else "")
+            raise TraitscopeError(
+                f"gold {text!r} is neither an option ({shown}) nor an index from 0 to {len(options) - 1}",
+                where=place,
+                fix="map it with answer.labels: {"
+                + f"{text.strip()}: {options[0]!r}"
+                + ", ...}, or drop such rows with data.where",
+            )
+        return found
+
+    def _references(self, row_id: str, row: Row) -> tuple[str, ...]:
+        generate = self._config.answer.generate
+        assert generate is not None
+        place = self._at(row_id, "answer", "generate", "gold")
+        found: list[str] = []
+        for template in generate.gold:
+            value = evaluate(template, row, where=place)
+            found.extend(map(str, value)) if isinstance(value, list) else found.append(str(value))
+        found = list(dict.fromkeys(found))
+        if not found or any(not f.strip() for f in found):
+            raise TraitscopeError(
+                "a right answer is empty" if found else "there is no right answer",
+                where=place,
+                fix="drop such rows with data.where, or correct the template",
+            )
+        parse = PARSERS.get(generate.parse).value
+        unread = next((f for f in found if parse(f, generate.classes or ()) is None), None)
+        if unread is not None:
+            raise TraitscopeError(
+                f"the parser {generate.parse!r} finds nothing in the right answer {unread!r}",
+                where=place,
+                fix="choose another parser (answer.generate.parse), or drop such rows with data.where",
+            )
+        return tuple(found)
+
+
+def _as_text(text: str, options: tuple[str, ...]) -> int | None:
+    if text in options:
+        return options.index(text)
+    bare = [o.strip() for o in options]
+    return bare.index(text.strip()) if text.strip() in bare else None
+
+
+def _as_index(value: Any, n: int) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    return int(text) if text.isdecimal() and int(text) < n else None

@@ -1,0 +1,194 @@
+"""Jinja templates over a row: sandboxed, strict about missing columns and empty values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from traitscope.errors import TraitscopeError
+from traitscope.registry import did_you_mean
+from traitscope.settings import Problem
+from traitscope.yamlfile import KeyPath
+
+Row = Mapping[str, Any]
+
+# A template that is one expression and nothing else gives its value (a list, a number), not its text.
+_ONE_EXPRESSION = re.compile(r"\{\{((?:(?!\{\{|\}\}|\{%).)*)\}\}", re.DOTALL)
+
+
+class _Unprintable(Exception):
+    """A value that a template would print but that is no text."""
+
+
+def _printable(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and value != value):
+        raise _Unprintable("missing")
+    if isinstance(value, Mapping | list | tuple | set):
+        raise _Unprintable("list")
+    return value
+
+
+def _prefix(value: Any, text: str) -> Any:
+    """Puts ``text`` before a value, or before every item of a list."""
+    if isinstance(value, list | tuple):
+        return [f"{text}{_printable(v)}" for v in value]
+    return f"{text}{_printable(value)}"
+
+
+def _regex_replace(value: Any, pattern: str, replacement: str = "") -> Any:
+    """Replaces a regular expression in a text, or in every item of a list."""
+    if isinstance(value, list | tuple):
+        return [re.sub(pattern, replacement, str(v)) for v in value]
+    return re.sub(pattern, replacement, str(value))
+
+
+def _regex_findall(value: Any, pattern: str) -> list[str]:
+    """All matches of a regular expression (of its first group, where it has one)."""
+    return [m.group(1) if m.re.groups else m.group(0) for m in re.finditer(pattern, str(value))]
+
+
+_environment = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable, autoescape=False
+)
+_environment.filters["prefix"] = _prefix
+_environment.filters["regex_replace"] = _regex_replace
+_environment.filters["regex_findall"] = _regex_findall
+
+
+@lru_cache(maxsize=4096)
+def _template(text: str) -> Template:
+    return _environment.from_string(text)
+
+
+@lru_cache(maxsize=4096)
+def _expression(text: str) -> Callable[..., Any]:
+    return _environment.compile_expression(text, undefined_to_none=False)
+
+
+def check_template(text: str, keys: KeyPath = ()) -> None:
+    """Raises ``Problem`` where ``text`` is no valid template."""
+    try:
+        _template(text)
+    except TemplateSyntaxError as error:
+        raise Problem(
+            f"the template does not parse (line {error.lineno} of it): {error.message}",
+            fix="close every {{ with }} and every {% if %} with {% endif %}",
+            keys=keys,
+        ) from None
+
+
+def check_condition(text: str, keys: KeyPath = ()) -> None:
+    """Raises ``Problem`` where ``text`` is no valid condition."""
+    try:
+        _expression(text)
+    except TemplateSyntaxError as error:
+        raise Problem(
+            f"the condition does not parse: {error.message}",
+            fix="write a Jinja expression without {{ }}, such as label != '-' or length | int > 10",
+            keys=keys,
+        ) from None
+
+
+def render(template: str, row: Row, *, where: str) -> str:
+    """The text of ``template`` for one row; ``where`` names template and row in errors.
+
+    Raises:
+        TraitscopeError: if a column is missing, a value to be printed is empty or a list, or an expression
+        fails.
+    """
+    return str(_run(lambda: _template(template).render(_context(row)), row, where))
+
+
+def evaluate(template: str, row: Row, *, where: str) -> Any:
+    """As ``render``, but a template that is one ``{{ expression }}`` gives the expression's own value."""
+    match = _ONE_EXPRESSION.fullmatch(template)
+    if match is None:
+        return render(template, row, where=where)
+
+    def value() -> Any:
+        found = _expression(match.group(1))(_context(row))
+        if isinstance(found, Undefined):
+            str(found)
+        if not isinstance(found, list | tuple):
+            return _printable(found)
+        return [_printable(item) for item in found]
+
+    return _run(value, row, where)
+
+
+def holds(condition: str, row: Row, *, where: str) -> bool:
+    """Whether the row meets the condition.
+
+    Raises:
+        TraitscopeError: if the condition names a column that the rows do not have, or fails on a value.
+    """
+
+    def value() -> bool:
+        found = _expression(condition)(_context(row))
+        if isinstance(found, Undefined):
+            str(found)
+        return bool(found)
+
+    return bool(_run(value, row, where))
+
+
+def _context(row: Row) -> dict[str, Any]:
+    # `row["odd name"]` reaches columns whose names are no identifiers.
+    return {"row": row, **row}
+
+
+def _run(call: Callable[[], Any], row: Row, where: str) -> Any:
+    try:
+        return call()
+    except _Unprintable as error:
+        if str(error) == "list":
+            raise TraitscopeError(
+                "the template prints a list or a mapping",
+                where=where,
+                fix="pick an item ({{ answers[0] }}) or join them ({{ answers | join(', ') }}); several "
+                "right answers: write one {{ expression }} and nothing else: {{ answers | prefix(' ') }}",
+            ) from None
+        empty = [c for c, v in row.items() if v is None or (isinstance(v, float) and v != v)]
+        named = f" (empty in this row: {', '.join(empty)})" if empty else ""
+        raise TraitscopeError(
+            f"the template prints a missing value{named}",
+            where=where,
+            fix="drop such rows with data.where, for example where: "
+            f'"{empty[0] if empty else "column"} is not none", or write {{% if %}} around it',
+        ) from None
+    except UndefinedError as error:
+        raise _undefined(error, row, where) from None
+    except SecurityError as error:
+        raise TraitscopeError(
+            f"the template does what templates may not: {error}",
+            where=where,
+            fix="use columns and filters only",
+        ) from None
+    except (TypeError, ValueError, ZeroDivisionError, LookupError, AttributeError, re.error) as error:
+        if isinstance(error, TraitscopeError):
+            raise
+        raise TraitscopeError(
+            f"the template fails on this row: {error}",
+            where=where,
+            fix="correct the expression for such values",
+        ) from None
+
+
+def _undefined(error: UndefinedError, row: Row, where: str) -> TraitscopeError:
+    message = str(error)
+    match = re.fullmatch(r"'(.+)' is undefined", message)
+    columns = ", ".join(str(c) for c in row)
+    if match is None:
+        return TraitscopeError(
+            f"the template reads what is not there: {message}", where=where, fix=f"the columns are: {columns}"
+        )
+    name = match.group(1)
+    hint = did_you_mean(name, row)
+    fix = f"the columns are: {columns}" if hint.startswith("write") else f"{hint} (columns: {columns})"
+    return TraitscopeError(f"the rows have no column {name!r}", where=where, fix=fix)

@@ -1,0 +1,142 @@
+"""Reading YAML so that every key keeps its line, and so that text stays text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from traitscope.errors import TraitscopeError
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the keys of one YAML file stand: ``lines`` maps a key path to a line number from 1."""
+
+    file: str
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+
+    def line(self, path: KeyPath) -> int | None:
+        """The line of ``path``, or of the nearest key above it that the file holds."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.lines:
+                return self.lines[path[:end]]
+        return None
+
+    def where(self, path: KeyPath) -> str:
+        """``study.yaml:12, key tasks.imdb.prompt``: what an error message starts with."""
+        line = self.line(path)
+        head = self.file if line is None else f"{self.file}:{line}"
+        return f"{head}, key {dotted(path)}" if path else head
+
+
+def dotted(path: KeyPath) -> str:
+    """``("tasks", "a", "shots", 0)`` as ``tasks.a.shots[0]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with the two YAML 1.1 surprises taken out.
+
+    ``yes``, ``no``, ``on`` and ``off`` stay text (they are class words more often than booleans), and
+    ``2e-4`` is a number.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in entries if tag != "tag:yaml.org,2002:bool"]
+    for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> tuple[Any, Places]:
+    """The content of a YAML file and the line of every key in it.
+
+    Raises:
+        TraitscopeError: if the file is missing, is not UTF-8, is not valid YAML, or says a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise TraitscopeError(
+            "there is no such file", where=str(path), fix="check the path; `traitscope init` writes a new one"
+        ) from None
+    except IsADirectoryError:
+        raise TraitscopeError(
+            "this is a folder, not a file", where=str(path), fix="name the YAML file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise TraitscopeError(
+            f"the file is not UTF-8 text (byte {error.start})", where=str(path), fix="save it as UTF-8"
+        ) from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, file: str) -> tuple[Any, Places]:
+    """As ``read_yaml``, from a text; ``file`` is the name that errors show."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        places = Places(file)
+        if node is None:
+            return None, places
+        _walk(loader, node, (), places)
+        return loader.construct_document(node), places
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = "" if mark is None else f":{mark.line + 1}"
+        raise TraitscopeError(
+            f"not valid YAML: {error.problem or error.context}",
+            where=f"{file}{line}",
+            fix="check the indentation (spaces, no tabs), colons and quotes on this line and the one above",
+        ) from None
+    except yaml.YAMLError as error:
+        raise TraitscopeError(
+            f"not valid YAML: {error}", where=file, fix="remove the character that YAML does not allow"
+        ) from None
+    finally:
+        loader.dispose()
+
+
+def _walk(loader: _Loader, node: yaml.Node, path: KeyPath, places: Places) -> None:
+    """Notes the line of every key below ``node`` and refuses a key that is said twice."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = loader.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, str | int | float | bool):
+                raise TraitscopeError(
+                    "a key must be a word or a number",
+                    where=f"{places.file}:{line}",
+                    fix="put the key in quotes",
+                )
+            if key in seen:
+                raise TraitscopeError(
+                    f"the key {key!r} stands here twice (first on line {seen[key]})",
+                    where=f"{places.file}:{line}, key {dotted((*path, str(key)))}",
+                    fix="rename or remove one of the two",
+                )
+            seen[key] = line
+            places.lines[(*path, str(key))] = line
+            _walk(loader, value_node, (*path, str(key)), places)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            places.lines[(*path, index)] = item.start_mark.line + 1
+            _walk(loader, item, (*path, index), places)
