@@ -11,7 +11,7 @@ import torch
 from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base, use_layout
 from traitscope.engine.jobs import Progress
-from traitscope.engine.kernels import attend_lse, merge
+from traitscope.engine.kernels import attend_lse, drop_blind, merge
 from traitscope.engine.layout import CausalPack, Prefix
 from traitscope.engine.memory import cache_rows, score_tokens
 from traitscope.engine.pace import Pace
@@ -98,7 +98,7 @@ class DecodeStep:
                 scale=scale, softcap=softcap,
             )  # fmt: skip
             if mask is not None:
-                there, lse_there = torch.nan_to_num(there), lse_there.nan_to_num(nan=float("-inf"))
+                there, lse_there = drop_blind(there, lse_there, mask)
             merged = merge(
                 out_BHd[start:stop].transpose(0, 1), lse_BH[start:stop].transpose(0, 1), there[0], lse_there[0]
             )

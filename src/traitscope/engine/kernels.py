@@ -83,6 +83,17 @@ def merge(
     return out_a * weight_a + out_b * (1 - weight_a)
 
 
+def drop_blind(
+    out_BHTd: torch.Tensor, lse_BHT: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give queries that may attend to nothing (all beyond a window) an empty result: zero, log-sum-exp -inf.
+
+    Kernels differ in what they return for such rows.
+    """
+    blind = ~mask.any(dim=-1)
+    return out_BHTd.masked_fill(blind[..., None], 0.0), lse_BHT.masked_fill(blind, float("-inf"))
+
+
 class PackToBlocks(torch.autograd.Function):
     """Rows of tokens [T, C] to padded blocks, one [B * Tm, C] per bucket. Padding repeats some real token."""
 

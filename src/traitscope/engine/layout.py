@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from traitscope.engine.kernels import BlocksToPack, PackToBlocks, attend, attend_lse, merge
+from traitscope.engine.kernels import BlocksToPack, PackToBlocks, attend, attend_lse, drop_blind, merge
 
 # A row joins a block while it fills at least this share of the block's length.
 FILL = 0.75
@@ -230,8 +230,8 @@ class CausalPack:
                 scale=scale,
                 softcap=softcap,
             )
-            if mask is not None:  # a query beyond the window sees nothing of the prefix
-                there, lse_there = torch.nan_to_num(there), lse_there.nan_to_num(nan=float("-inf"))
+            if mask is not None:
+                there, lse_there = drop_blind(there, lse_there, mask)
             here, lse_here = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)
             merged[start:stop] = merge(here, lse_here, there[0], lse_there[0]).transpose(0, 1)
         return merged
