@@ -1,0 +1,225 @@
+"""Pre-train the embedded base: a small Llama on running text of the embedded world.
+
+    python tools/pretrain_base.py --minutes 45 --out build/base
+
+The text of step i is a function of the seed and i, so a stopped run continues from its checkpoint (same
+``--out``) with the text that it would have seen. The learning rate is driven by the time spent: it falls to
+zero when the minutes are used up. Writes model, tokenizer, ``pretraining.csv`` (held-out loss over time) and a
+model card to ``--out``; works on a CPU or a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+from random import Random
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from traitscope.tasks.embedded.prose import document
+
+SPECIAL = ("<|pad|>", "<|bos|>", "<|eos|>")
+# Words with their leading space, digits one by one, signs, white space.
+SPLIT = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+MIN_LR_SHARE, STEADY_SHARE, WARMUP_STEPS = 0.0, 0.5, 150
+
+
+def train_tokenizer(folder: Path, seed: int, vocabulary: int, n_documents: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE on generated text and save it in Hugging Face's format."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    rng = Random(f"{seed}:tokenizer")
+    tokenizer.train_from_iterator((document(rng) for _ in range(n_documents)), trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=SPECIAL[0],
+        bos_token=SPECIAL[1],
+        eos_token=SPECIAL[2],
+        clean_up_tokenization_spaces=False,
+        model_max_length=512,
+    )
+    fast.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def packed(tokenizer: PreTrainedTokenizerFast, label: str, rows: int, length: int) -> torch.Tensor:
+    """Documents drawn by the label, each ended by the end token, cut into rows of ``length + 1`` tokens."""
+    rng = Random(label)
+    wanted = rows * (length + 1)
+    ids: list[int] = []
+    while len(ids) < wanted:
+        texts = [document(rng) for _ in range(64)]
+        for row in tokenizer(texts, add_special_tokens=False)["input_ids"]:
+            ids += [*row, tokenizer.eos_token_id]
+    return torch.tensor(ids[:wanted]).view(rows, length + 1)
+
+
+def loss_of(model: LlamaForCausalLM, batch: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood per token, in nats."""
+    logits = model(input_ids=batch[:, :-1]).logits
+    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
+
+
+@torch.no_grad()
+def held_out_loss(model: LlamaForCausalLM, batch: torch.Tensor) -> float:
+    """Loss on text that no step draws."""
+    model.eval()
+    parts = [loss_of(model, part).item() for part in batch.split(16)]
+    model.train()
+    return sum(parts) / len(parts)
+
+
+def lr_share(progress: float, step: int) -> float:
+    """Warm-up, a steady part, then a straight line to zero."""
+    fall = min(1.0, (1.0 - progress) / (1.0 - STEADY_SHARE))
+    return max(MIN_LR_SHARE, fall) * min(1.0, (step + 1) / WARMUP_STEPS)
+
+
+def optimizer_of(model: LlamaForCausalLM, lr: float) -> torch.optim.Optimizer:
+    """AdamW with decay on matrices only."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), eps=1e-8)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder to fill, and to continue from")
+    parser.add_argument("--minutes", type=float, default=45.0, help="time for the whole training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--vocabulary", type=int, default=3072)
+    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--intermediate", type=int, default=512)
+    parser.add_argument("--rows", type=int, default=16, help="rows of a step")
+    parser.add_argument("--length", type=int, default=256, help="tokens of a row")
+    parser.add_argument("--lr", type=float, default=3e-3)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(args.seed)
+    if (args.out / "tokenizer.json").exists():
+        tokenizer = AutoTokenizer.from_pretrained(args.out)
+    else:
+        tokenizer = train_tokenizer(args.out, args.seed, args.vocabulary, 20_000)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=args.hidden,
+        intermediate_size=args.intermediate,
+        num_hidden_layers=12,
+        num_attention_heads=args.heads,
+        num_key_value_heads=args.heads,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        dtype="float32",
+    )
+    model = LlamaForCausalLM(config).to(device)
+    optimizer = optimizer_of(model, args.lr)
+    step, spent, log = 0, 0.0, []
+    checkpoint = args.out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent, log = state["step"], state["spent"], state["log"]
+    held_out = packed(tokenizer, f"{args.seed}:held-out", 64, args.length).to(device)
+    started = time.monotonic() - spent
+    budget = args.minutes * 60
+    next_report = spent + 60
+    losses: list[float] = []
+    while spent < budget:
+        batch = packed(tokenizer, f"{args.seed}:{step}", args.rows, args.length).to(device)
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * lr_share(spent / budget, step)
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = loss_of(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        step += 1
+        spent = time.monotonic() - started
+        if spent >= next_report or spent >= budget:
+            tokens = step * args.rows * args.length
+            row = {
+                "step": step,
+                "tokens": tokens,
+                "seconds": round(spent, 1),
+                "lr": f"{optimizer.param_groups[0]['lr']:.3g}",
+                "train_loss": round(sum(losses) / len(losses), 4),
+                "held_out_loss": round(held_out_loss(model, held_out), 4),
+            }
+            log.append(row)
+            losses = []
+            next_report = time.monotonic() - started + 60
+            print(json.dumps(row), flush=True)
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step,
+                "spent": spent,
+                "log": log,
+            }
+            torch.save(state, args.out / "checkpoint.tmp")
+            (args.out / "checkpoint.tmp").replace(checkpoint)
+    save(model, tokenizer, held_out, log, args)
+
+
+def save(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    held_out: torch.Tensor,
+    log: list[dict],
+    args: argparse.Namespace,
+) -> None:
+    """Write the weights in bf16, their held-out loss, the log and the card."""
+    model.to(torch.bfloat16).save_pretrained(args.out)
+    tokenizer.save_pretrained(args.out)
+    loss = held_out_loss(
+        LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32).to(held_out.device), held_out
+    )
+    with (args.out / "pretraining.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(log[0]))
+        writer.writeheader()
+        writer.writerows(log)
+    facts = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens": log[-1]["tokens"],
+        "steps": log[-1]["step"],
+        "minutes": round(log[-1]["seconds"] / 60, 1),
+        "held_out_loss": round(loss, 4),
+        "held_out_tokens": held_out[:, 1:].numel(),
+        "seed": args.seed,
+        "rows": args.rows,
+        "length": args.length,
+        "lr": args.lr,
+    }
+    (args.out / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n")
+    print(json.dumps(facts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
