@@ -1,0 +1,128 @@
+"""Models by tasks as the effects need them: who was trained on what, and gains over the right base."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from traitscope.matrix import ScoreMatrix
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A score matrix with its roles.
+
+    Attributes:
+        models: I row names; tasks: N column names.
+        sources: what each model was trained on, None for a base or a foreign model.
+        seeds: training seed of each model, None where there is none.
+        base_I: row of each model's base, -1 where it has none.
+        scores_IN: scores turned so that higher is better; NaN where missing.
+        stderr_IN: their standard errors; NaN where unknown.
+        gains_IN: scores minus those of the base row; NaN without one.
+        gain_stderr_IN: standard errors of the gains, paired where the matrix could pair them.
+        units: ``fraction``, ``percent`` or ``other`` by task.
+    """
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    sources: tuple[str | None, ...]
+    seeds: tuple[int | None, ...]
+    base_I: NDArray[np.int64]
+    scores_IN: Floats
+    stderr_IN: Floats
+    gains_IN: Floats
+    gain_stderr_IN: Floats
+    units: tuple[str, ...]
+
+    @classmethod
+    def of(cls, matrix: ScoreMatrix) -> Grid:
+        """From a score matrix (rows without a base row keep their scores and have no gains)."""
+        scores_IN = matrix.scores_IN * matrix.sign_N
+        base_I = np.asarray(matrix.base_index_I)
+        known = base_I >= 0
+        if known.all():
+            view = matrix.gains()
+            gains_IN, stderr_IN = np.array(view.values_IN), np.array(view.stderr_IN)
+        else:
+            gains_IN = np.where(known[:, None], scores_IN - scores_IN[base_I], np.nan)
+            variance = matrix.stderr_IN**2 + matrix.stderr_IN[base_I] ** 2
+            stderr_IN = np.where(known[:, None], np.sqrt(variance), np.nan)
+        rows = matrix.rows
+        return cls(
+            models=matrix.models,
+            tasks=matrix.tasks,
+            sources=tuple(None if _absent(s) else str(s) for s in rows["source"]),
+            seeds=tuple(None if _absent(s) else int(s) for s in rows["seed"]),
+            base_I=base_I,
+            scores_IN=scores_IN,
+            stderr_IN=matrix.stderr_IN,
+            gains_IN=gains_IN,
+            gain_stderr_IN=stderr_IN,
+            units=tuple(matrix.units[task] for task in matrix.tasks),
+        )
+
+    @cached_property
+    def row(self) -> dict[str, int]:
+        """Row index by model name."""
+        return {name: i for i, name in enumerate(self.models)}
+
+    @cached_property
+    def column(self) -> dict[str, int]:
+        """Column index by task name."""
+        return {name: n for n, name in enumerate(self.tasks)}
+
+    def is_base(self, i: int) -> bool:
+        """Whether row i is a base row."""
+        return int(self.base_I[i]) == i
+
+    @cached_property
+    def trained(self) -> NDArray[np.int64]:
+        """Rows with a source that are not a base row."""
+        return np.array(
+            [i for i, s in enumerate(self.sources) if s is not None and not self.is_base(i)], dtype=np.int64
+        )
+
+    @cached_property
+    def parents(self) -> dict[str, str]:
+        """Source by control: ``reviews.mislabel`` controls ``reviews``, where that is a source or a task."""
+        known = {s for s in self.sources if s} | set(self.tasks)
+        found = {}
+        for source in self.sources:
+            if source and "." in source:
+                parent = source.rsplit(".", 1)[0]
+                if parent in known and source not in self.tasks:
+                    found[source] = parent
+        return found
+
+    def relation(self, i: int, task: str) -> str:
+        """``own`` (row i was trained on the task, or on a control of it), ``transfer``, or ``model``."""
+        source = self.sources[i]
+        if source is None:
+            return "model"
+        return "own" if self.parents.get(source, source) == task else "transfer"
+
+    def where(self, i: int, task: str | None = None) -> dict[str, Any]:
+        """The columns model, source, seed, task of a finding about row i."""
+        return {"model": self.models[i], "source": self.sources[i], "seed": self.seeds[i], "task": task}
+
+    def by_source(self, *, controls: bool = False) -> dict[tuple[int, str], list[int]]:
+        """Rows of every (base row, source): its seeds. Controls are left out unless asked for."""
+        groups: dict[tuple[int, str], list[int]] = {}
+        for i in self.trained.tolist():
+            source = self.sources[i]
+            assert source is not None
+            if controls or source not in self.parents:
+                groups.setdefault((int(self.base_I[i]), source), []).append(i)
+        return groups
+
+
+def _absent(value: Any) -> bool:
+    return bool(pd.isna(value)) or value == ""

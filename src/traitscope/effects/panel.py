@@ -1,0 +1,325 @@
+"""The example records of one task, models by examples, aligned on the base's examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from traitscope.effects.grid import Grid
+from traitscope.effects.significance import (
+    agresti_min,
+    bootstrap_weights,
+    mcnemar_exact,
+    percentile_interval,
+    sign_flip_p,
+)
+from traitscope.errors import TraitscopeError
+
+Floats = NDArray[np.float64]
+Records = Mapping[tuple[str, str], pd.DataFrame]
+MAX_GUESSED_CLASSES = 20
+FEW_DISCORDANT = 15
+SIGN_FLIPS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A paired change of every model against a reference model; arrays over the M models.
+
+    ``lost`` and ``won`` count examples whose value fell or rose; ``replicates_RM`` are bootstrap replicates
+    of ``value``; ``method`` names the interval: ``bootstrap``, or ``Agresti-Min`` where fewer than 15
+    examples differ.
+    """
+
+    n: NDArray[np.int64]
+    reference: Floats
+    mean: Floats
+    value: Floats
+    lo: Floats
+    hi: Floats
+    p: Floats
+    lost: NDArray[np.int64]
+    won: NDArray[np.int64]
+    method: NDArray[np.str_]
+    replicates_RM: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One task's records for M models over the S examples of the base's record.
+
+    Attributes:
+        task: the task.
+        models: M names, the base among them; rows: their rows in the grid.
+        base: index of the base among the models.
+        ids: S example ids.
+        correct_MS: the primary metric by example, NaN where there is none; minus the loss where no model has
+            any.
+        unit: ``share`` (0..1) or ``nats per token``.
+        seen_MS: whether the model has a record of the example.
+        valid_MS, cut_MS: whether the answer could be parsed; whether it was cut off by length.
+        length_MS: tokens of the answer, NaN unless generated.
+        loss_MS: loss of the gold answer, nats per token.
+        classes: class names, or None for a task without shared classes.
+        gold_S, pred_MS: class indices, predictions with ``len(classes)`` for invalid.
+        tags: by key, the value of every example (None where it has none).
+    """
+
+    task: str
+    models: tuple[str, ...]
+    rows: NDArray[np.int64]
+    base: int
+    ids: NDArray[Any]
+    correct_MS: Floats
+    unit: str
+    seen_MS: NDArray[np.bool_]
+    valid_MS: Floats
+    cut_MS: Floats
+    length_MS: Floats
+    loss_MS: Floats
+    classes: tuple[str, ...] | None
+    gold_S: NDArray[np.int64]
+    pred_MS: NDArray[np.int64]
+    tags: dict[str, list[str | None]]
+    replicates: int
+    seed: int
+    level: float
+
+    @property
+    def others(self) -> list[int]:
+        """Indices of all models but the base."""
+        return [m for m in range(len(self.models)) if m != self.base]
+
+    @property
+    def generated(self) -> bool:
+        """Whether the task's answers are generated (and so have a length of their own)."""
+        return bool(np.isfinite(self.length_MS).any())
+
+    @cached_property
+    def weights_RS(self) -> NDArray[np.float32]:
+        """Bootstrap weights of the examples, the same for all models of the task."""
+        return bootstrap_weights(len(self.ids), self.replicates, self.seed, self.task)
+
+    def means(self, values_MS: Floats) -> Floats:
+        """Bootstrap replicates of the rows' means, NaN values left out: means_RM."""
+        known = np.isfinite(values_MS)
+        total = self.weights_RS @ np.where(known, values_MS, 0.0).astype(np.float32).T
+        if known.all():
+            return (total / values_MS.shape[1]).astype(float)
+        count = self.weights_RS @ known.astype(np.float32).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(total / count, dtype=float)
+
+    def change(self, values_MS: Floats, reference: int | NDArray[np.int64] | None = None) -> Change:
+        """Paired change of a value by example against a reference model (default: the base).
+
+        Args:
+            values_MS: one value per model and example; NaN leaves the example out of that model's pairs.
+            reference: index of the model to compare with, or one index per model.
+        """
+        against = np.broadcast_to(self.base if reference is None else reference, len(self.models))
+        other_MS = values_MS[against]
+        diff_MS = values_MS - other_MS
+        known = np.isfinite(diff_MS)
+        n = known.sum(axis=1)
+        lost, won = (np.nan_to_num(diff_MS) < 0).sum(axis=1), (np.nan_to_num(diff_MS) > 0).sum(axis=1)
+        divisor = np.where(n > 0, n, np.nan)
+        mean = np.where(known, values_MS, 0.0).sum(axis=1) / divisor
+        reference_mean = np.where(known, other_MS, 0.0).sum(axis=1) / divisor
+        replicates_RM = self.means(diff_MS)
+        interval = percentile_interval(replicates_RM, int(max(n.max(initial=2), 2)), self.level)
+        binary = bool(np.isin(values_MS[np.isfinite(values_MS)], (0.0, 1.0)).all())
+        if binary:
+            p = mcnemar_exact(lost, won)
+            few = (lost + won) < FEW_DISCORDANT
+            exact = agresti_min(lost, won, divisor, self.level)
+            lo, hi = np.where(few, exact.lo, interval.lo), np.where(few, exact.hi, interval.hi)
+        else:
+            p = sign_flip_p(diff_MS, SIGN_FLIPS, self.seed, self.task)
+            few = np.zeros(len(n), dtype=bool)
+            lo, hi = interval
+        return Change(
+            n=n,
+            reference=reference_mean,
+            mean=mean,
+            value=mean - reference_mean,
+            lo=np.where(n > 0, lo, np.nan),
+            hi=np.where(n > 0, hi, np.nan),
+            p=np.where((n > 0) & (against != np.arange(len(n))), p, np.nan),
+            lost=lost,
+            won=won,
+            method=np.where(few, "Agresti-Min", "bootstrap"),
+            replicates_RM=replicates_RM,
+        )
+
+
+def build_panels(
+    grid: Grid,
+    records: Records,
+    *,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    tags: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
+    replicates: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Iterator[Panel]:
+    """The panels of all tasks, base model by base model; tasks without records of their base are passed over.
+
+    Args:
+        grid: rows and columns wanted.
+        records: by (model, task) a frame with the columns of ExampleRecord; looked up once per cell, so it
+            may be lazy.
+        classes: class names of the choice tasks in class order; guessed from the gold answers where not
+            given.
+        tags: more tags: task -> example id -> key -> value.
+        replicates: bootstrap replicates.
+        seed: seed of the bootstrap.
+        level: of the intervals.
+    """
+    present = set(records)
+    for b in sorted({int(i) for i in grid.base_I if i >= 0}):
+        members = [i for i in range(len(grid.models)) if int(grid.base_I[i]) == b]
+        for task in grid.tasks:
+            if (grid.models[b], task) not in present:
+                continue
+            rows = [b, *(i for i in members if i != b and (grid.models[i], task) in present)]
+            if len(rows) > 1:
+                frames = [records[grid.models[i], task] for i in rows]
+                yield _panel(
+                    task,
+                    tuple(grid.models[i] for i in rows),
+                    np.array(rows),
+                    frames,
+                    (classes or {}).get(task),
+                    (tags or {}).get(task, {}),
+                    (replicates, seed, level),
+                )
+
+
+def _panel(
+    task: str,
+    models: tuple[str, ...],
+    rows: NDArray[np.int64],
+    frames: Sequence[pd.DataFrame],
+    classes: Sequence[str] | None,
+    more_tags: Mapping[str, Mapping[str, str]],
+    settings: tuple[int, int, float],
+) -> Panel:
+    ids = frames[0]["id"].to_numpy()
+    index = pd.Index(ids)
+    if index.has_duplicates:
+        raise TraitscopeError(
+            f"example id {index[index.duplicated()][0]!r} occurs twice",
+            where=f"records of {models[0]} on {task}",
+            fix="give every example of a task its own id",
+        )
+    shape = (len(models), len(ids))
+    arrays = {name: np.full(shape, np.nan) for name in ("correct", "valid", "cut", "length", "loss")}
+    seen = np.zeros(shape, dtype=bool)
+    preds = np.full(shape, None, dtype=object)
+    for m, frame in enumerate(frames):
+        at, take = _align(index, ids, frame, models[m], task)
+        seen[m, at] = True
+        arrays["correct"][m, at] = _floats(frame, "correct")[take]
+        arrays["valid"][m, at] = _floats(frame, "valid")[take]
+        arrays["loss"][m, at] = _floats(frame, "loss")[take]
+        finish = frame["finish"].to_numpy(dtype=object)[take]
+        generated = np.array([isinstance(f, str) for f in finish], dtype=bool)
+        arrays["cut"][m, at] = np.where(generated, finish == "length", np.nan)
+        arrays["length"][m, at] = np.where(generated, _floats(frame, "n_output")[take], np.nan)
+        preds[m, at] = frame["pred"].to_numpy(dtype=object)[take]
+    gold = frames[0]["gold"].to_numpy(dtype=object)
+    names = tuple(c.strip() for c in classes) if classes else _guess_classes(gold, frames[0])
+    gold_S, pred_MS = _codes(gold, preds, names)
+    if names is not None and (gold_S < 0).any():
+        names = None
+    unit, correct = "share", arrays["correct"]
+    if not np.isfinite(correct).any():
+        unit, correct = "nats per token", -arrays["loss"]
+    return Panel(
+        task=task,
+        models=models,
+        rows=rows,
+        base=0,
+        ids=ids,
+        correct_MS=correct,
+        unit=unit,
+        seen_MS=seen,
+        valid_MS=arrays["valid"],
+        cut_MS=arrays["cut"],
+        length_MS=arrays["length"],
+        loss_MS=arrays["loss"],
+        classes=names,
+        gold_S=gold_S,
+        pred_MS=pred_MS,
+        tags=_tags(frames[0], ids, more_tags),
+        replicates=settings[0],
+        seed=settings[1],
+        level=settings[2],
+    )
+
+
+def _align(
+    index: pd.Index, ids: NDArray[Any], frame: pd.DataFrame, model: str, task: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places in the panel, and the rows of the frame that go there."""
+    own = frame["id"].to_numpy()
+    if len(own) == len(ids) and (own == ids).all():
+        everything = np.arange(len(ids))
+        return everything, everything
+    places = index.get_indexer(pd.Index(own))
+    take = np.flatnonzero(places >= 0)
+    if not take.size or len(set(places[take])) < take.size:
+        raise TraitscopeError(
+            "no example in common with the base, or one that occurs twice",
+            where=f"records of {model} on {task}",
+            fix="evaluate the model on the same rows as the base",
+        )
+    return places[take], take
+
+
+def _floats(frame: pd.DataFrame, column: str) -> Floats:
+    return pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _guess_classes(gold: NDArray[Any], frame: pd.DataFrame) -> tuple[str, ...] | None:
+    """Gold answers as classes, where options were scored and they are few beside the examples."""
+    if "logprobs" not in frame.columns or frame["logprobs"].isna().all():
+        return None
+    found = sorted({str(g) for g in gold})
+    few = 2 <= len(found) <= MAX_GUESSED_CLASSES and len(found) * 5 <= len(gold)
+    return tuple(found) if few else None
+
+
+def _codes(
+    gold: NDArray[Any], preds: NDArray[Any], names: tuple[str, ...] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if names is None:
+        return np.full(gold.shape, -1), np.full(preds.shape, -1)
+    code = {name: i for i, name in enumerate(names)}
+    invalid = len(names)
+    gold_S = np.array([code.get(str(g).strip(), -1) for g in gold], dtype=np.int64)
+    flat = [invalid if p is None or p != p else code.get(str(p).strip(), invalid) for p in preds.ravel()]
+    return gold_S, np.array(flat, dtype=np.int64).reshape(preds.shape)
+
+
+def _tags(
+    frame: pd.DataFrame, ids: NDArray[Any], more: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[str | None]]:
+    rows: list[dict[str, str]] = [{} for _ in ids]
+    if "tags" in frame.columns:
+        for row, value in zip(rows, frame["tags"], strict=True):
+            parsed = json.loads(value) if isinstance(value, str) and value else value
+            if isinstance(parsed, dict):
+                row.update({str(k): str(v) for k, v in parsed.items() if v is not None})
+    for row, name in zip(rows, ids, strict=True):
+        row.update(more.get(str(name), {}))
+    keys = sorted({key for row in rows for key in row})
+    return {key: [row.get(key) for row in rows] for key in keys}
