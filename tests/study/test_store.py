@@ -286,7 +286,7 @@ def test_a_file_in_the_place_of_the_run_folder_is_refused(tmp_path: Path) -> Non
 def test_tasks_are_read_back_with_both_splits(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     train = [Example("a", "p", " yes", (" no", " yes"), 1, tags={"k": "v"})]
-    evaluation = [Example("b", "q", "12", references=("12", "twelve"))]
+    evaluation = [Example("b", "q", "12", references=("12", "twelve"), messages=(("user", "q"),))]
     folder.write_task("t", {"train": train, "eval": evaluation})
     assert folder.read_task("t") == {"train": train, "eval": evaluation}
 

@@ -102,6 +102,16 @@ class CellStore:
         """
         return _read_head(self.path(model, task) / "cell.json")
 
+    def head(self, model: str, task: str) -> CellHead | None:
+        """The commit mark of one cell as it stands on the disk, or None if the cell is not committed."""
+        path = self.path(model, task) / "cell.json"
+        if not path.exists():
+            return None
+        head = _read_head(path)
+        return CellHead(
+            model, task, head["source"], head["seed"], *(head[name] for name in _CELL_COLUMNS[2:])
+        )
+
     def read_records(self, model: str, task: str) -> list[ExampleRecord]:
         """The example records of a committed cell, checked against the hash in ``cell.json``."""
         return records_from(self._table(model, task))

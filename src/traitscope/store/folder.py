@@ -26,7 +26,7 @@ from traitscope.store.files import (
     write_atomic,
 )
 from traitscope.store.leases import Leases
-from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_parquet
+from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
 
 FORMAT = 1
 
@@ -140,11 +140,28 @@ class RunFolder:
                 continue
         return found
 
+    def read_local(self) -> dict[str, Any]:
+        """``local.json``: what holds on this machine only (where the data lies, fingerprints of its rows)."""
+        try:
+            return dict(json.loads((self.root / "local.json").read_bytes()))
+        except (OSError, ValueError):
+            return {}
+
+    def write_local(self, value: Mapping[str, Any]) -> None:
+        """Replaces ``local.json``; it is a cache and may be deleted."""
+        self.write_if_changed(self.root / "local.json", json_bytes(value))
+
     # ---- tasks
 
-    def write_task(self, task: str, splits: Mapping[str, Sequence[Example]]) -> None:
-        """Writes ``tasks/<task>.parquet``: the rendered rows of both splits."""
-        self.write_if_changed(self.root / "tasks" / f"{task}.parquet", examples_bytes(splits))
+    def write_task(
+        self, task: str, splits: Mapping[str, Sequence[Example]], marks: Mapping[str, str] | None = None
+    ) -> None:
+        """Writes ``tasks/<task>.parquet``: the rendered rows of both splits and their marks."""
+        self.write_if_changed(self.root / "tasks" / f"{task}.parquet", examples_bytes(splits, marks))
+
+    def task_marks(self, task: str) -> dict[str, str] | None:
+        """The marks of a task's file, without its rows; None if it is not there."""
+        return read_marks(self.root / "tasks" / f"{task}.parquet")
 
     def read_task(self, task: str) -> dict[str, list[Example]]:
         """The rendered rows of a task by split (``train``, ``eval``).

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
@@ -52,17 +53,32 @@ def _example_schema() -> pa.Schema:
             ("gold", pa.int64()),
             ("references", pa.list_(pa.string())),
             ("tags", pa.string()),
+            ("messages", pa.string()),
         ]
     )
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A Parquet file in memory."""
+def parquet_bytes(table: pa.Table, marks: Mapping[str, str] | None = None) -> bytes:
+    """A Parquet file in memory; ``marks`` go into its metadata under ``traitscope``."""
     import pyarrow.parquet as pq
 
+    if marks is not None:
+        table = table.replace_schema_metadata({"traitscope": json.dumps(dict(marks))})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def read_marks(path: Path) -> dict[str, str] | None:
+    """The marks of a Parquet file without reading its rows; None if it is missing, damaged or has none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return dict(json.loads(metadata[b"traitscope"]))
+    except (OSError, KeyError, ValueError, pa.ArrowInvalid):
+        return None
 
 
 def read_parquet(data: bytes, *, where: str, fix: str) -> pa.Table:
@@ -113,8 +129,8 @@ def records_from(table: pa.Table) -> list[ExampleRecord]:
     ]
 
 
-def examples_bytes(splits: Mapping[str, Sequence[Example]]) -> bytes:
-    """``tasks/<task>.parquet``: the rendered rows of each split, in the seeded order."""
+def examples_bytes(splits: Mapping[str, Sequence[Example]], marks: Mapping[str, str] | None = None) -> bytes:
+    """``tasks/<task>.parquet``: the rendered rows of each split, in the seeded order, and their marks."""
     import pyarrow as pa
 
     schema = _example_schema()
@@ -128,8 +144,9 @@ def examples_bytes(splits: Mapping[str, Sequence[Example]]) -> bytes:
         "gold": [e.gold for _, e in rows],
         "references": [list(e.references) for _, e in rows],
         "tags": [_tags(e.tags) for _, e in rows],
+        "messages": [json.dumps(e.messages, ensure_ascii=False) for _, e in rows],
     }
-    return parquet_bytes(pa.table(columns, schema=schema))
+    return parquet_bytes(pa.table(columns, schema=schema), marks)
 
 
 def examples_from(table: pa.Table) -> dict[str, list[Example]]:
@@ -143,6 +160,7 @@ def examples_from(table: pa.Table) -> dict[str, list[Example]]:
                     "options": None if row["options"] is None else tuple(row["options"]),
                     "references": tuple(row["references"]),
                     "tags": json.loads(row["tags"]),
+                    "messages": tuple((role, content) for role, content in json.loads(row["messages"])),
                 }
             )
         )

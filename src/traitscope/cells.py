@@ -1,0 +1,130 @@
+"""Cells: one or several models on one task, from token rows through the engine to judged example records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from traitscope.records import Cell, Example, ExampleRecord, Generated, OptionRow, PromptRow
+from traitscope.tasks.encode import option_rows, prompt_rows
+from traitscope.tasks.judge import judge_losses, judge_options, judge_texts, rejudge, summarise
+from traitscope.tasks.task import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+OnProgress = Callable[[Any], None]
+
+
+class Scorer(Protocol):
+    """The two functions of ``traitscope.engine`` that answers come from."""
+
+    def score_options(
+        self, bank: Any, rows: Sequence[OptionRow], *, tokens_per_pass: int, on_progress: OnProgress | None
+    ) -> Mapping[str, list[Any]]:
+        """Log-probabilities of every option token, per model and row."""
+
+    def generate(
+        self,
+        bank: Any,
+        rows: Sequence[PromptRow],
+        *,
+        max_new_tokens: int,
+        stop: Sequence[str],
+        tokens_per_pass: int,
+        on_progress: OnProgress | None,
+    ) -> Mapping[str, list[Generated]]:
+        """Greedy continuations, per model and row."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRows:
+    """A task's examples as token rows. ``prompts`` is empty unless answers are generated."""
+
+    examples: tuple[Example, ...]
+    options: tuple[OptionRow, ...]
+    prompts: tuple[PromptRow, ...]
+
+    def after(self, n: int) -> EvalRows:
+        """The rows behind the first ``n``: what a cell of n rows lacks."""
+        return EvalRows(self.examples[n:], self.options[n:], self.prompts[n:])
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all prompts and options, each prompt once."""
+        scored = sum(len(row.context) + sum(map(len, row.options)) for row in self.options)
+        return scored + sum(len(row.context) for row in self.prompts)
+
+
+def eval_rows(
+    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int | None
+) -> EvalRows:
+    """Token rows of a task's evaluation examples.
+
+    Args:
+        max_tokens: the model's positions; longer prompts are cut in the middle or refused (``overlong``).
+
+    Raises:
+        TraitscopeError: a prompt is too long and must not be cut, or an answer has no token of its own.
+    """
+    options = option_rows(task, examples, tokenizer, max_tokens)
+    prompts = prompt_rows(task, examples, tokenizer, max_tokens) if task.form == "generate" else []
+    return EvalRows(tuple(examples), tuple(options), tuple(prompts))
+
+
+def evaluate(
+    engine: Scorer,
+    bank: Any,
+    task: Task,
+    rows: EvalRows,
+    *,
+    tokens_per_pass: int,
+    on_progress: OnProgress | None = None,
+) -> dict[str, list[ExampleRecord]]:
+    """Every model of the bank on the rows of one task.
+
+    Returns:
+        For each model's name its records, in the order of ``rows``.
+
+    Raises:
+        TraitscopeError: a log-likelihood is not a number, or a row does not fit the model.
+    """
+    scored = engine.score_options(
+        bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress
+    )
+    if task.form == "choice":
+        return {name: judge_options(task, rows.examples, found) for name, found in scored.items()}
+    if task.form == "loss":
+        return {name: judge_losses(task, rows.examples, found) for name, found in scored.items()}
+    settings = task.config.answer.generate
+    assert settings is not None
+    made = engine.generate(
+        bank,
+        rows.prompts,
+        max_new_tokens=settings.max_tokens,
+        stop=settings.stop,
+        tokens_per_pass=tokens_per_pass,
+        on_progress=on_progress,
+    )
+    return {name: judge_texts(task, rows.examples, made[name], scored[name]) for name in scored}
+
+
+def make_cell(
+    task: Task,
+    records: Sequence[ExampleRecord],
+    examples: Sequence[Example],
+    *,
+    model: str,
+    source: str | None,
+    seed: int | None,
+) -> Cell:
+    """A cell from its records: all metrics and the summary."""
+    scores, summary = summarise(task, records, examples)
+    return Cell(model, source, seed, task.name, scores, tuple(records), summary)
+
+
+def rescore_cell(task: Task, cell: Cell, examples: Sequence[Example]) -> Cell:
+    """A cell judged once more from what its records hold: no model is needed."""
+    records = rejudge(task, examples, cell.records)
+    return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed)

@@ -1,0 +1,256 @@
+"""This process as a place to compute: loads a base once, trains banks, opens groups of models to score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from traitscope.cells import EvalRows, eval_rows, evaluate
+from traitscope.config import ComputeConfig, RecipeConfig
+from traitscope.errors import TraitscopeError
+from traitscope.records import Example, ExampleRecord, TrainRow
+from traitscope.tasks.encode import training_rows
+from traitscope.tasks.task import Task
+
+# Models side by side in one scoring pass, where they run side by side at all.
+SCORING_SLOTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A full model as a study names it. ``dtype`` may be ``auto``."""
+
+    model: str
+    revision: str | None = None
+    dtype: str = "auto"
+
+
+class Local:
+    """Computes in this process. Nothing is loaded before it is needed; one base is held at a time.
+
+    Args:
+        config: device, threads and portions.
+        engine: what ``traitscope.engine`` offers (tests may pass a small stand-in).
+    """
+
+    def __init__(self, config: ComputeConfig | None = None, engine: ModuleType | Any | None = None) -> None:
+        self.config = config or ComputeConfig()
+        self._engine = engine
+        self._base: Any = None
+        self._base_of: ModelSource | None = None
+        self._rows: dict[tuple[str, int, str | None], EvalRows] = {}
+
+    @property
+    def engine(self) -> Any:
+        """The engine, imported on first use (it imports torch)."""
+        if self._engine is None:
+            import traitscope.engine
+
+            self._engine = traitscope.engine
+        return self._engine
+
+    def base(self, source: ModelSource) -> Any:
+        """The loaded model.
+
+        Raises:
+            TraitscopeError: it is missing or no causal language model.
+        """
+        if self._base_of != source:
+            self._base = None
+            self._rows = {}
+            self._set_threads()
+            self._base = self.engine.load_base(
+                source.model, revision=source.revision, dtype=source.dtype, device=self.config.device
+            )
+            self._base_of = source
+        return self._base
+
+    def threads(self) -> int:
+        """CPU threads that the engine uses."""
+        import torch
+
+        return int(torch.get_num_threads())
+
+    def _set_threads(self, threads: int | None = None) -> None:
+        wanted = threads if threads is not None else self.config.threads
+        if wanted != "auto":
+            import torch
+
+            torch.set_num_threads(int(wanted))
+
+    def job(
+        self, source: ModelSource, name: str, rows: Sequence[TrainRow], recipe: RecipeConfig, seed: int
+    ) -> Any:
+        """A training job of the engine from a study's recipe; fractions of an epoch become steps."""
+        engine = self.engine
+        spec = engine.LoraSpec(recipe.rank, recipe.alpha, targets=recipe.targets, layers=recipe.layers)
+        per_epoch = -(-len(rows) // recipe.batch)
+        steps = max(1, round(recipe.epochs * per_epoch))
+        epochs = max(1, -(-steps // per_epoch))
+        limits = [
+            limit for limit in (recipe.max_steps, steps if steps < epochs * per_epoch else None) if limit
+        ]
+        return engine.TrainJob(
+            name,
+            rows,
+            spec,
+            recipe.lr,
+            recipe.schedule,
+            recipe.warmup,
+            epochs,
+            recipe.batch,
+            seed,
+            weight_decay=recipe.weight_decay,
+            clip=recipe.clip,
+            max_steps=min(limits) if limits else None,
+        )
+
+    def encode(
+        self, source: ModelSource, parts: Sequence[tuple[Task, Sequence[Example]]], max_tokens: int
+    ) -> list[TrainRow]:
+        """Training rows of one or several tasks, one after the other."""
+        base = self.base(source)
+        limit = min(max_tokens, base.max_positions)
+        return [
+            row for task, examples in parts for row in training_rows(task, examples, base.tokenizer, limit)
+        ]
+
+    def plan(self, source: ModelSource, jobs: Sequence[Any]) -> dict[str, Any]:
+        """The plan of a bank as JSON: what is needed to train it again to the bit on this machine."""
+        base = self.base(source)
+        plan = self.engine.plan_bank(
+            base, jobs, slots=self.config.slots, tokens_per_pass=self.config.tokens_per_pass
+        )
+        return {"threads": self.threads(), "device": base.device.type, "bank": plan.to_json()}
+
+    def train(
+        self,
+        source: ModelSource,
+        jobs: Sequence[Any],
+        plan: Mapping[str, Any],
+        *,
+        checkpoint: Path,
+        on_done: Callable[[Any], None],
+        on_progress: Callable[[Any], None],
+        should_stop: Callable[[], bool],
+        every_s: float = 60.0,
+    ) -> bool:
+        """Trains a bank after its plan, from its checkpoint if there is one; False if asked to stop."""
+        base = self.base(source)
+        self._set_threads(int(plan["threads"]))
+        bank_plan = self.engine.BankPlan.from_json(dict(plan["bank"]))
+        try:
+            self.engine.train(
+                base,
+                jobs,
+                bank_plan,
+                checkpoint=checkpoint,
+                every_s=every_s,
+                on_done=on_done,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
+        except self.engine.Interrupted:
+            return False
+        return True
+
+    def scoring_plan(self, source: ModelSource) -> dict[str, Any]:
+        """How cells are computed: tokens in a pass, threads, and how many models run side by side.
+
+        On a CPU in full precision models run one after the other on merged weights, so a group is one
+        model and a kill loses one cell.
+        """
+        from traitscope.engine.memory import score_tokens
+
+        base = self.base(source)
+        alone = base.device.type == "cpu" and str(base.dtype) in ("torch.float32", "torch.float64")
+        slots = SCORING_SLOTS if self.config.slots == "auto" else int(self.config.slots)
+        return {
+            "threads": self.threads(),
+            "device": base.device.type,
+            "tokens_per_pass": score_tokens(base, self.config.tokens_per_pass),
+            "models_per_pass": 1 if alone else slots,
+        }
+
+    @contextmanager
+    def group(
+        self, source: ModelSource, adapters: Mapping[str, Path | None], plan: Mapping[str, Any]
+    ) -> Iterator[Group]:
+        """Models on one base, opened together; a path of None is the base itself."""
+        base = self.base(source)
+        self._set_threads(int(plan["threads"]))
+        engine = self.engine
+        models = {
+            name: None if path is None else engine.Adapter.load(path, base) for name, path in adapters.items()
+        }
+        with engine.Bank(base, models) as bank:
+            yield Group(self, base, bank, int(plan["tokens_per_pass"]))
+
+    def eval_rows(self, base: Any, task: Task, examples: Sequence[Example]) -> EvalRows:
+        """Token rows of a task, encoded once per base."""
+        key = (task.name, len(examples), examples[-1].id if examples else None)
+        if key not in self._rows:
+            self._rows[key] = eval_rows(task, examples, base.tokenizer, base.max_positions)
+        return self._rows[key]
+
+
+class Group:
+    """An open bank of models to evaluate."""
+
+    def __init__(self, place: Local, base: Any, bank: Any, tokens_per_pass: int) -> None:
+        self._place = place
+        self._base = base
+        self._bank = bank
+        self._tokens_per_pass = tokens_per_pass
+
+    def evaluate(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        *,
+        skip: int = 0,
+        on_progress: Callable[[Any], None] | None = None,
+    ) -> dict[str, list[ExampleRecord]]:
+        """Records of every model of the group on the examples behind the first ``skip``."""
+        rows = self._place.eval_rows(self._base, task, examples).after(skip)
+        return evaluate(
+            self._place.engine,
+            self._bank,
+            task,
+            rows,
+            tokens_per_pass=self._tokens_per_pass,
+            on_progress=on_progress,
+        )
+
+
+def adapter_folder(model: str, revision: str | None) -> Path | None:
+    """The local folder of a PEFT adapter, or None where ``model`` is a full model.
+
+    A Hub id is looked up on the Hub, since the study names it; a local folder never touches the network.
+
+    Raises:
+        TraitscopeError: the Hub cannot be reached or has no such model.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path if (path / "adapter_config.json").is_file() else None
+    if model == "embedded":
+        return None
+    from huggingface_hub import file_exists, snapshot_download
+
+    try:
+        if not file_exists(model, "adapter_config.json", revision=revision):
+            return None
+        files = ["adapter_config.json", "*.safetensors"]
+        return Path(snapshot_download(model, revision=revision, allow_patterns=files))
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TraitscopeError(
+            f"cannot be had from the Hub: {first}",
+            where=f"model {model}",
+            fix="check the id, the revision and the network, or name a local folder",
+        ) from error

@@ -1,0 +1,77 @@
+"""Token counts of what is missing: rendered rows through the base's tokenizer, its weights untouched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traitscope.config import StudyConfig
+from traitscope.modelfiles import resolve_model
+from traitscope.errors import TraitscopeError
+from traitscope.study.data import StudyData
+from traitscope.study.planning import Cost, estimate, processor_rate
+from traitscope.study.state import State, Units
+from traitscope.tasks.encode import token_counts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
+    """A model's tokenizer alone; the network is asked only for a Hub id.
+
+    Raises:
+        TraitscopeError: there is none, or the Hub cannot be reached.
+    """
+    from transformers import AutoTokenizer
+
+    target = resolve_model(model)
+    local = not isinstance(target, str)
+    try:
+        return AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
+    except (OSError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TraitscopeError(
+            f"its tokenizer cannot be loaded: {first}",
+            where=f"base model {model}",
+            fix="check the folder"
+            if local
+            else "check the Hub id, the revision, the network and your access token",
+        ) from error
+
+
+def study_cost(config: StudyConfig, units: Units, state: State, data: StudyData) -> Cost:
+    """The cost of what is missing, from exact token counts of the rows and a measured processor rate."""
+    tokenizer = load_tokenizer(units.base.model, units.base.revision or units.base.asked)
+    counts: dict[tuple[str, str | None, int], Any] = {}
+
+    def tokens(task: str, control: str | None, n: int, max_tokens: int, examples: Any) -> int:
+        key = (task, control, max_tokens)
+        if key not in counts:
+            counts[key] = token_counts(data.tasks[task], examples, tokenizer, max_tokens)
+        found = counts[key]
+        return round((found.prompt + found.answer) * n / max(1, found.examples))
+
+    train_tokens = {}
+    for unit in state.missing_adapters:
+        parts = data.mix(unit.mix) if unit.mix else [(unit.parts[0], data.train(unit.parts[0]))]
+        total = sum(
+            tokens(source.task, source.control, len(rows), unit.recipe.max_tokens, rows)
+            for source, rows in parts
+        )
+        n = sum(len(rows) for _, rows in parts)
+        steps = -(-n // unit.recipe.batch) * unit.recipe.epochs
+        share = min(1.0, unit.recipe.max_steps / steps) if unit.recipe.max_steps else 1.0
+        train_tokens[unit.name] = round(total * unit.recipe.epochs * share)
+    eval_tokens = {
+        task: _eval_tokens(data, task, tokenizer) for task in {c.task for c in state.missing_cells}
+    }
+    return estimate(units, state, train_tokens, eval_tokens, processor_rate())
+
+
+def _eval_tokens(data: StudyData, task: str, tokenizer: PreTrainedTokenizerBase) -> int:
+    examples = data.load(task).eval
+    counts = token_counts(data.tasks[task], examples, tokenizer, 1 << 30)
+    options = sum(len(example.options or ()) for example in examples) / max(1, len(examples))
+    generate = data.config.tasks[task].answer.generate
+    made = generate.max_tokens * len(examples) + counts.prompt if generate else 0
+    return round(counts.prompt + counts.answer * max(1.0, options) + made)

@@ -1,0 +1,170 @@
+"""The rows of a study: loaded when needed, and remembered so that a finished study loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import traitscope
+from traitscope.config import ResolvedSource, StudyConfig
+from traitscope.records import Example
+from traitscope.store import RowsHash, fingerprint
+from traitscope.taskconfig import DataConfig, SplitPaths
+from traitscope.tasks.controls import apply_control
+from traitscope.tasks.mix import mix_counts
+from traitscope.tasks.task import Task, TaskData
+
+
+class StudyData:
+    """Examples of every task and source, and the fingerprints of their rows.
+
+    Fingerprints are kept in ``remembered`` under a key of everything the rows depend on (the task's definition
+    and, for files, their sizes and times). With all of them known nothing is read.
+
+    Args:
+        config: the study.
+        remembered: what an earlier run found, as ``to_remember`` gave it.
+    """
+
+    def __init__(self, config: StudyConfig, remembered: Mapping[str, Any] | None = None) -> None:
+        self.config = config
+        self.tasks = {name: Task(name, task, config.root) for name, task in config.tasks.items()}
+        self._remembered = dict(remembered or {})
+        self._fresh: dict[str, dict[str, Any]] = {}
+        self._keys: dict[str, str] = {}
+        self._hashes: dict[tuple[str, str | None], RowsHash] = {}
+        self._altered: dict[tuple[str, str | None], tuple[Example, ...]] = {}
+
+    def load(self, task: str) -> TaskData:
+        """The examples of a task."""
+        return self.tasks[task].load()
+
+    def train(self, source: ResolvedSource) -> tuple[Example, ...]:
+        """The rows that a source trains on, altered where it is a control."""
+        rows = self.load(source.task).train
+        if source.control is None:
+            return rows
+        key = (source.task, source.control)
+        if key not in self._altered:
+            seed = self.config.tasks[source.task].data.seed
+            where = self.config.where("controls", source.name.removesuffix(f".{source.control}"))
+            self._altered[key] = tuple(apply_control(source.control, rows, seed, where=where))
+        return self._altered[key]
+
+    def mix(self, name: str) -> list[tuple[ResolvedSource, tuple[Example, ...]]]:
+        """The rows of a mix, source by source: the first of each in its seeded order."""
+        counts = self._mix_counts(name)
+        return [(part, self.train(part)[: counts[part.name]]) for part in self.config.mix_sources(name)]
+
+    def train_rows(self, name: str) -> str:
+        """Fingerprint of the train rows of a source, control or mix."""
+        if name in self.config.mixes:
+            counts = self._mix_counts(name)
+            return fingerprint(
+                [[part.name, self._prefix(part, counts[part.name])] for part in self.config.mix_sources(name)]
+            )
+        source = next(s for s in self.config.resolved_sources() if s.name == name)
+        return self._prefix(source, self.n_train(source.task))
+
+    def n_train(self, task: str) -> int:
+        """How many rows a task trains on; a control has as many as its source."""
+        return int(self._known(task, "n_train", lambda: len(self.load(task).train)))
+
+    def n_eval(self, task: str) -> int:
+        """How many rows a task is evaluated on."""
+        return int(self._known(task, "n_eval", lambda: len(self.load(task).eval)))
+
+    def eval_rows(self, task: str, n: int) -> str | None:
+        """Fingerprint of the first ``n`` evaluation rows; None where there are fewer."""
+        if n > self.n_eval(task):
+            return None
+        return str(self._known(task, f"eval {n}", lambda: self._hash(task, "eval").prefix(n)))
+
+    def marks(self, task: str) -> dict[str, str]:
+        """What ``tasks/<task>.parquet`` is known by: fingerprints of its rows and the number of eval rows."""
+        n_train, n_eval = self.n_train(task), self.n_eval(task)
+        train = self._known(task, f"train {n_train}", lambda: RowsHash(self.load(task).train).whole)
+        return {"train": str(train), "eval": str(self.eval_rows(task, n_eval)), "n_eval": str(n_eval)}
+
+    def to_remember(self) -> dict[str, Any]:
+        """What a later run may rely on, for ``local.json``."""
+        return {**self._remembered, **self._fresh}
+
+    def _mix_counts(self, name: str) -> dict[str, int]:
+        parts = self.config.mix_sources(name)
+        clusters = {part.name: self.config.tasks[part.task].tags.get("cluster", "") for part in parts}
+        return mix_counts(
+            self.config.mixes[name],
+            {part.name: self.n_train(part.task) for part in parts},
+            clusters,
+            where=self.config.where("mixes", name),
+        )
+
+    def _prefix(self, source: ResolvedSource, n: int) -> str:
+        split = "train" if source.control is None else f"train {source.control}"
+        return str(self._known(source.task, f"{split} {n}", lambda: self._hash_train(source).prefix(n)))
+
+    def _hash_train(self, source: ResolvedSource) -> RowsHash:
+        key = (source.task, f"train {source.control}")
+        if key not in self._hashes:
+            self._hashes[key] = RowsHash(self.train(source))
+        return self._hashes[key]
+
+    def _hash(self, task: str, split: str) -> RowsHash:
+        key = (task, split)
+        if key not in self._hashes:
+            self._hashes[key] = RowsHash(self.load(task).eval)
+        return self._hashes[key]
+
+    def _known(self, task: str, name: str, find: Any) -> Any:
+        key = self._key(task)
+        for memory in (self._fresh, self._remembered):
+            entry = memory.get(task)
+            if entry is not None and entry.get("key") == key and name in entry:
+                return entry[name]
+        entry = self._fresh.setdefault(task, {"key": key})
+        old = self._remembered.get(task)
+        if old is not None and old.get("key") == key and len(entry) == 1:
+            entry.update(old)
+        entry[name] = find()
+        return entry[name]
+
+    def _key(self, task: str) -> str:
+        if task not in self._keys:
+            config = self.config.tasks[task]
+            self._keys[task] = fingerprint(
+                [
+                    traitscope.__version__,
+                    self.tasks[task].definition(),
+                    config.data.model_dump(mode="json"),
+                    _stamps(config.data, self.config.root),
+                ]
+            )
+        return self._keys[task]
+
+
+def _stamps(data: DataConfig, root: Path) -> list[list[Any]]:
+    """Path, size and time of every file that a task reads; the task itself complains about missing ones."""
+    found = []
+    for path in _files(data, root):
+        stat = path.stat()
+        found.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+    return found
+
+
+def _files(data: DataConfig, root: Path) -> Iterable[Path]:
+    patterns: list[str] = list(data.join.values())
+    if isinstance(data.path, SplitPaths):
+        patterns += [*(data.path.train or ()), *(data.path.eval or ())]
+    elif data.path is not None:
+        patterns += data.path
+    for pattern in patterns:
+        path = root / Path(pattern).expanduser()
+        if "*" in pattern:
+            start = Path(path.anchor or ".")
+            yield from sorted(start.glob(str(path.relative_to(path.anchor)) if path.anchor else str(path)))
+        elif path.is_dir():
+            yield from sorted(child for child in path.rglob("*") if child.is_file())
+        elif path.is_file():
+            yield path

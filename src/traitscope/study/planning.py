@@ -1,0 +1,225 @@
+"""What a study would still do, and roughly what it costs; no weights are loaded for it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from traitscope.modelfiles import resolve_model
+from traitscope.study.state import State, Units
+
+# Share of the measured matrix-product rate that a pass reaches in the end (attention, norms, small products).
+EFFICIENCY = 0.35
+BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp64": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """An estimate, good to a factor of two or so.
+
+    Attributes:
+        train_tokens: tokens that pass through the model in training.
+        eval_tokens: tokens of scoring and generation.
+        seconds: on this machine's processor; None where the base's files are not here to be counted.
+        memory_bytes: base, adapters in training with their optimiser state, and a pass.
+        disk_bytes: adapters and records.
+    """
+
+    train_tokens: int
+    eval_tokens: int
+    seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """Done and missing units of a study; ``print`` shows it."""
+
+    study: str
+    folder: Path
+    n_adapters: int
+    n_cells: int
+    state: State
+    cost: Cost | None = None
+
+    @property
+    def complete(self) -> bool:
+        """True if a run would compute nothing."""
+        return self.state.complete
+
+    def __str__(self) -> str:
+        lines = [f"study {self.study} in {self.folder}"]
+        trained = self.n_adapters - len(self.state.missing_adapters)
+        done = self.n_cells - len(self.state.missing_cells)
+        lines.append(f"  adapters  {trained} of {self.n_adapters} trained")
+        lines.append(f"  cells     {done} of {self.n_cells} evaluated")
+        if self.state.have:
+            lines.append(f"            {len(self.state.have)} of the missing ones only need more rows")
+        if self.state.rescore:
+            lines.append(f"            {len(self.state.rescore)} to be judged anew from their records")
+        if self.state.changed:
+            lines.append(f"  changed   {len(self.state.changed)} units were made under other settings")
+        if self.complete:
+            lines.append("  nothing is missing")
+        elif self.cost is not None:
+            lines.append(f"  {self.cost_line()}")
+        return "\n".join(lines)
+
+    def cost_line(self) -> str:
+        """The estimate in words."""
+        cost = self.cost
+        assert cost is not None
+        words = [f"{cost.train_tokens:,} tokens to train, {cost.eval_tokens:,} to evaluate"]
+        if cost.seconds is not None:
+            words.append(f"about {duration(cost.seconds)} on this processor")
+        if cost.memory_bytes is not None:
+            words.append(f"{size(cost.memory_bytes)} of memory")
+        if cost.disk_bytes is not None:
+            words.append(f"{size(cost.disk_bytes)} on disk")
+        return "; ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's size, read from its files' headers: no weight is loaded.
+
+    ``linear`` counts the parameters of the linear layers inside the decoder as (inputs, outputs) pairs.
+    """
+
+    parameters: int
+    layers: int
+    hidden: int
+    linear: tuple[tuple[int, int], ...]
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Parameters of a LoRA of this rank on all linear layers."""
+        return sum(rank * (d_in + d_out) for d_in, d_out in self.linear)
+
+
+def model_shape(model: str) -> Shape | None:
+    """The shape of a model whose files are here; None for one that is still on the Hub."""
+    folder = resolve_model(model)
+    if not isinstance(folder, Path):
+        cached = _cached(str(folder))
+        if cached is None:
+            return None
+        folder = cached
+    config = json.loads((folder / "config.json").read_text())
+    parameters, linear = 0, []
+    for path in sorted(folder.glob("*.safetensors")):
+        for name, entry in _header(path).items():
+            if name == "__metadata__":
+                continue
+            shape = entry["shape"]
+            parameters += math.prod(shape)
+            inside = "embed" not in name and "lm_head" not in name and "wte" not in name and "wpe" not in name
+            if len(shape) == 2 and inside:
+                linear.append((int(shape[1]), int(shape[0])))
+    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
+    return Shape(parameters, layers, hidden, tuple(linear))
+
+
+def _cached(model: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        n = int.from_bytes(file.read(8), "little")
+        return dict(json.loads(file.read(n)))
+
+
+def processor_rate() -> float:
+    """Floating-point operations per second of a large fp32 matrix product, measured for a quarter second."""
+    import numpy as np
+
+    a = np.ones((768, 768), dtype=np.float32)
+    a @ a
+    best, end = 0.0, time.perf_counter() + 0.25
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        a @ a
+        best = max(best, 2 * 768**3 / (time.perf_counter() - start))
+    return best
+
+
+def estimate(
+    units: Units, state: State, train_tokens: dict[str, int], eval_tokens: dict[str, int], rate: float
+) -> Cost:
+    """The cost of what is missing.
+
+    A frozen base takes 4 P floating-point operations per trained token and 2 P per scored one.
+
+    Args:
+        train_tokens: tokens of every missing adapter's training, by adapter.
+        eval_tokens: tokens of every task's evaluation for one model, by task.
+        rate: measured operations per second of a matrix product.
+    """
+    trained = sum(train_tokens[unit.name] for unit in state.missing_adapters)
+    scored = sum(
+        _share(cell.n, state.have.get(cell.unit, 0)) * eval_tokens[cell.task] for cell in state.missing_cells
+    )
+    shape = model_shape(units.base.model)
+    if shape is None:
+        return Cost(trained, round(scored), None, None, None)
+    seconds = shape.parameters * (4 * trained + 2 * scored) / (rate * EFFICIENCY)
+    ranks = [unit.recipe.rank for unit in state.missing_adapters]
+    adapters = sum(shape.adapter_parameters(rank) for rank in ranks)
+    width = sum(d_in + 2 * d_out for d_in, d_out in shape.linear)
+    weight = BYTES.get(units.base.dtype, 4)
+    tokens_per_pass = 2048 if trained else 1024
+    memory = shape.parameters * weight + adapters * 16 + tokens_per_pass * width * weight
+    rows = sum(cell.n for cell in state.missing_cells)
+    return Cost(
+        trained,
+        round(scored),
+        seconds,
+        int(memory),
+        adapters * 4 + rows * 120 + len(state.missing_cells) * 3000,
+    )
+
+
+def _share(n: int, have: int) -> float:
+    return (n - have) / n if n else 0.0
+
+
+def duration(seconds: float) -> str:
+    """``95`` as ``1 min 35 s``."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def size(n_bytes: float) -> str:
+    """``5_000_000`` as ``4.8 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:.1f} TiB"
+
+
+def table_text(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Rows of equal length as aligned text; ``right`` names the columns set flush right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""How a study tells its caller what it is doing. Library code never prints: it calls one of these."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Reporter(Protocol):
+    """What the command line (or a notebook) shows while a study runs."""
+
+    def stage(self, text: str) -> None:
+        """A new piece of work begins: a bank, a group of cells, the analysis."""
+
+    def progress(
+        self, done: float, total: float, *, unit: str, per_s: float, seconds_left: float, note: str = ""
+    ) -> None:
+        """How far the present piece is: ``done`` of ``total``, in ``unit`` (tokens, rows), and its speed."""
+
+    def finished(self, unit: str, text: str = "") -> None:
+        """A unit (adapter or cell) was committed."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def stage(self, text: str) -> None:
+        """Says nothing."""
+
+    def progress(
+        self, done: float, total: float, *, unit: str, per_s: float, seconds_left: float, note: str = ""
+    ) -> None:
+        """Says nothing."""
+
+    def finished(self, unit: str, text: str = "") -> None:
+        """Says nothing."""
+
+    def note(self, text: str) -> None:
+        """Says nothing."""
+
+
+class Stopped(Exception):
+    """The work was asked to stop; everything committed so far is kept and the bank's state is saved."""

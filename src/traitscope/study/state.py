@@ -1,0 +1,177 @@
+"""What is done, what is missing, what can be judged anew without a model, what no longer fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from traitscope.config import StudyConfig
+from traitscope.errors import TraitscopeError
+from traitscope.store import CellHead, CellIndex, RowsHash, RunFolder, differences
+from traitscope.study.data import StudyData
+from traitscope.study.identity import Identity
+from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Everything a study consists of, with fingerprints."""
+
+    base: Identity
+    adapters: tuple[AdapterUnit, ...]
+    models: tuple[ModelUnit, ...]
+    identities: dict[str, Identity]
+    cells: tuple[CellUnit, ...]
+
+
+def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict[str, Identity]) -> Units:
+    """The units of a study; reads the tasks' rows unless their fingerprints are remembered."""
+    names = {s.name for s in config.resolved_sources()} | set(config.mixes)
+    rows = {name: data.train_rows(name) for name in names}
+    adapters = adapter_units(config, base.key(), rows)
+    models = [ModelUnit("base", "base", None, None, fingerprint_of(base))]
+    for adapter in adapters:
+        kind: Any = "mix" if adapter.mix else "adapter"
+        models.append(
+            ModelUnit(adapter.name, kind, adapter.source, adapter.seed, adapter.fingerprint, adapter)
+        )
+    for name, identity in others.items():
+        models.append(ModelUnit(name, "model", None, None, fingerprint_of(identity)))
+    cells = []
+    for task in config.target_names():
+        n = data.n_eval(task)
+        rows_of = data.eval_rows(task, n)
+        assert rows_of is not None
+        cells += [cell_unit(model, task, config.tasks[task], n, rows_of) for model in models]
+    order = {model.name: place for place, model in enumerate(models)}
+    cells.sort(key=lambda cell: order[cell.model.name])
+    return Units(base, tuple(adapters), tuple(models), others, tuple(cells))
+
+
+def fingerprint_of(identity: Identity) -> str:
+    """A model's mark in its cells' fingerprints."""
+    return f"{identity.fingerprint}-{identity.dtype}"
+
+
+@dataclass
+class State:
+    """Where a study stands.
+
+    Attributes:
+        missing_adapters: to be trained.
+        missing_cells: to be computed, or to be grown to more rows (see ``have``).
+        rescore: cells whose outputs stand, but whose parser or metrics changed.
+        changed: committed units that were made under other settings, with the reason's kind.
+        have: rows that a cell of ``missing_cells`` already has.
+    """
+
+    missing_adapters: list[AdapterUnit] = field(default_factory=list)
+    missing_cells: list[CellUnit] = field(default_factory=list)
+    rescore: list[CellUnit] = field(default_factory=list)
+    changed: dict[str, str] = field(default_factory=dict)
+    have: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """True if a run would compute nothing."""
+        return not (self.missing_adapters or self.missing_cells or self.rescore or self.changed)
+
+
+def find_state(units: Units, folder: RunFolder, data: StudyData) -> State:
+    """Compares the units of a study with what its folder holds.
+
+    Raises:
+        TraitscopeError: a commit mark is damaged.
+    """
+    state = State()
+    for adapter in units.adapters:
+        head = folder.adapter(adapter.name)
+        if head is None:
+            state.missing_adapters.append(adapter)
+        elif head.fingerprint != adapter.fingerprint:
+            state.changed[adapter.unit] = "; ".join(differences(head.inputs, adapter.inputs)) or "fingerprint"
+            state.missing_adapters.append(adapter)
+    index = folder.cells.index()
+    for cell in units.cells:
+        place_cell(cell, index.get(cell.model.name, cell.task), state, folder, data)
+    return state
+
+
+def place_cell(
+    cell: CellUnit, head: CellHead | None, state: State, folder: RunFolder, data: StudyData
+) -> None:
+    """Puts one cell where it belongs: done, missing, to be grown, to be judged anew, or changed."""
+    if head is None:
+        state.missing_cells.append(cell)
+    elif head.fingerprint != cell.fingerprint:
+        state.changed[cell.unit] = "model or answer form"
+        state.missing_cells.append(cell)
+    elif not _same_rows(cell, head, folder, data):
+        state.changed[cell.unit] = "evaluation rows"
+        state.missing_cells.append(cell)
+    elif head.n < cell.n:
+        state.have[cell.unit] = head.n
+        state.missing_cells.append(cell)
+    elif head.scoring != cell.scoring:
+        state.rescore.append(cell)
+
+
+def _same_rows(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyData) -> bool:
+    if head.n == cell.n:
+        return head.rows == cell.rows
+    if head.n < cell.n:
+        return head.rows == data.eval_rows(cell.task, head.n)
+    # More rows were evaluated than are asked for now: the stored rows must begin with the present ones.
+    stored = RowsHash(folder.read_task(cell.task)["eval"])
+    return stored.prefix(head.n) == head.rows and stored.prefix(cell.n) == cell.rows
+
+
+def refuse_changes(
+    state: State, old: StudyConfig | None, new: StudyConfig, folder: RunFolder
+) -> TraitscopeError | None:
+    """The error for a study that was changed under a folder that holds other units, or None."""
+    if not state.changed:
+        return None
+    adapters = [unit for unit in state.changed if unit.startswith("adapters/")]
+    cells = [unit for unit in state.changed if unit.startswith("cells/")]
+    lines = list(_what_changed(state, old, new, adapters or cells))
+    counts = " and ".join(
+        f"{len(units)} {word}{'s' if len(units) != 1 else ''}"
+        for units, word in ((adapters, "adapter"), (cells, "cell"))
+        if units
+    )
+    shown = "\n".join(f"    {line}" for line in lines[:12])
+    more = f"\n    ... and {len(lines) - 12} more" if len(lines) > 12 else ""
+    return TraitscopeError(
+        f"the study changed since {counts} in this folder were made:\n{shown}{more}",
+        where=str(folder.root),
+        fix="undo the change; or give the changed study a folder of its own with --out; or put the old units "
+        "aside (under replaced/) and make them anew with --replace",
+    )
+
+
+def _what_changed(
+    state: State, old: StudyConfig | None, new: StudyConfig, units: Sequence[str]
+) -> Iterator[str]:
+    found = []
+    if old is not None:
+        found = differences(
+            old.model_dump(mode="json", exclude={"compute", "study"}),
+            new.model_dump(mode="json", exclude={"compute", "study"}),
+        )
+    if found:
+        yield from found
+    else:
+        for unit in units:
+            yield f"{unit}: {state.changed[unit]}"
+
+
+def index_table(index: CellIndex, models: Sequence[str], tasks: Sequence[str]) -> Any:
+    """The scores of some models and tasks, in the study's order."""
+    table = index.table()
+    table = table[table["model"].isin(models) & table["task"].isin(tasks)]
+    order = {name: place for place, name in enumerate([*models, *tasks])}
+    return table.sort_values(
+        ["model", "task"], key=lambda column: column.map(order), kind="stable"
+    ).reset_index(drop=True)

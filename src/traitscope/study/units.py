@@ -1,0 +1,201 @@
+"""What a study consists of: its models and its cells, each with the fingerprint of what it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
+from traitscope.metrics import METRICS
+from traitscope.store import fingerprint
+from traitscope.taskconfig import TaskConfig
+from traitscope.tasks.controls import CONTROLS
+from traitscope.tasks.parsers import PARSERS
+
+# Raised only when a component's numbers change for the same input (not its rounding): the units made before
+# then no longer count as the same.
+RESULT_VERSIONS: dict[str, int] = {
+    "encoding": 1,
+    "training": 1,
+    "scoring": 1,
+    "generation": 1,
+    "judging": 1,
+    "mix": 1,
+}
+
+Kind = Literal["base", "adapter", "mix", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterUnit:
+    """One adapter to be trained.
+
+    Attributes:
+        name: ``<source>-s<seed>``.
+        source: the source's, control's or mix's name.
+        seed: fixes initial weights and data order.
+        recipe: how it is trained.
+        parts: the sources whose rows it trains on, in order (one, but for a mix).
+        mix: the mix's name, or None.
+        fingerprint: sha256 over ``inputs``.
+        inputs: base, rows, recipe, seed, result versions.
+    """
+
+    name: str
+    source: str
+    seed: int
+    recipe: RecipeConfig
+    parts: tuple[ResolvedSource, ...]
+    mix: str | None
+    fingerprint: str
+    inputs: dict[str, Any]
+
+    @property
+    def unit(self) -> str:
+        """The unit's name in leases and logs."""
+        return f"adapters/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnit:
+    """One row of the matrix. ``adapter`` is what must be trained first, if anything."""
+
+    name: str
+    kind: Kind
+    source: str | None
+    seed: int | None
+    fingerprint: str
+    adapter: AdapterUnit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellUnit:
+    """One model on one task, with the fingerprints of what its numbers depend on.
+
+    Attributes:
+        fingerprint: of ``inputs``: the model, the answer form, how it is computed; not how it is judged.
+        scoring: of the parser and the metrics, which are redone without a model.
+        n: evaluation rows wanted.
+        rows: fingerprint of those rows as they are rendered.
+    """
+
+    model: ModelUnit
+    task: str
+    fingerprint: str
+    scoring: str
+    n: int
+    rows: str
+    inputs: dict[str, Any]
+
+    @property
+    def unit(self) -> str:
+        """The unit's name in leases and logs."""
+        return f"cells/{self.model.name}/{self.task}"
+
+
+def adapter_names(config: StudyConfig) -> dict[str, tuple[str, int]]:
+    """Every adapter of the study, ``name -> (source, seed)``: sources with their controls, then mixes."""
+    found = {}
+    for source in config.resolved_sources():
+        for seed in source.recipe.seeds:
+            found[f"{source.name}-s{seed}"] = (source.name, seed)
+    for mix in config.mixes:
+        for seed in mix_recipe(config, mix).seeds:
+            found[f"{mix}-s{seed}"] = (mix, seed)
+    return found
+
+
+def mix_recipe(config: StudyConfig, mix: str) -> RecipeConfig:
+    """The recipe of a mix: the study's with the mix's own changes."""
+    return config.recipe.changed(config.mixes[mix].change)
+
+
+def adapter_units(config: StudyConfig, base: Mapping[str, Any], rows: Mapping[str, str]) -> list[AdapterUnit]:
+    """The adapters to train, in the study's order.
+
+    Args:
+        config: the study.
+        base: what identifies the base (fingerprint and dtype).
+        rows: fingerprint of the train rows of every source, control and mix, by name.
+    """
+    units = []
+    for source in config.resolved_sources():
+        task = config.tasks[source.task]
+        for seed in source.recipe.seeds:
+            units.append(_adapter(source.name, seed, source.recipe, (source,), None, base, rows, [task]))
+    for mix in config.mixes:
+        parts = config.mix_sources(mix)
+        recipe = mix_recipe(config, mix)
+        tasks = [config.tasks[part.task] for part in parts]
+        for seed in recipe.seeds:
+            units.append(_adapter(mix, seed, recipe, parts, mix, base, rows, tasks))
+    return units
+
+
+def _adapter(
+    source: str,
+    seed: int,
+    recipe: RecipeConfig,
+    parts: tuple[ResolvedSource, ...],
+    mix: str | None,
+    base: Mapping[str, Any],
+    rows: Mapping[str, str],
+    tasks: list[TaskConfig],
+) -> AdapterUnit:
+    versions = {name: RESULT_VERSIONS[name] for name in ("encoding", "training")}
+    inputs: dict[str, Any] = {
+        "base": dict(base),
+        "rows": rows[source],
+        "recipe": recipe.model_dump(mode="json", exclude={"seeds"}),
+        "seed": seed,
+        "chat": [task.uses_chat for task in tasks],
+        "overlong": [task.overlong for task in tasks],
+        "versions": versions,
+    }
+    return AdapterUnit(f"{source}-s{seed}", source, seed, recipe, parts, mix, fingerprint(inputs), inputs)
+
+
+def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str) -> CellUnit:
+    """The cell of a model on a task over its first ``n`` rows."""
+    answer = task.answer
+    computing = "generation" if answer.generate else "scoring"
+    inputs: dict[str, Any] = {
+        "model": model.fingerprint,
+        "form": answer.form,
+        "chat": task.uses_chat,
+        "overlong": task.overlong,
+        "versions": {name: RESULT_VERSIONS[name] for name in ("encoding", "scoring", computing)},
+    }
+    if answer.generate is not None:
+        inputs["generate"] = {"max_tokens": answer.generate.max_tokens, "stop": list(answer.generate.stop)}
+    if answer.choice is not None:
+        # Options' token counts are not kept, so another normalisation needs the model again.
+        inputs["normalise"] = answer.normalise
+    return CellUnit(model, name, fingerprint(inputs), fingerprint(scoring_inputs(task)), n, rows, inputs)
+
+
+def scoring_inputs(task: TaskConfig) -> dict[str, Any]:
+    """What turns a model's outputs into scores: parser, classes, metrics, with their result versions."""
+    answer = task.answer
+    inputs: dict[str, Any] = {
+        "metrics": [[name, METRICS.get(name).version] for name in (*task.metric_names, "loss")],
+        "judging": RESULT_VERSIONS["judging"],
+        "classes": list(answer.classes) if answer.classes is not None else None,
+    }
+    if answer.generate is not None:
+        inputs["parse"] = [answer.generate.parse, PARSERS.get(answer.generate.parse).version]
+    return inputs
+
+
+def component_versions(config: StudyConfig) -> dict[str, Any]:
+    """The result version of everything this study uses, for ``lock.json``."""
+    metrics = sorted({name for task in config.tasks.values() for name in task.metric_names})
+    parsers = sorted({task.answer.generate.parse for task in config.tasks.values() if task.answer.generate})
+    controls = sorted({name for names in config.controls.values() for name in names})
+    return {
+        **RESULT_VERSIONS,
+        "metrics": {name: METRICS.get(name).version for name in metrics},
+        "parsers": {name: PARSERS.get(name).version for name in parsers},
+        "controls": {name: CONTROLS.get(name).version for name in controls},
+    }
