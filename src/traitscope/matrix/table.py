@@ -140,3 +140,10 @@ def pick_metrics(table: pd.DataFrame, metric: str | Mapping[str, str] | None, wh
         names = ", ".join(dict.fromkeys(table["metric"]))
         raise TraitscopeError(f"no task has the metric {metric!r}", where=where, fix=f"metrics: {names}")
     return chosen
+
+
+def row_labels(table: pd.DataFrame) -> pd.Series:
+    """Row names: the model's, with its base model before it where the table holds several base models."""
+    if table["base"].nunique() > 1:
+        return table["base"].astype(str) + "/" + table["model"]
+    return table["model"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+
+if TYPE_CHECKING:
+    from traitscope.matrix.core import ScoreMatrix
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,3 +70,77 @@ def logit_with_stderr(value: Floats, stderr: Floats, n: Floats) -> tuple[Floats,
     edge = np.where(n > 0, 0.5 / np.maximum(n, 1), 1e-4)
     inside = np.clip(value, edge, 1.0 - edge)
     return np.log(inside / (1.0 - inside)), stderr / (inside * (1.0 - inside))
+
+
+def gains(scores: ScoreMatrix) -> View:
+    """Improvement over each row's base: positive is better, whatever the metric's direction.
+
+    Standard errors are paired where example records are known for both models, otherwise those of
+    independent samples (too wide if the examples were the same).
+
+    Raises:
+        TraitscopeError: a row has no base row.
+    """
+    base_I = scores.base_index_I
+    if (base_I < 0).any():
+        alone = [m for m, b in zip(scores.models, base_I, strict=True) if b < 0]
+        raise TraitscopeError(
+            f"no base row for {', '.join(alone[:10])}",
+            where="score matrix",
+            fix="name the untuned model's row with base=..., or use the raw view",
+        )
+    values = (scores.scores_IN - scores.scores_IN[base_I]) * scores.sign_N
+    variance = scores.stderr_IN**2 + scores.stderr_IN[base_I] ** 2
+    covariance = scores.covariance_NII
+    contrast = None
+    if covariance is not None:
+        shared_IN = np.stack([c[np.arange(len(base_I)), base_I] for c in covariance], axis=1)
+        variance = variance - 2.0 * shared_IN
+        contrast_II = np.eye(len(base_I)) - np.eye(len(base_I))[base_I]
+        contrast = np.einsum("ij,njk,lk->nil", contrast_II, np.nan_to_num(covariance), contrast_II)
+    variance = np.where(np.arange(len(base_I))[:, None] == base_I[:, None], 0.0, variance)
+    stderr = np.sqrt(np.clip(variance, 0.0, None))
+    return View("gain", scores.models, scores.tasks, values, stderr, contrast)
+
+
+def z_scores(scores: ScoreMatrix) -> View:
+    """Columns centred and divided by their standard deviation over rows (n - 1); constant ones give 0."""
+    if len(scores.models) < 2:
+        raise TraitscopeError("z-scores need two rows", where="score matrix", fix="add models")
+    centre_N = np.nanmean(scores.scores_IN, axis=0)
+    spread_N = np.nanstd(scores.scores_IN, axis=0, ddof=1)
+    safe_N = np.where(spread_N > 0, spread_N, 1.0)
+    covariance = scores.covariance_NII
+    scaled = None if covariance is None else covariance / (safe_N**2)[:, None, None]
+    return View(
+        "z",
+        scores.models,
+        scores.tasks,
+        (scores.scores_IN - centre_N) / safe_N,
+        scores.stderr_IN / safe_N,
+        scaled,
+    )
+
+
+def log_odds(scores: ScoreMatrix) -> View:
+    """Log-odds of scores that are shares, standard errors by the delta method.
+
+    Raises:
+        TraitscopeError: a task's unit is "other".
+    """
+    bad = [task for task in scores.tasks if scores.units[task] == "other"]
+    if bad:
+        raise TraitscopeError(
+            f"log-odds need fractions or percentages; {', '.join(bad)} has another unit",
+            where="logit",
+            fix="leave these tasks out, or state their unit with units=...",
+        )
+    top_N = np.array([100.0 if scores.units[t] == "percent" else 1.0 for t in scores.tasks])
+    values, stderr = logit_with_stderr(scores.scores_IN / top_N, scores.stderr_IN / top_N, scores.n_IN)
+    covariance = scores.covariance_NII
+    if covariance is not None:
+        slope_NI = np.divide(
+            stderr, scores.stderr_IN, out=np.zeros_like(stderr), where=scores.stderr_IN > 0
+        ).T
+        covariance = covariance * slope_NI[:, :, None] * slope_NI[:, None, :]
+    return View("logit", scores.models, scores.tasks, values, stderr, covariance)

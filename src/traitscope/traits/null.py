@@ -37,7 +37,7 @@ class PermutationNull:
 
     @property
     def count(self) -> int:
-        """Leading components that beat the null one after the other; too small when several traits are there."""
+        """Leading components that beat the null one after the other; too few when there are several."""
         failed = np.flatnonzero(self.p_M > self.alpha)
         return int(failed[0]) if failed.size else len(self.p_M)
 
@@ -65,21 +65,21 @@ def permutation_null(
     """Explained variance of a matrix and of its column permutations (Horn 1965; Buja & Eyuboglu 1992).
 
     Components after the first are compared with a null that still holds the variance of the components
-    before them, so several real traits hide one another: 11 x 10 matrices with three traits at twice the noise
-    edge pass for fewer in three cases of four. It is shown for that reason, not used for the count.
+    before them, so several real traits hide one another: 11 x 10 matrices with three traits at twice the
+    noise edge pass for fewer in three cases of four. It is shown for that reason, not used for the count.
 
     Args:
         centred_IN: centred (and scaled, if the analysis is) columns without missing cells.
         permutations: number of draws. alpha: level of ``count``.
     """
     rank = min(centred_IN.shape[0] - 1, centred_IN.shape[1])
-    observed_M = explained(np.linalg.svd(centred_IN, compute_uv=False)[:rank])
+    observed_M = explained(np.asarray(np.linalg.svd(centred_IN, compute_uv=False)[:rank], dtype=np.float64))
     chunk = max(1, 2_000_000 // centred_IN.size)
     drawn = []
     for start in range(0, permutations, chunk):
         copies = np.broadcast_to(centred_IN, (min(chunk, permutations - start), *centred_IN.shape))
         drawn.append(np.linalg.svd(rng.permuted(copies, axis=1), compute_uv=False)[:, :rank])
-    null_RM = explained(np.concatenate(drawn))
+    null_RM = explained(np.concatenate(drawn).astype(np.float64))
     return PermutationNull(
         explained_M=observed_M,
         mean_M=null_RM.mean(axis=0),

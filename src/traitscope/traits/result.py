@@ -12,7 +12,11 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.traits.codec import decode, encode
+from traitscope.traits.count import TraitCount
+from traitscope.traits.intervals import Intervals, Stability
+from traitscope.traits.naming import TraitName
 from traitscope.traits.null import PermutationNull
+from traitscope.traits.skills import SkillAgreement
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +34,17 @@ class Traits:
         loadings_KN: unit-norm rows: which tasks a trait is made of.
         scores_IK: unit-norm columns (the paper's printed scores): how much of a trait a model has.
         singular_K: size of each trait; explained_K: its share of the variance.
+        correlation_KK: inner products of the score columns (identity unless promax).
         null: explained variance of all components beside the permutation null.
+        count: how many traits, found in several ways.
+        above_null_K: whether each trait is among those supported (with a rotation: whether all are, since the
+            rotated traits share the components).
+        intervals: of loadings and scores; None where the cells' errors are not known.
+        stability: what stays of each trait when an adapter, a task or the noise changes.
+        names: proposed, with what speaks for them.
+        skills: agreement with declared skills; None where tasks declare none.
+        filled_IN: the analysed view (metrics turned so that higher is better), missing cells filled.
+        missing: number of cells that were filled.
         seed: seed of every random step.
         notes: what a reader must know, in plain sentences.
     """
@@ -47,7 +61,16 @@ class Traits:
     scores_IK: Floats
     singular_K: Floats
     explained_K: Floats
+    correlation_KK: Floats
     null: PermutationNull
+    count: TraitCount
+    above_null_K: tuple[bool, ...]
+    intervals: Intervals | None
+    stability: Stability
+    names: tuple[TraitName, ...]
+    skills: SkillAgreement | None
+    filled_IN: Floats
+    missing: int
     seed: int
     notes: tuple[str, ...] = field(default=())
 
@@ -77,7 +100,10 @@ class Traits:
         return inner * self.scale_N + self.center_N
 
     def profile(self, model: str) -> dict[str, int]:
-        """A model's profile as the paper writes it (Sentiment +36, NLU +10): 100 x its unit-norm score, rounded.
+        """A model's profile as the paper writes it (Flipkart: Sentiment +36, NLU +10): trait -> points.
+
+        Points are 100 times the model's unit-norm score, rounded: squared over all models they sum to 10,000,
+        so +36 means that the model makes 13 % of the trait. They compare models within a trait, not traits.
 
         Raises:
             TraitscopeError: no such model.
@@ -90,6 +116,21 @@ class Traits:
             )
         row = self.scores_IK[self.models.index(model)]
         return {name: round(100 * float(u)) for name, u in zip(self.trait_names, row, strict=True)}
+
+    def profile_text(self, model: str, *, least: int = 5) -> str:
+        """The profile in words, largest first, with proposed names; points below ``least`` are left out."""
+        points = sorted(self.profile(model).items(), key=lambda item: (-abs(item[1]), item[0]))
+        shown = [
+            f"{name} {value:+d}" if label is None else f"{name} ({label}?) {value:+d}"
+            for name, value in points
+            if abs(value) >= least
+            for label in [self.names[self.trait_names.index(name)].label and self._proposed(name)]
+        ]
+        return ", ".join(shown) or "no trait above the threshold"
+
+    def _proposed(self, name: str) -> str:
+        """The proposed name of T1, T2, ..."""
+        return self.names[self.trait_names.index(name)].proposed
 
     def to_json(self) -> str:
         """All of it as JSON text; NaN becomes null."""

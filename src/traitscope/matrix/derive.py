@@ -1,26 +1,30 @@
-"""Means over training seeds: one row per source, with what the seeds add to its error."""
+"""Matrices made from a matrix: means over training seeds, and parts of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from traitscope.errors import TraitscopeError
 from traitscope.matrix.core import ScoreMatrix
 from traitscope.matrix.noise import SeedNoise
+from traitscope.matrix.table import row_labels
 
 
 def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
     """One row per base model and source, named after the source; other rows unchanged.
 
-    The value is the mean over seeds, its standard error the root mean square of theirs (the seeds share their
-    examples, so averaging does not shrink it) or, with records, that of the records averaged over seeds.
+    The value is the mean over seeds. Its standard error is that of the records averaged over seeds where they
+    are known and have the value as their mean, else the root mean square of the seeds' (they share their
+    examples, so averaging may shrink nothing).
     """
     table = scores.table
     if not scores.predicted:
         table = table[table["status"] != "predicted"]
-    labels = scores._labels(table)
+    labels = row_labels(table)
     trained = table["source"].notna()
     single = table[~trained]
     grouped = table[trained].groupby(["base", "source", "task", "metric"], sort=False, dropna=False)
@@ -66,7 +70,18 @@ def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
     )
     known = scores.seed_variance
     noise = None if known is None else SeedNoise(known.variance_N, known.df_N, seeds_I)
-    return replace(result, seed_noise=noise, records=_mean_records(scores, result))
+    records = _mean_records(scores, result)
+    table = result.table.copy()
+    for task, by_model in records.items():
+        top = 100.0 if scores.units[task] == "percent" else 1.0
+        n = result.tasks.index(task)
+        for model, sample in by_model.items():
+            i = result.models.index(model)
+            if len(sample) > 1 and abs(top * sample.mean() - result.scores_IN[i, n]) < 1e-6 * top:
+                at = (row_labels(table) == model) & (table["task"] == task)
+                at &= table["metric"] == result.metrics[task]
+                table.loc[at, "stderr"] = top * sample.std(ddof=1) / np.sqrt(len(sample))
+    return replace(result, table=table, seed_noise=noise, records=records)
 
 
 def _mean_records(scores: ScoreMatrix, result: ScoreMatrix) -> dict[str, dict[str, np.ndarray]]:
@@ -87,3 +102,40 @@ def _mean_records(scores: ScoreMatrix, result: ScoreMatrix) -> dict[str, dict[st
             name: np.mean(parts, axis=0) for name, parts in gathered.items() if name in result.models
         }
     return out
+
+
+def select(scores: ScoreMatrix, models: Sequence[str] | None, tasks: Sequence[str] | None) -> ScoreMatrix:
+    """The same matrix with some rows and columns only, in their old order.
+
+    Raises:
+        TraitscopeError: a name is not in the matrix.
+    """
+    for given, known, word in ((models, scores.models, "model"), (tasks, scores.tasks, "task")):
+        strange = [name for name in given or () if name not in known]
+        if strange:
+            raise TraitscopeError(
+                f"no {word} named {', '.join(strange)}; there are: {', '.join(known[:30])}",
+                where="select",
+                fix=f"use the {word} names of the matrix",
+            )
+    table = scores.table
+    seed_noise = scores.seed_noise
+    kept_tasks = [t for t in scores.tasks if tasks is None or t in tasks]
+    if models is not None:
+        table = table[row_labels(table).isin(list(models))]
+        if seed_noise is not None:
+            keep = [i for i, m in enumerate(scores.models) if m in models]
+            seed_noise = replace(seed_noise, seeds_I=seed_noise.seeds_I[keep])
+    if tasks is not None:
+        table = table[table["task"].isin(kept_tasks)]
+        if seed_noise is not None:
+            at = [scores.tasks.index(t) for t in kept_tasks]
+            seed_noise = replace(seed_noise, variance_N=seed_noise.variance_N[at], df_N=seed_noise.df_N[at])
+    return replace(
+        scores,
+        table=table.reset_index(drop=True),
+        metrics={t: scores.metrics[t] for t in kept_tasks},
+        base_name=scores.base_name if (table["model"] == scores.base_name).any() else None,
+        records={t: scores.records[t] for t in kept_tasks if t in scores.records},
+        seed_noise=seed_noise,
+    )
