@@ -18,10 +18,10 @@ def lifted_casts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     softmax = torch.nn.functional.softmax
     to, to_float = torch.Tensor.to, torch.Tensor.float
 
-    def kept_softmax(x, dim=None, _stacklevel=3, dtype=None):  # noqa: ANN001, ANN202
+    def kept_softmax(x, dim=None, _stacklevel=3, dtype=None):
         return softmax(x, dim=dim, dtype=None if x.dtype == torch.float64 else dtype)
 
-    def kept_to(self, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN202
+    def kept_to(self, *args, **kwargs):
         if self.dtype == torch.float64 and args and args[0] == torch.float32:
             return self
         return to(self, *args, **kwargs)

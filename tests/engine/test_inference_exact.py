@@ -27,7 +27,12 @@ def option_rows(shared: int = 0, n: int = 9) -> list[OptionRow]:
     for number in range(n):
         context = prefix + ids(generator, 3 + 2 * number)
         stem = ids(generator, 2)
-        options = [stem + ids(generator, 1), (*stem, *ids(generator, 3)), ids(generator, 1), ids(generator, 4)]
+        options = [
+            stem + ids(generator, 1),
+            (*stem, *ids(generator, 3)),
+            ids(generator, 1),
+            ids(generator, 4),
+        ]
         rows.append(OptionRow(context, (*options, (*options[0], 5))))
     return [*rows, rows[2]]
 

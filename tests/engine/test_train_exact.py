@@ -13,7 +13,12 @@ from traitscope.engine import LoraSpec, TrainJob, plan_bank, train, wrap_model
 from traitscope.engine.lora import PREFIX, Adapter
 from traitscope.records import TrainRow
 
-TARGETS = {"gpt2": ("c_attn",), "phi3": ("qkv_proj", "down_proj"), "gpt_neox": ("query_key_value",), "bloom": ("query_key_value",)}
+TARGETS = {
+    "gpt2": ("c_attn",),
+    "phi3": ("qkv_proj", "down_proj"),
+    "gpt_neox": ("query_key_value",),
+    "bloom": ("query_key_value",),
+}
 
 
 def random_rows(n: int, seed: int, longest: int = 24) -> list[TrainRow]:
@@ -44,7 +49,11 @@ def peft_alone(model: torch.nn.Module, base, job: TrainJob) -> tuple[dict[str, t
     start = Adapter.init(base, job.spec, job.seed)
     names = [piece.name for piece in start.pieces]
     config = LoraConfig(
-        r=job.spec.rank, lora_alpha=job.spec.alpha, target_modules=names, use_rslora=job.spec.rslora, lora_dropout=0.0
+        r=job.spec.rank,
+        lora_alpha=job.spec.alpha,
+        target_modules=names,
+        use_rslora=job.spec.rslora,
+        lora_dropout=0.0,
     )
     peft_model = get_peft_model(copy.deepcopy(model), config, autocast_adapter_dtype=False)
     parameters = {n: p for n, p in peft_model.named_parameters() if p.requires_grad}

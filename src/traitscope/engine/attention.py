@@ -6,7 +6,7 @@ step). Outside a pass of ours it is plain scaled dot-product attention, so the m
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -47,8 +47,8 @@ def packed_attention(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of one layer. query [1, H, T, hd], key and value [1, Hkv, T, hd]; returns [1, T, H, hd]."""
-    runtime = module._traitscope_runtime
-    layout = runtime.layout  # type: ignore[union-attr]
+    runtime: Any = module._traitscope_runtime
+    layout = runtime.layout
     if layout is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -63,7 +63,7 @@ def packed_attention(
         if kwargs.get(name) is not None:
             raise ValueError(f"attention option {name} is not implemented for packed rows")
     out = layout.attend(
-        int(module.layer_idx),  # type: ignore[arg-type]
+        int(cast(int, module.layer_idx)),
         query,
         key,
         value,

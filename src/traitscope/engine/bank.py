@@ -32,7 +32,9 @@ class Gated:
 
     def __post_init__(self) -> None:
         if (self.on is None) == (self.off is None):
-            raise TraitscopeError("a gate needs exactly one of on and off", where="Gated", fix="give a window (first, last)")
+            raise TraitscopeError(
+                "a gate needs exactly one of on and off", where="Gated", fix="give a window (first, last)"
+            )
 
     def acts_in(self, layer: int) -> bool:
         if self.on is not None:

@@ -96,7 +96,9 @@ class Base:
             if isinstance(module, nn.ModuleList) and len(module) == self.n_layers:
                 return module
         raise TraitscopeError(
-            "the decoder layers could not be found", where=self.name, fix="report the architecture: " + type(self.model).__name__
+            "the decoder layers could not be found",
+            where=self.name,
+            fix="report the architecture: " + type(self.model).__name__,
         )
 
     @cached_property
@@ -139,7 +141,9 @@ def pick_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = torch.device(device)
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise TraitscopeError(f"device {device} asked for, but torch sees no GPU", where="compute.device", fix="use cpu or auto")
+        raise TraitscopeError(
+            f"device {device} asked for, but torch sees no GPU", where="compute.device", fix="use cpu or auto"
+        )
     return chosen
 
 
@@ -148,13 +152,13 @@ def pick_dtype(dtype: str, config_dtype: Any, device: torch.device) -> torch.dty
     if dtype == "auto":
         return config_dtype if device.type == "cuda" and isinstance(config_dtype, torch.dtype) else torch.float32
     if dtype not in DTYPES:
-        raise TraitscopeError(f"unknown dtype {dtype!r}", where="base.dtype", fix=f"use one of {', '.join(DTYPES)} or auto")
+        raise TraitscopeError(
+            f"unknown dtype {dtype!r}", where="base.dtype", fix=f"use one of {', '.join(DTYPES)} or auto"
+        )
     return DTYPES[dtype]
 
 
-def load_base(
-    model: str | Path, *, revision: str | None = None, dtype: str = "auto", device: str = "auto"
-) -> Base:
+def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Base:
     """Load a base model from a folder, the Hub (only when a Hub id is named) or the embedded one.
 
     Args:
@@ -177,7 +181,11 @@ def load_base(
         torch_device = pick_device(device)
         torch_dtype = pick_dtype(dtype, getattr(config, "dtype", None), torch_device)
         hf_model = AutoModelForCausalLM.from_pretrained(
-            target, revision=revision or "main", dtype=torch_dtype, local_files_only=local, use_safetensors=True
+            target,
+            revision=revision or "main",
+            dtype=torch_dtype,
+            local_files_only=local,
+            use_safetensors=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
     except TraitscopeError:
@@ -190,7 +198,11 @@ def load_base(
     if not fingerprint:
         fingerprint = str(commit)
     return wrap_model(
-        hf_model.to(torch_device), tokenizer, name=str(model), revision=commit or revision, fingerprint=fingerprint
+        hf_model.to(torch_device),
+        tokenizer,
+        name=str(model),
+        revision=commit or revision,
+        fingerprint=fingerprint,
     )
 
 
@@ -213,8 +225,8 @@ def wrap_model(
         object.__setattr__(module, "_traitscope_runtime", runtime)
     parameter = next(model.parameters())
     base = Base(
-        model=model, tokenizer=tokenizer, name=name, revision=revision, fingerprint=fingerprint, device=parameter.device,
-        dtype=parameter.dtype, packed=False, plain_head=False, runtime=runtime,
+        model=model, tokenizer=tokenizer, name=name, revision=revision, fingerprint=fingerprint,
+        device=parameter.device, dtype=parameter.dtype, packed=False, plain_head=False, runtime=runtime,
     )  # fmt: skip
     if base.head is None:
         raise TraitscopeError("the model has no language-model head", where=name, fix="name a causal language model")
@@ -234,9 +246,9 @@ def wrap_model(
                     hidden_TD = base.backbone(
                         input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False
                     ).last_hidden_state[0]
-                    full = model(
-                        input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False
-                    ).logits[0]
+                    full = model(input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False).logits[
+                        0
+                    ]
                 base.packed = _close(full.double(), wanted, tolerance)
                 base.plain_head = base.packed and _close(base.head(hidden_TD).double(), wanted, tolerance)
             except Exception as error:

@@ -77,9 +77,7 @@ def capture(
     return out
 
 
-def _pass(
-    bank: Bank, contexts: list[tuple[int, ...]], slots: list[int], position: str, normed: bool
-) -> torch.Tensor:
+def _pass(bank: Bank, contexts: list[tuple[int, ...]], slots: list[int], position: str, normed: bool) -> torch.Tensor:
     base = bank.base
     lengths = [len(ids) for ids in contexts] * len(slots)
     ends_R = torch.tensor(np.cumsum(lengths), device=base.device) - 1
@@ -136,9 +134,7 @@ class _Watch:
 
         self.hooks.append(self.base.layers[0].register_forward_pre_hook(before, with_kwargs=True))
         for number, layer in enumerate(self.base.layers, start=1):
-            self.hooks.append(
-                layer.register_forward_hook(lambda _m, _i, out, number=number: self._keep(number, out))
-            )
+            self.hooks.append(layer.register_forward_hook(lambda _m, _i, out, number=number: self._keep(number, out)))
         return self
 
     def __exit__(self, *_: object) -> None:

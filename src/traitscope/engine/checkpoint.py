@@ -75,7 +75,9 @@ def load_checkpoint(trainer: BankTrainer, folder: Path) -> list[TrainResult]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise TraitscopeError(
-            f"the checkpoint cannot be read: {error}", where=str(path), fix="remove the file; its jobs start again"
+            f"the checkpoint cannot be read: {error}",
+            where=str(path),
+            fix="remove the file; its jobs start again",
         ) from error
     if meta["plan"] != trainer.plan.to_json() or meta["base"] != trainer.base.fingerprint:
         raise TraitscopeError(

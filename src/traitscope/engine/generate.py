@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -100,7 +101,10 @@ class DecodeStep:
             if mask is not None:
                 there, lse_there = drop_blind(there, lse_there, mask)
             merged = merge(
-                out_BHd[start:stop].transpose(0, 1), lse_BH[start:stop].transpose(0, 1), there[0], lse_there[0]
+                out_BHd[start:stop].transpose(0, 1),
+                lse_BH[start:stop].transpose(0, 1),
+                there[0],
+                lse_there[0],
             )
             out_BHd[start:stop] = merged.transpose(0, 1)
         return out_BHd[None]
@@ -293,7 +297,8 @@ def _prefill(
     ends: list[torch.Tensor] = []
     for chosen in cut_by_tokens(list(range(len(own))), sizes, limit):
         keep: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        ranges, start = [], 0
+        ranges: list[tuple[int, int, int]] = []
+        start = 0
         for row in chosen:
             slot = live.owners[row][0]
             if ranges and ranges[-1][2] == slot:
@@ -325,9 +330,7 @@ def _prefill(
     return torch.cat(ends)
 
 
-def _last_states(
-    base: Base, ids_T: torch.Tensor, positions_T: torch.Tensor, keep: torch.Tensor | None
-) -> torch.Tensor:
+def _last_states(base: Base, ids_T: torch.Tensor, positions_T: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
     """What the next token is read from: hidden states for a plain head, else logits; at ``keep`` (default: all)."""
     inputs = {"input_ids": ids_T[None], "position_ids": positions_T[None], "use_cache": False}
     if base.plain_head:
@@ -344,7 +347,7 @@ def _argmax(base: Base, states: torch.Tensor) -> torch.Tensor:
 def _ranges(slots: Sequence[int]) -> list[tuple[int, int, int]]:
     array = np.asarray(slots)
     cuts = [0, *(np.flatnonzero(np.diff(array)) + 1).tolist(), len(array)]
-    return [(a, b, int(array[a])) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(a, b, int(array[a])) for a, b in pairwise(cuts)]
 
 
 def _generate_padded(

@@ -60,7 +60,9 @@ class TrainJob:
             raise TraitscopeError("lr, batch and epochs must be positive", where=where, fix="check the recipe")
         for number, row in enumerate(self.rows):
             if len(row.ids) <= max(row.n_prompt, 1):
-                raise TraitscopeError(f"row {number} has no answer token to train on", where=where, fix="check the answers")
+                raise TraitscopeError(
+                    f"row {number} has no answer token to train on", where=where, fix="check the answers"
+                )
 
     @property
     def steps_per_epoch(self) -> int:

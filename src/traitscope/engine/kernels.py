@@ -59,7 +59,12 @@ def attend_lse(
 
 
 def _scores(
-    q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | None, causal: bool, scale: float, softcap: float | None
+    q: torch.Tensor,
+    k: torch.Tensor,
+    mask: torch.Tensor | None,
+    causal: bool,
+    scale: float,
+    softcap: float | None,
 ) -> torch.Tensor:
     # transformers takes the softmax in fp32 (fp64 models keep their precision).
     scores = (q @ k.transpose(-1, -2)) * scale
@@ -72,9 +77,7 @@ def _scores(
     return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
 
 
-def merge(
-    out_a: torch.Tensor, lse_a: torch.Tensor, out_b: torch.Tensor, lse_b: torch.Tensor
-) -> torch.Tensor:
+def merge(out_a: torch.Tensor, lse_a: torch.Tensor, out_b: torch.Tensor, lse_b: torch.Tensor) -> torch.Tensor:
     """Attention over the union of two disjoint key sets from the two partial results.
 
     out_* [..., T, d], lse_* [..., T]. Formula: Milakov & Gimelshein 2018 (online softmax).
@@ -83,9 +86,7 @@ def merge(
     return out_a * weight_a + out_b * (1 - weight_a)
 
 
-def drop_blind(
-    out_BHTd: torch.Tensor, lse_BHT: torch.Tensor, mask: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def drop_blind(out_BHTd: torch.Tensor, lse_BHT: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Give queries that may attend to nothing (all beyond a window) an empty result: zero, log-sum-exp -inf.
 
     Kernels differ in what they return for such rows.
@@ -98,13 +99,13 @@ class PackToBlocks(torch.autograd.Function):
     """Rows of tokens [T, C] to padded blocks, one [B * Tm, C] per bucket. Padding repeats some real token."""
 
     @staticmethod
-    def forward(ctx, x_TC, buckets):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def forward(ctx, x_TC, buckets):  # type: ignore[no-untyped-def]
         ctx.buckets = buckets
         ctx.shape = x_TC.shape
         return tuple(bucket.gather(x_TC) for bucket in buckets)
 
     @staticmethod
-    def backward(ctx, *grads):  # type: ignore[no-untyped-def]  # noqa: ANN002
+    def backward(ctx, *grads):  # type: ignore[no-untyped-def]
         grad_TC = grads[0].new_empty(ctx.shape)
         for bucket, grad in zip(ctx.buckets, grads, strict=True):
             bucket.scatter(grad, grad_TC)
@@ -115,7 +116,7 @@ class BlocksToPack(torch.autograd.Function):
     """Padded blocks back to tokens [T, C]; the gradient of padding is zero."""
 
     @staticmethod
-    def forward(ctx, n_tokens, buckets, *blocks):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002
+    def forward(ctx, n_tokens, buckets, *blocks):  # type: ignore[no-untyped-def]
         ctx.buckets = buckets
         out_TC = blocks[0].new_empty(n_tokens, blocks[0].shape[1])
         for bucket, block in zip(buckets, blocks, strict=True):
@@ -123,7 +124,7 @@ class BlocksToPack(torch.autograd.Function):
         return out_TC
 
     @staticmethod
-    def backward(ctx, grad_TC):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def backward(ctx, grad_TC):  # type: ignore[no-untyped-def]
         grads = []
         for bucket in ctx.buckets:
             grad = bucket.gather(grad_TC)

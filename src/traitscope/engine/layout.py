@@ -270,9 +270,7 @@ class TreePack(CausalPack):
 
     def block_mask(self, number: int, window: int | None) -> torch.Tensor | None:
         bucket = self.buckets[number]
-        branching = any(
-            parent != node - 1 for row in bucket.rows for node, parent in enumerate(self.parents[row])
-        )
+        branching = any(parent != node - 1 for row in bucket.rows for node, parent in enumerate(self.parents[row]))
         if not branching and (window is None or bucket.length <= window):
             return None
         mask = np.zeros((bucket.n_rows, bucket.length, bucket.length), dtype=bool)

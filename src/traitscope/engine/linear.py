@@ -37,7 +37,7 @@ def original_linear(module: nn.Module) -> nn.Module | None:
 def shape_of(module: nn.Module) -> tuple[int, int]:
     """(in_features, out_features) of a linear or of GPT-2's Conv1D."""
     if type(module).__name__ == "Conv1D":
-        rows, columns = module.weight.shape  # type: ignore[union-attr,misc]
+        rows, columns = module.weight.shape  # type: ignore[misc]
         return int(rows), int(columns)
     return int(module.in_features), int(module.out_features)  # type: ignore[arg-type]
 
@@ -56,8 +56,8 @@ class SlotWeights:
 class BankLinear(nn.Module):
     """A linear layer of the base with the adapters of all slots around it.
 
-    ``original`` is the base's own module; ``slots`` maps the slot number to its weights; a slot that does not target this layer, or is gated off here, is
-    absent. ``merged`` replaces the frozen weight while a single adapter is merged into a working copy.
+    ``original`` is the base's own module; ``slots`` maps the slot number to its weights; a slot that does not target
+    this layer, or is gated off here, is absent. ``merged`` replaces the frozen weight while a single adapter is merged into a working copy.
     """
 
     original: nn.Module
@@ -134,7 +134,7 @@ class _FrozenPlusLowRank(torch.autograd.Function):
     """The whole layer in one node: saves x and the rank-R activations, nothing of size [T, D_out]."""
 
     @staticmethod
-    def forward(ctx, x_TD, weight_OD, bias, anchor, ranges):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def forward(ctx, x_TD, weight_OD, bias, anchor, ranges):  # type: ignore[no-untyped-def]
         y_TO = frozen_product(x_TD, weight_OD, bias)
         hidden = []
         for start, stop, pair in ranges:
@@ -146,7 +146,7 @@ class _FrozenPlusLowRank(torch.autograd.Function):
         return y_TO
 
     @staticmethod
-    def backward(ctx, grad_TO):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def backward(ctx, grad_TO):  # type: ignore[no-untyped-def]
         x_TD, weight_OD, *hidden = ctx.saved_tensors
         grad_TO = grad_TO.contiguous()
         grad_x = frozen_product(grad_TO, weight_OD.t(), None) if ctx.needs_input_grad[0] else None
@@ -158,7 +158,7 @@ class _LowRank(torch.autograd.Function):
     """Only the low-rank part, for base layers with a product of their own (quantised weights)."""
 
     @staticmethod
-    def forward(ctx, x_TD, y_TO, anchor, ranges):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def forward(ctx, x_TD, y_TO, anchor, ranges):  # type: ignore[no-untyped-def]
         out_TO = y_TO.clone()
         hidden = []
         for start, stop, pair in ranges:
@@ -170,7 +170,7 @@ class _LowRank(torch.autograd.Function):
         return out_TO
 
     @staticmethod
-    def backward(ctx, grad_TO):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def backward(ctx, grad_TO):  # type: ignore[no-untyped-def]
         x_TD, *hidden = ctx.saved_tensors
         grad_x = torch.zeros_like(x_TD) if ctx.needs_input_grad[0] else None
         _low_rank_backward(x_TD, grad_TO.contiguous(), ctx.ranges, hidden, grad_x)

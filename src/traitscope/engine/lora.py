@@ -186,7 +186,9 @@ class Adapter:
             r=self.spec.rank,
             lora_alpha=self.spec.alpha,
             target_modules=suffixes,
-            layers_to_transform=None if self.spec.layers is None else list(range(self.spec.layers[0], self.spec.layers[1] + 1)),
+            layers_to_transform=None
+            if self.spec.layers is None
+            else list(range(self.spec.layers[0], self.spec.layers[1] + 1)),
             use_rslora=self.spec.rslora,
             lora_dropout=0.0,
             bias="none",
@@ -306,7 +308,9 @@ def _paired_names(tensors: dict[str, torch.Tensor], where: str) -> list[str]:
         end = next((e for e in ends if key.endswith(e)), None)
         if end is None or not key.startswith(PREFIX):
             raise TraitscopeError(
-                f"holds {key}, which is no LoRA weight of a linear layer", where=where, fix="train a plain LoRA"
+                f"holds {key}, which is no LoRA weight of a linear layer",
+                where=where,
+                fix="train a plain LoRA",
             )
         name = key[len(PREFIX) : -len(end)]
         names[name] = names.get(name, 0) + 1

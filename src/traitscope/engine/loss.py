@@ -18,7 +18,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden_SD, weight_VD, bias_V, targets_S, weights_S):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def forward(ctx, hidden_SD, weight_VD, bias_V, targets_S, weights_S):  # type: ignore[no-untyped-def]
         losses_S = torch.empty(targets_S.shape[0], dtype=_accurate(hidden_SD.dtype), device=hidden_SD.device)
         grad_SD = torch.empty_like(hidden_SD) if ctx.needs_input_grad[0] else None
         step = max(1, LOGITS_AT_ONCE // weight_VD.shape[0])
@@ -40,7 +40,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         return (losses_S * weights_S).sum(), losses_S
 
     @staticmethod
-    def backward(ctx, grad_total, _):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def backward(ctx, grad_total, _):  # type: ignore[no-untyped-def]
         (grad_SD,) = ctx.saved_tensors
         return grad_SD * grad_total.to(grad_SD.dtype), None, None, None, None
 

@@ -17,7 +17,7 @@ from traitscope.errors import TraitscopeError
 if TYPE_CHECKING:
     from traitscope.engine.jobs import TrainJob
 
-# Beyond these a pass gains nothing: the matrix products are saturated (measured in benchmarks/, see docs/performance.md).
+# Beyond these a pass gains nothing: the matrix products are saturated (docs/performance.md).
 CPU_TRAIN_TOKENS = 2048
 CPU_SCORE_TOKENS = 2048
 GPU_TOKENS = 16384
@@ -102,7 +102,13 @@ def fit_training(
             # Fewer tokens than a quarter of what saturates the device cost more than recomputation does.
             enough = longest if checkpoint_layers or tokens_per_pass != "auto" else max(longest, wanted // 4)
             if room >= enough:
-                return Fit(count, int(max(longest, min(room, wanted))), checkpoint_layers, bytes_per_slot, bytes_per_token)
+                return Fit(
+                    count,
+                    int(max(longest, min(room, wanted))),
+                    checkpoint_layers,
+                    bytes_per_slot,
+                    bytes_per_token,
+                )
             if not checkpoint_layers:
                 break
     raise TraitscopeError(

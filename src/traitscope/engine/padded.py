@@ -14,7 +14,9 @@ from traitscope.engine.bank import Bank
 from traitscope.records import TrainRow
 
 
-def _batch(bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def _batch(
+    bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int]
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     device = bank.base.device
     length = max(len(row) for row in rows)
     ids_BT = torch.zeros(len(rows), length, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Log-likelihoods of answers: each prompt once, its options as a trie behind it, logits only where a token is scored."""
+"""Log-likelihoods of answers: each prompt once, its options as a trie behind it, logits only at scored tokens."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from traitscope.engine.jobs import Progress
 from traitscope.engine.layout import CausalPack, Prefix, TreePack
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import score_tokens
-from traitscope.engine.padded import padded_hidden, padded_logits
 from traitscope.engine.pace import Pace
+from traitscope.engine.padded import padded_hidden, padded_logits
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 
@@ -69,12 +69,17 @@ def make_tree(row: OptionRow, shared: int) -> TreeRow:
                     parents.append(at)
                 at = children[at, token]
     return TreeRow(
-        prompt, tuple(nodes), tuple(parents), tuple(queries), tuple(targets), tuple(len(o) for o in row.options)
+        prompt,
+        tuple(nodes),
+        tuple(parents),
+        tuple(queries),
+        tuple(targets),
+        tuple(len(o) for o in row.options),
     )
 
 
 def common_prefix(contexts: Sequence[tuple[int, ...]]) -> int:
-    """Length of the token prefix that all contexts share, leaving each at least one token of its own; 0 if not worth it."""
+    """Length of the token prefix that all contexts share, leaving each a token of its own; 0 if not worth it."""
     if len(contexts) < 4:
         return 0
     first, last = min(contexts), max(contexts)
@@ -146,7 +151,9 @@ def score_options(
     base = bank.base
     for number, row in enumerate(rows):
         if not row.context or not row.options or not all(row.options):
-            raise TraitscopeError("empty context or option", where=f"row {number}", fix="check the prompt and the options")
+            raise TraitscopeError(
+                "empty context or option", where=f"row {number}", fix="check the prompt and the options"
+            )
         longest = len(row.context) + max(len(option) for option in row.options)
         if longest > base.max_positions:
             raise TraitscopeError(
@@ -246,9 +253,7 @@ def pick(logits_QV: torch.Tensor, which: np.ndarray, targets: np.ndarray) -> np.
     return (picked - lse_Q[rows]).double().cpu().numpy()
 
 
-def _deal_out(
-    values: np.ndarray, trees: list[TreeRow], chosen: list[int], results: list[list[Scored]]
-) -> None:
+def _deal_out(values: np.ndarray, trees: list[TreeRow], chosen: list[int], results: list[list[Scored]]) -> None:
     cuts = np.cumsum([size for tree in trees for size in tree.sizes])[:-1]
     for place, flat in enumerate(values):
         parts = iter(np.split(flat, cuts))
@@ -267,7 +272,9 @@ def _score_padded(
     results: list[list[list[np.ndarray]]] = [[[np.empty(0)] * len(row.options) for row in rows] for _ in slots]
     for chosen in cut_by_tokens(order, [len(s) * len(slots) for s in sequences], limit):
         here = [sequences[k] for k in chosen]
-        queries, targets, sizes, start = [], [], [], 0
+        queries: list[int] = []
+        targets: list[int] = []
+        sizes, start = [], 0
         for k in chosen:
             index, number = flat[k]
             option = rows[index].options[number]

@@ -32,7 +32,7 @@ class TrainResult:
     history: tuple[StepRecord, ...]
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(Exception):
     """Training was asked to stop; everything up to now is in the checkpoint."""
 
 
@@ -65,7 +65,9 @@ class BankTrainer:
         self.jobs = {job.name: job for job in jobs}
         missing = [name for name in plan.jobs if name not in self.jobs]
         if missing:
-            raise TraitscopeError(f"the plan names {missing[0]}, which is no job", where="plan", fix="remove the plan file")
+            raise TraitscopeError(
+                f"the plan names {missing[0]}, which is no job", where="plan", fix="remove the plan file"
+            )
         self.next_job = 0
         self.bank_step = 0
         self.tokens_per_pass = plan.tokens_per_pass
@@ -106,9 +108,7 @@ class BankTrainer:
     def step(self) -> list[TrainResult]:
         """One optimiser step of every active slot; returns the jobs that ended with it."""
         self.fill_slots()
-        batches = {
-            slot: state.job.batch_rows(state.step) for slot, state in enumerate(self.slots) if state is not None
-        }
+        batches = {slot: state.job.batch_rows(state.step) for slot, state in enumerate(self.slots) if state is not None}
         losses = self._gradients(batches)
         finished = []
         for slot, rows in batches.items():
@@ -162,7 +162,9 @@ class BankTrainer:
                         fix="lower recipe.max_tokens, use dtype bf16, or fewer slots",
                     ) from error
                 self.tokens_per_pass = max(longest, self.tokens_per_pass // 2)
-                self.notes.append(f"out of memory at step {self.bank_step}: passes halved to {self.tokens_per_pass} tokens")
+                self.notes.append(
+                    f"out of memory at step {self.bank_step}: passes halved to {self.tokens_per_pass} tokens"
+                )
                 for grad in self.bank.grads:
                     if grad is not None:
                         grad.zero_()
@@ -179,7 +181,10 @@ class BankTrainer:
     def _one_pass(self, pieces: list[_Piece], counts: dict[int, int]) -> dict[int, float]:
         base, device = self.base, self.base.device
         rows = [row for piece in pieces for row in piece.rows]
-        sources, targets, weights, owners = [], [], [], []
+        sources: list[int] = []
+        targets: list[int] = []
+        weights: list[float] = []
+        owners: list[int] = []
         start = 0
         for piece in pieces:
             for row in piece.rows:

@@ -1,0 +1,121 @@
+"""A bank that is stopped and taken up again ends with the same bits; slots are independent of how passes are cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import tiny_model
+from test_train_exact import random_rows, three_jobs
+
+from traitscope.engine import (
+    BankPlan,
+    Interrupted,
+    LoraSpec,
+    TrainJob,
+    plan_bank,
+    train,
+    wrap_model,
+)
+from traitscope.engine.train import cut_passes
+from traitscope.errors import TraitscopeError
+from traitscope.records import TrainRow
+
+
+@pytest.fixture(scope="module")
+def base():
+    return wrap_model(tiny_model("llama", torch.float32), None, name="llama", fingerprint="f")
+
+
+def weights(results) -> dict[str, bytes]:
+    return {name: result.adapter.flat.numpy().tobytes() for name, result in results.items()}
+
+
+@pytest.mark.parametrize("stop_after", [1, 19, 20, 21, 33])
+def test_stopped_and_resumed_equals_undisturbed_to_the_bit(base, tmp_path: Path, stop_after: int) -> None:
+    jobs = three_jobs("llama")
+    plan = plan_bank(base, jobs, slots=2, tokens_per_pass=90)
+    undisturbed = train(base, jobs, plan)
+    calls = 0
+
+    def stop() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls == stop_after
+
+    with pytest.raises(Interrupted):
+        train(base, jobs, plan, checkpoint=tmp_path, should_stop=stop)
+    reported = []
+    resumed = train(base, jobs, plan, checkpoint=tmp_path, on_done=lambda result: reported.append(result.name))
+    assert weights(resumed) == weights(undisturbed)
+    assert {n: r.history for n, r in resumed.items()} == {n: r.history for n, r in undisturbed.items()}
+    assert sorted(reported) == sorted(job.name for job in jobs)
+
+
+def test_a_plan_survives_its_json(base) -> None:
+    plan = plan_bank(base, three_jobs("llama"), slots=2)
+    assert BankPlan.from_json(plan.to_json()) == plan
+
+
+def test_passes_of_any_size_give_the_same_adapters(base) -> None:
+    jobs = three_jobs("llama")
+    small = train(base, jobs, plan_bank(base, jobs, tokens_per_pass=30))
+    large = train(base, jobs, plan_bank(base, jobs, tokens_per_pass=10_000))
+    for name, result in small.items():
+        assert torch.allclose(result.adapter.flat, large[name].adapter.flat, atol=2e-4)
+
+
+def test_recomputing_activations_changes_nothing() -> None:
+    base = wrap_model(tiny_model("llama"), None)
+    jobs = three_jobs("llama")
+    plan = plan_bank(base, jobs)
+    again = BankPlan.from_json(plan.to_json() | {"checkpoint_layers": True})
+    a, b = train(base, jobs, plan), train(base, jobs, again)
+    for name in a:
+        assert torch.allclose(a[name].adapter.flat, b[name].adapter.flat, atol=1e-10)
+
+
+def test_a_checkpoint_of_another_plan_is_refused(base, tmp_path: Path) -> None:
+    jobs = three_jobs("llama")
+    with pytest.raises(Interrupted):
+        train(base, jobs, plan_bank(base, jobs, slots=2), checkpoint=tmp_path, should_stop=lambda: True)
+    with pytest.raises(TraitscopeError, match="belongs to another plan"):
+        train(base, jobs, plan_bank(base, jobs, slots=3), checkpoint=tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(base, tmp_path: Path) -> None:
+    (tmp_path / "bank.safetensors").write_bytes(b"\x00" * 100)
+    jobs = three_jobs("llama")
+    with pytest.raises(TraitscopeError, match="checkpoint cannot be read"):
+        train(base, jobs, plan_bank(base, jobs), checkpoint=tmp_path)
+
+
+def test_passes_hold_every_row_once_and_respect_the_bound() -> None:
+    batches = {0: random_rows(7, 1), 2: random_rows(5, 2), 3: random_rows(9, 3)}
+    passes = cut_passes(batches, 60)
+    assert all(sum(len(r.ids) for piece in one for r in piece.rows) <= 60 for one in passes)
+    for slot, rows in batches.items():
+        there = [row for one in passes for piece in one if piece.slot == slot for row in piece.rows]
+        assert sorted(there, key=repr) == sorted(rows, key=repr)
+    assert all([p.slot for p in one] == sorted({p.slot for p in one}) for one in passes)
+
+
+def test_a_diverging_run_says_so(base) -> None:
+    job = TrainJob("wild", random_rows(8, 1), LoraSpec(4, 1e30), lr=1e20, batch=4, epochs=3, clip=0.0)
+    with pytest.raises(TraitscopeError, match="training wild: the loss became"):
+        train(base, [job], plan_bank(base, [job]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"), [([], "no training rows"), ([TrainRow((1, 2, 3), 3)], "row 0 has no answer token")]
+)
+def test_jobs_without_anything_to_learn_are_refused(rows: list, message: str) -> None:
+    with pytest.raises(TraitscopeError, match=message):
+        TrainJob("empty", rows, LoraSpec(4, 8.0), lr=1e-3)
+
+
+def test_two_jobs_of_one_name_are_refused(base) -> None:
+    job = three_jobs("llama")[0]
+    with pytest.raises(TraitscopeError, match="two jobs are called wide"):
+        plan_bank(base, [job, job])
