@@ -42,7 +42,8 @@ def length_effects(panel: Panel, grid: Grid, habits: Mapping[str, Habit]) -> tup
     rng = np.random.default_rng([panel.seed, len(panel.ids), 7])
     draw_R = rng.standard_normal(panel.replicates)
     z = normal_quantile(panel.level)
-    cut = np.nanmean(panel.cut_MS, axis=1)
+    answered = np.isfinite(panel.cut_MS).sum(axis=1)
+    cut = np.nansum(panel.cut_MS, axis=1) / np.maximum(answered, 1)
     findings, rows = [], []
     for m in panel.others:
         if not change.n[m]:

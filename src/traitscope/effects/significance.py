@@ -123,7 +123,7 @@ def bootstrap_weights(n: int, replicates: int, seed: int, key: str = "") -> NDAr
 
 
 def sign_flip_p(differences_MS: Floats, replicates: int, seed: int, key: str = "") -> Floats:
-    """Two-sided p for every row that paired differences are symmetric about 0 (NaN: missing), by random signs.
+    """Two-sided p for every row that paired differences are symmetric about 0 (NaN: missing); random signs.
 
     The smallest value is 1 / (replicates + 1).
     """

@@ -1,0 +1,351 @@
+"""Which statistics of the datasets go with which traits and gains, and whether so few datasets can tell."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from traitscope.effects.findings import p_words
+from traitscope.effects.grid import Grid
+from traitscope.effects.ridge import leave_one_out_ridge, ridge_coefficients
+from traitscope.effects.significance import benjamini_hochberg, correlation, normal_quantile, ranks
+from traitscope.errors import TraitscopeError
+from traitscope.matrix import ScoreMatrix
+from traitscope.stats.result import DatasetStats
+
+Floats = NDArray[np.float64]
+MIN_SOURCES = 5
+NULL_DRAWS = 200_000
+
+
+class TraitScores(Protocol):
+    """What is read of fitted traits: models_I, scores_IK and the traits' names."""
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+    @property
+    def scores_IK(self) -> Any: ...
+    @property
+    def trait_names(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanation:
+    """Associations between dataset statistics and outcomes over the sources.
+
+    Attributes:
+        correlations: one row per statistic and outcome: rho (Spearman), lo, hi, n, p (permutation), q.
+        regressions: one row per outcome: r2 (each source predicted from the others), p (permutation), q, n,
+            features, and the strongest standardised coefficients.
+        sources: number of sources (I); looked_at: number of correlations tested.
+        detectable: smallest |rho| whose p passes when corrected for ``looked_at``; above 1 where none can.
+        detectable_80: true |rho| that would be found with 80 % power; 1 where no true correlation would be.
+        sentences: the power statement first, then what holds, in words.
+        notes: statistics and sources left out, and why.
+    """
+
+    correlations: pd.DataFrame
+    regressions: pd.DataFrame
+    sources: int
+    looked_at: int
+    detectable: float
+    detectable_80: float
+    sentences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """All of it as one JSON text."""
+        payload = {
+            "correlations": json.loads(self.correlations.to_json(orient="records", double_precision=15)),
+            "regressions": json.loads(self.regressions.to_json(orient="records", double_precision=15)),
+            "sources": self.sources,
+            "looked_at": self.looked_at,
+            "detectable": self.detectable,
+            "detectable_80": self.detectable_80,
+            "sentences": list(self.sentences),
+            "notes": list(self.notes),
+        }
+        return json.dumps(payload, indent=1, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Explanation:
+        """What :meth:`to_json` wrote."""
+        payload = json.loads(text)
+        return cls(
+            correlations=pd.DataFrame(payload.pop("correlations"), columns=list(CORRELATION_COLUMNS)),
+            regressions=pd.DataFrame(payload.pop("regressions"), columns=list(REGRESSION_COLUMNS)),
+            sentences=tuple(payload.pop("sentences")),
+            notes=tuple(payload.pop("notes")),
+            **payload,
+        )
+
+    def render(self) -> str:
+        """The sentences and notes, for the terminal."""
+        return "\n".join([*self.sentences, *(f"note: {note}" for note in self.notes)])
+
+
+CORRELATION_COLUMNS = ("statistic", "outcome", "rho", "lo", "hi", "n", "p", "q")
+REGRESSION_COLUMNS = ("outcome", "r2", "p", "q", "n", "features", "strongest")
+
+
+def explain(
+    traits: TraitScores | None,
+    stats: DatasetStats,
+    matrix: ScoreMatrix | None = None,
+    *,
+    statistics: Sequence[str] | None = None,
+    per_task: bool = False,
+    sources: Mapping[str, str] | None = None,
+    permutations: int = 19_999,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Explanation:
+    """Which statistics of a source's data go with its traits, and with its gains.
+
+    Seeds of one source are averaged, so that the sources are the rows; base, mixes and controls are left out.
+
+    Args:
+        traits: fitted traits, or None for gains only.
+        stats: statistics of the sources.
+        matrix: adds the mean standardised gain on tasks other than the source's own as an outcome.
+        statistics: which columns of ``stats.frame``; default: the core ones.
+        per_task: with ``matrix``, every task's gain is an outcome as well (many more tests).
+        sources: source by model; by default the model's name without ``-s<seed>``.
+        permutations: of the sources, for every p.
+        level: of the intervals.
+        seed: of the permutations.
+
+    Raises:
+        TraitscopeError: fewer than five sources have statistics, or a statistic is unknown.
+    """
+    outcomes = [] if traits is None else [_trait_outcomes(traits, stats, sources)]
+    if matrix is not None:
+        outcomes.append(_gain_outcomes(matrix, stats, per_task))
+    if not outcomes:
+        raise TraitscopeError(
+            "nothing to explain", where="explain", fix="give traits, a score matrix, or both"
+        )
+    names = list(stats.core().columns) if statistics is None else list(statistics)
+    unknown = [name for name in names if name not in stats.frame.columns]
+    if unknown:
+        raise TraitscopeError(
+            f"unknown statistics: {', '.join(unknown)}", where="explain", fix="see the columns of stats.frame"
+        )
+    return explain_outcomes(
+        pd.concat(outcomes, axis=1), stats.frame[names], permutations=permutations, level=level, seed=seed
+    )
+
+
+def explain_outcomes(
+    outcomes: pd.DataFrame,
+    statistics: pd.DataFrame,
+    *,
+    permutations: int = 19_999,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Explanation:
+    """The same for any outcomes: both frames have sources as index; NaN leaves a source out of that pair.
+
+    Correlations are Spearman's, with p from permuting the sources and intervals by Fisher's z (Fieller et al.
+    1957). The regression is a ridge on the statistics that all sources have, every source predicted from the
+    others.
+
+    Raises:
+        TraitscopeError: fewer than five sources are in both.
+    """
+    common = [name for name in outcomes.index if name in statistics.index]
+    if len(common) < MIN_SOURCES:
+        raise TraitscopeError(
+            f"{len(common)} sources have both statistics and outcomes",
+            where="explain",
+            fix=f"at least {MIN_SOURCES} are needed; check that dataset names are source names",
+        )
+    y, x = outcomes.loc[common].astype(float), statistics.loc[common].astype(float)
+    usable = [
+        c
+        for c in x.columns
+        if np.isfinite(x[c]).sum() >= MIN_SOURCES and x[c][np.isfinite(x[c])].nunique() > 1
+    ]
+    notes = []
+    if len(usable) < x.shape[1]:
+        dropped = ", ".join(c for c in x.columns if c not in usable)
+        notes.append(f"left out, as fewer than {MIN_SOURCES} sources have them or all are equal: {dropped}")
+    x = x[usable]
+    rows = _correlations(x, y, permutations, level, seed)
+    correlations = pd.DataFrame(rows, columns=list(CORRELATION_COLUMNS))
+    correlations["q"] = benjamini_hochberg(correlations["p"])
+    regressions = _regressions(x, y, min(permutations, 999), seed)
+    looked_at = int(correlations["p"].notna().sum())
+    detectable, with_power = detectable_rho(len(common), looked_at, 1 - level, seed)
+    explanation = Explanation(
+        correlations=correlations.sort_values("p", kind="stable", ignore_index=True),
+        regressions=regressions,
+        sources=len(common),
+        looked_at=looked_at,
+        detectable=detectable,
+        detectable_80=with_power,
+        sentences=(),
+        notes=tuple(notes),
+    )
+    return Explanation(**{**explanation.__dict__, "sentences": _sentences(explanation, 1 - level)})
+
+
+def detectable_rho(n: int, tests: int, alpha: float = 0.05, seed: int = 0) -> tuple[float, float]:
+    """Smallest |rho| at p <= alpha / tests with n rows, and the true |rho| then found with 80 % power.
+
+    The null is simulated by permuting n ranks where alpha / tests can be reached by 200,000 draws, else
+    Student's t; the power by Fisher's z with Fieller's variance 1.06 / (n - 3). The first is above 1 where no
+    correlation of n ranks is rare enough.
+    """
+    from scipy.special import factorial
+    from scipy.stats import t as student
+
+    target = alpha / max(tests, 1)
+    if 2.0 / factorial(n) > target:
+        return 2.0, 1.0
+    if target * NULL_DRAWS >= 20:
+        rng = np.random.default_rng([seed, n])
+        base = np.arange(n) - (n - 1) / 2
+        drawn = rng.permuted(np.tile(base, (NULL_DRAWS, 1)), axis=1)
+        null = np.sort(np.abs(drawn @ base) / float(base @ base))[::-1]
+        # The smallest |rho| whose tail, itself included, is no larger than the target.
+        cut = null[int(target * NULL_DRAWS)]
+        above = null[null > cut + 1e-12]
+        critical = float(above[-1]) if above.size else 1.0
+    else:
+        t = float(student.ppf(1 - target / 2, n - 2))
+        critical = t / float(np.sqrt(n - 2 + t * t))
+    if critical >= 1 - 1e-9:
+        return critical, 1.0
+    return critical, float(np.tanh(np.arctanh(critical) + 0.8416 * np.sqrt(1.06 / (n - 3))))
+
+
+def _correlations(
+    x: pd.DataFrame, y: pd.DataFrame, permutations: int, level: float, seed: int
+) -> list[tuple]:
+    rows = []
+    z = normal_quantile(level)
+    orders: dict[int, NDArray[np.int64]] = {}
+    for outcome in y.columns:
+        for statistic in x.columns:
+            a, b = x[statistic].to_numpy(), y[outcome].to_numpy()
+            both = np.isfinite(a) & np.isfinite(b)
+            n = int(both.sum())
+            if n < MIN_SOURCES or len(set(a[both])) < 2 or len(set(b[both])) < 2:
+                continue
+            left, right = ranks(a[both]), ranks(b[both])
+            rho = correlation(left, right)
+            if n not in orders:
+                rng = np.random.default_rng([seed, n, 3])
+                orders[n] = rng.permuted(np.tile(np.arange(n), (permutations, 1)), axis=1)
+            centred = right - right.mean()
+            null = np.abs((left - left.mean())[orders[n]] @ centred)
+            hits = int((null >= abs(float((left - left.mean()) @ centred)) - 1e-9).sum())
+            half = z * float(np.sqrt(1.06 / (n - 3)))
+            middle = float(np.arctanh(np.clip(rho, -0.999999, 0.999999)))
+            interval = np.tanh([middle - half, middle + half])
+            p = (hits + 1) / (permutations + 1)
+            rows.append((statistic, outcome, rho, float(interval[0]), float(interval[1]), n, p, np.nan))
+    return rows
+
+
+def _regressions(x: pd.DataFrame, y: pd.DataFrame, permutations: int, seed: int) -> pd.DataFrame:
+    full = [c for c in x.columns if np.isfinite(x[c]).all()]
+    rows = []
+    for outcome in y.columns:
+        values = y[outcome].to_numpy()
+        keep = np.isfinite(values)
+        features, target = x[full].to_numpy()[keep], values[keep]
+        if len(target) < MIN_SOURCES or not full or len(set(target)) < 2:
+            continue
+        rng = np.random.default_rng([seed, len(target), 5])
+        order = rng.permuted(np.tile(np.arange(len(target)), (permutations, 1)), axis=1)
+        shuffled = np.concatenate([target[None, :], target[order]]).T
+        r2 = leave_one_out_ridge(features, shuffled).r2_Q
+        p = (int((r2[1:] >= r2[0] - 1e-12).sum()) + 1) / (permutations + 1)
+        weights = ridge_coefficients(features, target)
+        strongest = ", ".join(f"{full[k]} {weights[k]:+.2f}" for k in np.argsort(-np.abs(weights))[:3])
+        rows.append((outcome, float(r2[0]), p, np.nan, len(target), len(full), strongest))
+    frame = pd.DataFrame(rows, columns=list(REGRESSION_COLUMNS))
+    frame["q"] = benjamini_hochberg(frame["p"])
+    return frame
+
+
+def _sentences(found: Explanation, alpha: float) -> tuple[str, ...]:
+    head = f"{found.sources} sources, {found.looked_at} correlations looked at: "
+    if found.detectable > 1:
+        head += (
+            "after correction not even a perfect correlation could hold; what follows is description only."
+        )
+    else:
+        head += f"one alone must reach |rho| = {found.detectable:.2f} to hold after correction" + (
+            f", and a true |rho| of {found.detectable_80:.2f} would be found in 80 % of such studies."
+            if found.detectable_80 < 0.995
+            else ", and hardly any true correlation would be found reliably."
+        )
+        if found.detectable > 0.8:
+            head += f" {found.sources} sources cannot carry claims about weaker ones: finding none is no evidence."
+    lines = [head]
+    held = found.correlations[found.correlations["q"] <= alpha]
+    lines.extend(
+        f"{row['statistic']} goes with {row['outcome']}: rho = {row['rho']:+.2f} [{row['lo']:+.2f}, "
+        f"{row['hi']:+.2f}] "
+        f"over {row['n']} sources ({p_words(row['p'])}, q = {row['q']:.2g})."
+        for row in held.to_dict("records")
+    )
+    if held.empty and len(found.correlations):
+        best = found.correlations.iloc[0]
+        lines.append(
+            f"No correlation holds; the strongest is {best['statistic']} with {best['outcome']}, rho = "
+            f"{best['rho']:+.2f} "
+            f"({p_words(float(best['p']))}, q = {best['q']:.2g})."
+        )
+    for row in found.regressions.to_dict("records"):
+        verdict = "holds" if row["q"] <= alpha else "does not hold"
+        lines.append(
+            f"Predicting {row['outcome']} of a source from the others by {row['features']} statistics: R2 "
+            f"= {row['r2']:+.2f} "
+            f"({p_words(row['p'])}, q = {row['q']:.2g}), which {verdict}."
+        )
+    return tuple(lines)
+
+
+def _source_of(model: str, sources: Mapping[str, str] | None) -> str:
+    if sources is not None and model in sources:
+        return sources[model]
+    return re.sub(r"-s\d+$", "", model)
+
+
+def _trait_outcomes(
+    traits: TraitScores, stats: DatasetStats, sources: Mapping[str, str] | None
+) -> pd.DataFrame:
+    frame = pd.DataFrame(np.asarray(traits.scores_IK, dtype=float), columns=list(traits.trait_names))
+    frame["source"] = [_source_of(model, sources) for model in traits.models]
+    # A control shares its text with the source it alters: it is no further source.
+    own = [name for name in stats.names if name.rsplit(".", 1)[0] not in stats.names or "." not in name]
+    frame = frame[frame["source"].isin(own)]
+    return frame.groupby("source", sort=False).mean()
+
+
+def _gain_outcomes(matrix: ScoreMatrix, stats: DatasetStats, per_task: bool) -> pd.DataFrame:
+    grid = Grid.of(matrix)
+    values = grid.gains_IN if np.isfinite(grid.gains_IN[grid.trained]).any() else grid.scores_IN
+    rows = {}
+    for (_, source), members in grid.by_source().items():
+        if source in stats.names:
+            row = pd.DataFrame(values[members]).mean().to_numpy()
+            own = [grid.relation(members[0], task) == "own" for task in grid.tasks]
+            rows[source] = np.where(own, np.nan, row)
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(grid.tasks))
+    spread = frame.std(ddof=1)
+    # Tasks are centred as well, since each source lacks another one: its own.
+    scaled = (frame - frame.mean()) / spread.where(spread > 0)
+    mean = scaled.mean(axis=1).rename("mean gain on other tasks").to_frame()
+    return mean.join(frame.add_prefix("gain on ")) if per_task else mean
