@@ -12,7 +12,7 @@ from typing import Any
 from traitscope.cells import EvalRows, eval_rows, evaluate
 from traitscope.config import ComputeConfig, RecipeConfig
 from traitscope.errors import TraitscopeError
-from traitscope.records import Example, ExampleRecord, TrainRow
+from traitscope.records import Example, ExampleRecord, PromptRow, TrainRow
 from traitscope.tasks.encode import training_rows
 from traitscope.tasks.task import Task
 
@@ -82,18 +82,14 @@ class Local:
 
             torch.set_num_threads(int(wanted))
 
-    def job(
-        self, source: ModelSource, name: str, rows: Sequence[TrainRow], recipe: RecipeConfig, seed: int
-    ) -> Any:
+    def job(self, source: ModelSource, name: str, rows: Sequence[TrainRow], recipe: RecipeConfig, seed: int) -> Any:
         """A training job of the engine from a study's recipe; fractions of an epoch become steps."""
         engine = self.engine
         spec = engine.LoraSpec(recipe.rank, recipe.alpha, targets=recipe.targets, layers=recipe.layers)
         per_epoch = -(-len(rows) // recipe.batch)
         steps = max(1, round(recipe.epochs * per_epoch))
         epochs = max(1, -(-steps // per_epoch))
-        limits = [
-            limit for limit in (recipe.max_steps, steps if steps < epochs * per_epoch else None) if limit
-        ]
+        limits = [limit for limit in (recipe.max_steps, steps if steps < epochs * per_epoch else None) if limit]
         return engine.TrainJob(
             name,
             rows,
@@ -115,16 +111,12 @@ class Local:
         """Training rows of one or several tasks, one after the other."""
         base = self.base(source)
         limit = min(max_tokens, base.max_positions)
-        return [
-            row for task, examples in parts for row in training_rows(task, examples, base.tokenizer, limit)
-        ]
+        return [row for task, examples in parts for row in training_rows(task, examples, base.tokenizer, limit)]
 
     def plan(self, source: ModelSource, jobs: Sequence[Any]) -> dict[str, Any]:
         """The plan of a bank as JSON: what is needed to train it again to the bit on this machine."""
         base = self.base(source)
-        plan = self.engine.plan_bank(
-            base, jobs, slots=self.config.slots, tokens_per_pass=self.config.tokens_per_pass
-        )
+        plan = self.engine.plan_bank(base, jobs, slots=self.config.slots, tokens_per_pass=self.config.tokens_per_pass)
         return {"threads": self.threads(), "device": base.device.type, "bank": plan.to_json()}
 
     def train(
@@ -183,12 +175,52 @@ class Local:
         """Models on one base, opened together; a path of None is the base itself."""
         base = self.base(source)
         self._set_threads(int(plan["threads"]))
-        engine = self.engine
-        models = {
-            name: None if path is None else engine.Adapter.load(path, base) for name, path in adapters.items()
-        }
-        with engine.Bank(base, models) as bank:
+        with self.engine.Bank(base, self._models(source, adapters)) as bank:
             yield Group(self, base, bank, int(plan["tokens_per_pass"]))
+
+    def capture(
+        self,
+        source: ModelSource,
+        adapters: Mapping[str, Path | None],
+        task: Task,
+        examples: Sequence[Example],
+        *,
+        position: str,
+        on_progress: Callable[[Any], None] | None = None,
+    ) -> dict[str, Any]:
+        """Hidden states acts_LSD of every model on the examples' prompts, layer 0 the embeddings."""
+        base = self.base(source)
+        rows = [PromptRow(row.context) for row in self.eval_rows(base, task, examples).options]
+        with self.engine.Bank(base, self._models(source, adapters)) as bank:
+            return dict(self.engine.capture(bank, rows, position=position, on_progress=on_progress))
+
+    def gated(
+        self,
+        source: ModelSource,
+        adapter: Path,
+        task: Task,
+        examples: Sequence[Example],
+        windows: Sequence[tuple[int, int]],
+        *,
+        on_progress: Callable[[Any], None] | None = None,
+    ) -> dict[str, list[ExampleRecord]]:
+        """Records of one adapter switched ``off`` and ``only`` on in windows of layers (first, last), from 1."""
+        base = self.base(source)
+        engine = self.engine
+        (loaded,) = self._models(source, {"": adapter}).values()
+        models: dict[str, Any] = {}
+        for first, last in windows:
+            models[f"off {first}-{last}"] = engine.Gated(loaded, off=(first - 1, last - 1))
+            models[f"only {first}-{last}"] = engine.Gated(loaded, on=(first - 1, last - 1))
+        plan = self.scoring_plan(source)
+        with engine.Bank(base, models) as bank:
+            group = Group(self, base, bank, int(plan["tokens_per_pass"]))
+            return group.evaluate(task, examples, on_progress=on_progress)
+
+    def _models(self, source: ModelSource, adapters: Mapping[str, Path | None]) -> dict[str, Any]:
+        base = self.base(source)
+        load = self.engine.Adapter.load
+        return {name: None if path is None else load(path, base) for name, path in adapters.items()}
 
     def eval_rows(self, base: Any, task: Task, examples: Sequence[Example]) -> EvalRows:
         """Token rows of a task, encoded once per base."""

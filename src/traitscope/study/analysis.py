@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import traitscope
 from traitscope.errors import TraitscopeError
+from traitscope.store import fingerprint
 from traitscope.study.costs import load_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
     from traitscope.stats import DatasetStats
     from traitscope.study.study import Study
     from traitscope.traits import Traits
+
+
+T = TypeVar("T")
 
 
 def scores(study: Study, *, records: bool = False) -> ScoreMatrix:
@@ -51,37 +59,126 @@ def _values(study: Study, model: str, task: str) -> pd.Series | None:
     return frame["correct"].astype(float)
 
 
-def traits(study: Study, **options: Any) -> Traits:
-    """Traits of the study's matrix, written to ``analysis/traits.json``."""
-    from traitscope.traits import fit_traits
-
-    found = fit_traits(study.scores(), **options)
-    save(study, "traits.json", found.to_json())
-    return found
+def cells_mark(study: Study) -> str:
+    """A fingerprint of all committed cells and of the software: findings made under it need not be made again."""
+    heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
+    return fingerprint([traitscope.__version__, heads])
 
 
-def dataset_statistics(study: Study, *, tokens: bool = True, **options: Any) -> DatasetStats:
-    """Statistics of the sources' train rows (of the eval rows for a task without any).
+def kept(
+    study: Study,
+    name: str,
+    options: Mapping[str, Any],
+    make: Callable[[], T],
+    encode: Callable[[T], str],
+    decode: Callable[[str], T],
+) -> T:
+    """A finding from ``analysis/<name>.json`` if it was made from the present cells with these options, or made now.
 
-    Args:
-        tokens: count lengths in the base's tokens too (loads its tokenizer).
+    What each file was made from stands in ``analysis/inputs.json``.
     """
-    from traitscope.stats import DatasetText, dataset_stats
-
-    datasets = []
-    for name in study.config.tasks:
-        splits = study.examples(name)
-        datasets.append(DatasetText.from_examples(name, splits["train"] or splits["eval"]))
-    tokenizer = None
-    if tokens:
-        loaded = load_tokenizer(study.config.base.model, study.config.base.revision)
-
-        def tokenizer(text: str) -> list[int]:
-            return list(loaded.encode(text, add_special_tokens=False))
-
-    found = dataset_stats(datasets, tokenizer, **options)
-    save(study, "stats.json", found.to_json())
+    path = study.folder.analysis / f"{name}.json"
+    mark = fingerprint([cells_mark(study), {key: str(value) for key, value in options.items()}])
+    try:
+        inputs = dict(json.loads((study.folder.analysis / "inputs.json").read_bytes()))
+    except (OSError, ValueError):
+        inputs = {}
+    if inputs.get(name) == mark:
+        try:
+            return decode(path.read_text(encoding="utf-8"))
+        except (OSError, TraitscopeError):
+            pass  # deleted or damaged: it is made again
+    found = make()
+    save(study, f"{name}.json", encode(found))
+    save(study, "inputs.json", json.dumps(dict(sorted({**inputs, name: mark}.items())), indent=1) + "\n")
     return found
+
+
+def traits(study: Study, **options: Any) -> Traits:
+    """Traits of the study's matrix, kept in ``analysis/traits.json``."""
+    from traitscope.traits import Traits, fit_traits
+
+    def make() -> Traits:
+        return fit_traits(study.scores(records=True), **options)
+
+    return kept(study, "traits", options, make, Traits.to_json, Traits.from_json)
+
+
+def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
+    """Statistics of every source's train rows (controls included) and of the eval rows of the other tasks.
+
+    Kept in ``analysis/stats.json``; lengths in tokens are counted by the base's tokenizer.
+    """
+    from traitscope.stats import DatasetStats, DatasetText, dataset_stats
+
+    def make() -> DatasetStats:
+        config = study.config
+        found = {}
+        for source in config.resolved_sources():
+            found[source.name] = DatasetText.from_examples(source.name, study.data.train(source))
+        for name in config.tasks:
+            if name not in found:
+                splits = study.examples(name)
+                found[name] = DatasetText.from_examples(name, splits["train"] or splits["eval"])
+        tokenizer = load_tokenizer(config.base.model, config.base.revision)
+
+        def tokens(text: str) -> list[int]:
+            return list(tokenizer.encode(text, add_special_tokens=False))
+
+        return dataset_stats(list(found.values()), tokens, **options)
+
+    return kept(study, "stats", options, make, DatasetStats.to_json, DatasetStats.from_json)
+
+
+class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
+    """The example records of every committed cell by (model, task), read when asked for."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        table = study.score_table()
+        self._keys = list(dict.fromkeys(zip(table["model"], table["task"], strict=True)))
+
+    def __getitem__(self, key: tuple[str, str]) -> pd.DataFrame:
+        if key not in self:
+            raise KeyError(key)
+        return self._study.records(*key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def effects(study: Study, **options: Any) -> Effects:
+    """Side effects of every model on every task, kept in ``analysis/effects.json``."""
+    from traitscope.effects import Effects, measure_effects
+
+    targets = set(study.config.target_names())
+    classes = {
+        name: task.answer.classes
+        for name, task in study.config.tasks.items()
+        if task.answer.classes is not None and name in targets
+    }
+
+    def make() -> Effects:
+        matrix = study.scores(records=True)
+        return measure_effects(matrix, CellRecords(study), dataset_statistics(study), classes=classes, **options)
+
+    return kept(study, "effects", options, make, Effects.to_json, Effects.from_json)
+
+
+def explanation(study: Study, **options: Any) -> Explanation:
+    """Which dataset statistics go with traits and gains, kept in ``analysis/explanation.json``."""
+    from traitscope.effects import Explanation, explain
+
+    def make() -> Explanation:
+        return explain(traits(study), dataset_statistics(study), study.scores(records=True), **options)
+
+    return kept(study, "explanation", options, make, Explanation.to_json, Explanation.from_json)
 
 
 def save(study: Study, name: str, text: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traitscope.config import StudyConfig
-from traitscope.modelfiles import resolve_model
 from traitscope.errors import TraitscopeError
+from traitscope.modelfiles import resolve_model
 from traitscope.study.data import StudyData
 from traitscope.study.planning import Cost, estimate, processor_rate
 from traitscope.study.state import State, Units
@@ -33,9 +33,7 @@ def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
         raise TraitscopeError(
             f"its tokenizer cannot be loaded: {first}",
             where=f"base model {model}",
-            fix="check the folder"
-            if local
-            else "check the Hub id, the revision, the network and your access token",
+            fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
         ) from error
 
 
@@ -55,16 +53,13 @@ def study_cost(config: StudyConfig, units: Units, state: State, data: StudyData)
     for unit in state.missing_adapters:
         parts = data.mix(unit.mix) if unit.mix else [(unit.parts[0], data.train(unit.parts[0]))]
         total = sum(
-            tokens(source.task, source.control, len(rows), unit.recipe.max_tokens, rows)
-            for source, rows in parts
+            tokens(source.task, source.control, len(rows), unit.recipe.max_tokens, rows) for source, rows in parts
         )
         n = sum(len(rows) for _, rows in parts)
         steps = -(-n // unit.recipe.batch) * unit.recipe.epochs
         share = min(1.0, unit.recipe.max_steps / steps) if unit.recipe.max_steps else 1.0
         train_tokens[unit.name] = round(total * unit.recipe.epochs * share)
-    eval_tokens = {
-        task: _eval_tokens(data, task, tokenizer) for task in {c.task for c in state.missing_cells}
-    }
+    eval_tokens = {task: _eval_tokens(data, task, tokenizer) for task in {c.task for c in state.missing_cells}}
     return estimate(units, state, train_tokens, eval_tokens, processor_rate())
 
 

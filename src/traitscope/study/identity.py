@@ -71,11 +71,7 @@ def base_identity(config: BaseConfig, lock: Mapping[str, Any] | None) -> Identit
     target = resolve_model(config.model)
     if isinstance(target, Path):
         return Identity(config.model, config.revision, None, dtype, fingerprint_folder(target))
-    return (
-        None
-        if known is None
-        else Identity(config.model, config.revision, known.revision, dtype, known.fingerprint)
-    )
+    return None if known is None else Identity(config.model, config.revision, known.revision, dtype, known.fingerprint)
 
 
 def loaded_identity(model: str, asked: str | None, base: Any) -> Identity:

@@ -36,9 +36,7 @@ def changed_packages(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs in the software, for a note: results then agree to rounding, not to the bit."""
     before = {"traitscope": old.get("traitscope"), **old.get("packages", {})}
     after = {"traitscope": new["traitscope"], **new["packages"]}
-    return [
-        f"{name} {before.get(name)} -> {after[name]}" for name in after if before.get(name) != after[name]
-    ]
+    return [f"{name} {before.get(name)} -> {after[name]}" for name in after if before.get(name) != after[name]]
 
 
 def _version(name: str) -> str | None:

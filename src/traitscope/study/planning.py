@@ -166,9 +166,7 @@ def estimate(
         rate: measured operations per second of a matrix product.
     """
     trained = sum(train_tokens[unit.name] for unit in state.missing_adapters)
-    scored = sum(
-        _share(cell.n, state.have.get(cell.unit, 0)) * eval_tokens[cell.task] for cell in state.missing_cells
-    )
+    scored = sum(_share(cell.n, state.have.get(cell.unit, 0)) * eval_tokens[cell.task] for cell in state.missing_cells)
     shape = model_shape(units.base.model)
     if shape is None:
         return Cost(trained, round(scored), None, None, None)
@@ -218,8 +216,6 @@ def table_text(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> s
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [
-            c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

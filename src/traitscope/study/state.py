@@ -33,9 +33,7 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
     models = [ModelUnit("base", "base", None, None, fingerprint_of(base))]
     for adapter in adapters:
         kind: Any = "mix" if adapter.mix else "adapter"
-        models.append(
-            ModelUnit(adapter.name, kind, adapter.source, adapter.seed, adapter.fingerprint, adapter)
-        )
+        models.append(ModelUnit(adapter.name, kind, adapter.source, adapter.seed, adapter.fingerprint, adapter))
     for name, identity in others.items():
         models.append(ModelUnit(name, "model", None, None, fingerprint_of(identity)))
     cells = []
@@ -98,9 +96,7 @@ def find_state(units: Units, folder: RunFolder, data: StudyData) -> State:
     return state
 
 
-def place_cell(
-    cell: CellUnit, head: CellHead | None, state: State, folder: RunFolder, data: StudyData
-) -> None:
+def place_cell(cell: CellUnit, head: CellHead | None, state: State, folder: RunFolder, data: StudyData) -> None:
     """Puts one cell where it belongs: done, missing, to be grown, to be judged anew, or changed."""
     if head is None:
         state.missing_cells.append(cell)
@@ -151,9 +147,7 @@ def refuse_changes(
     )
 
 
-def _what_changed(
-    state: State, old: StudyConfig | None, new: StudyConfig, units: Sequence[str]
-) -> Iterator[str]:
+def _what_changed(state: State, old: StudyConfig | None, new: StudyConfig, units: Sequence[str]) -> Iterator[str]:
     found = []
     if old is not None:
         found = differences(
@@ -172,6 +166,6 @@ def index_table(index: CellIndex, models: Sequence[str], tasks: Sequence[str]) -
     table = index.table()
     table = table[table["model"].isin(models) & table["task"].isin(tasks)]
     order = {name: place for place, name in enumerate([*models, *tasks])}
-    return table.sort_values(
-        ["model", "task"], key=lambda column: column.map(order), kind="stable"
-    ).reset_index(drop=True)
+    return table.sort_values(["model", "task"], key=lambda column: column.map(order), kind="stable").reset_index(
+        drop=True
+    )

@@ -16,7 +16,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord
 from traitscope.store import CellIndex, RunFolder
 from traitscope.store.files import json_bytes
-from traitscope.study import analysis, evaluating, training
+from traitscope.study import analysis, capturing, evaluating, training
 from traitscope.study.costs import study_cost
 from traitscope.study.data import StudyData
 from traitscope.study.identity import Identity, base_identity, loaded_identity, model_identity
@@ -30,8 +30,10 @@ from traitscope.study.work import Work
 if TYPE_CHECKING:
     import pandas as pd
 
+    from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
     from traitscope.stats import DatasetStats
+    from traitscope.study.capturing import LayerFindings
     from traitscope.traits import Traits
 
 POLL_S = 0.5
@@ -126,9 +128,7 @@ class Study:
         for name, model in self.config.models.items():
             entry = (lock or {}).get("models", {}).get(name)
             found = model_identity(model, base, entry)
-            others[name] = found or Identity(
-                model.model, model.revision, None, base.dtype, f"not loaded yet: {name}"
-            )
+            others[name] = found or Identity(model.model, model.revision, None, base.dtype, f"not loaded yet: {name}")
         return all_units(self.config, self.data, base, others)
 
     def plan(self, *, cost: bool = False) -> StudyPlan:
@@ -140,9 +140,7 @@ class Study:
         units = self.units()
         state = find_state(units, self.folder, self.data)
         found = study_cost(self.config, units, state, self.data) if cost and not state.complete else None
-        return StudyPlan(
-            self.config.study, self.folder.root, len(units.adapters), len(units.cells), state, found
-        )
+        return StudyPlan(self.config.study, self.folder.root, len(units.adapters), len(units.cells), state, found)
 
     # ---- doing it
 
@@ -179,9 +177,7 @@ class Study:
             evaluating.rescore(work, everything=True)
             return work
 
-    def _fill(
-        self, *, train: bool, evaluate: bool, replace: bool, stop: Callable[[], bool] | None
-    ) -> Work | None:
+    def _fill(self, *, train: bool, evaluate: bool, replace: bool, stop: Callable[[], bool] | None) -> Work | None:
         units = self.units()
         state = find_state(units, self.folder, self.data)
         if state.complete and self.folder.exists():
@@ -197,12 +193,17 @@ class Study:
                     return work
                 work.wait(POLL_S)
 
-    def _loaded_units(self, units: Units) -> Units:
-        """The units with every model's identity known, loading those for which nothing else tells it."""
-        base, others = units.base, dict(units.identities)
+    def loaded_base(self) -> Identity:
+        """The base's identity; loads it only where nothing else tells (``auto`` precision in a new folder)."""
+        base = self.units().base
         if base.fingerprint.startswith("not loaded yet") or base.dtype == "auto":
             self.report_to.stage(f"loading {base.model}")
             base = loaded_identity(base.model, base.asked, self.place.base(base.source()))
+        return base
+
+    def _loaded_units(self, units: Units) -> Units:
+        """The units with every model's identity known, loading those for which nothing else tells it."""
+        base, others = self.loaded_base(), dict(units.identities)
         for name, identity in others.items():
             model = self.config.models[name]
             found = model_identity(model, base, identity.to_json() if identity.revision else None)
@@ -236,9 +237,7 @@ class Study:
                 yield work
             finally:
                 self._remember()
-            self.folder.log(
-                "end", trained=len(work.trained), evaluated=len(work.evaluated), tokens=work.tokens
-            )
+            self.folder.log("end", trained=len(work.trained), evaluated=len(work.evaluated), tokens=work.tokens)
 
     def _settle_changes(self, work: Work, replace: bool) -> None:
         state = work.state()
@@ -276,9 +275,7 @@ class Study:
 
     def _remember(self) -> None:
         try:
-            self.folder.write_local(
-                {"root": str(self.config.root.resolve()), "tasks": self.data.to_remember()}
-            )
+            self.folder.write_local({"root": str(self.config.root.resolve()), "tasks": self.data.to_remember()})
         except TraitscopeError:
             return  # a cache: a folder that cannot be written is still read
 
@@ -325,6 +322,26 @@ class Study:
     def dataset_stats(self, **options: Any) -> DatasetStats:
         """Statistics of every task's rows, from their text (options of ``stats.dataset_stats``)."""
         return analysis.dataset_statistics(self, **options)
+
+    def effects(self, **options: Any) -> Effects:
+        """Side effects of every model, into ``analysis/effects.json`` (options of ``measure_effects``)."""
+        return analysis.effects(self, **options)
+
+    def explain(self, **options: Any) -> Explanation:
+        """Which dataset statistics go with traits and gains, into ``analysis/explanation.json``."""
+        return analysis.explanation(self, **options)
+
+    def layers(self, **options: Any) -> LayerFindings:
+        """The layer-by-layer account of base, mix and controls, into ``layers/`` and ``analysis/``.
+
+        Args:
+            mix: the mix to compare; by default the study's first.
+            causal: switch the adapters off in windows of layers as well.
+
+        Raises:
+            TraitscopeError: the study has no mix, or an adapter it needs is not trained.
+        """
+        return capturing.study_layers(self, **options)
 
     def traits(self, **options: Any) -> Traits:
         """Latent traits of the score matrix, into ``analysis/traits.json`` (options of ``fit_traits``)."""

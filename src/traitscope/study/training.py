@@ -180,9 +180,7 @@ def _commit(work: Work, bank: BankFile, unit: AdapterUnit, result: Any) -> None:
     base = work.place.base(work.units.base.source())
     made = work.folder.stage_adapter(unit.name)
     result.adapter.save(made, base, card=_card(work, unit, result))
-    head = AdapterHead(
-        unit.name, unit.source, unit.seed, work.units.base.model, unit.fingerprint, unit.inputs, {}
-    )
+    head = AdapterHead(unit.name, unit.source, unit.seed, work.units.base.model, unit.fingerprint, unit.inputs, {})
     work.folder.finish_adapter(made, head, result.history)
     with work.leases.commit(bank.name):
         work.folder.commit_adapter(made, unit.name)
@@ -190,9 +188,7 @@ def _commit(work: Work, bank: BankFile, unit: AdapterUnit, result: Any) -> None:
     work.trained.append(unit.name)
     work.tokens += tokens
     losses = f"loss {result.history[0].loss:.3f} -> {result.history[-1].loss:.3f}"
-    work.folder.log(
-        "adapter", unit=unit.unit, fingerprint=unit.fingerprint, steps=len(result.history), tokens=tokens
-    )
+    work.folder.log("adapter", unit=unit.unit, fingerprint=unit.fingerprint, steps=len(result.history), tokens=tokens)
     work.report.finished(unit.unit, f"{len(result.history)} steps, {losses}")
 
 

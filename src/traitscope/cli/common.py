@@ -1,0 +1,94 @@
+"""What the verbs share: their arguments, how errors and Ctrl-C are shown, how a study is opened."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from traitscope.errors import TraitscopeError
+
+if TYPE_CHECKING:
+    from traitscope.study import Reporter, Study
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+StudyArgument = Annotated[
+    Path, typer.Argument(help="A study file, or a run folder.", metavar="STUDY", show_default=True)
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The run folder. [default: runs/<study> beside the study file]")
+]
+ReplaceOption = Annotated[
+    bool,
+    typer.Option(
+        "--replace", help="Put units that were made under other settings aside (in replaced/) and make them anew."
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the summary.")]
+
+DEFAULT_STUDY = Path("study.yaml")
+INTERRUPTED = 130
+
+
+def friendly(verb: F) -> F:
+    """A verb whose user errors are one message and exit status 2, and whose Ctrl-C is status 130."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(*args, **kwargs)
+        except TraitscopeError as error:
+            typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted; run the same command again to go on", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader of our output (head, a pager) went away: not an error of ours.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def open_study(source: Path, out: Path | None, *, quiet: bool = False) -> tuple[Study, Reporter]:
+    """The study that a verb's arguments name, and the reporter it talks to."""
+    from traitscope.cli.reporter import make_reporter
+    from traitscope.study import Study
+
+    if source == DEFAULT_STUDY and not source.exists():
+        raise TraitscopeError(
+            "there is no study.yaml in this folder",
+            fix="name a study file or a run folder, or write one with `traitscope init`",
+        )
+    report = make_reporter(quiet=quiet)
+    return Study.open(source, out, report=report), report
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether Ctrl-C (or SIGTERM) was sent; a second one ends the process at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        typer.echo("\nstopping: the work so far is being saved (once more: stop at once)", err=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

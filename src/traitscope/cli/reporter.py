@@ -1,0 +1,130 @@
+"""Progress on a terminal (one live line) and off it (plain lines with the time)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from traitscope.study.planning import duration
+from traitscope.study.progress import Reporter, Silent
+
+EVERY_S = 10.0
+
+
+class Plain:
+    """Lines with the time of day; progress at most every ten seconds."""
+
+    def __init__(self, every_s: float = EVERY_S) -> None:
+        self.every_s = every_s
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stage(self, text: str) -> None:
+        """A new piece of work."""
+        self._last = time.monotonic()
+        self._line(text)
+
+    def progress(
+        self, done: float, total: float, *, unit: str, per_s: float, seconds_left: float, note: str = ""
+    ) -> None:
+        """How far it is."""
+        if time.monotonic() - self._last < self.every_s:
+            return
+        self._last = time.monotonic()
+        self._line("  " + progress_words(done, total, unit, per_s, seconds_left, note))
+
+    def finished(self, unit: str, text: str = "") -> None:
+        """A unit was committed."""
+        self._line(f"  {unit}  {text}")
+
+    def note(self, text: str) -> None:
+        """Something to know."""
+        self._line(f"note: {text}")
+
+    def _line(self, text: str) -> None:
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        print(f"{now} {text}", file=sys.stderr, flush=True)  # noqa: T201  (this is the command line)
+
+
+class Live:
+    """One live line under the lines of finished units, by rich."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[words]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> Live:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        """A new piece of work."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(text, total=None, words="")
+        self._console.print(text, style="bold", highlight=False, markup=False)
+
+    def progress(
+        self, done: float, total: float, *, unit: str, per_s: float, seconds_left: float, note: str = ""
+    ) -> None:
+        """How far it is."""
+        if self._task is None:
+            self.stage("working")
+        words = progress_words(done, total, unit, per_s, seconds_left, note)
+        self._bar.update(self._task, completed=done, total=total, words=words)
+
+    def finished(self, unit: str, text: str = "") -> None:
+        """A unit was committed."""
+        self._console.print(f"  {unit}  {text}", highlight=False, markup=False)
+
+    def note(self, text: str) -> None:
+        """Something to know."""
+        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+
+
+class Quiet(Silent):
+    """Says nothing, and may stand where the others do."""
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def make_reporter(*, quiet: bool = False) -> Any:
+    """The reporter for where standard error goes; use it as a context manager."""
+    if quiet:
+        return Quiet()
+    return Live() if sys.stderr.isatty() else Plain()
+
+
+def progress_words(done: float, total: float, unit: str, per_s: float, seconds_left: float, note: str) -> str:
+    """``12,000 of 40,000 tokens, 5,100 tokens/s, 6 s left``."""
+    words = f"{done:,.0f} of {total:,.0f} {unit}, {per_s:,.0f} {unit}/s, {duration(seconds_left)} left"
+    return f"{words}, {note}" if note else words
+
+
+__all__ = ["Live", "Plain", "Quiet", "Reporter", "make_reporter", "progress_words"]

@@ -1,0 +1,61 @@
+"""``traitscope run``: all that is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    INTERRUPTED,
+    OutOption,
+    QuietOption,
+    ReplaceOption,
+    StudyArgument,
+    friendly,
+    open_study,
+    stop_on_signal,
+)
+
+if TYPE_CHECKING:
+    from traitscope.study import Study
+
+
+@friendly
+def run(
+    study: StudyArgument = DEFAULT_STUDY,
+    out: OutOption = None,
+    replace: ReplaceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train and evaluate all that is missing; the same command goes on after a kill.
+
+    Prints the score matrix at the end. Several processes may run the same study at once.
+    """
+    fill(study, out, quiet, lambda opened, stop: opened.run(replace=replace, stop=stop))
+
+
+def fill(
+    source: Path, out: Path | None, quiet: bool, what: Callable[[Study, Callable[[], bool]], Any], *, show: bool = True
+) -> Study:
+    """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary."""
+    from traitscope.cli.show import matrix_text, work_text
+    from traitscope.study import Stopped
+
+    opened, report = open_study(source, out, quiet=quiet)
+    start = time.monotonic()
+    try:
+        with stop_on_signal() as stop, report:  # type: ignore[attr-defined]
+            work = what(opened, stop)
+    except Stopped:
+        typer.echo(f"stopped; all finished units are in {opened.folder.root}", err=True)
+        typer.echo("run the same command again to go on where it stopped", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if show:
+        typer.echo(matrix_text(opened))
+    typer.echo(f"{opened.folder.root}: {work_text(work, time.monotonic() - start)}", err=True)
+    return opened

@@ -1,0 +1,171 @@
+"""The layer-by-layer account of a study: hidden states from the engine to the layer analysis, task by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from traitscope.config import LayersConfig
+from traitscope.errors import TraitscopeError
+from traitscope.study.analysis import save
+from traitscope.tasks.judge import summarise
+
+if TYPE_CHECKING:
+    from traitscope.layers import Acts, CausalCheck, LayersResult
+    from traitscope.study.study import Study
+
+
+class LayerFindings(NamedTuple):
+    """The layer analysis, and the causal check where it was asked for."""
+
+    layers: LayersResult
+    causal: CausalCheck | None
+
+
+def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, **options: Any) -> LayerFindings:
+    """Captures base, mix and controls on every target and analyses them; nothing is kept on disk but findings."""
+    from traitscope.layers import analyse_layers
+
+    settings = study.config.layers or LayersConfig()
+    rows = _Rows(study, _mix_name(study, mix))
+    n = min(settings.examples, *(study.data.n_eval(task) for task in rows.tasks))
+    if n < settings.examples:
+        study.report_to.note(f"layers: {n} examples per task, since the smallest task has no more")
+
+    def provider(task: str, models: Sequence[str]) -> Mapping[str, Acts]:
+        return _capture(study, rows, task, models, n, settings.position)
+
+    study.report_to.stage(f"hidden states of {len(rows.tasks)} tasks, {n} examples each")
+    found = analyse_layers(
+        provider,
+        rows.tasks,
+        controls=rows.controls,
+        seconds=rows.seconds,
+        examples=n,
+        base="base",
+        mix=rows.mix,
+        clusters=rows.clusters,
+        unseen=rows.unseen,
+        **options,
+    )
+    study.folder.prepare()
+    found.save(study.folder.root)
+    check = _causal(study, rows, found) if causal else None
+    if check is not None:
+        save_json(study, "causal.json", check.to_json())
+    return LayerFindings(found, check)
+
+
+def save_json(study: Study, name: str, value: Any) -> None:
+    """Writes a finding as JSON into ``analysis/``."""
+    import json
+
+    save(study, name, json.dumps(value, indent=1, ensure_ascii=False))
+
+
+class _Rows:
+    """Which models stand for what: the mix, each task's control and its second seed, tasks the mix never saw."""
+
+    def __init__(self, study: Study, mix: str) -> None:
+        config = study.config
+        seeds = config.recipe.changed(config.mixes[mix].change).seeds
+        self.mix = f"{mix}-s{seeds[0]}"
+        self.tasks = config.target_names()
+        self.controls: dict[str, str] = {}
+        self.seconds: dict[str, str] = {}
+        for source in config.resolved_sources():
+            if source.control is None and source.task in self.tasks and source.task not in self.controls:
+                first, *more = source.recipe.seeds
+                self.controls[source.task] = f"{source.name}-s{first}"
+                if more:
+                    self.seconds[source.task] = f"{source.name}-s{more[0]}"
+        tags = {task: config.tasks[task].tags.get("cluster") for task in self.tasks}
+        self.clusters = {task: tag for task, tag in tags.items() if tag is not None}
+        trained = {part.task for part in config.mix_sources(mix)}
+        self.unseen = tuple(task for task in self.tasks if task not in trained)
+        for name in (self.mix, *self.controls.values(), *self.seconds.values()):
+            if study.folder.adapter(name) is None:
+                raise TraitscopeError(
+                    f"the adapter {name} is not trained yet", where=str(study.folder.root), fix="run `traitscope run`"
+                )
+
+
+def _mix_name(study: Study, mix: str | None) -> str:
+    mixes = study.config.mixes
+    if not mixes:
+        raise TraitscopeError(
+            "the layer analysis compares base, single-task adapters and a mix, and this study has no mix",
+            where=study.config.where("mixes"),
+            fix="add mixes: {all: {of: sources}}",
+        )
+    if mix is not None and mix not in mixes:
+        from traitscope.registry import did_you_mean
+
+        raise TraitscopeError(f"there is no mix {mix!r}", fix=did_you_mean(mix, mixes))
+    return mix or next(iter(mixes))
+
+
+def _folder(study: Study, model: str) -> Path | None:
+    return None if model == "base" else study.folder.adapter_path(model)
+
+
+def _capture(study: Study, rows: _Rows, task: str, models: Sequence[str], n: int, position: str) -> Mapping[str, Acts]:
+    from traitscope.layers import Acts
+
+    examples = study.data.load(task).eval[:n]
+    ids = tuple(example.id for example in examples)
+    states = study.place.capture(
+        study.loaded_base().source(),
+        {model: _folder(study, model) for model in models},
+        study.data.tasks[task],
+        examples,
+        position=position,
+    )
+    return {model: Acts(ids, acts_LSD) for model, acts_LSD in states.items()}
+
+
+def _causal(study: Study, rows: _Rows, found: LayersResult) -> CausalCheck:
+    """Every task's own adapter switched off, and kept only, in windows of layers."""
+    from traitscope.layers import causal_check, sliding_windows
+
+    windows = sliding_windows(int(found.meta["n_layers"]))
+    tasks = [task for task in rows.tasks if task in rows.controls]
+    off_NW = np.full((len(tasks), len(windows)), np.nan)
+    only_NW, full_N, base_N = off_NW.copy(), np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
+    better = []
+    study.report_to.stage(f"adapters switched off in {len(windows)} windows of layers")
+    for i, task in enumerate(tasks):
+        examples = study.data.load(task).eval
+        made = study.place.gated(
+            study.loaded_base().source(),
+            study.folder.adapter_path(rows.controls[task]),
+            study.data.tasks[task],
+            examples,
+            windows,
+        )
+        values = {name: summarise(study.data.tasks[task], records, examples)[0][0] for name, records in made.items()}
+        for w, (first, last) in enumerate(windows):
+            off_NW[i, w] = values[f"off {first}-{last}"].value
+            only_NW[i, w] = values[f"only {first}-{last}"].value
+        full_N[i] = _primary(study, rows.controls[task], task)
+        base_N[i] = _primary(study, "base", task)
+        better.append(next(iter(values.values())).higher_is_better)
+    sections = found.sections.get("all tasks")
+    return causal_check(
+        tasks,
+        windows,
+        full_N=full_N,
+        base_N=base_N,
+        off_NW=off_NW,
+        only_NW=only_NW,
+        sections=sections,
+        higher_is_better=better,
+    )
+
+
+def _primary(study: Study, model: str, task: str) -> float:
+    head = study.folder.cells.read_json(model, task)
+    return float(next(score["value"] for score in head["scores"] if score["primary"]))
