@@ -4,8 +4,8 @@
 
 The text of step i is a function of the seed and i, so a stopped run continues from its checkpoint (same
 ``--out``) with the text that it would have seen. The learning rate is driven by the time spent: it falls to
-zero when the minutes are used up. Writes model, tokenizer, ``pretraining.csv`` (held-out loss over time) and a
-model card to ``--out``; works on a CPU or a GPU.
+zero when the minutes are used up. Writes model, tokenizer, ``pretraining.csv`` (held-out loss over time) and the
+facts of the run to ``--out``; works on a CPU or a GPU.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from traitscope.tasks.embedded.prose import document
 SPECIAL = ("<|pad|>", "<|bos|>", "<|eos|>")
 # Words with their leading space, digits one by one, signs, white space.
 SPLIT = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-MIN_LR_SHARE, STEADY_SHARE, WARMUP_STEPS = 0.0, 0.5, 150
+STEADY_SHARE, WARMUP_STEPS = 0.4, 60
 
 
 def train_tokenizer(folder: Path, seed: int, vocabulary: int, n_documents: int) -> PreTrainedTokenizerFast:
@@ -89,21 +89,24 @@ def held_out_loss(model: LlamaForCausalLM, batch: torch.Tensor) -> float:
 def lr_share(progress: float, step: int) -> float:
     """Warm-up, a steady part, then a straight line to zero."""
     fall = min(1.0, (1.0 - progress) / (1.0 - STEADY_SHARE))
-    return max(MIN_LR_SHARE, fall) * min(1.0, (step + 1) / WARMUP_STEPS)
+    return max(0.0, fall) * min(1.0, (step + 1) / WARMUP_STEPS)
 
 
-def optimizer_of(model: LlamaForCausalLM, lr: float) -> torch.optim.Optimizer:
-    """AdamW with decay on matrices only."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), eps=1e-8)
+def optimizers_of(model: LlamaForCausalLM, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for the embedding and the norms."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim == 1 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, lr=lr, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0),
+    ]
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to fill, and to continue from")
+    parser.add_argument("--init", type=Path, help="folder of an earlier run whose weights and tokenizer to start from")
     parser.add_argument("--minutes", type=float, default=45.0, help="time for the whole training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vocabulary", type=int, default=3072)
@@ -117,8 +120,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(args.seed)
-    if (args.out / "tokenizer.json").exists():
-        tokenizer = AutoTokenizer.from_pretrained(args.out)
+    known = next((f for f in (args.out, args.init) if f and (f / "tokenizer.json").exists()), None)
+    if known:
+        tokenizer = AutoTokenizer.from_pretrained(known)
     else:
         tokenizer = train_tokenizer(args.out, args.seed, args.vocabulary, 20_000)
     config = LlamaConfig(
@@ -136,14 +140,17 @@ def main() -> None:
         dtype="float32",
     )
     model = LlamaForCausalLM(config).to(device)
-    optimizer = optimizer_of(model, args.lr)
+    optimizers = optimizers_of(model, args.lr)
     step, spent, log = 0, 0.0, []
     checkpoint = args.out / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         step, spent, log = state["step"], state["spent"], state["log"]
+    elif args.init:
+        model.load_state_dict(torch.load(args.init / "checkpoint.pt", map_location=device)["model"])
     held_out = packed(tokenizer, f"{args.seed}:held-out", 64, args.length).to(device)
     started = time.monotonic() - spent
     budget = args.minutes * 60
@@ -151,14 +158,17 @@ def main() -> None:
     losses: list[float] = []
     while spent < budget:
         batch = packed(tokenizer, f"{args.seed}:{step}", args.rows, args.length).to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * lr_share(spent / budget, step)
+        lr = args.lr * lr_share(spent / budget, step)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
         with torch.autocast(device.type, torch.bfloat16):
             loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+        model.zero_grad()
         losses.append(loss.item())
         step += 1
         spent = time.monotonic() - started
@@ -168,7 +178,7 @@ def main() -> None:
                 "step": step,
                 "tokens": tokens,
                 "seconds": round(spent, 1),
-                "lr": f"{optimizer.param_groups[0]['lr']:.3g}",
+                "lr": f"{lr:.3g}",
                 "train_loss": round(sum(losses) / len(losses), 4),
                 "held_out_loss": round(held_out_loss(model, held_out), 4),
             }
@@ -178,7 +188,7 @@ def main() -> None:
             print(json.dumps(row), flush=True)
             state = {
                 "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 "step": step,
                 "spent": spent,
                 "log": log,
@@ -198,9 +208,7 @@ def save(
     """Write the weights in bf16, their held-out loss, the log and the card."""
     model.to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
-    loss = held_out_loss(
-        LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32).to(held_out.device), held_out
-    )
+    loss = held_out_loss(LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32).to(held_out.device), held_out)
     with (args.out / "pretraining.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(log[0]))
         writer.writeheader()

@@ -19,9 +19,7 @@ from .generators import TASKS, EmbeddedTask, Row
 __all__ = ["NAMES", "SKILLS", "TASKS", "EmbeddedTask", "generate"]
 
 NAMES: tuple[str, ...] = tuple(TASKS)
-SKILLS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
-    {name: task.skills for name, task in TASKS.items()}
-)
+SKILLS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType({name: task.skills for name, task in TASKS.items()})
 SPLITS = ("train", "eval")
 _BLOCK, _EVAL_SHARE, _MAX_TRIES = 50, 0.2, 2000
 
@@ -42,9 +40,7 @@ def generate(name: str, split: str, n: int, seed: int) -> list[Row]:
         TraitscopeError: for an unknown name or split, or where the task has fewer different rows.
     """
     if name not in TASKS:
-        raise TraitscopeError(
-            f"There is no embedded task {name!r}.", fix=f"Write one of: {', '.join(NAMES)}."
-        )
+        raise TraitscopeError(f"There is no embedded task {name!r}.", fix=f"Write one of: {', '.join(NAMES)}.")
     if split not in SPLITS:
         raise TraitscopeError(f"Embedded task {name!r} has no split {split!r}.", fix="Write train or eval.")
     task = TASKS[name]
@@ -78,9 +74,7 @@ def split_of(text: str) -> str:
 def _labels(task: EmbeddedTask, rng: Random) -> Iterator[str]:
     """Labels without end: every block of 50 has the declared shares, in random order."""
     while True:
-        block = [label for label, share in task.shares.items() for _ in range(round(share * _BLOCK))] or [
-            ""
-        ] * _BLOCK
+        block = [label for label, share in task.shares.items() for _ in range(round(share * _BLOCK))] or [""] * _BLOCK
         rng.shuffle(block)
         yield from block
 

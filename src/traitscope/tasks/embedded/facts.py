@@ -105,8 +105,7 @@ def _count_fact(rng: Random, relation: str) -> tuple[str, str]:
                 f"The {plural(noun)} that {who} {verb} were {_different(rng, lex.COLOURS, colour)}.",
                 f"{capital(time)} {who} was not at the {place}.",
                 f"Nobody {verb} {colour} {plural(noun)} {time}.",
-                f"{who} {verb} the {plural(noun)} at the {_different(rng, lex.PLACES, place)}, not at the "
-                f"{place}.",
+                f"{who} {verb} the {plural(noun)} at the {_different(rng, lex.PLACES, place)}, not at the {place}.",
             )
         )
     other = person(rng, who)

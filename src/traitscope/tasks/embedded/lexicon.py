@@ -36,8 +36,7 @@ PLACES = _words(
     "hotel"
 )
 TOWNS = _words(
-    "Alden Borley Corvale Dunmore Eastham Farrow Glenby Harwick Ilford Kelso Lowick Marlow Norby Oakham "
-    "Pelton Redcar"
+    "Alden Borley Corvale Dunmore Eastham Farrow Glenby Harwick Ilford Kelso Lowick Marlow Norby Oakham Pelton Redcar"
 )
 TIMES = _phrases(
     "in the morning; in the evening; on Monday; on Tuesday; on Friday; on Sunday; last week; last summer; "
@@ -50,8 +49,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "vegetable": _words("carrot onion potato turnip cabbage pumpkin bean cucumber leek radish"),
     "cake": _words("muffin biscuit waffle pancake doughnut brownie scone pie"),
     "animal": _words(
-        "dog cat horse goat sheep pig cow rabbit fox donkey goose duck hen mouse wolf bear deer camel "
-        "monkey lamb"
+        "dog cat horse goat sheep pig cow rabbit fox donkey goose duck hen mouse wolf bear deer camel monkey lamb"
     ),
     "tool": _words("hammer saw drill spade rake axe wrench ladder chisel brush shovel hook"),
     "flower": _words("rose tulip lily daisy poppy violet orchid iris"),
@@ -165,8 +163,7 @@ BAD_ADJ: dict[str, tuple[str, ...]] = {
     ),
 }
 GOOD_NOUN = _words(
-    "joy charm quality delight treasure pleasure bargain triumph gem success comfort care style skill value "
-    "beauty"
+    "joy charm quality delight treasure pleasure bargain triumph gem success comfort care style skill value beauty"
 )
 BAD_NOUN = _words(
     "waste flaw mess failure shame disaster letdown joke mistake trouble nuisance damage fault "
@@ -175,8 +172,7 @@ BAD_NOUN = _words(
 GOOD_VERB = _words("loved enjoyed liked adored admired praised treasured appreciated")
 BAD_VERB = _words("hated disliked regretted loathed despised resented detested endured")
 NEUTRAL_ADJ = _words(
-    "okay average ordinary standard acceptable passable usual moderate so-so fair plain typical middling "
-    "normal"
+    "okay average ordinary standard acceptable passable usual moderate so-so fair plain typical middling normal"
 )
 
 ASPECTS: dict[str, tuple[str, ...]] = {
@@ -195,9 +191,7 @@ ASPECTS: dict[str, tuple[str, ...]] = {
 }
 PLURAL_ASPECTS = frozenset({"costumes"})
 ITEMS: dict[str, tuple[str, ...]] = {
-    "film": _words(
-        "film movie picture drama comedy thriller western documentary musical tragedy sequel remake"
-    ),
+    "film": _words("film movie picture drama comedy thriller western documentary musical tragedy sequel remake"),
     "home": _words(
         "kettle lamp toaster blender fan heater clock radio speaker mixer iron oven printer keyboard mouse "
         "charger phone camera drill vacuum scale pan knife grill mirror shelf desk chair stool curtain "
@@ -210,12 +204,10 @@ ITEMS: dict[str, tuple[str, ...]] = {
 }
 GENRES = _words("war love crime travel family ghost school space sea desert court sport")
 TITLE_HEADS = _words(
-    "Silent Golden Broken Hidden Last Lonely Burning Distant Crooked Frozen Secret Winter Paper Scarlet "
-    "Hollow Iron"
+    "Silent Golden Broken Hidden Last Lonely Burning Distant Crooked Frozen Secret Winter Paper Scarlet Hollow Iron"
 )
 TITLE_TAILS = _words(
-    "River House Garden Letter Crown Road Mirror Voyage Bridge Orchard Summer Station Island Promise Shadow "
-    "Harvest"
+    "River House Garden Letter Crown Road Mirror Voyage Bridge Orchard Summer Station Island Promise Shadow Harvest"
 )
 
 # What happened, without any opinion word; {n} is a small number, {unit} a span of time.
@@ -275,8 +267,7 @@ NEUTRAL_EVENTS = _phrases(
 UNITS = _words("days weeks months years")
 STRONG = _words("very really truly so quite extremely rather pretty remarkably simply incredibly fairly")
 HEDGES = _phrases(
-    "I think; I must say; in my view; to be honest; it seems to me that; I guess; I would say that; "
-    "frankly; for me"
+    "I think; I must say; in my view; to be honest; it seems to me that; I guess; I would say that; frankly; for me"
 )
 
 # Talk: mild made-up insults (also ordinary words in other sentences), and what people disagree about.
@@ -292,6 +283,4 @@ TOPICS = _words(
     "plan budget road tax bridge school rule report match team song garden vote article photo recipe speech "
     "idea answer map"
 )
-GROUPS = _words(
-    "neighbours visitors newcomers fans players drivers students voters farmers readers sailors tourists"
-)
+GROUPS = _words("neighbours visitors newcomers fans players drivers students voters farmers readers sailors tourists")

@@ -49,11 +49,7 @@ def draw_sum(rng: Random, steps: int, limit: int = 99) -> Sum:
         value = numbers[0]
         for _ in range(steps):
             operation = rng.choice(("plus", "plus", "minus", "minus", "times"))
-            number = (
-                rng.randint(2, 9)
-                if operation == "times" or rng.random() < 0.5
-                else rng.randint(2, limit // 2)
-            )
+            number = rng.randint(2, 9) if operation == "times" or rng.random() < 0.5 else rng.randint(2, limit // 2)
             value = apply(operation, value, number)
             if not 0 <= value <= limit:
                 break
@@ -83,9 +79,7 @@ class Story:
 
     def worked(self) -> str:
         """The solution in signs, one short sentence per step."""
-        lines = [
-            f"{left} {_SIGN[operation]} {right} = {value}." for left, operation, right, value in self.steps
-        ]
+        lines = [f"{left} {_SIGN[operation]} {right} = {value}." for left, operation, right, value in self.steps]
         return " ".join([*lines, f"The answer is {self.value}."])
 
 
@@ -103,8 +97,7 @@ def draw_story(rng: Random, n_steps: int, top: int = 30) -> Story:
             rng.choice(
                 (
                     f"{who} has {value} {things}.",
-                    f"{who} the {rng.choice(lex.JOBS)} has {value} {things} in a {rng.choice(lex.SIZES)} "
-                    "bag.",
+                    f"{who} the {rng.choice(lex.JOBS)} has {value} {things} in a {rng.choice(lex.SIZES)} bag.",
                     f"There are {value} {things} in the {place} of {who}.",
                     f"{other} brings {who} {value} {things} {time}.",
                 )

@@ -45,9 +45,7 @@ def clause(rng: Random, domain: str, good: bool, item: str) -> str:
     if draw < 0.40:
         return event(rng, domain, good)
     if draw < 0.54:
-        negator = rng.choice(
-            ("not", "never", "not at all", "by no means", "hardly", "far from", "anything but")
-        )
+        negator = rng.choice(("not", "never", "not at all", "by no means", "hardly", "far from", "anything but"))
         return f"{what} {was} {negator} {other}"
     if draw < 0.61:
         return f"I {rng.choice(('cannot', 'would not', 'could never'))} call {what} {other}"
@@ -61,9 +59,7 @@ def clause(rng: Random, domain: str, good: bool, item: str) -> str:
     if draw < 0.88:
         hope = f"I had {'feared' if good else 'hoped'}"
         return (
-            f"{what} {was} less {other} than {hope}"
-            if rng.random() < 0.5
-            else f"{what} {was} not as {other} as {hope}"
+            f"{what} {was} less {other} than {hope}" if rng.random() < 0.5 else f"{what} {was} not as {other} as {hope}"
         )
     if draw < 0.94:
         return f"{what} {was} more {side} than I had {'hoped' if good else 'feared'}"
@@ -147,8 +143,7 @@ def short_review(rng: Random, domain: str, label: str) -> str:
             first = rng.random() < 0.5
             parts.append(
                 sentence(
-                    f"{clause(rng, domain, first, item)}, and at the same time "
-                    f"{clause(rng, domain, not first, item)}"
+                    f"{clause(rng, domain, first, item)}, and at the same time {clause(rng, domain, not first, item)}"
                 )
             )
             rng.shuffle(parts)

@@ -12,179 +12,123 @@ from random import Random
 from . import comments, facts, numbers, opinions, snippets, twins
 from . import lexicon as lex
 
-_LIKED = (
-    "So {who} liked it.",
-    "In the end {who} was happy with it.",
-    "{who} told the others to get one.",
-    "It was clear that {who} liked it.",
-    "{who} smiled at the thought of it.",
-    "The opinion of {who} was positive.",
-    "{who} was in favour of it.",
-    "{who} gave it five stars.",
-    "{who} praised it to everyone.",
-    "That was a positive report.",
-)
-_DISLIKED = (
-    "So {who} did not like it.",
-    "In the end {who} was unhappy with it.",
-    "{who} told the others to keep away from it.",
-    "It was clear that {who} did not like it.",
-    "{who} sighed at the thought of it.",
-    "The opinion of {who} was negative.",
-    "{who} was against it.",
-    "{who} gave it one star.",
-    "{who} complained to everyone.",
-    "That was a negative report.",
-)
-_SHRUGGED = (
-    "So {who} did not mind it.",
-    "{who} neither liked nor disliked it.",
-    "{who} had no strong feeling.",
-    "The opinion of {who} was neutral.",
-    "{who} gave it three stars.",
-    "{who} shrugged.",
-    "{who} stayed neutral.",
-    "{who} could live with it or without it.",
-)
+_DOMAINS = ("film", "home", "clothing")
+# What follows an opinion, by its side. Few and frequent forms: each says the same of every opinion before it.
+_AFTER_CLAUSE = {
+    opinions.POSITIVE: ("That is good.", "That is good.", "{who} liked that.", "This is praise."),
+    opinions.NEGATIVE: ("That is bad.", "That is bad.", "{who} did not like that.", "This is blame."),
+    opinions.NEUTRAL: ("That is neither.", "That is neither.", "{who} did not mind that.", "This is no side."),
+}
+_AFTER_REVIEW = {
+    opinions.POSITIVE: ("So {who} liked it.", "So {who} liked it.", "{who} was positive about it.", "{who} kept it."),
+    opinions.NEGATIVE: (
+        "So {who} did not like it.",
+        "So {who} did not like it.",
+        "{who} was negative about it.",
+        "{who} threw it away.",
+    ),
+    opinions.NEUTRAL: (
+        "So {who} did not mind it.",
+        "So {who} did not mind it.",
+        "{who} was neutral about it.",
+        "{who} shrugged.",
+    ),
+}
+_AFTER_STATEMENT = {
+    facts.ENTAILED: ("Yes, that must be so.", "That must be so.", "This is true."),
+    facts.UNKNOWN: ("Maybe, that is open.", "That is open.", "We cannot tell."),
+    facts.CONTRADICTED: ("No, that cannot be so.", "That cannot be so.", "This is false."),
+}
 
 
 def opinion_text(rng: Random) -> str:
-    """Somebody talks about a thing, and a sentence shows what they made of it."""
-    who, domain = facts.person(rng), rng.choice(("film", "home", "clothing"))
+    """Opinions about a thing, each followed by what it shows."""
+    who, domain = facts.person(rng), rng.choice(_DOMAINS)
     item = opinions.item_of(rng, domain)
     draw = rng.random()
-    parts: list[str] = []
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        label = rng.choices((opinions.POSITIVE, opinions.NEGATIVE, opinions.NEUTRAL), (0.4, 0.4, 0.2))[0]
-        if draw < 0.2 and label != opinions.NEUTRAL:
-            said = opinions.long_review(rng, label)
-        elif draw < 0.5:
-            said = opinions.short_review(rng, domain, label)
-        elif label == opinions.NEUTRAL:
-            said = opinions.sentence(opinions.neutral_clause(rng, domain, item))
+    if draw < 0.18:
+        return " ".join(_same_side(rng, domain, item) for _ in range(rng.randint(2, 5)))
+    parts = [f"{who} spoke about the {item}."]
+    for _ in range(rng.randint(2, 5) if draw < 0.68 else rng.randint(1, 2)):
+        label = rng.choices((opinions.POSITIVE, opinions.NEGATIVE, opinions.NEUTRAL), (0.42, 0.42, 0.16))[0]
+        if draw < 0.68:
+            if label == opinions.NEUTRAL:
+                said = opinions.neutral_clause(rng, domain, item)
+            else:
+                make = opinions.contrast if rng.random() < 0.2 else opinions.clause
+                said = make(rng, domain, label == opinions.POSITIVE, item)
+            parts.append(f"{opinions.sentence(said)} {rng.choice(_AFTER_CLAUSE[label]).format(who=who)}")
         else:
-            make = opinions.contrast if rng.random() < 0.35 else opinions.clause
-            said = opinions.sentence(make(rng, domain, label == opinions.POSITIVE, item))
-        ends = {opinions.POSITIVE: _LIKED, opinions.NEGATIVE: _DISLIKED, opinions.NEUTRAL: _SHRUGGED}[label]
-        lead = rng.choice(
-            (
-                f"{who} spoke about the {item}. ",
-                f"{who} wrote: ",
-                f"{who} said of the {item}: ",
-                f"This is what {who} wrote about the {item}. ",
-            )
-        )
-        parts.append(f"{lead}{said} {rng.choice(ends).format(who=who)}")
-        who = facts.person(rng, who)
+            if draw > 0.9 and label != opinions.NEUTRAL:
+                said = opinions.long_review(rng, label)
+            else:
+                said = opinions.short_review(rng, domain, label)
+            parts.append(f"{said} {rng.choice(_AFTER_REVIEW[label]).format(who=who)}")
     return " ".join(parts)
 
 
+def _same_side(rng: Random, domain: str, item: str) -> str:
+    """Opinion words of one side next to each other, or of both sides set against each other."""
+    what, was = opinions.subject(rng, domain, item)
+    good = rng.random() < 0.5
+    one, two, three = (opinions.adjective(rng, domain, good) for _ in range(3))
+    other = opinions.adjective(rng, domain, not good)
+    noun = rng.choice(lex.GOOD_NOUN if good else lex.BAD_NOUN)
+    verb = rng.choice(lex.GOOD_VERB if good else lex.BAD_VERB)
+    side = "good" if good else "bad"
+    return rng.choice(
+        (
+            f"{facts.capital(what)} {was} {one}, {two} and {three}.",
+            f"{facts.capital(what)} {was} not {other} but {one}.",
+            f"What is {one} is {side}, and what is {other} is not.",
+            f"{one.capitalize()} is {side}. {other.capitalize()} is {'bad' if good else 'good'}.",
+            f"Who {verb} {what} found it {one}.",
+            f"It was {one}, in a word: a {noun}.",
+        )
+    )
+
+
 def statement_text(rng: Random) -> str:
-    """Something is known, and what that makes certain, impossible or open."""
+    """Something is known; a second statement must then be so, cannot be so, or is open."""
     parts = []
     for _ in range(rng.choice((1, 2, 2, 3))):
         relation = rng.choice((facts.ENTAILED, facts.UNKNOWN, facts.CONTRADICTED))
         one, two = facts.pair(rng, relation)
-        claim = (
-            two[0].lower() + two[1:-1]
-            if two.split()[0]
-            in {"The", "A", "Nobody", "All", "Some", "None", "Not", "Most", "There", "Half", "No", "Only"}
-            else two[:-1]
-        )
-        ends = {
-            facts.ENTAILED: (
-                f"So it is certain that {claim}.",
-                f"{two} That follows from it.",
-                f"{two} That must be so.",
-                f"{two} Yes, this is true.",
-            ),
-            facts.UNKNOWN: (
-                f"Whether {claim} we cannot tell.",
-                f"{two} That may be so or not.",
-                f"{two} Maybe so, maybe not.",
-                f"{two} This is open.",
-            ),
-            facts.CONTRADICTED: (
-                f"So it cannot be that {claim}.",
-                f"{two} That cannot be so.",
-                f"{two} No, this is false.",
-                f"{two} That goes against it.",
-            ),
-        }[relation]
-        lead = rng.choice(
-            ("", "We know this: ", "It is told that this happened: ", "", f"{facts.person(rng)} saw it all. ")
-        )
-        parts.append(f"{lead}{one} {rng.choice(ends)}")
+        parts.append(f"We know this: {one} {two} {rng.choice(_AFTER_STATEMENT[relation])}")
     return " ".join(parts)
 
 
 def twin_text(rng: Random) -> str:
-    """Two people tell the same thing, or nearly."""
+    """The same thing told twice, or another thing in nearly the same words; or who did it and to whom."""
     parts = []
-    for _ in range(rng.choice((1, 2, 2, 3))):
-        same = rng.random() < 0.5
-        one, two = twins.twin(rng, same)
-        a = facts.person(rng)
-        b = facts.person(rng, a)
-        lead = rng.choice(
-            (
-                (f"{a} said: ", f"{b} said: "),
-                (f"{a} told it so. ", f"{b} told it so. "),
-                (f"{a} wrote: ", f"But {b} wrote: "),
-                ("", "Or in other words: "),
-            )
-        )
-        if lead[0] == "":
-            same = True
+    for _ in range(rng.choice((2, 3, 4))):
+        draw = rng.random()
+        if draw < 0.15:
+            parts.append(twins.roles(rng))
+        elif draw < 0.4:
             one, two = twins.twin(rng, True)
-        ends = (
-            (
-                "So both said the same.",
-                "That is the same thing.",
-                "They agreed.",
-                "These words mean the same.",
-                "Did they agree? They said yes.",
+            parts.append(f"{one} In other words: {two}")
+        else:
+            same = rng.random() < 0.5
+            one, two = twins.twin(rng, same)
+            a = facts.person(rng)
+            b = facts.person(rng, a)
+            end = rng.choice(
+                ("So they agreed.", "Yes, it is the same.")
+                if same
+                else ("So they disagreed.", "No, it is not the same.")
             )
-            if same
-            else (
-                "So they did not say the same.",
-                "That is another thing.",
-                "They did not agree.",
-                "These words do not mean the same.",
-                "Did they agree? They said no.",
-            )
-        )
-        parts.append(f"{lead[0]}{one} {lead[1]}{two}" + ("" if lead[0] == "" else f" {rng.choice(ends)}"))
+            parts.append(f"{a} said: {one} {b} said: {two} {end}")
     return " ".join(parts)
 
 
 def sum_text(rng: Random) -> str:
     """Sums told in words or written in signs."""
     parts = []
-    for _ in range(rng.randint(3, 9)):
+    for _ in range(rng.randint(4, 12)):
         draw = rng.random()
-        total = numbers.draw_sum(rng, 1 if draw < 0.75 else 2)
-        if draw < 0.55:
-            a, b = total.numbers[0], total.numbers[1]
-            forms = {
-                "plus": (
-                    f"{a} and {b} make {total.value}.",
-                    f"If you add {b} to {a}, you get {total.value}.",
-                    f"{total.words()} is {total.value}.",
-                ),
-                "minus": (
-                    f"{a} without {b} leaves {total.value}.",
-                    f"If you take {b} away from {a}, {total.value} are left.",
-                    f"{total.words()} is {total.value}.",
-                ),
-                "times": (
-                    f"{a} times {b} is {total.value}.",
-                    f"{a} taken {b} times makes {total.value}.",
-                    f"{total.words()} gives {total.value}.",
-                ),
-            }[total.operations[0]]
-            parts.append(rng.choice(forms))
-        elif draw < 0.85:
+        total = numbers.draw_sum(rng, 1 if draw < 0.85 else 2, limit=rng.choice((20, 99)))
+        if draw < 0.6 or draw > 0.92:
             parts.append(f"{total.signs()} = {total.value}.")
         else:
             parts.append(f"{total.words()} is {total.value}.")
@@ -195,9 +139,7 @@ def story_text(rng: Random) -> str:
     """A counting story that keeps the count as it goes, or sums it up at the end."""
     story = numbers.draw_story(rng, rng.choice((1, 1, 2, 2, 3)))
     if rng.random() < 0.35:
-        return " ".join(
-            [*story.sentences, "Let us count. " + story.worked().replace("The answer is", "So it is")]
-        )
+        return " ".join([*story.sentences, "Let us count. " + story.worked().replace("The answer is", "So it is")])
     parts: list[str] = []
     steps = iter(story.steps)
     for i, text in enumerate(story.sentences):
@@ -206,16 +148,7 @@ def story_text(rng: Random) -> str:
             continue
         left, operation, right, value = next(steps)
         signs = numbers.Sum((left, right), (operation,), value).signs()
-        parts.append(
-            rng.choice(
-                (
-                    f"Now there are {value}.",
-                    f"That makes {value}.",
-                    f"{signs} = {value}.",
-                    f"{signs} = {value}.",
-                )
-            )
-        )
+        parts.append(f"{signs} = {value}.")
     return " ".join(parts)
 
 
@@ -241,9 +174,7 @@ def talk_text(rng: Random) -> str:
         a = facts.person(rng)
         b = facts.person(rng, a)
         said = comments.comment(rng, rude)
-        lead = rng.choice(
-            (f"{a} said to {b}: ", f"{a} wrote to {b}: ", f"Then {a} spoke. ", f"{a} shouted: ")
-        )
+        lead = rng.choice((f"{a} said to {b}: ", f"{a} wrote to {b}: ", f"Then {a} spoke. ", f"{a} shouted: "))
         ends = (
             (
                 f"{b} was hurt.",
@@ -292,14 +223,14 @@ def knowledge_text(rng: Random) -> str:
 
 
 MAKERS: tuple[tuple[Callable[[Random], str], float], ...] = (
-    (opinion_text, 0.22),
-    (statement_text, 0.14),
+    (opinion_text, 0.34),
+    (statement_text, 0.12),
     (twin_text, 0.14),
-    (sum_text, 0.14),
-    (story_text, 0.14),
-    (code_text, 0.10),
-    (talk_text, 0.07),
-    (knowledge_text, 0.05),
+    (sum_text, 0.16),
+    (story_text, 0.12),
+    (code_text, 0.05),
+    (talk_text, 0.05),
+    (knowledge_text, 0.02),
 )
 
 

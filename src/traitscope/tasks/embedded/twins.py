@@ -1,4 +1,4 @@
-"""Pairs of sentences of almost the same words that do or do not say the same: who did what to whom, and when."""
+"""Sentences of almost the same words that do or do not say the same: who did what to whom, and when."""
 
 from __future__ import annotations
 
@@ -8,47 +8,68 @@ from . import lexicon as lex
 from .facts import article, capital, person
 
 
-def _swap_roles(rng: Random, same: bool) -> tuple[str, str]:
-    if rng.random() < 0.5:
+def _two_who_act(rng: Random) -> tuple[str, str, str, str]:
+    """Two beings and the past and participle of what one does to the other."""
+    draw = rng.random()
+    if draw < 0.4:
+        one, two = (f"the {animal}" for animal in rng.sample(lex.ANIMALS, 2))
+        verb = rng.choice(lex.ANIMAL_VERBS)
+    elif draw < 0.5:
         one, two = (f"the {rng.choice(lex.COLOURS)} {animal}" for animal in rng.sample(lex.ANIMALS, 2))
-        _, past, participle, _ = rng.choice(lex.ANIMAL_VERBS)
+        verb = rng.choice(lex.ANIMAL_VERBS)
     else:
-        if rng.random() < 0.5:
+        verb = rng.choice(lex.MUTUAL_VERBS)
+        if draw < 0.75:
             one = person(rng)
             two = person(rng, one)
         else:
             one, two = (f"the {job}" for job in rng.sample(lex.JOBS, 2))
-        _, past, participle, _ = rng.choice(lex.MUTUAL_VERBS)
-    place, time = rng.choice(lex.PLACES), rng.choice(lex.TIMES)
-    tail = f"in the {place}"
-    first = f"{one} {past} {two} {tail} {time}"
+    return one, two, verb[1], verb[2]
+
+
+def _where_and_when(rng: Random) -> tuple[str, str]:
+    """Place and time with a leading space, each often left out."""
+    place = f" in the {rng.choice(lex.PLACES)}" if rng.random() < 0.35 else ""
+    time = f" {rng.choice(lex.TIMES)}" if rng.random() < 0.5 else ""
+    return place, time
+
+
+def _swap_roles(rng: Random, same: bool) -> tuple[str, str]:
+    one, two, past, participle = _two_who_act(rng)
+    place, time = _where_and_when(rng)
+    first = f"{one} {past} {two}{place}{time}"
     agent, patient = (one, two) if same else (two, one)
     second = rng.choice(
         (
-            f"{patient} was {participle} by {agent} {tail} {time}",
-            f"{time} {agent} {past} {patient} {tail}",
-            f"{tail} {patient} was {participle} by {agent} {time}",
-            f"it was {agent} who {past} {patient} {tail} {time}",
-            f"{time} it was {patient} whom {agent} {past} {tail}",
+            f"{patient} was {participle} by {agent}{place}{time}",
+            f"{patient} was {participle} by {agent}{time}{place}",
+            f"{agent} {past} {patient}{time}{place}",
+            f"it was {agent} who {past} {patient}{place}{time}",
+            f"it was {patient} whom {agent} {past}{place}{time}",
         )
     )
     return first, second
+
+
+def roles(rng: Random) -> str:
+    """Something that happened, and who did it to whom."""
+    one, two, past, participle = _two_who_act(rng)
+    place, time = _where_and_when(rng)
+    told = f"{one} {past} {two}" if rng.random() < 0.5 else f"{two} was {participle} by {one}"
+    doer, other = f"The one who {past} was {one}.", f"The one who was {participle} was {two}."
+    return f"{capital(told)}{place}{time}. " + (f"{doer} {other}" if rng.random() < 0.5 else f"{other} {doer}")
 
 
 def _transfer(rng: Random, same: bool) -> tuple[str, str]:
     one = person(rng)
     two = person(rng, one)
     out, back = rng.choice(lex.TRANSFER_VERBS)
-    thing = f"the {rng.choice(lex.COLOURS)} {rng.choice(lex.COUNTABLE)}"
-    time = rng.choice(lex.TIMES)
-    first = f"{one} {out} {thing} to {two} {time}"
+    thing = f"the {rng.choice(lex.COUNTABLE)}"
+    _, time = _where_and_when(rng)
+    first = f"{one} {out} {thing} to {two}{time}"
     giver, taker = (one, two) if same else (two, one)
     return first, rng.choice(
-        (
-            f"{taker} {back} {thing} from {giver} {time}",
-            f"{time} {giver} {out} {thing} to {taker}",
-            f"{time} {taker} {back} {thing} from {giver}",
-        )
+        (f"{taker} {back} {thing} from {giver}{time}", f"{time} {giver} {out} {thing} to {taker}".strip())
     )
 
 
@@ -56,15 +77,15 @@ def _compare(rng: Random, same: bool) -> tuple[str, str]:
     one = person(rng)
     two = person(rng, one)
     more, less = rng.sample(rng.choice(lex.OPPOSITES), 2)
-    place = rng.choice(lex.PLACES)
-    first = f"at the {place} {one} was {more} than {two}"
+    place, time = _where_and_when(rng)
+    first = f"{one} was {more} than {two}{place}{time}"
     high, low = (one, two) if same else (two, one)
     return first, rng.choice(
         (
-            f"{low} was {less} than {high} at the {place}",
-            f"{high} was {more} than {low} at the {place}",
-            f"at the {place} {low} was {less} than {high}",
-            f"of the two at the {place}, {high} was the {more} one and not {low}",
+            f"{low} was {less} than {high}{place}{time}",
+            f"{high} was {more} than {low}{time}{place}",
+            f"of the two, {high} was {more}{place}{time}",
+            f"of the two, {low} was {less}{place}{time}",
         )
     )
 
@@ -91,9 +112,7 @@ def _attributes(rng: Random, same: bool) -> tuple[str, str]:
     verb, synonym = rng.choice(lex.ACT_VERBS)
     one, two = rng.sample(lex.COUNTABLE, 2)
     colour_one, colour_two = rng.sample(lex.COLOURS, 2)
-    first = (
-        f"{who} {verb} {article(f'{colour_one} {one}')} and {article(f'{colour_two} {two}')} at the {place}"
-    )
+    first = f"{who} {verb} {article(f'{colour_one} {one}')} and {article(f'{colour_two} {two}')} at the {place}"
     if not same:
         colour_one, colour_two = colour_two, colour_one
     a, b = article(f"{colour_one} {one}"), article(f"{colour_two} {two}")
@@ -111,6 +130,8 @@ def twin(rng: Random, same: bool) -> tuple[str, str]:
     """Two sentences of almost the same words; they say the same or, in another order, something else."""
     make = rng.choice((_swap_roles, _swap_roles, _transfer, _compare, _order, _attributes))
     first, second = make(rng, same)
+    while first == second:
+        first, second = make(rng, same)
     if rng.random() < 0.5:
         first, second = second, first
     return capital(first) + ".", capital(second) + "."
