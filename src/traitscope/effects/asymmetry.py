@@ -68,9 +68,7 @@ def asymmetry_effects(grid: Grid, gains: SourceGains, level: float) -> tuple[lis
                     ),
                 )
             )
-    note = (
-        f"asymmetry: {skipped} pairs left out, their tasks are scored in different units" if skipped else ""
-    )
+    note = f"asymmetry: {skipped} pairs left out, their tasks are scored in different units" if skipped else ""
     return findings, rows, note
 
 
@@ -123,9 +121,7 @@ def control_effects(
         }
         rows.append(row)
         if task != parent:
-            away.setdefault((model, unit), []).append(
-                (float(change.value[m]), change.replicates_RM[:, m], row["n"])
-            )
+            away.setdefault((model, unit), []).append((float(change.value[m]), change.replicates_RM[:, m], row["n"]))
             continue
         findings.append(
             Finding(

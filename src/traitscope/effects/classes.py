@@ -44,9 +44,7 @@ def class_effects(panel: Panel, grid: Grid) -> tuple[list[Finding], ClassTables]
     findings: list[Finding] = []
     tables = ClassTables([], [], [])
     gold_shares = np.bincount(panel.gold_S, minlength=n_classes) / len(panel.gold_S)
-    picked = {
-        c: np.where(panel.seen_MS, (panel.pred_MS == c).astype(float), np.nan) for c in range(n_classes)
-    }
+    picked = {c: np.where(panel.seen_MS, (panel.pred_MS == c).astype(float), np.nan) for c in range(n_classes)}
     shares = {c: panel.change(values) for c, values in picked.items()}
     recall = {c: panel.change(np.where(panel.gold_S == c, values, np.nan)) for c, values in picked.items()}
     f1_replicates = [_f1_replicates(panel, m) for m in range(len(panel.models))]
@@ -309,6 +307,4 @@ def _share_replicates(panel: Panel, m: int) -> _Shares:
     counts = (panel.weights_RS @ hot).astype(float)
     observed = hot.sum(axis=0).astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _Shares(
-            observed / observed.sum(), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
-        )
+        return _Shares(observed / observed.sum(), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12))

@@ -146,9 +146,7 @@ class _Run:
         """What looks at several tasks at once."""
         grid, level = self.grid, self.level
         self.keep("gains", *table_gains(grid, set(self.observed), level))
-        gains = pd.DataFrame(
-            [row for row in self.rows["gains"] if (row["model"], row["task"]) in self.observed]
-        )
+        gains = pd.DataFrame([row for row in self.rows["gains"] if (row["model"], row["task"]) in self.observed])
         if len(gains):
             self.findings.extend(seed_effects(grid, self.tasks, gains, level))
         by_source = source_gains(grid, self.replicates, self.observed)
@@ -177,17 +175,11 @@ class _Run:
         cells = [
             row
             for row in self.rows.get("lengths", [])
-            if row["relation"] == "transfer"
-            and np.isfinite(row["weight"])
-            and row["source"] not in self.grid.parents
+            if row["relation"] == "transfer" and np.isfinite(row["weight"]) and row["source"] not in self.grid.parents
         ]
         step = [row["shift"] for row in cells]
         want = [[row["source_length"] - row["base_length"]] for row in cells]
-        pooled = (
-            pooled_slopes(step, want, [row["source"] for row in cells], len(cells), self.level)
-            if cells
-            else None
-        )
+        pooled = pooled_slopes(step, want, [row["source"] for row in cells], len(cells), self.level) if cells else None
         if pooled is not None:
             self.findings.append(
                 _pooled_finding("length_weight_pooled", "answer lengths", "the source's length", pooled, 0)
@@ -208,9 +200,7 @@ class _Run:
         pooled = pooled_slopes(steps, wants, groups, len(cells), self.level) if cells else None
         if pooled is not None:
             for k, towards in enumerate(("the source's label shares", "the true shares")):
-                self.findings.append(
-                    _pooled_finding("class_pull_pooled", "predicted class shares", towards, pooled, k)
-                )
+                self.findings.append(_pooled_finding("class_pull_pooled", "predicted class shares", towards, pooled, k))
         for row in self.rows.get("class_pull", []):
             for name in ("gold_vector", "source_vector", "base_vector", "model_vector"):
                 del row[name]
@@ -230,9 +220,7 @@ class _Run:
             )
         if (grid.base_I < 0).any():
             alone = int((grid.base_I < 0).sum())
-            self.notes.append(
-                f"{alone} rows have no base row: they have no gains, and surprises rest on scores"
-            )
+            self.notes.append(f"{alone} rows have no base row: they have no gains, and surprises rest on scores")
         if self.observed and not any(len(rows) > 1 for rows in grid.by_source().values()):
             self.notes.append(
                 "one seed per source: intervals cover the examples drawn, not another training run "

@@ -54,10 +54,7 @@ def dyads(grid: Grid, gains: SourceGains, similarity: Similarity, b: int) -> Dya
 
 def _two_way_basis(cells: Dyads) -> Floats:
     """Orthonormal basis of source and target means."""
-    blocks = [
-        (codes[:, None] == np.unique(codes)[None, :]).astype(float)
-        for codes in (cells.source_V, cells.target_V)
-    ]
+    blocks = [(codes[:, None] == np.unique(codes)[None, :]).astype(float) for codes in (cells.source_V, cells.target_V)]
     left, singular, _ = np.linalg.svd(np.hstack(blocks), full_matrices=False)
     return left[:, singular > 1e-8 * singular[0]]
 
@@ -206,8 +203,7 @@ def domain_effects(
                     n=len(cells.gain_V),
                     p=p,
                     interval="jackknife over datasets",
-                    sentence=_sentence(name, value, lo, hi, p, unit, len(cells.gain_V), similarity.kind)
-                    + tail,
+                    sentence=_sentence(name, value, lo, hi, p, unit, len(cells.gain_V), similarity.kind) + tail,
                 )
             )
     return findings, rows, "; ".join(notes)

@@ -129,9 +129,7 @@ def explain(
     if matrix is not None:
         outcomes.append(_gain_outcomes(matrix, stats, per_task))
     if not outcomes:
-        raise TraitscopeError(
-            "nothing to explain", where="explain", fix="give traits, a score matrix, or both"
-        )
+        raise TraitscopeError("nothing to explain", where="explain", fix="give traits, a score matrix, or both")
     names = list(stats.core().columns) if statistics is None else list(statistics)
     unknown = [name for name in names if name not in stats.frame.columns]
     if unknown:
@@ -168,11 +166,7 @@ def explain_outcomes(
             fix=f"at least {MIN_SOURCES} are needed; check that dataset names are source names",
         )
     y, x = outcomes.loc[common].astype(float), statistics.loc[common].astype(float)
-    usable = [
-        c
-        for c in x.columns
-        if np.isfinite(x[c]).sum() >= MIN_SOURCES and x[c][np.isfinite(x[c])].nunique() > 1
-    ]
+    usable = [c for c in x.columns if np.isfinite(x[c]).sum() >= MIN_SOURCES and x[c][np.isfinite(x[c])].nunique() > 1]
     notes = []
     if len(usable) < x.shape[1]:
         dropped = ", ".join(c for c in x.columns if c not in usable)
@@ -227,9 +221,7 @@ def detectable_rho(n: int, tests: int, alpha: float = 0.05, seed: int = 0) -> tu
     return critical, float(np.tanh(np.arctanh(critical) + 0.8416 * np.sqrt(1.06 / (n - 3))))
 
 
-def _correlations(
-    x: pd.DataFrame, y: pd.DataFrame, permutations: int, level: float, seed: int
-) -> list[tuple]:
+def _correlations(x: pd.DataFrame, y: pd.DataFrame, permutations: int, level: float, seed: int) -> list[tuple]:
     rows = []
     z = normal_quantile(level)
     orders: dict[int, NDArray[np.int64]] = {}
@@ -281,9 +273,7 @@ def _regressions(x: pd.DataFrame, y: pd.DataFrame, permutations: int, seed: int)
 def _sentences(found: Explanation, alpha: float) -> tuple[str, ...]:
     head = f"{found.sources} sources, {found.looked_at} correlations looked at: "
     if found.detectable > 1:
-        head += (
-            "after correction not even a perfect correlation could hold; what follows is description only."
-        )
+        head += "after correction not even a perfect correlation could hold; what follows is description only."
     else:
         head += f"one alone must reach |rho| = {found.detectable:.2f} to hold after correction" + (
             f", and a true |rho| of {found.detectable_80:.2f} would be found in 80 % of such studies."
@@ -323,9 +313,7 @@ def _source_of(model: str, sources: Mapping[str, str] | None) -> str:
     return re.sub(r"-s\d+$", "", model)
 
 
-def _trait_outcomes(
-    traits: TraitScores, stats: DatasetStats, sources: Mapping[str, str] | None
-) -> pd.DataFrame:
+def _trait_outcomes(traits: TraitScores, stats: DatasetStats, sources: Mapping[str, str] | None) -> pd.DataFrame:
     frame = pd.DataFrame(np.asarray(traits.scores_IK, dtype=float), columns=list(traits.trait_names))
     frame["source"] = [_source_of(model, sources) for model in traits.models]
     # A control shares its text with the source it alters: it is no further source.

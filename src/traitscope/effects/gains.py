@@ -111,9 +111,7 @@ def table_gains(grid: Grid, measured: set[tuple[str, str]], level: float) -> tup
         p = float(normal_p(value / se)) if np.isfinite(se) and se > 0 else np.nan
         unit = "share" if grid.units[n] == "fraction" else "score"
         where = grid.where(int(i), task)
-        tail = (
-            f"{span(lo, hi, unit)} ({p_words(p)}; not paired)" if np.isfinite(se) else "(no standard error)"
-        )
+        tail = f"{span(lo, hi, unit)} ({p_words(p)}; not paired)" if np.isfinite(se) else "(no standard error)"
         findings.append(
             Finding(
                 kind="gain",

@@ -310,9 +310,7 @@ def _codes(
     return gold_S, np.array(flat, dtype=np.int64).reshape(preds.shape)
 
 
-def _tags(
-    frame: pd.DataFrame, ids: NDArray[Any], more: Mapping[str, Mapping[str, str]]
-) -> dict[str, list[str | None]]:
+def _tags(frame: pd.DataFrame, ids: NDArray[Any], more: Mapping[str, Mapping[str, str]]) -> dict[str, list[str | None]]:
     rows: list[dict[str, str]] = [{} for _ in ids]
     if "tags" in frame.columns:
         for row, value in zip(rows, frame["tags"], strict=True):

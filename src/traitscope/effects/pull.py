@@ -22,9 +22,7 @@ class Pooled(NamedTuple):
     sources: int
 
 
-def pooled_slopes(
-    step: ArrayLike, wants: ArrayLike, groups: ArrayLike, cells: int, level: float
-) -> Pooled | None:
+def pooled_slopes(step: ArrayLike, wants: ArrayLike, groups: ArrayLike, cells: int, level: float) -> Pooled | None:
     """Least squares through the origin of what was observed on what each habit would give.
 
     Args:

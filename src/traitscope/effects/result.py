@@ -113,15 +113,14 @@ class Effects:
                 continue
             held = rows[rows["q"] <= alpha]
             tested = int(rows["looked_at"].iloc[0])
-            lines.append(f"{TITLES.get(kind, kind)}: {len(held)} of {tested} hold at q <= {alpha:g}")
+            verdict = f"{len(held)} of {tested} hold at q <= {alpha:g}" if tested else "no test was possible"
+            lines.append(f"{TITLES.get(kind, kind)}: {verdict}")
             if kind.startswith("surprise"):
                 shown = self._surprises(kind, limit)
             elif len(rows) <= limit:
                 shown = rows
             else:
-                shown = held.loc[held["value"].abs().sort_values(ascending=False, kind="stable").index].head(
-                    limit
-                )
+                shown = held.loc[held["value"].abs().sort_values(ascending=False, kind="stable").index].head(limit)
             for row in shown.to_dict("records"):
                 q = f" q = {row['q']:.2g}" if _known(row["q"]) else ""
                 lines.append(f"  - {row['sentence']}{q}")
@@ -165,7 +164,11 @@ def _records(table: pd.DataFrame) -> dict[str, Any]:
 
 def _table(stored: Mapping[str, Any]) -> pd.DataFrame:
     columns: Sequence[str] = stored["columns"]
-    frame = pd.DataFrame(dict(zip(columns, stored["data"], strict=True)), columns=list(columns))
+    series = {
+        name: pd.Series(values, dtype=object if any(isinstance(v, str) for v in values) else None)
+        for name, values in zip(columns, stored["data"], strict=True)
+    }
+    frame = pd.DataFrame(series, columns=list(columns))
     if "seed" in frame.columns:
         frame["seed"] = frame["seed"].astype("Int64")
     for column in ("value", "lo", "hi", "p", "q"):

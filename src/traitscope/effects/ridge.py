@@ -34,9 +34,7 @@ def _choose(features_IP: Floats, outcomes_IQ: Floats) -> tuple[Floats, Floats, F
     for penalty in PENALTIES:
         shrink = values / (values + penalty * p)
         leverage = (vectors**2) @ shrink + 1.0 / n
-        residual = (centred - vectors @ (shrink[:, None] * turned)) / np.maximum(1.0 - leverage, 1e-9)[
-            :, None
-        ]
+        residual = (centred - vectors @ (shrink[:, None] * turned)) / np.maximum(1.0 - leverage, 1e-9)[:, None]
         errors.append((residual**2).sum(axis=0))
     return values, vectors, turned, np.argmin(errors, axis=0)
 

@@ -80,9 +80,7 @@ def agresti_min(lost: ArrayLike, won: ArrayLike, n: ArrayLike, level: float = 0.
     return Interval(np.clip(centre - z * spread, -1.0, 1.0), np.clip(centre + z * spread, -1.0, 1.0))
 
 
-def paired_ratio(
-    both: ArrayLike, lost: ArrayLike, won: ArrayLike, level: float = 0.95
-) -> tuple[Floats, Interval]:
+def paired_ratio(both: ArrayLike, lost: ArrayLike, won: ArrayLike, level: float = 0.95) -> tuple[Floats, Interval]:
     """Smoothed ratio of two paired success counts (both + won) / (both + lost), and its interval.
 
     One half is added to every count; the interval is that of the log ratio, with variance

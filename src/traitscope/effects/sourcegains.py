@@ -55,7 +55,5 @@ def source_gains(
                 # The base's error is common to the seeds, so it does not shrink with their number.
                 stderr = float(np.sqrt(np.mean(grid.gain_stderr_IN[rows, n][known] ** 2)))
                 unit = "share" if grid.units[n] == "fraction" else "score"
-                found[b, source, task] = SourceGain(
-                    float(gains[known].mean()), stderr, None, int(known.sum()), unit
-                )
+                found[b, source, task] = SourceGain(float(gains[known].mean()), stderr, None, int(known.sum()), unit)
     return found

@@ -64,9 +64,7 @@ def leave_one_out(cells: Cells, extra_V: Floats | None = None) -> LeftOut | None
         None where the cells do not determine the model.
     """
     y = cells.value_V / cells.scale_V
-    blocks = [
-        (codes[:, None] == np.unique(codes)[None, :]).astype(float) for codes in (cells.row_V, cells.column_V)
-    ]
+    blocks = [(codes[:, None] == np.unique(codes)[None, :]).astype(float) for codes in (cells.row_V, cells.column_V)]
     if extra_V is not None:
         blocks.append((extra_V - extra_V.mean())[:, None])
     design = np.hstack(blocks)
@@ -178,8 +176,7 @@ def surprise_effects(
             models.append(("surprise_similarity", f"an {text}", part, alike))
         else:
             notes.append(
-                f"surprises: the {similarity.kind} similarity of source and task is not known for enough "
-                "cells"
+                f"surprises: the {similarity.kind} similarity of source and task is not known for enough cells"
             )
     for kind, text, part, alike in models:
         fit = leave_one_out(part, alike)

@@ -1,0 +1,145 @@
+import math
+from itertools import permutations
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from effect_study import random_study, stats_with
+from scipy import stats as scipy_stats
+from sklearn.linear_model import Ridge
+
+from traitscope.effects import Explanation, explain, explain_outcomes
+from traitscope.effects.explain import detectable_rho
+from traitscope.effects.ridge import PENALTIES, leave_one_out_ridge, ridge_coefficients
+from traitscope.errors import TraitscopeError
+
+
+def frames(n: int, p: int, seed: int, strength: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(seed)
+    index = [f"d{k}" for k in range(n)]
+    x = pd.DataFrame(rng.normal(size=(n, p)), index=index, columns=[f"x{k}" for k in range(p)])
+    noise = rng.normal(size=(n, 2))
+    y = pd.DataFrame({"T1": strength * x["x0"] + noise[:, 0], "T2": noise[:, 1]}, index=index)
+    return y, x
+
+
+def test_correlations_equal_scipy_and_their_p_all_permutations() -> None:
+    y, x = frames(7, 3, 0, 1.0)
+    x.iloc[2, 1] = np.nan
+    found = explain_outcomes(y, x).correlations.set_index(["statistic", "outcome"])
+    for (statistic, outcome), row in found.iterrows():
+        both = x[statistic].notna()
+        a, b = x.loc[both, statistic].to_numpy(), y.loc[both, outcome].to_numpy()
+        assert row["rho"] == pytest.approx(scipy_stats.spearmanr(a, b).statistic)
+        left, right = (scipy_stats.rankdata(v) - (len(v) + 1) / 2 for v in (a, b))
+        all_orders = np.array(list(permutations(range(len(a)))))
+        exact = np.mean(np.abs(left[all_orders] @ right) >= abs(left @ right) - 1e-9)
+        assert row["p"] == pytest.approx(exact, abs=0.015)
+        assert row["n"] == both.sum()
+
+
+def test_the_detectable_correlation_equals_the_published_critical_values() -> None:
+    # Two-sided critical values of Spearman's rho (Zar 1972): n = 10: 0.648 at 5 %, 0.794 at 1 %; n = 20: 0.447 at 5 %.
+    assert detectable_rho(10, 1)[0] == pytest.approx(0.648, abs=0.013)
+    assert detectable_rho(10, 5)[0] == pytest.approx(0.794, abs=0.013)
+    assert detectable_rho(20, 1)[0] == pytest.approx(0.447, abs=0.01)
+
+
+def test_what_ten_sources_cannot_carry_is_said() -> None:
+    y, x = frames(10, 15, 0)
+    found = explain_outcomes(y, x)
+    assert found.looked_at == 30
+    assert 0.8 < found.detectable < 0.95 < found.detectable_80 + 0.05
+    assert f"|rho| = {found.detectable:.2f}" in found.sentences[0]
+    assert "cannot carry claims" in found.sentences[0]
+    y, x = frames(6, 15, 0)
+    assert "not even a perfect correlation" in explain_outcomes(y, x).sentences[0]
+
+
+def test_a_strong_association_over_many_sources_is_found_alone() -> None:
+    y, x = frames(60, 8, 0, 2.0)
+    found = explain_outcomes(y, x)
+    held = found.correlations.query("q <= 0.05")
+    assert list(zip(held["statistic"], held["outcome"], strict=True)) == [("x0", "T1")]
+    regression = found.regressions.set_index("outcome")
+    assert regression.loc["T1", "r2"] > 0.5 and regression.loc["T1", "p"] == pytest.approx(0.001)
+    assert regression.loc["T2", "p"] > 0.05 and regression.loc["T1", "strongest"].startswith("x0 +")
+    assert any("x0 goes with T1" in line for line in found.sentences)
+
+
+def null_rate(simulations: int) -> tuple[float, float]:
+    hits = [explain_outcomes(*frames(10, 12, seed), permutations=1999) for seed in range(simulations)]
+    return (
+        float(np.mean([(h.correlations["q"] <= 0.05).any() for h in hits])),
+        float(np.mean([(h.regressions["q"] <= 0.05).any() for h in hits])),
+    )
+
+
+@pytest.mark.parametrize("simulations", [25, pytest.param(400, marks=pytest.mark.verify)])
+def test_noise_is_explained_no_more_often_than_stated(simulations: int) -> None:
+    limit = 0.05 + 2 * math.sqrt(0.05 * 0.95 / simulations)
+    assert max(null_rate(simulations)) <= limit
+
+
+def test_left_out_predictions_equal_sklearn_with_the_penalty_chosen_inside() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(9, 4)), rng.normal(size=(9, 2))
+    y[:, 0] += 2 * x[:, 1]
+
+    def fit(train, target, row, penalty):
+        centre, spread = train.mean(axis=0), train.std(axis=0)
+        model = Ridge(alpha=penalty * 4).fit((train - centre) / spread, target)
+        return model.predict((row[None] - centre) / spread)[0]
+
+    def inner(train, target, penalty):
+        scaled = (train - train.mean(axis=0)) / train.std(axis=0)
+        parts = [np.delete(np.arange(8), k) for k in range(8)]
+        out = [Ridge(alpha=penalty * 4).fit(scaled[r], target[r]).predict(scaled[[k]])[0] for k, r in enumerate(parts)]
+        return float(((np.array(out) - target) ** 2).sum())
+
+    ours = leave_one_out_ridge(x, y).predictions_IQ
+    for q in range(2):
+        for i in range(9):
+            rest = np.delete(np.arange(9), i)
+            errors = {p: inner(x[rest], y[rest, q], p) for p in PENALTIES}
+            slow = {p: fit(x[rest], y[rest, q], x[i], p) for p in PENALTIES}
+            near = [slow[p] for p in PENALTIES if errors[p] <= min(errors.values()) * 1.05]
+            assert min(near) - 1e-6 <= ours[i, q] <= max(near) + 1e-6
+    assert np.argmax(np.abs(ridge_coefficients(x, y[:, 0]))) == 1
+
+
+def test_traits_and_gains_are_explained_by_source_with_seeds_averaged() -> None:
+    sources = [f"d{k}" for k in range(8)]
+    rng = np.random.default_rng(0)
+    study = random_study(sources, sources[:5], 60, rng, lambda s, t: 0.3 * sources.index(s), seeds=(0, 1))
+    stats = stats_with([*sources, "other"], answer_length={s: 5.0 + k for k, s in enumerate(sources)})
+    models = study.matrix.models
+    scores = np.array([[0.0 if m == "base" else float(m[1])] for m in models])
+    traits = SimpleNamespace(models=models, scores_IK=scores, trait_names=("T1",))
+    found = explain(traits, stats, study.matrix, statistics=["answer_tokens_mean"])
+    rows = found.correlations.set_index("outcome")
+    assert rows.loc["T1", ["rho", "n"]].tolist() == [pytest.approx(1.0), 8]
+    assert rows.loc["mean gain on other tasks", "rho"] > 0.8
+    more = explain(None, stats, study.matrix, statistics=["answer_tokens_mean"], per_task=True)
+    assert len(more.correlations) == 6
+    own = more.correlations.set_index("outcome").loc["gain on d0"]
+    assert own["n"] == 7
+
+
+def test_explanations_come_back_from_json() -> None:
+    found = explain_outcomes(*frames(9, 3, 0))
+    again = Explanation.from_json(found.to_json())
+    assert again.render() == found.render()
+    pd.testing.assert_frame_equal(again.correlations, found.correlations)
+
+
+def test_user_errors_say_what_to_do() -> None:
+    y, x = frames(4, 2, 0)
+    with pytest.raises(TraitscopeError, match="4 sources"):
+        explain_outcomes(y, x)
+    with pytest.raises(TraitscopeError, match="nothing to explain"):
+        explain(None, stats_with(["a"]))
+    study = random_study(["a"], ["t"], 20, np.random.default_rng(0))
+    with pytest.raises(TraitscopeError, match="unknown statistics: magic"):
+        explain(None, stats_with(["a"]), study.matrix, statistics=["magic"])

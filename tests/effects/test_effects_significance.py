@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from traitscope.effects.confusion import (
+    accuracy,
+    confusion_matrix,
+    confusion_replicates,
+    macro_f1,
+    predicted_shares,
+    recalls,
+)
+from traitscope.effects.significance import (
+    agresti_min,
+    benjamini_hochberg,
+    bootstrap_weights,
+    mcnemar_exact,
+    normal_p,
+    paired_ratio,
+    percentile_interval,
+    ranks,
+    sign_flip_p,
+    wilson,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def test_mcnemar_equals_statsmodels_and_the_binomial_test() -> None:
+    for lost, won in [(0, 0), (0, 5), (3, 3), (10, 25), (40, 12), (1, 0)]:
+        ours = float(mcnemar_exact(lost, won))
+        assert ours == pytest.approx(mcnemar([[50, lost], [won, 7]], exact=True).pvalue, abs=1e-12)
+        if lost + won:
+            assert ours == pytest.approx(scipy_stats.binomtest(lost, lost + won).pvalue, abs=1e-12)
+
+
+def test_benjamini_hochberg_equals_statsmodels_and_scipy() -> None:
+    p = RNG.random(57) ** 2
+    assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], abs=1e-12)
+    assert benjamini_hochberg(p) == pytest.approx(scipy_stats.false_discovery_control(p), abs=1e-12)
+
+
+def test_benjamini_hochberg_does_not_count_missing_tests() -> None:
+    p = np.array([0.01, np.nan, 0.02, np.nan, 0.9])
+    q = benjamini_hochberg(p)
+    assert np.isnan(q[[1, 3]]).all()
+    assert q[[0, 2, 4]] == pytest.approx(multipletests(p[[0, 2, 4]], method="fdr_bh")[1])
+
+
+def test_wilson_equals_statsmodels() -> None:
+    for k, n in [(0, 12), (3, 20), (199, 200), (5, 5)]:
+        assert list(map(float, wilson(k, n))) == pytest.approx(proportion_confint(k, n, method="wilson"), abs=1e-10)
+
+
+def test_agresti_min_by_hand_and_never_a_point() -> None:
+    # (won - lost) / (n + 2) = 6/102; variance ((8 + 1) - 36/102) / 102^2
+    lo, hi = agresti_min(1, 7, 100)
+    half = 1.959964 * np.sqrt(9 - 36 / 102) / 102
+    assert (float(lo), float(hi)) == pytest.approx((6 / 102 - half, 6 / 102 + half), abs=1e-6)
+    lo, hi = agresti_min(0, 0, 200)
+    assert lo < 0 < hi
+
+
+def test_paired_ratio_by_hand() -> None:
+    ratio, (lo, hi) = paired_ratio(9, 3, 5)  # (9.5 + 5.5) / (9.5 + 3.5)
+    assert float(ratio) == pytest.approx(15 / 13)
+    half = 1.959964 * np.sqrt(9 / (13 * 15))
+    assert np.log([float(lo), float(hi)]) == pytest.approx([np.log(15 / 13) - half, np.log(15 / 13) + half], abs=1e-6)
+
+
+def test_normal_p_and_ranks_equal_scipy() -> None:
+    z = RNG.normal(size=20)
+    assert normal_p(z) == pytest.approx(2 * scipy_stats.norm.sf(np.abs(z)))
+    x = RNG.integers(0, 5, 30)
+    assert ranks(x) == pytest.approx(scipy_stats.rankdata(x))
+
+
+def test_sign_flips_agree_with_the_exact_permutation_test() -> None:
+    diff = np.round(RNG.normal(0.3, 1.0, (3, 12)), 2)
+    ours = sign_flip_p(diff, 40_000, 0)
+    for row, p in zip(diff, ours, strict=True):
+        exact = scipy_stats.permutation_test((row,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        assert p == pytest.approx(exact.pvalue, abs=0.01)
+
+
+def test_bootstrap_weights_draw_n_and_are_the_same_for_the_same_key() -> None:
+    weights = bootstrap_weights(50, 400, 0, "a")
+    assert (weights.sum(axis=1) == 50).all()
+    assert weights.var() == pytest.approx(1 - 1 / 50, abs=0.03)
+    assert (weights == bootstrap_weights(50, 400, 0, "a")).all()
+    assert (weights != bootstrap_weights(50, 400, 0, "b")).any()
+
+
+def test_percentile_interval_agrees_with_the_t_interval_of_a_mean() -> None:
+    x = RNG.normal(size=20)
+    lo, hi = percentile_interval(bootstrap_weights(20, 40_000, 0) @ x / 20, 20)
+    expected = scipy_stats.t.interval(0.95, 19, x.mean(), x.std(ddof=1) / np.sqrt(20))
+    assert (float(lo), float(hi)) == pytest.approx(expected, abs=0.06)
+
+
+def test_confusion_and_its_scores_equal_sklearn() -> None:
+    from sklearn import metrics
+
+    gold, pred = RNG.integers(0, 4, 300), RNG.integers(0, 4, 300)
+    ours = confusion_matrix(gold, pred, 4)
+    assert (ours[:, :4] == metrics.confusion_matrix(gold, pred)).all() and (ours[:, 4] == 0).all()
+    assert float(accuracy(ours)) == pytest.approx(metrics.accuracy_score(gold, pred))
+    assert float(macro_f1(ours)) == pytest.approx(metrics.f1_score(gold, pred, average="macro"))
+    assert recalls(ours) == pytest.approx(metrics.recall_score(gold, pred, average=None))
+
+
+def test_an_invalid_answer_costs_recall_and_no_class_gains_it() -> None:
+    counts = confusion_matrix([0, 0, 1, 1], [0, 2, 1, 2], 2)
+    assert counts.tolist() == [[1, 0, 1], [0, 1, 1]]
+    assert float(accuracy(counts)) == 0.5
+    assert predicted_shares(counts) == pytest.approx([0.25, 0.25, 0.5])
+    assert float(macro_f1(counts)) == pytest.approx(2 / 3)
+
+
+def test_confusion_replicates_equal_counting_each_replicate() -> None:
+    gold, pred = RNG.integers(0, 3, 40), RNG.integers(0, 4, 40)
+    weights = bootstrap_weights(40, 5, 0)
+    stacked = confusion_replicates(weights, gold, pred, 3)
+    for w, counts in zip(weights.astype(int), stacked, strict=True):
+        assert (counts == confusion_matrix(np.repeat(gold, w), np.repeat(pred, w), 3)).all()
