@@ -60,9 +60,7 @@ class BaseConfig(Settings):
 
     model: str = Field(description='A Hub id, a local folder, or "embedded" for the built-in small base')
     revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
-    dtype: Literal["auto", "fp32", "bf16", "fp64"] = Field(
-        "auto", description="Precision of the frozen weights"
-    )
+    dtype: Literal["auto", "fp32", "bf16", "fp64"] = Field("auto", description="Precision of the frozen weights")
 
 
 class ModelConfig(Settings):
@@ -99,16 +97,10 @@ class RecipeConfig(Settings):
 
     rank: int = Field(16, ge=1, description="LoRA rank")
     alpha: float = Field(32.0, gt=0, description="LoRA alpha; updates are scaled by alpha / rank")
-    targets: Targets = Field(
-        "all-linear", description="all-linear, or name endings of the linear layers to adapt"
-    )
-    layers: Window | None = Field(
-        None, description="Train only the layers [first, last], both included, from 0"
-    )
+    targets: Targets = Field("all-linear", description="all-linear, or name endings of the linear layers to adapt")
+    layers: Window | None = Field(None, description="Train only the layers [first, last], both included, from 0")
     lr: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="Learning rate after warm-up"
-    )
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up")
     warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises")
     epochs: float = Field(3.0, gt=0, description="Passes over the train rows")
     batch: int = Field(16, ge=1, description="Rows per optimiser step")
@@ -130,9 +122,7 @@ class RecipeConfig(Settings):
         _check_window(self.layers)
         _no_repeat(self.seeds, "seed", ("seeds",))
         if self.targets == ():
-            raise Problem(
-                "no layer is adapted", fix="write all-linear or name at least one", keys=("targets",)
-            )
+            raise Problem("no layer is adapted", fix="write all-linear or name at least one", keys=("targets",))
         return self
 
     def changed(self, change: RecipeChange) -> RecipeConfig:
@@ -146,14 +136,10 @@ class RecipeChange(Settings):
 
     rank: int | None = Field(None, ge=1, description="LoRA rank")
     alpha: float | None = Field(None, gt=0, description="LoRA alpha")
-    targets: Targets | None = Field(
-        None, description="all-linear, or name endings of the linear layers to adapt"
-    )
+    targets: Targets | None = Field(None, description="all-linear, or name endings of the linear layers to adapt")
     layers: Window | None = Field(None, description="Train only the layers [first, last]")
     lr: float | None = Field(None, gt=0, description="Peak learning rate of AdamW")
-    schedule: Literal["cosine", "linear", "constant"] | None = Field(
-        None, description="Learning rate schedule"
-    )
+    schedule: Literal["cosine", "linear", "constant"] | None = Field(None, description="Learning rate schedule")
     warmup: float | None = Field(None, ge=0, lt=1, description="Share of the steps in which the rate rises")
     epochs: float | None = Field(None, gt=0, description="Passes over the train rows")
     batch: int | None = Field(None, ge=1, description="Rows per optimiser step")
@@ -190,9 +176,7 @@ class SourceConfig(RecipeChange):
 class MixConfig(RecipeChange):
     """An adapter trained on several sources together."""
 
-    of: Literal["sources"] | tuple[str, ...] = Field(
-        "sources", description='"sources" (all), or names of sources'
-    )
+    of: Literal["sources"] | tuple[str, ...] = Field("sources", description='"sources" (all), or names of sources')
     per_task: int | None = Field(None, ge=1, description="Rows taken from each source; default: all it has")
     per_cluster: int | None = Field(
         None, ge=1, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
@@ -218,17 +202,13 @@ class LayersConfig(Settings):
     """The layer-by-layer account: which hidden states are captured."""
 
     examples: int = Field(500, ge=8, description="Examples per task (the same number for all)")
-    position: Literal["last", "mean"] = Field(
-        "last", description="The last prompt token, or the prompt's mean"
-    )
+    position: Literal["last", "mean"] = Field("last", description="The last prompt token, or the prompt's mean")
 
 
 class ComputeConfig(Settings):
     """Where and in what portions the work runs. None of it changes a result beyond rounding."""
 
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1"
-    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")
     slots: Auto = Field("auto", description="Adapters trained side by side in one pass")
     tokens_per_pass: Auto = Field("auto", description="Most tokens in one forward pass")
     threads: Auto = Field("auto", description="CPU threads")
@@ -287,9 +267,7 @@ class StudyConfig(Settings):
     targets: tuple[str, ...] | None = Field(
         None, description="The tasks models are evaluated on; default: every task with eval rows"
     )
-    mixes: dict[Name, MixConfig] = Field(
-        default_factory=dict, description="Adapters trained on several sources"
-    )
+    mixes: dict[Name, MixConfig] = Field(default_factory=dict, description="Adapters trained on several sources")
     models: dict[Name, Annotated[ModelConfig, BeforeValidator(_model_text)]] = Field(
         default_factory=dict, description="Further models to evaluate: {name: Hub id or folder}"
     )
@@ -365,9 +343,7 @@ class StudyConfig(Settings):
                 )
         _no_repeat(self.targets or (), "target", ("targets",))
         if not self.target_names():
-            raise Problem(
-                "there is no target: no task has eval rows", fix="give one task eval rows", keys=("targets",)
-            )
+            raise Problem("there is no target: no task has eval rows", fix="give one task eval rows", keys=("targets",))
 
     def _check_mixes(self) -> None:
         names = [s.name for s in self.resolved_sources()]

@@ -85,9 +85,7 @@ class Registry(Generic[T]):
             for.
         """
         if name not in self._entries:
-            raise TraitscopeError(
-                f"unknown {self.kind} {name!r}", where=where, fix=did_you_mean(name, self._entries)
-            )
+            raise TraitscopeError(f"unknown {self.kind} {name!r}", where=where, fix=did_you_mean(name, self._entries))
         return self._entries[name]
 
     def names(self) -> tuple[str, ...]:

@@ -101,11 +101,11 @@ def attach(model: Settings, places: Places | None, path: KeyPath) -> None:
                     attach(item, places, (*path, key, index))
 
 
-def explain(
-    error: ValidationError, cls: type[BaseModel], data: Any, places: Places | None
-) -> TraitscopeError:
+def explain(error: ValidationError, cls: type[BaseModel], data: Any, places: Places | None) -> TraitscopeError:
     """The first problem of a validation error as ours; the others are counted and placed behind it."""
     found = [_one(dict(item), cls, data) for item in error.errors()]
+    # Where a value may be of several kinds, pydantic reports each; the one that got furthest in is meant.
+    found = [f for f in found if not any(len(o.path) > len(f.path) == _shared(o.path, f.path) for o in found)]
     # A missing key often follows from a misspelt one: the misspelt one is the better message.
     found.sort(key=lambda f: not f.what.startswith("unknown key"))
     first, rest = found[0], found[1:]
@@ -115,6 +115,10 @@ def explain(
         what += f" (and {len(rest)} more: {also}{'; ...' if len(rest) > 4 else ''})"
     where = places.where(first.path) if places is not None else dotted(first.path) or cls.__name__
     return TraitscopeError(what, where=where, fix=first.fix)
+
+
+def _shared(a: KeyPath, b: KeyPath) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 class _Found:
@@ -138,7 +142,8 @@ _KINDS = {
 def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
     kind, value, context = item["type"], item.get("input"), item.get("ctx", {})
     path = _real_path(item["loc"], data, keep_last=kind in ("missing", "extra_forbidden"))
-    key = dotted(path[-1:]) if path else "the file"
+    word = max((i for i, part in enumerate(path) if isinstance(part, str)), default=0)
+    key = dotted(path[word:]) if path else "the file"
     info = _field_at(cls, path)
     says = (info.description or "").rstrip(".") if info else ""
     if kind == "extra_forbidden":
@@ -155,13 +160,10 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
         return _Found((*path, *problem.keys), problem.what, problem.fix)
     if kind == "literal_error":
         allowed = [a.strip(" '\"") for a in context["expected"].replace(" or ", ", ").split(",")]
-        return _Found(
-            path, f"{key!r} must be {context['expected']}, not {value!r}", did_you_mean(str(value), allowed)
-        )
+        return _Found(path, f"{key!r} must be {context['expected']}, not {value!r}", did_you_mean(str(value), allowed))
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        limit = next(iter(context.values()))
-        words = kind.replace("_equal", " or equal").replace("_", " ").replace("or equal", "or equal to")
-        words = words if "equal" in words else words + ""
+        limit = f"{next(iter(context.values())):g}"
+        words = kind.replace("_equal", "_or_equal_to").replace("_", " ")
         fix = f"write a number {words} {limit}" + (f": {says}" if says else "")
         return _Found(path, f"{key!r} must be {words} {limit}, not {value!r}", fix)
     for start, name in _KINDS.items():

@@ -33,9 +33,7 @@ class SplitPaths(Settings):
     @model_validator(mode="after")
     def _some(self) -> SplitPaths:
         if self.train is None and self.eval is None:
-            raise Problem(
-                "neither train nor eval is named", fix="write {train: ..., eval: ...} or one of the two"
-            )
+            raise Problem("neither train nor eval is named", fix="write {train: ..., eval: ...} or one of the two")
         return self
 
 
@@ -72,9 +70,7 @@ class DataConfig(Settings):
     )
     columns: tuple[str, ...] | None = Field(None, description="Column names of a file without a header line")
     delimiter: str | None = Field(None, description="The one character between columns (csv and tsv)")
-    quotes: bool | None = Field(
-        None, description='Whether "..." encloses values; default: true for csv, false for tsv'
-    )
+    quotes: bool | None = Field(None, description='Whether "..." encloses values; default: true for csv, false for tsv')
     encoding: str = Field("utf-8", description="Text encoding of the file")
     join: dict[str, str] = Field(
         default_factory=dict,
@@ -85,9 +81,7 @@ class DataConfig(Settings):
         alias="where",
         description="Rows to keep: a Jinja condition over the columns, or {column: allowed values}",
     )
-    train: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
-        "all", description="How many rows a source trains on"
-    )
+    train: Annotated[int, Field(ge=0)] | Literal["all"] = Field("all", description="How many rows a source trains on")
     eval: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
         None,
         description="How many rows evaluate; default: all of an eval file, a fifth (at most 1000) of a file "
@@ -110,21 +104,15 @@ class DataConfig(Settings):
         if given[0] != "path":
             for name in (*local_only, "join"):
                 if getattr(self, name):
-                    raise Problem(
-                        f"{name} is for files, not for {given[0]}", fix=f"remove {name}", keys=(name,)
-                    )
+                    raise Problem(f"{name} is for files, not for {given[0]}", fix=f"remove {name}", keys=(name,))
         if given[0] != "hub":
             for name in ("revision", "subset"):
                 if getattr(self, name) is not None:
                     raise Problem(f"{name} is for Hub datasets only", fix=f"remove {name}", keys=(name,))
         if given[0] == "embedded" and self.splits is not None:
-            raise Problem(
-                "embedded tasks have their own train and eval rows", fix="remove splits", keys=("splits",)
-            )
+            raise Problem("embedded tasks have their own train and eval rows", fix="remove splits", keys=("splits",))
         if self.splits is not None and isinstance(self.path, SplitPaths):
-            raise Problem(
-                "path already says what trains and what evaluates", fix="remove splits", keys=("splits",)
-            )
+            raise Problem("path already says what trains and what evaluates", fix="remove splits", keys=("splits",))
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise Problem(
                 f"the delimiter must be one character, not {self.delimiter!r}",
@@ -189,8 +177,7 @@ class GenerateConfig(Settings):
     """A free answer: greedy generation, then a parser, then metrics."""
 
     gold: Texts = Field(
-        description="Template of the right answer, or a list of them; a template that is one {{ list }} "
-        "gives several"
+        description="Template of the right answer, or a list of them; a template that is one {{ list }} gives several"
     )
     parse: str = Field("raw", description="How the answer is read out of the generated text")
     max_tokens: int = Field(64, ge=1, description="Most tokens generated per answer")
@@ -212,9 +199,7 @@ class GenerateConfig(Settings):
     @classmethod
     def _stop(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
         if any(s == "" for s in stop):
-            raise Problem(
-                "a stop text is empty, which would end every answer at once", fix='write e.g. ["\\n"]'
-            )
+            raise Problem("a stop text is empty, which would end every answer at once", fix='write e.g. ["\\n"]')
         return stop
 
     @model_validator(mode="after")
@@ -226,9 +211,7 @@ class GenerateConfig(Settings):
                 keys=("parse",),
             )
         if self.parse == "label" and not self.classes:
-            raise Problem(
-                "the label parser needs the class words", fix="add classes: [word, word]", keys=("parse",)
-            )
+            raise Problem("the label parser needs the class words", fix="add classes: [word, word]", keys=("parse",))
         if self.classes is not None:
             _distinct(self.classes, "class", ("classes",))
         return self
@@ -247,15 +230,11 @@ class AnswerConfig(Settings):
     gold_is: Literal["auto", "text", "index"] = Field(
         "auto", description="How gold is read when it could be an option's text and an index alike"
     )
-    labels: dict[str, str] | None = Field(
-        None, description="From what gold gives to an option: {0: bad, 1: good}"
-    )
+    labels: dict[str, str] | None = Field(None, description="From what gold gives to an option: {0: bad, 1: good}")
     normalise: Literal["characters", "tokens"] = Field(
         "characters", description="The length that accuracy_norm divides an option's log-likelihood by"
     )
-    generate: GenerateConfig | None = Field(
-        None, description="A free answer: {gold, parse, max_tokens, stop}"
-    )
+    generate: GenerateConfig | None = Field(None, description="A free answer: {gold, parse, max_tokens, stop}")
     loss: str | None = Field(None, description="Template of the text whose loss is measured")
 
     @field_validator("labels", mode="before")
@@ -280,9 +259,7 @@ class AnswerConfig(Settings):
                 check_template(self.loss, keys=("loss",))
             return self
         if self.gold is None:
-            raise Problem(
-                "the right option is not said", fix='add gold: "{{ label }}" beside choice', keys=("gold",)
-            )
+            raise Problem("the right option is not said", fix='add gold: "{{ label }}" beside choice', keys=("gold",))
         check_template(str(self.gold), keys=("gold",))
         if isinstance(self.choice, str):
             check_template(self.choice, keys=("choice",))
@@ -294,9 +271,7 @@ class AnswerConfig(Settings):
                 )
             return self
         if len(self.choice) < 2:
-            raise Problem(
-                "one option leaves nothing to choose", fix="name at least two options", keys=("choice",)
-            )
+            raise Problem("one option leaves nothing to choose", fix="name at least two options", keys=("choice",))
         _distinct(self.choice, "option", ("choice",))
         for key, option in (self.labels or {}).items():
             if option not in self.choice and option.strip() not in [c.strip() for c in self.choice]:
@@ -367,13 +342,9 @@ class TaskConfig(Settings):
     messages: tuple[MessageConfig, ...] | None = Field(
         None, description="Turns of a conversation, instead of prompt (uses the tokenizer's chat template)"
     )
-    chat: bool = Field(
-        False, description="true: the prompt is one user turn in the tokenizer's chat template"
-    )
+    chat: bool = Field(False, description="true: the prompt is one user turn in the tokenizer's chat template")
     answer: AnswerConfig = Field(description="The answer form: choice, generate or loss")
-    shots: ShotsConfig = Field(
-        default_factory=ShotsConfig, description="Solved examples in front of the prompt"
-    )
+    shots: ShotsConfig = Field(default_factory=ShotsConfig, description="Solved examples in front of the prompt")
     metrics: tuple[str, ...] = Field((), description="Names of metrics; the first is the primary one")
     overlong: Literal["cut", "refuse"] = Field(
         "cut", description="Prompts longer than the token limit: cut in the middle, or refused"
@@ -381,27 +352,20 @@ class TaskConfig(Settings):
     row_tags: dict[str, str] = Field(
         default_factory=dict, description="Free labels of every example: {name: template over the row}"
     )
-    tags: dict[str, str] = Field(
-        default_factory=dict, description="Free labels of the task: kind, cluster, ..."
-    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Free labels of the task: kind, cluster, ...")
 
     @field_validator("tags", mode="before")
     @classmethod
     def _tag_text(cls, tags: Any) -> Any:
         if not isinstance(tags, Mapping):
             return tags
-        return {
-            k: str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v
-            for k, v in tags.items()
-        }
+        return {k: str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v for k, v in tags.items()}
 
     @model_validator(mode="after")
     def _whole(self) -> TaskConfig:
         form = self.answer.form
         if self.prompt is not None and self.messages is not None:
-            raise Problem(
-                "prompt and messages are given together", fix="remove one of the two", keys=("messages",)
-            )
+            raise Problem("prompt and messages are given together", fix="remove one of the two", keys=("messages",))
         if self.prompt is None and self.messages is None and form != "loss":
             raise Problem("there is no prompt", fix='add prompt: "..." (or messages:)', keys=("prompt",))
         if self.chat and self.prompt is None and self.messages is None:
@@ -443,9 +407,7 @@ class TaskConfig(Settings):
                     keys=("metrics", index),
                 )
             if name in self.metrics[:index]:
-                raise Problem(
-                    f"the metric {name!r} stands here twice", fix="name it once", keys=("metrics", index)
-                )
+                raise Problem(f"the metric {name!r} stands here twice", fix="name it once", keys=("metrics", index))
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -76,9 +76,7 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
             "there is no such file", where=str(path), fix="check the path; `traitscope init` writes a new one"
         ) from None
     except IsADirectoryError:
-        raise TraitscopeError(
-            "this is a folder, not a file", where=str(path), fix="name the YAML file"
-        ) from None
+        raise TraitscopeError("this is a folder, not a file", where=str(path), fix="name the YAML file") from None
     except UnicodeDecodeError as error:
         raise TraitscopeError(
             f"the file is not UTF-8 text (byte {error.start})", where=str(path), fix="save it as UTF-8"

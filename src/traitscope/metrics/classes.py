@@ -30,9 +30,7 @@ def accuracy_norm(outcomes: Outcomes) -> NDArray[np.float64]:
     return _hits(outcomes.gold, outcomes.pred_norm)
 
 
-def confusion_matrix(
-    gold: Sequence[str], pred: Sequence[str | None], classes: Sequence[str]
-) -> NDArray[np.int64]:
+def confusion_matrix(gold: Sequence[str], pred: Sequence[str | None], classes: Sequence[str]) -> NDArray[np.int64]:
     """Counts with C rows (gold class) and C + 1 columns (predicted class; invalid or foreign answers
     last).
     """
@@ -112,9 +110,9 @@ METRICS.register("accuracy", version=1, reference="scikit-learn accuracy_score; 
 METRICS.register("accuracy_norm", version=1, reference="lm-evaluation-harness 0.4.13 acc_norm")(
     Metric(forms=frozenset({"choice"}), higher_is_better=True, low=0.0, high=1.0, values=accuracy_norm)
 )
-METRICS.register(
-    "macro_f1", version=1, reference="scikit-learn f1_score(average='macro'); stderr: jackknife"
-)(Metric(forms=_BOTH, higher_is_better=True, low=0.0, high=1.0, needs_classes=True, corpus=_macro_f1))
+METRICS.register("macro_f1", version=1, reference="scikit-learn f1_score(average='macro'); stderr: jackknife")(
+    Metric(forms=_BOTH, higher_is_better=True, low=0.0, high=1.0, needs_classes=True, corpus=_macro_f1)
+)
 METRICS.register("mcc", version=1, reference="Gorodkin 2004; stderr: jackknife")(
     Metric(forms=_BOTH, higher_is_better=True, low=-1.0, high=1.0, needs_classes=True, corpus=_mcc)
 )

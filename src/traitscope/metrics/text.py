@@ -73,9 +73,9 @@ def answer_loss(outcomes: Outcomes) -> NDArray[np.float64]:
     return outcomes.loss_S
 
 
-METRICS.register(
-    "exact_match", version=1, reference="equal after the task's parser, over the best reference"
-)(Metric(forms=_FREE, higher_is_better=True, low=0.0, high=1.0, values=_best(_exact)))
+METRICS.register("exact_match", version=1, reference="equal after the task's parser, over the best reference")(
+    Metric(forms=_FREE, higher_is_better=True, low=0.0, high=1.0, values=_best(_exact))
+)
 METRICS.register("quasi_exact_match", version=1, reference="SQuAD 1.1 exact match (arXiv 1606.05250)")(
     Metric(forms=_FREE, higher_is_better=True, low=0.0, high=1.0, values=_best(_quasi_exact))
 )

@@ -21,9 +21,7 @@ def order_key(seed: int, *parts: Hashable) -> bytes:
     return hashlib.blake2b(repr((seed, *parts)).encode(), digest_size=16).digest()
 
 
-def apply_control(
-    name: str, examples: Sequence[Example], seed: int = 0, *, where: str | None = None
-) -> list[Example]:
+def apply_control(name: str, examples: Sequence[Example], seed: int = 0, *, where: str | None = None) -> list[Example]:
     """The examples as the control ``name`` alters them.
 
     Raises:
@@ -115,15 +113,12 @@ def _move_answers(examples: Sequence[Example], seed: int) -> list[Example]:
     largest = max(len(group) for group in by_answer.values())
     if 2 * largest > len(examples):
         raise TraitscopeError(
-            "the control mislabel cannot give every row a wrong answer: one answer makes up more than half "
-            "of the rows",
+            "the control mislabel cannot give every row a wrong answer: one answer makes up more than half of the rows",
             fix="take mislabel out of this source's controls",
         )
     # Equal answers stand together; a shift by the largest group's size leaves no answer in its own group.
     groups = sorted(by_answer, key=lambda answer: order_key(seed, "answer", answer))
-    line = [
-        i for a in groups for i in sorted(by_answer[a], key=lambda i: order_key(seed, "row", examples[i].id))
-    ]
+    line = [i for a in groups for i in sorted(by_answer[a], key=lambda i: order_key(seed, "row", examples[i].id))]
     altered = list(examples)
     for position, index in enumerate(line):
         giver = examples[line[(position + largest) % len(line)]]

@@ -66,9 +66,7 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer.encode(text))
 
 
-def encode_pair(
-    tokenizer: PreTrainedTokenizerBase, context: str, continuation: str
-) -> tuple[list[int], list[int]]:
+def encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str) -> tuple[list[int], list[int]]:
     """The tokens of a prompt and of its continuation (see the module's rules).
 
     Raises:
@@ -118,9 +116,7 @@ def stop_token(task: Task, tokenizer: PreTrainedTokenizerBase) -> int:
     if task.config.uses_chat:
         user = {"role": "user", "content": "a"}
         opened = _chat(task, tokenizer, [user], add_generation_prompt=True)
-        closed = _chat(
-            task, tokenizer, [user, {"role": "assistant", "content": "b"}], add_generation_prompt=False
-        )
+        closed = _chat(task, tokenizer, [user, {"role": "assistant", "content": "b"}], add_generation_prompt=False)
         if closed.startswith(opened + "b"):
             after = tokenizer.encode(closed[len(opened) + 1 :].lstrip(), add_special_tokens=False)
             if after and after[0] in tokenizer.all_special_ids:
@@ -260,9 +256,7 @@ def _chat(
             fix="write a plain prompt and remove chat, or take a base with a chat template",
         )
     try:
-        text: Any = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
+        text: Any = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
     except Exception as error:
         raise TraitscopeError(
             f"the tokenizer's chat template refuses these turns: {error}",

@@ -40,9 +40,7 @@ def judge_options(task: Task, examples: Sequence[Example], logprobs: OptionLogpr
         assert example.options is not None and example.gold is not None
         names = [o.strip() for o in example.options]
         if len(options) != len(names) + 1:
-            raise ValueError(
-                f"{task.name}, example {example.id}: {len(options)} scores for {len(names)} + 1 options"
-            )
+            raise ValueError(f"{task.name}, example {example.id}: {len(options)} scores for {len(names)} + 1 options")
         sums = np.array([np.sum(o, dtype=np.float64) for o in options[:-1]])
         _check_numbers(task, example, sums)
         tokens = np.array([len(o) for o in options[:-1]], dtype=np.float64)
@@ -159,9 +157,7 @@ def summarise(
         TraitscopeError: if there is no record.
     """
     if not records:
-        raise TraitscopeError(
-            "no example was evaluated", where=f"task {task.name}", fix="write eval: 1 or more"
-        )
+        raise TraitscopeError("no example was evaluated", where=f"task {task.name}", fix="write eval: 1 or more")
     outcomes = _outcomes(task, records, examples)
     names = task.metric_names if "loss" in task.metric_names else (*task.metric_names, "loss")
     scores = []
@@ -199,15 +195,12 @@ def _lengths(counts: Sequence[int]) -> dict[str, float]:
     return {"mean": float(np.mean(counts)), "q10": q10, "q25": q25, "q50": q50, "q75": q75, "q90": q90}
 
 
-def _outcomes(
-    task: Task, records: Sequence[ExampleRecord], examples: Sequence[Example] | None = None
-) -> Outcomes:
+def _outcomes(task: Task, records: Sequence[ExampleRecord], examples: Sequence[Example] | None = None) -> Outcomes:
     references: tuple[tuple[str, ...], ...] = ()
     if task.form == "generate":
         by_id = {e.id: e for e in (task.load().eval if examples is None else examples)}
         references = tuple(
-            tuple(_parse(task, text) or text for text in _example(task, by_id, r.id).references)
-            for r in records
+            tuple(_parse(task, text) or text for text in _example(task, by_id, r.id).references) for r in records
         )
     return Outcomes(
         gold=tuple(r.gold for r in records),
@@ -219,9 +212,7 @@ def _outcomes(
     )
 
 
-def _with_correct(
-    task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]
-) -> list[ExampleRecord]:
+def _with_correct(task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
     """Fills ``correct``: the primary metric's value per example; for a metric of all at once, hit or miss."""
     primary = METRICS.get(task.metric_names[0]).value
     if not records or task.metric_names[0] == "loss":

@@ -15,8 +15,8 @@ PARSERS: Registry[Parser] = Registry("parser")
 _OWN = "traitscope"
 # A sign counts only where no number or closing bracket stands before it: "10-5" ends in 5, "is -5" in -5.
 _NUMBER = re.compile(
-    r"(?P<sign>(?<![\w.)\]])[-−]\s?)?[$£€]?(?P<sign2>(?<=[$£€])[-−])?"
-    r"(?P<digits>(?<![A-Za-z_\d.,])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+)"
+    r"(?P<sign>(?<![\w.)\]])[-−])?[$£€]?(?P<sign2>(?<=[$£€])[-−])?"
+    r"(?P<digits>(?<![A-Za-z_\d.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+)"
 )
 
 

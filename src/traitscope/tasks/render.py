@@ -140,11 +140,9 @@ class Renderer:
             )
         options = tuple(str(o) for o in value)
         bare = [o.strip() for o in options]
-        twice = next((o for i, o in enumerate(bare) if o in bare[:i]), None)
-        if len(options) < 2 or "" in bare or twice is not None:
-            what = "fewer than two" if len(options) < 2 else "empty" if "" in bare else f"equal ({twice!r})"
+        if len(options) < 2 or "" in bare:
             raise TraitscopeError(
-                f"options of this row are {what}: {list(options)}",
+                f"the row has {'an empty option' if '' in bare else 'fewer than two options'}: {list(options)}",
                 where=place,
                 fix="drop such rows with data.where, or correct the template",
             )

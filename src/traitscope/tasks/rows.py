@@ -48,9 +48,7 @@ class ReadRows:
     fingerprint: str
 
 
-def read_files(
-    patterns: Sequence[str], data: DataConfig, root: Path, where: str, split: str | None = None
-) -> ReadRows:
+def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str, split: str | None = None) -> ReadRows:
     """The rows of all files that the patterns name, one after the other.
 
     A glob (``*``) takes its files in the order of their names; rows then also have a column ``_file``, the
@@ -72,12 +70,8 @@ def read_files(
             found = ROW_SOURCES.get(name, where=where).value(path, data, place)
             digest.update(path.read_bytes())
         if not found:
-            raise TraitscopeError(
-                "the file has no rows", where=place, fix="name another file, or check field/format"
-            )
-        rows.extend({**row, "_file": path.name.split(".")[0]} for row in found) if from_glob else rows.extend(
-            found
-        )
+            raise TraitscopeError("the file has no rows", where=place, fix="name another file, or check field/format")
+        rows.extend({**row, "_file": path.name.split(".")[0]} for row in found) if from_glob else rows.extend(found)
     for column, name in data.join.items():
         (beside,) = _expand(name, root, where)
         lines = _text(beside, data, f"{where}, file {beside}").splitlines()
@@ -95,9 +89,7 @@ def read_files(
 def _expand(pattern: str, root: Path, where: str) -> list[Path]:
     path = root / Path(pattern).expanduser()
     if "*" in pattern:
-        found = sorted(
-            Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)) if path.anchor else str(path))
-        )
+        found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)) if path.anchor else str(path)))
         if found:
             return found
         raise TraitscopeError(f"no file matches {pattern}", where=where, fix=f"look in {root.resolve()}")
@@ -143,9 +135,7 @@ def _text(path: Path, data: DataConfig, where: str) -> str:
             fix="add encoding: latin-1 (or the right one)",
         ) from None
     except (OSError, EOFError) as error:
-        raise TraitscopeError(
-            f"the file cannot be read: {error}", where=where, fix="check the file"
-        ) from None
+        raise TraitscopeError(f"the file cannot be read: {error}", where=where, fix="check the file") from None
     return text
 
 
@@ -262,11 +252,7 @@ def read_json(path: Path, data: DataConfig, where: str) -> Rows:
     if data.field == "*":
         if not isinstance(value, dict):
             raise TraitscopeError("field: * needs an object", where=where, fix="remove field")
-        return [
-            {**row, "_key": key}
-            for key, part in value.items()
-            for row in _objects(part, f"key {key!r}", where)
-        ]
+        return [{**row, "_key": key} for key, part in value.items() for row in _objects(part, f"key {key!r}", where)]
     for step in data.field.split("."):
         if not isinstance(value, dict) or step not in value:
             known = list(map(str, value)) if isinstance(value, dict) else []
@@ -281,9 +267,7 @@ def read_json(path: Path, data: DataConfig, where: str) -> Rows:
 
 def _objects(value: Any, what: str, where: str) -> Rows:
     if not isinstance(value, list):
-        raise TraitscopeError(
-            f"{what} holds no list of rows", where=where, fix="say where the rows are with field:"
-        )
+        raise TraitscopeError(f"{what} holds no list of rows", where=where, fix="say where the rows are with field:")
     return [_object(row, f"row {index}", where) for index, row in enumerate(value)]
 
 

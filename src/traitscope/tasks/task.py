@@ -26,6 +26,9 @@ Part = Literal["train", "eval"]
 SHOT_POOL = 200
 """Solved examples are drawn from this many first train rows, so that they do not depend on how many train."""
 
+EMBEDDED_ROWS: dict[Part, int] = {"train": 800, "eval": 200}
+"""Rows of an embedded task where the study does not say how many."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
@@ -92,9 +95,7 @@ class Task:
     def where(self, *keys: str | int) -> str:
         """The place of a key of this task, as errors name it."""
         place = self.config.where(*keys)
-        return (
-            place if place.startswith("tasks.") or ", key " in place else f"task {self.name} {place}".strip()
-        )
+        return place if place.startswith("tasks.") or ", key " in place else f"task {self.name} {place}".strip()
 
     @property
     def form(self) -> Form:
@@ -150,7 +151,10 @@ class Task:
         else:
             train_rows, eval_rows, mark = self._separate(renderer, tally)
         shots = self._shots(renderer, train_rows)
-        train = self._take(train_rows, data.train, "train", tally)
+        n_train: int | Literal["all"] = data.train
+        if data.embedded is not None and n_train == "all":
+            n_train = EMBEDDED_ROWS["train"]
+        train = self._take(train_rows, n_train, "train", tally)
         chosen = self._take(eval_rows, self._eval_count(len(eval_rows)), "eval", tally)
         train_examples = tuple(renderer.example(r.id, r.values, shots) for r in train)
         eval_examples = tuple(renderer.example(r.id, r.values, shots) for r in chosen)
@@ -168,11 +172,9 @@ class Task:
         data = self.config.data
         if data.eval is not None:
             return data.eval
-        return min(1000, available) if data.embedded else "all"
+        return min(EMBEDDED_ROWS["eval"], available) if data.embedded else "all"
 
-    def _take(
-        self, rows: Sequence[_Row], count: int | Literal["all"], part: Part, tally: _Tally
-    ) -> Sequence[_Row]:
+    def _take(self, rows: Sequence[_Row], count: int | Literal["all"], part: Part, tally: _Tally) -> Sequence[_Row]:
         tally.available[part] = len(rows)
         if count == "all":
             return rows
@@ -207,9 +209,7 @@ class Task:
             read = read_files(paths, data, self.root, place, split)
         label = part or "all"
         tally.rows[label] = len(read.rows)
-        rows = [
-            _Row(f"{label}-{i}", row) for i, row in enumerate(read.rows) if self._keeps(row, f"{label}-{i}")
-        ]
+        rows = [_Row(f"{label}-{i}", row) for i, row in enumerate(read.rows) if self._keeps(row, f"{label}-{i}")]
         tally.filtered += len(read.rows) - len(rows)
         if not rows:
             raise TraitscopeError(
@@ -252,8 +252,8 @@ class Task:
                 fix=did_you_mean(data.embedded, embedded.NAMES),
             )
         sizes: dict[Part, int] = {
-            "train": 800 if data.train == "all" else data.train,
-            "eval": 200 if data.eval is None or data.eval == "all" else data.eval,
+            "train": EMBEDDED_ROWS["train"] if data.train == "all" else data.train,
+            "eval": EMBEDDED_ROWS["eval"] if data.eval is None or data.eval == "all" else data.eval,
         }
         parts: dict[Part, list[_Row]] = {}
         for part, n in sizes.items():
@@ -262,11 +262,10 @@ class Task:
             kept = [_Row(f"{part}-{i}", r) for i, r in enumerate(rows) if self._keeps(r, f"{part}-{i}")]
             tally.rows[part], tally.filtered = len(rows), tally.filtered + len(rows) - len(kept)
             parts[part] = kept
-        asked = (
-            {renderer.question(r.id, r.values) for r in parts["eval"]} if data.duplicates != "keep" else set()
-        )
+        asked = {renderer.question(r.id, r.values) for r in parts["eval"]} if data.duplicates != "keep" else set()
         train = self._without(parts["train"], asked, renderer, tally)
-        mark = rows_fingerprint(embedded.generate(data.embedded, "eval", 8, data.seed))
+        # The generators have no version, so their first rows stand for their content.
+        mark = rows_fingerprint([r for p in sizes for r in embedded.generate(data.embedded, p, 50, data.seed)])
         return train, parts["eval"], mark
 
     def _separate(self, renderer: Renderer, tally: _Tally) -> tuple[list[_Row], list[_Row], str]:
@@ -334,11 +333,7 @@ class Task:
                     fix="write a number, or train: 0",
                 )
             return questions
-        n = (
-            data.eval
-            if data.eval is not None
-            else (questions if data.train == 0 else min(1000, questions // 5))
-        )
+        n = data.eval if data.eval is not None else (questions if data.train == 0 else min(1000, questions // 5))
         if n > questions:
             raise TraitscopeError(
                 f"{n} eval rows are asked for and {questions} different ones are there",
@@ -347,24 +342,26 @@ class Task:
             )
         return n
 
-    def _shots(
-        self, renderer: Renderer, train: Sequence[_Row]
-    ) -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
+    def _shots(self, renderer: Renderer, train: Sequence[_Row]) -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
         shots = self.config.shots
         pool = train[:SHOT_POOL]
-        if shots.n and len(pool) < shots.n + (not shots.fixed):
+        # One more than n, since an example is never among its own shots.
+        if shots.n and len(pool) <= shots.n:
             raise TraitscopeError(
-                f"{shots.n} solved examples are asked for and {len(pool)} train rows are there",
+                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there",
                 where=self.where("shots", "n"),
                 fix="give the task train rows, or write n: 0",
             )
 
+        def order(*salt: str) -> list[_Row]:
+            return sorted(pool, key=lambda r: order_key(shots.seed, "shot", *salt, r.id))
+
+        fixed = order()
+
         def pick(example_id: str) -> list[tuple[str, dict[str, Any]]]:
             if not shots.n:
                 return []
-            salt = () if shots.fixed else (example_id,)
-            order = sorted(pool, key=lambda r: order_key(shots.seed, "shot", *salt, r.id))
-            others = [r for r in order if r.id != example_id]
+            others = [r for r in (fixed if shots.fixed else order(example_id)) if r.id != example_id]
             return [(r.id, r.values) for r in others[: shots.n]]
 
         return pick
@@ -373,6 +370,9 @@ class Task:
         some = chosen or train
         if self.form == "generate" and any(e.prompt.endswith((" ", "\t")) for e in some):
             yield "prompts end in a space: most tokenizers then split the answer otherwise than in training"
+        equal = sum(len({o.strip() for o in e.options or ()}) < len(e.options or ()) for e in some)
+        if equal:
+            yield f"{equal} rows have two equal options, either of which counts as right"
         shares = _shares(some)
         if shares and max(shares.values()) >= 0.7 and "accuracy" in self.metric_names:
             name = max(shares, key=lambda k: shares[k])
@@ -406,9 +406,7 @@ def fingerprint_examples(examples: Sequence[Example]) -> str:
     """SHA-256 of examples (ids, prompts, options, answers), in their order."""
     digest = hashlib.sha256()
     for e in examples:
-        digest.update(
-            json.dumps([e.id, e.prompt, e.messages, e.answer, e.options, e.gold, e.references]).encode()
-        )
+        digest.update(json.dumps([e.id, e.prompt, e.messages, e.answer, e.options, e.gold, e.references]).encode())
     return digest.hexdigest()
 
 

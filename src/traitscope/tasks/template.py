@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -61,14 +63,24 @@ _environment.filters["regex_replace"] = _regex_replace
 _environment.filters["regex_findall"] = _regex_findall
 
 
+@contextmanager
+def _plain_escapes() -> Iterator[None]:
+    # Jinja decodes its string literals as Python does, which warns of the \d of a regular expression.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 @lru_cache(maxsize=4096)
 def _template(text: str) -> Template:
-    return _environment.from_string(text)
+    with _plain_escapes():
+        return _environment.from_string(text)
 
 
 @lru_cache(maxsize=4096)
 def _expression(text: str) -> Callable[..., Any]:
-    return _environment.compile_expression(text, undefined_to_none=False)
+    with _plain_escapes():
+        return _environment.compile_expression(text, undefined_to_none=False)
 
 
 def check_template(text: str, keys: KeyPath = ()) -> None:
