@@ -45,9 +45,10 @@ def opinion_text(rng: Random) -> str:
     """Opinions about a thing, each followed by what it shows."""
     who, domain = facts.person(rng), rng.choice(_DOMAINS)
     item = opinions.item_of(rng, domain)
-    draw = rng.random()
-    if draw < 0.18:
-        return " ".join(_same_side(rng, domain, item) for _ in range(rng.randint(2, 5)))
+    if rng.random() < 0.55:
+        make = rng.choice((_plain_side, _plain_side, _turned_side, _same_side))
+        return " ".join(make(rng, domain, item) for _ in range(rng.randint(3, 8)))
+    draw = rng.uniform(0.18, 1.0)
     parts = [f"{who} spoke about the {item}."]
     for _ in range(rng.randint(2, 5) if draw < 0.68 else rng.randint(1, 2)):
         label = rng.choices((opinions.POSITIVE, opinions.NEGATIVE, opinions.NEUTRAL), (0.42, 0.42, 0.16))[0]
@@ -65,6 +66,46 @@ def opinion_text(rng: Random) -> str:
                 said = opinions.short_review(rng, domain, label)
             parts.append(f"{said} {rng.choice(_AFTER_REVIEW[label]).format(who=who)}")
     return " ".join(parts)
+
+
+def _plain_side(rng: Random, domain: str, item: str) -> str:
+    """One plain opinion and its side."""
+    what, was = opinions.subject(rng, domain, item)
+    if rng.random() < 0.12:
+        return f"{facts.capital(what)} {was} {rng.choice(lex.NEUTRAL_ADJ)}. That is neither."
+    good = rng.random() < 0.5
+    noun = rng.choice(lex.GOOD_NOUN if good else lex.BAD_NOUN)
+    verb = rng.choice(lex.GOOD_VERB if good else lex.BAD_VERB)
+    said = rng.choice(
+        (
+            f"{what} {was} {opinions.adjective(rng, domain, good)}",
+            f"{what} {was} {opinions.adjective(rng, domain, good)}",
+            f"{what} {was} {rng.choice(lex.STRONG)} {opinions.adjective(rng, domain, good)}",
+            f"{what} {was} a {noun}",
+            f"I {verb} {what}",
+            opinions.event(rng, domain, good),
+        )
+    )
+    return f"{opinions.sentence(said)} That is {'good' if good else 'bad'}."
+
+
+def _turned_side(rng: Random, domain: str, item: str) -> str:
+    """One opinion and the same one turned around by a negation, in either order."""
+    what, was = opinions.subject(rng, domain, item)
+    good = rng.random() < 0.5
+    word = opinions.adjective(rng, domain, good)
+    negator = rng.choice(("not", "not", "never", "not at all", "by no means", "hardly", "far from", "anything but"))
+    turned = rng.choice(
+        (
+            f"{what} {was} {negator} {word}",
+            f"{what} {was} {negator} {word}",
+            f"I {rng.choice(('cannot', 'would not', 'could never'))} call {what} {word}",
+            f"nobody could say that {what} {was} {word}",
+        )
+    )
+    pair = [(f"{what} {was} {word}", good), (turned, not good)]
+    rng.shuffle(pair)
+    return " ".join(f"{opinions.sentence(said)} That is {'good' if side else 'bad'}." for said, side in pair)
 
 
 def _same_side(rng: Random, domain: str, item: str) -> str:
@@ -113,11 +154,7 @@ def twin_text(rng: Random) -> str:
             one, two = twins.twin(rng, same)
             a = facts.person(rng)
             b = facts.person(rng, a)
-            end = rng.choice(
-                ("So they agreed.", "Yes, it is the same.")
-                if same
-                else ("So they disagreed.", "No, it is not the same.")
-            )
+            end = "Yes, it is the same." if same else "No, it is not the same."
             parts.append(f"{a} said: {one} {b} said: {two} {end}")
     return " ".join(parts)
 
@@ -223,13 +260,13 @@ def knowledge_text(rng: Random) -> str:
 
 
 MAKERS: tuple[tuple[Callable[[Random], str], float], ...] = (
-    (opinion_text, 0.34),
-    (statement_text, 0.12),
-    (twin_text, 0.14),
-    (sum_text, 0.16),
+    (opinion_text, 0.38),
+    (statement_text, 0.10),
+    (twin_text, 0.15),
+    (sum_text, 0.15),
     (story_text, 0.12),
     (code_text, 0.05),
-    (talk_text, 0.05),
+    (talk_text, 0.03),
     (knowledge_text, 0.02),
 )
 
