@@ -214,10 +214,12 @@ class _Run:
         ]
         if untold:
             self.notes.append(
-                f"no example records for {len(untold)} of {int(np.isfinite(grid.scores_IN).sum())} cells: "
-                "no paired test, "
+                f"no example records for {len(untold)} of {len(untold) + len(self.observed)} cells: no paired test, "
                 "win and harm rates, class shares, lengths, invalid answers or tags there"
             )
+        blind = sum(1 for f in self.findings if f.kind == "gain" and f.interval == "none")
+        if blind:
+            self.notes.append(f"gains: {blind} cells have no standard error, so no interval and no test")
         if (grid.base_I < 0).any():
             alone = int((grid.base_I < 0).sum())
             self.notes.append(f"{alone} rows have no base row: they have no gains, and surprises rest on scores")

@@ -12,6 +12,8 @@ import pandas as pd
 from traitscope.effects.significance import benjamini_hochberg
 
 NAN = float("nan")
+# Units shown as percentage points, and what turns a value into them.
+POINTS = {"share": 100.0, "percent": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,8 +76,8 @@ def number(value: float, unit: str = "share", *, signed: bool = True) -> str:
     if value is None or not math.isfinite(value):
         return "unknown" if value is None or math.isnan(value) else ("infinite" if value > 0 else "-infinite")
     sign = "+" if signed else ""
-    if unit == "share":
-        return f"{100 * value:{sign}.1f}"
+    if unit in POINTS:
+        return f"{POINTS[unit] * value:{sign}.1f}"
     return f"{value:{sign}.3g}"
 
 
@@ -86,7 +88,7 @@ def span(lo: float, hi: float, unit: str = "share", *, signed: bool = True) -> s
 
 def words(unit: str) -> str:
     """What stands behind a number of this unit in a sentence."""
-    return "points" if unit == "share" else unit
+    return "points" if unit in POINTS else unit
 
 
 def p_words(p: float) -> str:

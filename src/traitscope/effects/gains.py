@@ -109,7 +109,7 @@ def table_gains(grid: Grid, measured: set[tuple[str, str]], level: float) -> tup
         value, se = float(grid.gains_IN[i, n]), float(grid.gain_stderr_IN[i, n])
         lo, hi = (value - z * se, value + z * se) if np.isfinite(se) else (np.nan, np.nan)
         p = float(normal_p(value / se)) if np.isfinite(se) and se > 0 else np.nan
-        unit = "share" if grid.units[n] == "fraction" else "score"
+        unit = grid.unit(int(n))
         where = grid.where(int(i), task)
         tail = f"{span(lo, hi, unit)} ({p_words(p)}; not paired)" if np.isfinite(se) else "(no standard error)"
         findings.append(

@@ -69,6 +69,10 @@ class Grid:
             units=tuple(matrix.units[task] for task in matrix.tasks),
         )
 
+    def unit(self, n: int) -> str:
+        """Unit of the scores of column n: ``share`` (0..1), ``percent`` or ``score``."""
+        return {"fraction": "share", "percent": "percent"}.get(self.units[n], "score")
+
     @cached_property
     def row(self) -> dict[str, int]:
         """Row index by model name."""

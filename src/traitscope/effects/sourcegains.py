@@ -54,6 +54,6 @@ def source_gains(
             if known.any():
                 # The base's error is common to the seeds, so it does not shrink with their number.
                 stderr = float(np.sqrt(np.mean(grid.gain_stderr_IN[rows, n][known] ** 2)))
-                unit = "share" if grid.units[n] == "fraction" else "score"
+                unit = grid.unit(int(n))
                 found[b, source, task] = SourceGain(float(gains[known].mean()), stderr, None, int(known.sum()), unit)
     return found

@@ -228,7 +228,7 @@ def _surprises(
     for v in np.argsort(-np.abs(fit.z_model), kind="stable"):
         i, n = int(cells.row_V[v]), int(cells.column_V[v])
         model, task = grid.models[i], grid.tasks[n]
-        unit = observed.get((model, task), (0.0, "share" if grid.units[n] == "fraction" else "score"))[1]
+        unit = observed.get((model, task), (0.0, grid.unit(int(n))))[1]
         residual, lo, hi = (
             float(fit.residual[v]),
             float(fit.residual[v] - half[v]),
