@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
@@ -79,7 +79,12 @@ def _targets(value: Any) -> Any:
     return value
 
 
+def _one_seed(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else value
+
+
 Targets = Annotated[Literal["all-linear"] | tuple[str, ...], BeforeValidator(_targets)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_one_seed)]
 Window = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
 
 
@@ -102,20 +107,13 @@ class RecipeConfig(Settings):
     lr: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up")
     warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises")
-    epochs: float = Field(3.0, gt=0, description="Passes over the train rows")
+    epochs: int = Field(3, ge=1, description="Passes over the train rows")
     batch: int = Field(16, ge=1, description="Rows per optimiser step")
     max_tokens: int = Field(1024, ge=2, description="Most tokens of one training row, prompt and answer")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps, whatever epochs says")
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
     clip: float = Field(1.0, gt=0, description="Gradient norm that a step is clipped to, per adapter")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (0,), min_length=1, description="One adapter per seed (initialisation and row order)"
-    )
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _one_seed(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else value
+    seeds: Seeds = Field((0,), min_length=1, description="One adapter per seed (initialisation and row order)")
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipeConfig:
@@ -141,13 +139,13 @@ class RecipeChange(Settings):
     lr: float | None = Field(None, gt=0, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] | None = Field(None, description="Learning rate schedule")
     warmup: float | None = Field(None, ge=0, lt=1, description="Share of the steps in which the rate rises")
-    epochs: float | None = Field(None, gt=0, description="Passes over the train rows")
+    epochs: int | None = Field(None, ge=1, description="Passes over the train rows")
     batch: int | None = Field(None, ge=1, description="Rows per optimiser step")
     max_tokens: int | None = Field(None, ge=2, description="Most tokens of one training row")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps")
     weight_decay: float | None = Field(None, ge=0, description="AdamW weight decay")
     clip: float | None = Field(None, gt=0, description="Gradient norm that a step is clipped to")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1, description="Seeds")
+    seeds: Seeds | None = Field(None, min_length=1, description="Seeds")
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipeChange:

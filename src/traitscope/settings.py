@@ -105,6 +105,7 @@ def explain(error: ValidationError, cls: type[BaseModel], data: Any, places: Pla
     """The first problem of a validation error as ours; the others are counted and placed behind it."""
     found = [_one(dict(item), cls, data) for item in error.errors()]
     # Where a value may be of several kinds, pydantic reports each; the one that got furthest in is meant.
+    found = list({f.path: f for f in reversed(found)}.values())[::-1]
     found = [f for f in found if not any(len(o.path) > len(f.path) == _shared(o.path, f.path) for o in found)]
     # A missing key often follows from a misspelt one: the misspelt one is the better message.
     found.sort(key=lambda f: not f.what.startswith("unknown key"))
@@ -166,6 +167,12 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
         words = kind.replace("_equal", "_or_equal_to").replace("_", " ")
         fix = f"write a number {words} {limit}" + (f": {says}" if says else "")
         return _Found(path, f"{key!r} must be {words} {limit}, not {value!r}", fix)
+    if kind == "too_short":
+        least = context["min_length"]
+        return _Found(path, f"{key!r} needs at least {least}", f"add one: {says}" if says else "add one")
+    if kind == "string_pattern_mismatch":
+        fix = f"write {says}" if says else "use letters, digits, - _ and . only, a letter or digit first"
+        return _Found(path, f"{value!r} is not allowed here", fix)
     for start, name in _KINDS.items():
         if kind.startswith(start + "_") or kind == start:
             fix = f"write {name}" + (f": {says}" if says else "")

@@ -119,9 +119,13 @@ CASES = [
     Case(
         "no tasks",
         lambda d: load_config(_write(d, "study: s\nbase: embedded\ntasks: {}\n")),
-        ("key tasks", "study.yaml:3"),
+        ("study.yaml:3, key tasks", "'tasks' needs at least 1", "tasks by name"),
     ),
-    Case("a name with a slash", study("  two:", "  a/b:"), ("study.yaml:9", "tasks.a/b")),
+    Case(
+        "a name with a slash",
+        study("  two:", "  a/b:"),
+        ("study.yaml:9", "'a/b' is not allowed here", "letters, digits"),
+    ),
     Case(
         "text for a number",
         study("rank: 8", "rank: eight"),
@@ -146,10 +150,12 @@ CASES = [
     Case(
         "layers back to front", study("rank: 8", "layers: [5, 2]"), ("recipe.layers", "first layer 5", "write [2, 5]")
     ),
-    Case("no seed", study("rank: 8", "seeds: []"), ("study.yaml:3, key recipe.seeds",)),
+    Case("no seed", study("rank: 8", "seeds: []"), ("study.yaml:3, key recipe.seeds", "needs at least 1", "add one")),
     Case("a seed twice", study("rank: 8", "seeds: [1, 1]"), ("recipe.seeds", "the seed 1 stands here twice")),
     Case(
-        "an unknown device", study("base:", "compute: {device: gpu}\nbase:"), ("key compute.device", "auto, cpu, mps")
+        "an unknown device",
+        study("base:", "compute: {device: gpu}\nbase:"),
+        ("key compute.device", "'gpu' is not allowed", "auto, cpu, mps"),
     ),
     Case("warm-up over the whole training", study("rank: 8", "warmup: 1.5"), ("recipe.warmup", "less than 1, not 1.5")),
     Case("several problems", study("rank: 8, lr: 2e-4", "rank: 0, lr: 0"), ("recipe.rank", "(and 1 more: recipe.lr")),
@@ -370,7 +376,11 @@ CASES = [
     Case(
         "a template that is not closed", study("{{ text }}", "{{ text }"), ("study.yaml:7", "template does not parse")
     ),
-    Case("an unknown filter", study("{{ text }}", "{{ text | loud }}"), ("study.yaml:7", "No filter named 'loud'")),
+    Case(
+        "an unknown filter",
+        study("{{ text }}", "{{ text | trimm }}"),
+        ("study.yaml:7", "No filter named 'trimm'", "mean 'trim'"),
+    ),
     Case(
         "an empty prompt",
         study(PROMPT, "\"{{ text | replace(text, '') }}\""),
@@ -425,6 +435,21 @@ CASES = [
         "a right answer that does not parse",
         study(GENERATE, '{generate: {gold: "{{ label }}", parse: final_number}}'),
         ("generate.gold, row", "finds nothing in the right answer", "another parser"),
+    ),
+    Case(
+        "a right answer that is no class",
+        study(GENERATE, '{generate: {gold: "{{ label }}", parse: first_word, classes: [Yes, No]}}'),
+        ("generate.gold, row", "reads as 'yes', which is no class", "parse: label"),
+    ),
+    Case(
+        "a where that fails on a value",
+        data("{path: rows.jsonl, where: 'text + 1'}"),
+        ("data.where, row all-0", "fails on this row", "correct the expression"),
+    ),
+    Case(
+        "a template that leaves the sandbox",
+        study("{{ text }}", "{{ text.__class__ }}"),
+        ("tasks.one.prompt, row", "may not", "use columns and filters only"),
     ),
     # built in Python
     Case("a recipe built by hand", lambda d: RecipeConfig(rank=0), ("rank", "greater than or equal to 1")),

@@ -217,6 +217,12 @@ class Renderer:
                 where=place,
                 fix="choose another parser (answer.generate.parse), or drop such rows with data.where",
             )
+        if generate.classes is not None and parse(found[0], generate.classes) not in generate.classes:
+            raise TraitscopeError(
+                f"the right answer {found[0]!r} reads as {parse(found[0], generate.classes)!r}, which is no class",
+                where=place,
+                fix="add it to generate.classes, or use parse: label",
+            )
         return tuple(found)
 
 

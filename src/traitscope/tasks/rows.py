@@ -259,7 +259,7 @@ def read_json(path: Path, data: DataConfig, where: str) -> Rows:
             raise TraitscopeError(
                 f"the file has no field {data.field!r}",
                 where=where,
-                fix=f"field: {did_you_mean(step, known)}",
+                fix=did_you_mean(step, known),
             )
         value = value[step]
     return _objects(value, f"field {data.field!r}", where)

@@ -95,7 +95,9 @@ class Task:
     def where(self, *keys: str | int) -> str:
         """The place of a key of this task, as errors name it."""
         place = self.config.where(*keys)
-        return place if place.startswith("tasks.") or ", key " in place else f"task {self.name} {place}".strip()
+        if ", key " in place or place.startswith("tasks."):
+            return place
+        return f"task {self.name}" + (f", key {place}" if place else "")
 
     @property
     def form(self) -> Form:
@@ -179,7 +181,8 @@ class Task:
         if count == "all":
             return rows
         if count > len(rows):
-            dropped = f" ({tally.duplicates} duplicates of eval rows dropped)" if part == "train" else ""
+            repeats = tally.duplicates if part == "train" else 0
+            dropped = f" ({repeats} more repeat an eval row)" if repeats else ""
             where_says = f" ({tally.filtered} dropped by where)" if tally.filtered else ""
             raise TraitscopeError(
                 f"{count} {part} rows are asked for and {len(rows)} are there{dropped}{where_says}",
@@ -209,7 +212,8 @@ class Task:
             read = read_files(paths, data, self.root, place, split)
         label = part or "all"
         tally.rows[label] = len(read.rows)
-        rows = [_Row(f"{label}-{i}", row) for i, row in enumerate(read.rows) if self._keeps(row, f"{label}-{i}")]
+        numbered = [_Row(f"{label}-{i}", _without_nan(row)) for i, row in enumerate(read.rows)]
+        rows = [row for row in numbered if self._keeps(row.values, row.id)]
         tally.filtered += len(read.rows) - len(rows)
         if not rows:
             raise TraitscopeError(
@@ -410,6 +414,8 @@ def fingerprint_examples(examples: Sequence[Example]) -> str:
     return digest.hexdigest()
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a cell of a table is empty: None or not-a-number."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with None for not-a-number, which is how tables mark an empty cell in a column of numbers."""
+    if any(isinstance(v, float) and math.isnan(v) for v in row.values()):
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+    return row

@@ -14,7 +14,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from traitscope.errors import TraitscopeError
-from traitscope.registry import did_you_mean
+from traitscope.registry import did_you_mean, near_names
 from traitscope.settings import Problem
 from traitscope.yamlfile import KeyPath
 
@@ -83,14 +83,23 @@ def _expression(text: str) -> Callable[..., Any]:
         return _environment.compile_expression(text, undefined_to_none=False)
 
 
+def _near_filter(name: str, known: Mapping[str, Any]) -> str:
+    near = near_names(name, known)
+    return f"did you mean {near[0]!r}?" if near else "use Jinja's filters, prefix, regex_replace or regex_findall"
+
+
 def check_template(text: str, keys: KeyPath = ()) -> None:
     """Raises ``Problem`` where ``text`` is no valid template."""
     try:
         _template(text)
     except TemplateSyntaxError as error:
+        unknown = re.match(r"No (filter|test) named '(.+)'", error.message or "")
+        known = _environment.filters if unknown and unknown.group(1) == "filter" else _environment.tests
         raise Problem(
             f"the template does not parse (line {error.lineno} of it): {error.message}",
-            fix="close every {{ with }} and every {% if %} with {% endif %}",
+            fix=_near_filter(unknown.group(2), known)
+            if unknown
+            else "close every {{ with }} and every {% if %} with {% endif %}",
             keys=keys,
         ) from None
 

@@ -1,0 +1,157 @@
+"""A study file says what it means: defaults, names, recipe changes, mixes, and YAML without surprises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import traitscope
+from traitscope.config import RecipeConfig, StudyConfig, TaskConfig, load_config
+from traitscope.errors import TraitscopeError
+from traitscope.registry import Registry
+from traitscope.yamlfile import parse_yaml
+
+TASK: dict[str, Any] = {
+    "data": {"path": "rows.jsonl", "train": 4, "eval": 4},
+    "prompt": "{{ text }}",
+    "answer": {"choice": ["a", "b"], "gold": "{{ label }}"},
+}
+
+
+def study(**keys: Any) -> StudyConfig:
+    target_only = {**TASK, "data": {"path": {"eval": "rows.jsonl"}}}
+    source_only = {**TASK, "data": {"path": {"train": "rows.jsonl"}}}
+    tasks = {"one": TASK, "two": {**TASK, "tags": {"cluster": "x"}}, "t": target_only, "s": source_only}
+    return StudyConfig(**{"study": "s", "base": "embedded", "tasks": tasks, **keys})
+
+
+def test_sources_and_targets_default_to_what_has_rows() -> None:
+    config = study()
+    assert [s.name for s in config.resolved_sources()] == ["one", "two", "s"]
+    assert config.target_names() == ("one", "two", "t")
+
+
+def test_sources_may_carry_recipe_changes_in_a_list_or_a_mapping() -> None:
+    listed = study(sources=["one", {"two": {"rank": 4, "seeds": 3}}])
+    mapped = study(sources={"one": None, "two": {"rank": 4, "seeds": [3]}})
+    assert listed.sources == mapped.sources
+    one, two = listed.resolved_sources()
+    assert (one.recipe.rank, two.recipe.rank, two.recipe.seeds) == (16, 4, (3,))
+    assert two.recipe.lr == one.recipe.lr
+
+
+def test_one_task_may_train_two_adapters() -> None:
+    config = study(sources=["one", {"one_wide": {"task": "one", "rank": 64}}])
+    assert [(s.name, s.task, s.recipe.rank) for s in config.resolved_sources()] == [
+        ("one", "one", 16),
+        ("one_wide", "one", 64),
+    ]
+
+
+def test_controls_follow_their_source_with_its_recipe() -> None:
+    config = study(sources=[{"one": {"rank": 2}}, "two"], controls={"one": ["mislabel", "balance"]})
+    found = [(s.name, s.task, s.control, s.recipe.rank) for s in config.resolved_sources()]
+    assert found == [
+        ("one", "one", None, 2),
+        ("one.mislabel", "one", "mislabel", 2),
+        ("one.balance", "one", "balance", 2),
+        ("two", "two", None, 16),
+    ]
+
+
+def test_mixes_leave_out_controls_and_held_out_tasks() -> None:
+    config = study(
+        controls={"one": ["mislabel"]},
+        mixes={"all": {"per_task": 5, "rank": 32}, "less": {"hold_out": ["one"]}, "odd": {"of": ["one.mislabel", "s"]}},
+    )
+    assert [s.name for s in config.mix_sources("all")] == ["one", "two", "s"]
+    assert [s.name for s in config.mix_sources("less")] == ["two", "s"]
+    assert [s.name for s in config.mix_sources("odd")] == ["one.mislabel", "s"]
+    assert config.recipe.changed(config.mixes["all"].change).rank == 32
+
+
+def test_short_forms_are_the_long_ones() -> None:
+    config = study(base="some/model", models={"chat": "a/b", "old": {"model": "c/d", "revision": "v1"}})
+    assert config.base.model == "some/model" and config.base.dtype == "auto"
+    assert config.models["chat"].model == "a/b" and config.models["old"].revision == "v1"
+
+
+def test_configurations_are_frozen_keyword_only_and_compare_by_value() -> None:
+    config = study()
+    with pytest.raises(Exception, match="frozen"):
+        config.study = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        RecipeConfig(8)  # type: ignore[call-arg,misc]
+    assert study() == config and study(recipe={"rank": 3}) != config
+
+
+def test_every_key_is_documented() -> None:
+    def models(cls: Any, seen: set[Any]) -> set[Any]:
+        if cls in seen:
+            return seen
+        seen.add(cls)
+        for info in cls.model_fields.values():
+            for part in _inner_models(info.annotation):
+                models(part, seen)
+        return seen
+
+    found = models(StudyConfig, set())
+    assert TaskConfig in found and len(found) > 12
+    for cls in found:
+        assert cls.__doc__
+        for name, info in cls.model_fields.items():
+            assert info.description, f"{cls.__name__}.{name}"
+
+
+def _inner_models(annotation: Any) -> list[Any]:
+    from typing import get_args
+
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [m for part in get_args(annotation) for m in _inner_models(part)]
+
+
+def test_yes_and_no_are_words_and_exponents_are_numbers() -> None:
+    data, _ = parse_yaml("a: [yes, no, on, off, true]\nb: 2e-4\nc: 1e5\nd: 007\n", "x")
+    assert data["a"] == ["yes", "no", "on", "off", True]
+    assert (data["b"], data["c"]) == (2e-4, 1e5)
+
+
+def test_anchors_and_merge_keys_work() -> None:
+    data, places = parse_yaml("a: &x {p: 1, q: 2}\nb:\n  <<: *x\n  q: 3\n", "x")
+    assert data["b"] == {"p": 1, "q": 3}
+    assert places.line(("b", "q")) == 4
+
+
+def test_a_file_knows_its_lines_and_folder(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(
+        "study: s\nbase: embedded\ntasks:\n  one:\n    data:\n      path: rows.jsonl\n      train: 3\n"
+        "    prompt: x\n    answer: {choice: [a, b], gold: a}\n"
+    )
+    config = load_config(tmp_path / "study.yaml")
+    assert config.root == tmp_path
+    task = config.tasks["one"]
+    assert task.where("data", "train") == f"{tmp_path / 'study.yaml'}:7, key tasks.one.data.train"
+    assert task.data.where("seed").endswith("study.yaml:5, key tasks.one.data.seed")
+    assert config.with_root(Path("elsewhere")).root == Path("elsewhere")
+
+
+def test_the_presets_are_sound() -> None:
+    presets = sorted((Path(traitscope.__file__).parent / "presets").glob("*.yaml"))
+    for path in presets:
+        assert load_config(path).target_names()
+
+
+def test_the_registry_names_what_is_near() -> None:
+    registry: Registry[int] = Registry("thing")
+    registry.register("alpha", version=2, reference="here")(1)
+    assert registry.get("alpha").value == 1 and registry.get("alpha").version == 2
+    assert "alpha" in registry and registry.names() == ("alpha",) and len(registry) == 1
+    with pytest.raises(TraitscopeError, match="unknown thing 'alhpa'\n  fix: did you mean 'alpha'"):
+        registry.get("alhpa", where=None)
+    with pytest.raises(TraitscopeError, match="registered already"):
+        registry.register("alpha", version=1, reference="there")
+    with pytest.raises(TraitscopeError, match="at least 1 and a reference"):
+        registry.register("beta", version=0, reference="there")
