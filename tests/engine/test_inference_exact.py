@@ -107,9 +107,9 @@ def test_hidden_states_equal_peft(setup, merge: bool) -> None:
                 states = peer(input_ids=torch.tensor([row.context]), output_hidden_states=True).hidden_states
             # transformers gives the last layer after the final norm; the layers below it before.
             for layer in range(base.n_layers):
-                assert last[name][layer, number] == pytest.approx(states[layer][0, -1].numpy(), abs=1e-5)
-                assert mean[name][layer, number] == pytest.approx(states[layer][0].mean(0).numpy(), abs=1e-5)
-            assert last[name][-1, number] == pytest.approx(states[-1][0, -1].numpy(), abs=2e-5)
+                assert last[name][layer, number] == pytest.approx(states[layer][0, -1].numpy(), abs=1e-5, rel=1e-5)
+                assert mean[name][layer, number] == pytest.approx(states[layer][0].mean(0).numpy(), abs=1e-5, rel=1e-5)
+            assert last[name][-1, number] == pytest.approx(states[-1][0, -1].numpy(), abs=2e-5, rel=1e-5)
 
 
 def test_a_slot_does_not_depend_on_its_neighbours_or_the_pass(setup) -> None:
@@ -120,7 +120,7 @@ def test_a_slot_does_not_depend_on_its_neighbours_or_the_pass(setup) -> None:
     with Bank(base, {"narrow": models["narrow"]}) as bank:
         alone = score_options(bank, rows[::-1], merge=False, tokens_per_pass=50, share_prefix=False)["narrow"][::-1]
     for a, b in zip(together, alone, strict=True):
-        assert np.concatenate(a) == pytest.approx(np.concatenate(b), abs=1e-5)
+        assert np.concatenate(a) == pytest.approx(np.concatenate(b), abs=1e-5, rel=1e-5)
 
 
 def test_a_gate_over_all_layers_is_the_adapter_and_over_none_the_base(setup) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
+from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
 from traitscope.engine.fingerprint import fingerprint_folder, resolve_model
 from traitscope.errors import TraitscopeError
 
@@ -47,6 +48,7 @@ class Base:
         packed: True where rows are concatenated without padding through our attention function; False for
             architectures that do not use transformers' attention interface (they run padded).
         runtime: the pass under way.
+        rotary_modules: modelling files whose rotary embedding is done in fewer passes (``fused.py``).
     """
 
     model: Any
@@ -59,6 +61,7 @@ class Base:
     packed: bool
     plain_head: bool
     runtime: Runtime
+    rotary_modules: tuple[str, ...] = ()
 
     @property
     def config(self) -> Any:
@@ -260,6 +263,10 @@ def wrap_model(
                 [base.backbone(input_ids=row[None], use_cache=False).last_hidden_state[0] for row in rows]
             )
             base.plain_head = _close(base.head(hidden_TD).double(), wanted, tolerance)
+    if base.packed and base.dtype != torch.float64:
+        # fp64 is for comparisons: there the model's own operations run.
+        fuse_norms(model)
+        base.rotary_modules = rotary_modules(model)
     # Counted now: an open bank hides the frozen weights from the module tree.
     _ = base.n_parameters, base.linear_names
     return base
@@ -276,12 +283,17 @@ class use_layout:
     def __init__(self, base: Base, layout: Layout) -> None:
         self.runtime = base.runtime
         self.layout = layout
+        self.rotary = fused_rotary(base.rotary_modules) if base.rotary_modules else None
 
     def __enter__(self) -> Layout:
         self.runtime.layout = self.layout
         ACTIVE_PASSES.append(self.layout)
+        if self.rotary is not None:
+            self.rotary.__enter__()
         return self.layout
 
     def __exit__(self, *_: object) -> None:
+        if self.rotary is not None:
+            self.rotary.__exit__()
         self.runtime.layout = None
         ACTIVE_PASSES.pop()

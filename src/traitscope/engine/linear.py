@@ -110,7 +110,7 @@ class BankLinear(nn.Module):
         else:
             y_TO = frozen_product(x_TD, self.weight_OD(), bias)
             for start, stop, pair in ranges:
-                h_TR = F.linear(x_TD[start:stop], pair.a_RD.to(x_TD.dtype))
+                h_TR = frozen_product(x_TD[start:stop], pair.a_RD.to(x_TD.dtype), None)
                 y_TO[start:stop].addmm_(h_TR, pair.b_OR.to(x_TD.dtype).t(), alpha=pair.scale)
         return y_TO.view(*shape[:-1], -1)
 
@@ -138,7 +138,7 @@ class _FrozenPlusLowRank(torch.autograd.Function):
         y_TO = frozen_product(x_TD, weight_OD, bias)
         hidden = []
         for start, stop, pair in ranges:
-            h_TR = F.linear(x_TD[start:stop], pair.a_RD.to(x_TD.dtype))
+            h_TR = frozen_product(x_TD[start:stop], pair.a_RD.to(x_TD.dtype), None)
             y_TO[start:stop].addmm_(h_TR, pair.b_OR.to(x_TD.dtype).t(), alpha=pair.scale)
             hidden.append(h_TR)
         ctx.ranges = ranges
@@ -162,7 +162,7 @@ class _LowRank(torch.autograd.Function):
         out_TO = y_TO.clone()
         hidden = []
         for start, stop, pair in ranges:
-            h_TR = F.linear(x_TD[start:stop], pair.a_RD.to(x_TD.dtype))
+            h_TR = frozen_product(x_TD[start:stop], pair.a_RD.to(x_TD.dtype), None)
             out_TO[start:stop].addmm_(h_TR, pair.b_OR.to(x_TD.dtype).t(), alpha=pair.scale)
             hidden.append(h_TR)
         ctx.ranges = ranges
@@ -186,16 +186,13 @@ def _low_rank_backward(
 ) -> None:
     for (start, stop, pair), h_TR in zip(ranges, hidden, strict=True):
         grad = grad_TO[start:stop]
-        grad_h = (grad @ pair.b_OR.to(grad.dtype)).mul_(pair.scale)
+        grad_h = frozen_product(grad, pair.b_OR.to(grad.dtype).t(), None).mul_(pair.scale)
         if pair.grad_a is not None and pair.grad_b is not None:
-            _accumulate(pair.grad_b, grad.t(), h_TR, pair.scale)
-            _accumulate(pair.grad_a, grad_h.t(), x_TD[start:stop], 1.0)
+            # The rank comes first in both products: with it last the same product takes four times as long on a CPU.
+            pair.grad_b.add_((h_TR.t() @ grad).t(), alpha=pair.scale)
+            if pair.grad_a.dtype == grad.dtype:
+                pair.grad_a.addmm_(grad_h.t(), x_TD[start:stop])
+            else:
+                pair.grad_a.add_(grad_h.t() @ x_TD[start:stop])
         if grad_x is not None:
             grad_x[start:stop].addmm_(grad_h, pair.a_RD.to(grad.dtype))
-
-
-def _accumulate(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor, scale: float) -> None:
-    if total.dtype == left.dtype:
-        total.addmm_(left, right, alpha=scale)
-    else:
-        total.add_((left @ right).to(total.dtype), alpha=scale)
