@@ -73,7 +73,7 @@ def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str) -> pd
                 "<": numbers < limit,
             }[sign]
         if not keep.any():
-            seen = ", ".join(dict.fromkeys(column.astype(str)))[:200]
+            seen = ", ".join(dict.fromkeys(str(v) for v in column))[:200]
             raise TraitscopeError(
                 f"no row passes {text!r}; values of {name}: {seen}",
                 where=f"{where}, where",

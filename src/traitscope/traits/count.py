@@ -40,7 +40,8 @@ class HeldOutCells:
     """Prediction of held-out cells by 0, 1, 2, ... components (regularised iterative PCA).
 
     Attributes:
-        rmse_M: root mean squared error for k = 0 (column means), 1, ..., in the unit named.
+        rmse_M: root mean squared error for k = 0 (column means), 1, ..., in the unit named; ends three
+            components after the best one.
         best: the k with the smallest error. count: the smallest k within one standard error of it.
         folds, repeats: how the cells were held out. unit: "noise" or "column standard deviations".
     """
@@ -185,19 +186,19 @@ def held_out_cells(
     *,
     rng: np.random.Generator,
     folds: int = 10,
-    repeats: int = 4,
+    repeats: int = 3,
 ) -> HeldOutCells | None:
     """Cross-validation over cells: every cell is predicted from the others by 0, 1, 2, ... components.
 
-    A fold takes cells spread evenly over rows and columns. None where some column would be left without two
-    values or the matrix has no room for a component.
+    A fold takes cells spread evenly over rows and columns, and leaves two values in every column. None where
+    the matrix has no room for a component, or ``repeats`` is 0.
 
     Args:
         values_IN: the matrix, NaN where missing. unit_N: what to divide every column by. unit: its name.
     """
     n_models, n_tasks = values_IN.shape
     top = min(largest_rank(n_models, n_tasks), 10)
-    if top < 1 or n_models < 4:
+    if top < 1 or n_models < 4 or repeats < 1:
         return None
     white = values_IN / np.where(unit_N > 0, unit_N, 1.0)
     held = []
@@ -229,16 +230,11 @@ def held_out_cells(
     return HeldOutCells(np.sqrt(mean_M), best, count, folds, repeats, unit)
 
 
-def state_count(
-    sequential: SequentialTest | None, permutation: SequentialTest, held_out: HeldOutCells | None
-) -> str:
+def state_count(sequential: SequentialTest | None, permutation: SequentialTest, held_out: HeldOutCells | None) -> str:
     """How many traits, in one sentence."""
     beside = "" if held_out is None else f"; held-out cells favour {held_out.count}"
     if sequential is None:
-        return (
-            f"at least {permutation.count} (no standard errors; lower bound by permutation of residuals)"
-            + beside
-        )
+        return f"at least {permutation.count} (no standard errors; lower bound by permutation of residuals)" + beside
     if sequential.capped:
         return f"at least {sequential.count}: every component that can be tested is above the noise" + beside
     head = "no trait is" if sequential.count == 0 else f"{sequential.count} above"

@@ -44,6 +44,7 @@ def fit_traits(
     permutations: int = 1000,
     draws: int = 1000,
     replicates: int = 500,
+    held_out: int = 3,
     level: float = 0.95,
     alpha: float = 0.05,
     seed: int = 0,
@@ -62,7 +63,8 @@ def fit_traits(
         seeds: "mean" makes one row per source, "rows" keeps every seed as a row.
         words: the user's own names: name -> tasks that it stands for.
         permutations: draws of the permutation tests. draws: simulated noise matrices. replicates: resampled
-            matrices behind the intervals (0 leaves the intervals out). level: nominal coverage.
+            matrices behind the intervals (0 leaves the intervals out). held_out: rounds of ten-fold prediction
+            of held-out cells (0 leaves them out). level: nominal coverage.
         alpha: level of the tests. seed: seed of all draws.
 
     Returns:
@@ -87,11 +89,9 @@ def fit_traits(
         sequential = sequential_test(values_IN, drawn_RIN, alpha=alpha, method=noise.source)
         unit_N, unit = np.sqrt((drawn_RIN**2).mean(axis=(0, 1))), "noise"
         if noise.seed is None and (matrix.rows["source"].notna()).any():
-            notes.append(
-                "one seed per source: the noise is that of the examples only; a trait may be run-to-run noise"
-            )
-    held_out = held_out_cells(values_IN, unit_N, unit, rng=rng)
-    guess = held_out.count if held_out is not None else 0
+            notes.append("one seed per source: the noise is that of the examples only; a trait may be run-to-run noise")
+    predicted = held_out_cells(values_IN, unit_N, unit, rng=rng, repeats=held_out)
+    guess = predicted.count if predicted is not None else 0
     rough_IN, _, _ = centre_and_scale(complete(values_IN, guess), scale)
     permuted = sequential_permutation(rough_IN, permutations=permutations, rng=rng, alpha=alpha)
     supported = permuted.count if sequential is None else sequential.count
@@ -112,9 +112,7 @@ def fit_traits(
     if noise is not None and replicates > 0:
         copies_RIN = _in_view(matrix, view, matrix.replicates(replicates, seed))
         copies_RIN[:, gaps] = np.nan
-        made, noise_K, subspace = intervals(
-            found, explained_K, copies_RIN, decompose, level=level, source=noise.source
-        )
+        made, noise_K, subspace = intervals(found, explained_K, copies_RIN, decompose, level=level, source=noise.source)
     base_rows = set(matrix.base_index_I.tolist())
     adapters = np.array([i for i in range(len(matrix.models)) if i not in base_rows], dtype=np.int64)
     adapter_out, task_out = leave_out(found, values_IN, decompose, adapters)
@@ -143,10 +141,10 @@ def fit_traits(
         count=TraitCount(
             supported=supported,
             sequential=sequential,
-            held_out=held_out,
+            held_out=predicted,
             permutation=permuted,
             parallel=null.count,
-            statement=state_count(sequential, permuted, held_out),
+            statement=state_count(sequential, permuted, predicted),
         ),
         above_null_K=tuple(above),
         intervals=made,
@@ -158,9 +156,7 @@ def fit_traits(
             noise_K=noise_K,
             subspace=subspace,
         ),
-        names=propose_names(
-            found.loadings_KN, matrix.tasks, task_labels(matrix.tasks, matrix.tags, words), rng=rng
-        ),
+        names=propose_names(found.loadings_KN, matrix.tasks, task_labels(matrix.tasks, matrix.tags, words), rng=rng),
         skills=agreement,
         filled_IN=filled_IN,
         missing=int(gaps.sum()),

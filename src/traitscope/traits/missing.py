@@ -19,7 +19,7 @@ def complete(values_BIN: Floats, k: int, *, iterations: int = 300, tolerance: fl
     Regularised iterative PCA (Josse & Husson 2012, J. Soc. Franc. Stat. 153(2)), the EM algorithm of a
     fixed-effects probabilistic PCA: fill, centre, decompose, shrink every singular value s to
     ``(s^2 - v max(I - 1, N)) / s`` with the noise variance v of the remaining components, fill again. Plain
-    iterative SVD (v = 0) follows the noise and predicts worse than column means on small matrices.
+    iterative SVD (v = 0) follows the noise much further. Too large a k still does, on small matrices.
 
     Args:
         values_BIN: matrices (or one, I x N) with NaN in missing cells; every column needs one value.

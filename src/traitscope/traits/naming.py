@@ -19,7 +19,7 @@ class TraitName:
     """A proposed name and what speaks for it; never a finding.
 
     Attributes:
-        proposed: label of the positive pole, or "a / not b", or the heaviest tasks where no label fits.
+        proposed: "a", "not a", "a against b" from labels that fit, else the heaviest tasks.
         label: the label that fits best, None if there are no labels or none reaches ``p`` 0.05.
         cosine: between the loadings and the 0/1 indicator of the label's tasks.
         p: share of permutations of the tasks in which some label fits at least as well.
@@ -35,9 +35,7 @@ class TraitName:
 
 def split_tag(value: Any) -> list[str]:
     """A tag's values as a list: "a, b" and ["a", "b"] both give a and b."""
-    parts = (
-        value.split(",") if isinstance(value, str) else value if isinstance(value, Collection) else [value]
-    )
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, Collection) else [value]
     return [str(part).strip() for part in parts if str(part).strip()]
 
 

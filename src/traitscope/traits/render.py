@@ -81,7 +81,7 @@ def _trait_list(traits: Traits) -> str:
         mark = "" if traits.above_null_K[i] else "  [not above the null]"
         held_out = traits.count.held_out
         if not mark and held_out is not None and i >= held_out.count:
-            mark = "  [real, but of no help in predicting held-out cells]"
+            mark = "  [above the null, but of no help in predicting held-out cells]"
         lines.append(
             f"  {name}  {100 * traits.explained_K[i]:.1f} %  stability {stability.figure_K[i]:.2f}"
             f"  proposed: {proposal.proposed} ({fit}){mark}"
@@ -110,18 +110,13 @@ def _with_intervals(traits: Traits) -> str:
     low, high = traits.intervals.loadings_low_KN, traits.intervals.loadings_high_KN
     table = pd.DataFrame(
         [
-            [
-                f"{traits.loadings_KN[k, n]:+.2f} [{low[k, n]:+.2f}, {high[k, n]:+.2f}]"
-                for k in range(traits.k)
-            ]
+            [f"{traits.loadings_KN[k, n]:+.2f} [{low[k, n]:+.2f}, {high[k, n]:+.2f}]" for k in range(traits.k)]
             for n in range(len(traits.tasks))
         ],
         index=list(traits.tasks),
         columns=list(traits.trait_names),
     )
-    return (
-        f"{100 * traits.intervals.level:g} % intervals over {traits.intervals.source}\n" + table.to_string()
-    )
+    return f"{100 * traits.intervals.level:g} % intervals over {traits.intervals.source}\n" + table.to_string()
 
 
 def _skills(traits: Traits) -> str:

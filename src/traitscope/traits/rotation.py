@@ -86,9 +86,7 @@ def rotate(scores: Floats, singular: Floats, loadings: Floats, method: str | Non
         TraitscopeError: unknown method.
     """
     if method not in (None, "varimax", "promax"):
-        raise TraitscopeError(
-            f"unknown rotation {method!r}", where="rotate", fix="varimax, promax, or none at all"
-        )
+        raise TraitscopeError(f"unknown rotation {method!r}", where="rotate", fix="varimax, promax, or none at all")
     k = singular.shape[-1]
     eye = np.broadcast_to(np.eye(k), (*singular.shape[:-1], k, k))
     if method is None or k < 2:

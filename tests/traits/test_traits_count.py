@@ -1,0 +1,152 @@
+"""The number of traits, against planted truths."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from trait_worlds import Planted, noise_edge, planted_matrix
+
+from traitscope.traits import fit_traits
+from traitscope.traits.count import held_out_cells, sequential_permutation, sequential_test
+from traitscope.traits.null import permutation_null
+from traitscope.traits.pca import centre_and_scale
+
+
+def sequential_count(planted: Planted, rng: np.random.Generator, draws: int = 199) -> int:
+    noise = planted.stderr_IN * rng.standard_normal((draws, *planted.stderr_IN.shape))
+    return sequential_test(planted.measured_IN, noise).count
+
+
+def held_out_count(planted: Planted, rng: np.random.Generator) -> int:
+    unit = np.sqrt((planted.stderr_IN**2).mean(axis=0))
+    found = held_out_cells(planted.measured_IN, unit, "noise", rng=rng, repeats=2)
+    assert found is not None
+    return found.count
+
+
+def lower_bound(planted: Planted, rng: np.random.Generator) -> int:
+    centred, _, _ = centre_and_scale(planted.measured_IN, True)
+    return sequential_permutation(centred, permutations=199, rng=rng).count
+
+
+def parallel_count(planted: Planted, rng: np.random.Generator) -> int:
+    centred, _, _ = centre_and_scale(planted.measured_IN, True)
+    return permutation_null(centred, permutations=199, rng=rng).count
+
+
+def share_right(counts: list[int], k: int) -> float:
+    return float(np.mean(np.array(counts) == k))
+
+
+@pytest.mark.parametrize("k", range(5))
+@pytest.mark.parametrize("shape", [(11, 10), (40, 25)])
+def test_the_sequential_test_finds_the_planted_number(shape: tuple[int, int], k: int) -> None:
+    rng = np.random.default_rng([k, *shape])
+    matrices = 60 if shape == (11, 10) else 15
+    counts = [sequential_count(planted_matrix(*shape, k, rng), rng) for _ in range(matrices)]
+    # 95 % right by construction; below 85 % in 60 (80 % in 15) would happen once in some hundred times.
+    assert share_right(counts, k) >= (0.85 if matrices == 60 else 0.8)
+
+
+@pytest.mark.parametrize("k", [0, 2, 4])
+def test_held_out_cells_find_the_planted_number_too(k: int) -> None:
+    rng = np.random.default_rng(k)
+    counts = [held_out_count(planted_matrix(11, 10, k, rng, apart=1.3), rng) for _ in range(10)]
+    assert share_right(counts, k) >= 0.8
+
+
+def test_plain_parallel_analysis_misses_planted_traits_and_the_lower_bound_stays_below() -> None:
+    rng = np.random.default_rng(3)
+    plain, bound = [], []
+    for _ in range(30):
+        planted = planted_matrix(11, 10, 3, rng)
+        plain.append(parallel_count(planted, rng))
+        bound.append(lower_bound(planted, rng))
+    assert share_right(plain, 3) < 0.6
+    assert np.mean(np.array(bound) > 3) <= 0.1
+    assert np.mean(bound) > np.mean(plain)
+
+
+def test_fit_reports_every_way_of_counting() -> None:
+    planted = planted_matrix(11, 10, 2, np.random.default_rng(5), ratio=3, apart=1.4)
+    traits = fit_traits(planted.scores, permutations=199, draws=199, replicates=0)
+    assert traits.k == traits.count.supported == 2
+    assert traits.count.sequential is not None and traits.count.sequential.count == 2
+    assert traits.count.held_out is not None and traits.count.held_out.count == 2
+    assert traits.count.statement.startswith("2 above the noise (standard errors of the cells")
+    edge = traits.count.sequential.edge_J[0]
+    assert edge == pytest.approx(noise_edge(11, 10), rel=0.25)
+
+
+def test_without_standard_errors_the_count_is_at_least_so_many() -> None:
+    planted = planted_matrix(11, 10, 2, np.random.default_rng(5), ratio=3, apart=1.4)
+    from traitscope.matrix import ScoreMatrix
+
+    bare = ScoreMatrix.from_wide(planted.scores.to_wide())
+    traits = fit_traits(bare, permutations=199, replicates=50)
+    assert traits.count.sequential is None and traits.intervals is None
+    assert traits.count.statement.startswith("at least ")
+    assert traits.count.supported <= 2
+
+
+def test_noise_keeps_one_trait_and_marks_it() -> None:
+    planted = planted_matrix(11, 10, 0, np.random.default_rng(8))
+    traits = fit_traits(planted.scores, permutations=99, draws=199, replicates=0)
+    assert traits.count.supported == 0 and traits.k == 1
+    assert traits.above_null_K == (False,)
+    assert traits.count.statement.startswith("no trait is above the noise")
+
+
+def test_all_components_above_the_noise_is_a_lower_bound() -> None:
+    rng = np.random.default_rng(9)
+    planted = planted_matrix(6, 5, 0, rng)
+    loud = Planted(planted.true_IN, planted.stderr_IN / 1e4, planted.measured_IN)
+    traits = fit_traits(loud.scores, permutations=19, draws=99, replicates=0)
+    assert traits.count.sequential is not None and traits.count.sequential.capped
+    assert traits.count.statement.startswith("at least 4")
+
+
+def test_seed_variance_widens_the_noise() -> None:
+    import pandas as pd
+
+    from traitscope.matrix import ScoreMatrix
+
+    rng = np.random.default_rng(10)
+    rows = []
+    for source in range(10):
+        for seed in range(3):
+            for task in range(8):
+                # Runs differ by 0.05; nothing else is there.
+                value = 0.5 + 0.05 * rng.normal()
+                rows.append((f"s{source}-s{seed}", f"s{source}", seed, f"t{task}", value, 0.005))
+    for task in range(8):
+        rows.append(("base", None, None, f"t{task}", 0.5, 0.005))
+    table = pd.DataFrame(rows, columns=["model", "source", "seed", "task", "value", "stderr"])
+    with_seeds = fit_traits(ScoreMatrix.from_long(table), permutations=19, draws=199, replicates=0)
+    assert with_seeds.count.supported == 0
+    one_seed = table[table["seed"].isna() | (table["seed"] == 0)]
+    without = fit_traits(ScoreMatrix.from_long(one_seed), permutations=19, draws=199, replicates=0)
+    assert without.count.supported > 0
+    assert any("one seed per source" in note for note in without.notes)
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("apart", [1.0, 1.5])
+@pytest.mark.parametrize("k", range(5))
+@pytest.mark.parametrize("shape", [(11, 10), (40, 25)])
+def test_200_planted_matrices(shape: tuple[int, int], k: int, apart: float) -> None:
+    rng = np.random.default_rng([k, *shape, int(10 * apart)])
+    ways = {"sequential": [], "held_out": [], "lower_bound": [], "parallel": []}
+    for _ in range(200):
+        planted = planted_matrix(*shape, k, rng, apart=apart)
+        ways["sequential"].append(sequential_count(planted, rng))
+        ways["held_out"].append(held_out_count(planted, rng))
+        ways["lower_bound"].append(lower_bound(planted, rng))
+        ways["parallel"].append(parallel_count(planted, rng))
+    right = {way: share_right(counts, k) for way, counts in ways.items()}
+    above = {way: float(np.mean(np.array(counts) > k)) for way, counts in ways.items()}
+    sys.stdout.write(f"\n{shape} k={k} apart={apart}: right {right}, too many {above}")
+    assert right["sequential"] >= 0.90
+    assert above["lower_bound"] <= 0.12
