@@ -66,7 +66,8 @@ def measure_effects(
             where="measure_effects",
             fix="use at least 100 replicates, 99 permutations, and a level from 0.5 to below 1",
         )
-    run = _Run(Grid.of(matrix), stats, level)
+    grid = Grid.of(matrix)
+    run = _Run(grid.in_shares() if records else grid, stats, level)
     if records:
         panels = build_panels(
             run.grid, records, classes=classes, tags=tags, replicates=replicates, seed=seed, level=level
@@ -220,6 +221,18 @@ class _Run:
         blind = sum(1 for f in self.findings if f.kind == "gain" and f.interval == "none")
         if blind:
             self.notes.append(f"gains: {blind} cells have no standard error, so no interval and no test")
+        differing = sorted(
+            {
+                task
+                for (model, task), (gain, unit) in self.observed.items()
+                if unit == "share" and abs(gain - grid.gains_IN[grid.row[model], grid.column[task]]) > 1e-6
+            }
+        )
+        if differing:
+            self.notes.append(
+                f"gains are of the mean value per example; the matrix has another score or other examples for: "
+                f"{', '.join(differing)}"
+            )
         if (grid.base_I < 0).any():
             alone = int((grid.base_I < 0).sum())
             self.notes.append(f"{alone} rows have no base row: they have no gains, and surprises rest on scores")

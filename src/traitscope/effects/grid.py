@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -72,6 +72,18 @@ class Grid:
     def unit(self, n: int) -> str:
         """Unit of the scores of column n: ``share`` (0..1), ``percent`` or ``score``."""
         return {"fraction": "share", "percent": "percent"}.get(self.units[n], "score")
+
+    def in_shares(self) -> Grid:
+        """The same with percentages turned into shares, as example records are."""
+        factor_N = np.array([0.01 if unit == "percent" else 1.0 for unit in self.units])
+        return replace(
+            self,
+            scores_IN=self.scores_IN * factor_N,
+            stderr_IN=self.stderr_IN * factor_N,
+            gains_IN=self.gains_IN * factor_N,
+            gain_stderr_IN=self.gain_stderr_IN * factor_N,
+            units=tuple("fraction" if unit == "percent" else unit for unit in self.units),
+        )
 
     @cached_property
     def row(self) -> dict[str, int]:
