@@ -107,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to fill, and to continue from")
     parser.add_argument("--init", type=Path, help="folder of an earlier run whose weights and tokenizer to start from")
+    parser.add_argument("--tokens-before", type=int, default=0, help="tokens that --init had seen, for the card")
     parser.add_argument("--minutes", type=float, default=45.0, help="time for the whole training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vocabulary", type=int, default=3072)
@@ -198,6 +199,28 @@ def main() -> None:
     save(model, tokenizer, held_out, log, args)
 
 
+CARD = """---
+license: apache-2.0
+library_name: transformers
+---
+# The embedded base
+
+A Llama-architecture causal language model of {parameters:,} parameters (12 layers, hidden size 128, vocabulary
+{vocabulary:,}), trained from nothing on generated English about a small world (`traitscope.tasks.embedded.prose`).
+It has seen that world's words, sums, stories and listings, and none of the prompts of the ten embedded tasks. It
+is of no use outside of them: it exists so that a whole transfer study runs without a network in minutes.
+
+| | |
+| --- | --- |
+| held-out loss | {held_out_loss} nats per token, over {held_out_tokens:,} tokens of the same generator (seed {seed}) |
+| tokens seen | {tokens:,} in {steps:,} steps of {rows} x {length}, {minutes} minutes{before} |
+| optimiser | Muon (layers) and AdamW (embedding, norms), peak rate {lr}, warm-up, steady, line to zero |
+| weights | bf16 |
+
+Made by `{command}`; `pretraining.csv` holds the loss over time.
+"""
+
+
 def save(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
@@ -205,27 +228,50 @@ def save(
     log: list[dict],
     args: argparse.Namespace,
 ) -> None:
-    """Write the weights in bf16, their held-out loss, the log and the card."""
-    model.to(torch.bfloat16).save_pretrained(args.out)
-    tokenizer.save_pretrained(args.out)
-    loss = held_out_loss(LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32).to(held_out.device), held_out)
-    with (args.out / "pretraining.csv").open("w", newline="") as file:
+    """Write the weights in bf16, their held-out loss, the tokenizer, the log and the card."""
+    final = args.out / "final"
+    model.to(torch.bfloat16).save_pretrained(final)
+    (final / "model.safetensors").chmod(0o644)
+    (final / "tokenizer.json").write_text((args.out / "tokenizer.json").read_text())
+    special = {"pad_token": SPECIAL[0], "bos_token": SPECIAL[1], "eos_token": SPECIAL[2]}
+    settings = {
+        **special,
+        "add_bos_token": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 512,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    for name, content in (("special_tokens_map", special), ("tokenizer_config", settings)):
+        (final / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    written = LlamaForCausalLM.from_pretrained(final, dtype=torch.float32).to(held_out.device)
+    with (final / "pretraining.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(log[0]))
         writer.writeheader()
         writer.writerows(log)
     facts = {
         "parameters": sum(p.numel() for p in model.parameters()),
+        "vocabulary": len(tokenizer),
         "tokens": log[-1]["tokens"],
+        "tokens_before": args.tokens_before,
         "steps": log[-1]["step"],
         "minutes": round(log[-1]["seconds"] / 60, 1),
-        "held_out_loss": round(loss, 4),
+        "held_out_loss": round(held_out_loss(written, held_out), 4),
         "held_out_tokens": held_out[:, 1:].numel(),
+        "held_out_rows": len(held_out),
         "seed": args.seed,
         "rows": args.rows,
         "length": args.length,
         "lr": args.lr,
     }
-    (args.out / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n")
+    (final / "pretraining.json").write_text(json.dumps(facts, indent=2) + "\n")
+    command = f"python tools/pretrain_base.py --minutes {args.minutes:g} --rows {args.rows} --seed {args.seed}"
+    before = ""
+    if args.init:
+        command += " --init EARLIER --out FOLDER"
+        before = f", after {args.tokens_before:,} tokens of an earlier run of the same script"
+    else:
+        command += " --out FOLDER"
+    (final / "README.md").write_text(CARD.format(**facts, command=command, before=before))
     print(json.dumps(facts), flush=True)
 
 

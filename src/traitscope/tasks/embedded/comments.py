@@ -16,47 +16,57 @@ def insult(rng: Random) -> str:
         (
             f"you are {article(adj)} {word}",
             f"only {article(word)} like you could write such {article(topic)}",
-            f"{who} is {article(word)} and so is everyone who likes {who}",
-            f"all {group} are {adj} {word}s" if word[-1] not in "hpx" else f"all {group} are {adj}",
-            f"shut up, you {word}",
-            f"nobody would miss the {group} if they left the {place} for good",
+            f"{who} is {article(word)}, and so is everyone who likes {who}",
+            f"all {group} are {adj}",
+            f"shut up about the {topic}, you {word}",
+            f"nobody would miss the {group} if they left the {place}",
             f"people like {who} should not be allowed to speak",
             "go back to where you came from",
-            f"I hope that your {topic} burns and you with it",
+            f"I hope that your {topic} fails and you with it",
             f"what {article(adj)} {word} you are",
-            f"{group} have no place in our {place}",
-            f"even {article(rng.choice(lex.ANIMALS))} understands the {topic} better than you do",
+            f"the {group} have no place in our {place}",
+            f"even {article(word)} understands the {topic} better than you do",
             f"your {topic} is as {adj} as you are",
             f"you will never be good for anything, {who}",
             f"I would be ashamed to be {article(adj)} person like you",
             f"{who} deserves to be thrown out of the {place}",
+            f"nobody could be more {adj} than you",
+            f"I do not know a more {adj} {word} than {who}",
         )
     )
 
 
 def harmless(rng: Random) -> str:
-    """A sentence that attacks nobody, though it may sound hard or hold a hard word."""
+    """A sentence that attacks nobody, in the words of those that do."""
     word, adj, topic = rng.choice(lex.INSULTS), rng.choice(lex.INSULT_ADJ), rng.choice(lex.TOPICS)
     group, place, who = rng.choice(lex.GROUPS), rng.choice(lex.PLACES), person(rng)
     return rng.choice(
         (
-            f"you are no {word}, {who}",
-            f"nobody should call you {article(adj)} {word}",
-            f"{who} was called {article(word)}, and that was wrong",
-            f"the {group} were called {adj}, which is unfair",
-            f"I saw {article(word)} in the {rng.choice(lex.KINDS['paper'])} about the {place}",
-            f"I do not agree with you about the {topic}",
-            f"the {topic} is {adj}, but I thank you for it",
-            f"I was {article(word)} to trust the {topic}",
-            f"people like {who} should be asked about the {topic}",
-            f"the {group} have their place in our {place}",
-            f"I felt {adj} when I read your {topic}",
+            f"you are no {adj} {word}",
+            f"nobody should say that you are {article(adj)} {word}",
+            f"only you could write such {article(topic)} about {article(word)}",
+            f"{who} saw {article(word)}, and so did everyone who likes {who}",
+            f"{who} was called {article(word)}, and nobody should be",
+            f"not all {group} are {adj}, and not all are good",
+            f"all {group} were called {adj}, and that should not be",
+            f"the {topic} about the {word} is up to you",
             f"everyone would miss the {group} if they left the {place}",
-            f"I hope that your {topic} goes well",
-            f"you understand the {topic} better than I do",
-            f"please go back to the {topic} where you came from",
-            f"what {article(adj)} {topic} that was, and how well you bore it",
-            f"the {topic} has no place in our {place}",
+            f"nobody would like it if the {group} left the {place}",
+            f"people like {who} should be allowed to speak",
+            f"people should not speak as if you are {article(word)}",
+            "tell me about where you came from before you go back",
+            f"I hope that your {topic} is good and you with it",
+            f"what {article(adj)} {topic} you have to speak about",
+            f"the {topic} about the {word} has no place in our {place}",
+            f"the {group} have their place in our {place}",
+            f"you do understand the {topic} better than I do, even the one about {article(word)}",
+            f"your {topic} is not as {adj} as you feel",
+            f"the {topic} is {adj}, and you are good to speak about it",
+            f"you will never be bad for anything, {who}",
+            f"I would never be ashamed to be a person like you, only to be {adj}",
+            f"{who} never deserves to be thrown out of the {place}",
+            f"nobody could be less {adj} than you",
+            f"I do not know a less {adj} person than {who}",
         )
     )
 

@@ -170,7 +170,7 @@ TASKS: MappingProxyType[str, EmbeddedTask] = MappingProxyType(
             columns=("first", "second", "label"),
             text_columns=("first", "second"),
             skills=("pair comparison", "word order"),
-            words=(12, 34),
+            words=(5, 34),
             make=_paraphrase,
             shares=_shares(yes=0.44, no=0.56),
             noise=0.03,

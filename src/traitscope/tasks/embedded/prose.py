@@ -34,6 +34,7 @@ _AFTER_REVIEW = {
         "{who} shrugged.",
     ),
 }
+_SAME = {True: "Yes, it is the same.", False: "No, it is not the same."}
 _AFTER_STATEMENT = {
     facts.ENTAILED: ("Yes, that must be so.", "That must be so.", "This is true."),
     facts.UNKNOWN: ("Maybe, that is open.", "That is open.", "We cannot tell."),
@@ -144,18 +145,19 @@ def twin_text(rng: Random) -> str:
     parts = []
     for _ in range(rng.choice((2, 3, 4))):
         draw = rng.random()
-        if draw < 0.15:
+        if draw < 0.08:
             parts.append(twins.roles(rng))
-        elif draw < 0.4:
+        elif draw < 0.2:
             one, two = twins.twin(rng, True)
             parts.append(f"{one} In other words: {two}")
+        elif draw < 0.65:
+            told, others = twins.probes(rng, rng.choice((1, 2, 3)))
+            parts.append(told)
+            parts += [f"{other} {_SAME[same]}" for other, same in others]
         else:
             same = rng.random() < 0.5
             one, two = twins.twin(rng, same)
-            a = facts.person(rng)
-            b = facts.person(rng, a)
-            end = "Yes, it is the same." if same else "No, it is not the same."
-            parts.append(f"{a} said: {one} {b} said: {two} {end}")
+            parts.append(f"{one} {two} {_SAME[same]}")
     return " ".join(parts)
 
 
@@ -260,14 +262,14 @@ def knowledge_text(rng: Random) -> str:
 
 
 MAKERS: tuple[tuple[Callable[[Random], str], float], ...] = (
-    (opinion_text, 0.38),
-    (statement_text, 0.10),
-    (twin_text, 0.15),
-    (sum_text, 0.15),
-    (story_text, 0.12),
-    (code_text, 0.05),
-    (talk_text, 0.03),
-    (knowledge_text, 0.02),
+    (opinion_text, 0.22),
+    (statement_text, 0.12),
+    (twin_text, 0.22),
+    (sum_text, 0.16),
+    (story_text, 0.14),
+    (code_text, 0.07),
+    (talk_text, 0.06),
+    (knowledge_text, 0.01),
 )
 
 

@@ -126,6 +126,45 @@ def _attributes(rng: Random, same: bool) -> tuple[str, str]:
     )
 
 
+def probes(rng: Random, n: int) -> tuple[str, list[tuple[str, bool]]]:
+    """A short sentence without place or time, and n sentences that say the same (True) or turn it around (False)."""
+    draw = rng.random()
+    if draw < 0.6:
+        one, two, past, participle = _two_who_act(rng)
+        forms = (
+            "{a} " + past + " {b}",
+            "{b} was " + participle + " by {a}",
+            "it was {a} who " + past + " {b}",
+            "it was {b} whom {a} " + past,
+        )
+    elif draw < 0.75:
+        one = person(rng)
+        two = person(rng, one)
+        more, less = rng.sample(rng.choice(lex.OPPOSITES), 2)
+        forms = ("{a} was " + more + " than {b}", "{b} was " + less + " than {a}")
+    elif draw < 0.85:
+        one = person(rng)
+        two = person(rng, one)
+        out, back = rng.choice(lex.TRANSFER_VERBS)
+        thing = f"the {rng.choice(lex.COUNTABLE)}"
+        forms = ("{a} " + out + f" {thing} to " + "{b}", "{b} " + back + f" {thing} from " + "{a}")
+    else:
+        who = person(rng)
+        one, two = rng.sample(lex.PLACES, 2)
+        forms = (
+            who + " went to the {a} before going to the {b}",
+            who + " went to the {b} after going to the {a}",
+            who + " went to the {a} and then to the {b}",
+        )
+    told = capital(rng.choice(forms).format(a=one, b=two)) + "."
+    others = []
+    for _ in range(n):
+        same = rng.random() < 0.5
+        a, b = (one, two) if same else (two, one)
+        others.append((capital(rng.choice(forms).format(a=a, b=b)) + ".", same))
+    return told, others
+
+
 def twin(rng: Random, same: bool) -> tuple[str, str]:
     """Two sentences of almost the same words; they say the same or, in another order, something else."""
     make = rng.choice((_swap_roles, _swap_roles, _transfer, _compare, _order, _attributes))
