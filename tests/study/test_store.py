@@ -100,9 +100,7 @@ def test_put_if_absent_keeps_the_first_content(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_leftovers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_atomic(tmp_path / "x", b"old")
 
     def no_sync(handle: int) -> None:
@@ -256,9 +254,7 @@ def test_a_full_disk_gives_one_clear_error_and_keeps_what_was_there(tiny_disk: P
     store = CellStore(tiny_disk / "cells")
     store.stage(cell(n=3), STAMP).commit()
     before = store.read("a-s0", "t")
-    (tiny_disk / "ballast").write_bytes(
-        b"x" * (os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_frsize)
-    )
+    (tiny_disk / "ballast").write_bytes(b"x" * (os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_frsize))
     with pytest.raises(TraitscopeError, match="no space left on the disk"):
         store.stage(cell(n=5), STAMP)
     assert store.read("a-s0", "t") == before
@@ -330,9 +326,7 @@ def fill(folder: Path, n_models: int, n_tasks: int) -> None:
         for t in range(n_tasks):
             place = folder / f"m{m}-s0" / f"t{t}"
             place.mkdir(parents=True)
-            (place / "cell.json").write_text(
-                json.dumps({**head, "model": f"m{m}-s0", "task": f"t{t}"}, indent=2)
-            )
+            (place / "cell.json").write_text(json.dumps({**head, "model": f"m{m}-s0", "task": f"t{t}"}, indent=2))
             (place / "examples.parquet").touch()
 
 
@@ -340,9 +334,7 @@ def fill(folder: Path, n_models: int, n_tasks: int) -> None:
     ("n_models", "n_tasks", "seconds"),
     [(100, 40, 2.0), pytest.param(1000, 200, 15.0, marks=pytest.mark.verify)],
 )
-def test_opening_many_cells_takes_seconds(
-    tmp_path: Path, n_models: int, n_tasks: int, seconds: float
-) -> None:
+def test_opening_many_cells_takes_seconds(tmp_path: Path, n_models: int, n_tasks: int, seconds: float) -> None:
     fill(tmp_path / "cells", n_models, n_tasks)
     CellStore(tmp_path / "cells").index()
     start = time.perf_counter()

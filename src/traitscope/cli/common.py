@@ -16,6 +16,7 @@ import typer
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
+    from traitscope.config import StudyConfig
     from traitscope.study import Reporter, Study
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,7 +72,22 @@ def open_study(source: Path, out: Path | None, *, quiet: bool = False) -> tuple[
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
-    return Study.open(source, out, report=report), report
+    opened = Study.open(source, out, report=report)
+    if not needs_hub(opened.config):
+        # Nothing may ask the network then, and bars of loading would break the live line.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    return opened, report
+
+
+def needs_hub(config: StudyConfig) -> bool:
+    """Whether a study names anything on the Hub: a model or a dataset."""
+    from traitscope.modelfiles import resolve_model
+
+    models = (config.base.model, *(model.model for model in config.models.values()))
+    if any(not isinstance(resolve_model(model), Path) for model in models):
+        return True
+    return any(task.data.hub is not None for task in config.tasks.values())
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from traitscope.tasks.task import Task
 
 # Models side by side in one scoring pass, where they run side by side at all.
 SCORING_SLOTS = 16
+DTYPES = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.float64": "fp64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Local:
         self.config = config or ComputeConfig()
         self._engine = engine
         self._base: Any = None
-        self._base_of: ModelSource | None = None
+        self._base_of: tuple[ModelSource, ...] = ()
         self._rows: dict[tuple[str, int, str | None], EvalRows] = {}
 
     @property
@@ -59,14 +60,15 @@ class Local:
         Raises:
             TraitscopeError: it is missing or no causal language model.
         """
-        if self._base_of != source:
-            self._base = None
-            self._rows = {}
+        if source not in self._base_of:
+            self._base, self._base_of, self._rows = None, (), {}
             self._set_threads()
-            self._base = self.engine.load_base(
+            base = self.engine.load_base(
                 source.model, revision=source.revision, dtype=source.dtype, device=self.config.device
             )
-            self._base_of = source
+            # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
+            found = ModelSource(source.model, base.revision or source.revision, DTYPES.get(str(base.dtype), "auto"))
+            self._base, self._base_of = base, (source, found)
         return self._base
 
     def threads(self) -> int:

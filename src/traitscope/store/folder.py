@@ -29,6 +29,7 @@ from traitscope.store.leases import Leases
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
 
 FORMAT = 1
+STARTED = ("lock.json", "plan", "cells", "adapters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class RunFolder:
         return self.root / "analysis"
 
     def exists(self) -> bool:
-        """True if a study has been started here."""
-        return self.study_file.is_file()
+        """True if a study has been started here (a study file alone does not make a run folder)."""
+        return self.study_file.is_file() and any((self.root / name).exists() for name in STARTED)
 
     def leases(self, *, beat_s: float = 5.0, stale_s: float = 60.0) -> Leases:
         """The leases of this folder for this process."""

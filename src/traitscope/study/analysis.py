@@ -70,28 +70,44 @@ def kept(
     name: str,
     options: Mapping[str, Any],
     make: Callable[[], T],
-    encode: Callable[[T], str],
-    decode: Callable[[str], T],
+    write: Callable[[T], None],
+    read: Callable[[], T],
 ) -> T:
-    """A finding from ``analysis/<name>.json`` if it was made from the present cells with these options, or made now.
+    """A finding as it was written, if it was made from the present cells with these options; else made now.
 
-    What each file was made from stands in ``analysis/inputs.json``.
+    What each finding was made from stands in ``analysis/inputs.json``.
     """
-    path = study.folder.analysis / f"{name}.json"
     mark = fingerprint([cells_mark(study), {key: str(value) for key, value in options.items()}])
-    try:
-        inputs = dict(json.loads((study.folder.analysis / "inputs.json").read_bytes()))
-    except (OSError, ValueError):
-        inputs = {}
-    if inputs.get(name) == mark:
+    if _inputs(study).get(name) == mark:
         try:
-            return decode(path.read_text(encoding="utf-8"))
-        except (OSError, TraitscopeError):
-            pass  # deleted or damaged: it is made again
+            return read()
+        except (OSError, ValueError, KeyError, TypeError):
+            study.report_to.note(f"the kept finding {name!r} is missing or damaged: it is made again")
     found = make()
-    save(study, f"{name}.json", encode(found))
-    save(study, "inputs.json", json.dumps(dict(sorted({**inputs, name: mark}.items())), indent=1) + "\n")
+    write(found)
+    marks = dict(sorted({**_inputs(study), name: mark}.items()))
+    save(study, "inputs.json", json.dumps(marks, indent=1) + "\n")
     return found
+
+
+def kept_json(study: Study, name: str, options: Mapping[str, Any], make: Callable[[], Any], kind: Any) -> Any:
+    """``kept`` for a result with ``to_json`` and ``from_json``, in ``analysis/<name>.json``."""
+    path = study.folder.analysis / f"{name}.json"
+    return kept(
+        study,
+        name,
+        options,
+        make,
+        lambda found: save(study, path.name, found.to_json()),
+        lambda: kind.from_json(path.read_text(encoding="utf-8")),
+    )
+
+
+def _inputs(study: Study) -> dict[str, str]:
+    try:
+        return dict(json.loads((study.folder.analysis / "inputs.json").read_bytes()))
+    except (OSError, ValueError):
+        return {}
 
 
 def traits(study: Study, **options: Any) -> Traits:
@@ -101,7 +117,8 @@ def traits(study: Study, **options: Any) -> Traits:
     def make() -> Traits:
         return fit_traits(study.scores(records=True), **options)
 
-    return kept(study, "traits", options, make, Traits.to_json, Traits.from_json)
+    found: Traits = kept_json(study, "traits", options, make, Traits)
+    return found
 
 
 def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
@@ -127,7 +144,8 @@ def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
 
         return dataset_stats(list(found.values()), tokens, **options)
 
-    return kept(study, "stats", options, make, DatasetStats.to_json, DatasetStats.from_json)
+    found: DatasetStats = kept_json(study, "stats", options, make, DatasetStats)
+    return found
 
 
 class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
@@ -168,7 +186,8 @@ def effects(study: Study, **options: Any) -> Effects:
         matrix = study.scores(records=True)
         return measure_effects(matrix, CellRecords(study), dataset_statistics(study), classes=classes, **options)
 
-    return kept(study, "effects", options, make, Effects.to_json, Effects.from_json)
+    found: Effects = kept_json(study, "effects", options, make, Effects)
+    return found
 
 
 def explanation(study: Study, **options: Any) -> Explanation:
@@ -178,7 +197,8 @@ def explanation(study: Study, **options: Any) -> Explanation:
     def make() -> Explanation:
         return explain(traits(study), dataset_statistics(study), study.scores(records=True), **options)
 
-    return kept(study, "explanation", options, make, Explanation.to_json, Explanation.from_json)
+    found: Explanation = kept_json(study, "explanation", options, make, Explanation)
+    return found
 
 
 def save(study: Study, name: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,8 @@ import numpy as np
 
 from traitscope.config import LayersConfig
 from traitscope.errors import TraitscopeError
-from traitscope.study.analysis import save
+from traitscope.store import write_atomic
+from traitscope.study.analysis import kept
 from traitscope.tasks.judge import summarise
 
 if TYPE_CHECKING:
@@ -26,17 +28,42 @@ class LayerFindings(NamedTuple):
 
 
 def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, **options: Any) -> LayerFindings:
-    """Captures base, mix and controls on every target and analyses them; nothing is kept on disk but findings."""
-    from traitscope.layers import analyse_layers
+    """Captures base, mix and controls on every target and analyses them; no hidden state stays on the disk.
 
+    Findings are kept in ``layers/`` and ``analysis/`` until a cell or an option changes.
+    """
     settings = study.config.layers or LayersConfig()
     rows = _Rows(study, _mix_name(study, mix))
+    marks = [head.fingerprint for head in study.folder.adapters() if head.name in rows.adapters]
+    asked = {"mix": rows.mix, "causal": causal, "settings": settings, "adapters": marks, **options}
+    folder = study.folder
+
+    def write(found: LayerFindings) -> None:
+        folder.prepare()
+        found.layers.save(folder.root)
+        if found.causal is not None:
+            text = json.dumps(found.causal.to_json(), indent=1, allow_nan=False)
+            write_atomic(folder.analysis / "causal.json", text.encode())
+
+    def read() -> LayerFindings:
+        from traitscope.layers import LayersResult
+
+        path = folder.analysis / "causal.json"
+        check = _read_causal(json.loads(path.read_bytes())) if causal else None
+        return LayerFindings(LayersResult.load(folder.root), check)
+
+    return kept(study, "layers", asked, lambda: _analyse(study, rows, settings, causal, options), write, read)
+
+
+def _analyse(study: Study, rows: _Rows, settings: LayersConfig, causal: bool, options: dict[str, Any]) -> LayerFindings:
+    from traitscope.layers import analyse_layers
+
     n = min(settings.examples, *(study.data.n_eval(task) for task in rows.tasks))
     if n < settings.examples:
         study.report_to.note(f"layers: {n} examples per task, since the smallest task has no more")
 
     def provider(task: str, models: Sequence[str]) -> Mapping[str, Acts]:
-        return _capture(study, rows, task, models, n, settings.position)
+        return _capture(study, task, models, n, settings.position)
 
     study.report_to.stage(f"hidden states of {len(rows.tasks)} tasks, {n} examples each")
     found = analyse_layers(
@@ -51,19 +78,15 @@ def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, *
         unseen=rows.unseen,
         **options,
     )
-    study.folder.prepare()
-    found.save(study.folder.root)
-    check = _causal(study, rows, found) if causal else None
-    if check is not None:
-        save_json(study, "causal.json", check.to_json())
-    return LayerFindings(found, check)
+    return LayerFindings(found, _causal(study, rows, found) if causal else None)
 
 
-def save_json(study: Study, name: str, value: Any) -> None:
-    """Writes a finding as JSON into ``analysis/``."""
-    import json
+def _read_causal(data: dict[str, Any]) -> CausalCheck:
+    from traitscope.layers import CausalCheck, WindowEffect
 
-    save(study, name, json.dumps(value, indent=1, ensure_ascii=False))
+    windows = tuple(WindowEffect(**{**window, "lost_N": tuple(window["lost_N"])}) for window in data["windows"])
+    numbers = {name: float("nan") if data[name] is None else data[name] for name in ("correlation", "p")}
+    return CausalCheck(**{**data, **numbers, "windows": windows, "tasks": tuple(data["tasks"])})
 
 
 class _Rows:
@@ -86,7 +109,8 @@ class _Rows:
         self.clusters = {task: tag for task, tag in tags.items() if tag is not None}
         trained = {part.task for part in config.mix_sources(mix)}
         self.unseen = tuple(task for task in self.tasks if task not in trained)
-        for name in (self.mix, *self.controls.values(), *self.seconds.values()):
+        self.adapters = {self.mix, *self.controls.values(), *self.seconds.values()}
+        for name in sorted(self.adapters):
             if study.folder.adapter(name) is None:
                 raise TraitscopeError(
                     f"the adapter {name} is not trained yet", where=str(study.folder.root), fix="run `traitscope run`"

@@ -145,11 +145,15 @@ class StudyData:
 
 
 def _stamps(data: DataConfig, root: Path) -> list[list[Any]]:
-    """Path, size and time of every file that a task reads; the task itself complains about missing ones."""
+    """Path, size and time of every file that a task reads; the task itself complains about missing ones.
+
+    Paths count from the study's folder, so that a study may be moved as a whole.
+    """
     found = []
     for path in _files(data, root):
         stat = path.stat()
-        found.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        found.append([name.as_posix(), stat.st_size, stat.st_mtime_ns])
     return found
 
 

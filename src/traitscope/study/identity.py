@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from traitscope.compute.local import ModelSource, adapter_folder
+from traitscope.compute.local import DTYPES, ModelSource, adapter_folder
 from traitscope.config import BaseConfig, ModelConfig
 from traitscope.modelfiles import fingerprint_folder, hash_file, resolve_model
 from traitscope.store import fingerprint
-
-DTYPES = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.float64": "fp64"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,30 @@ if TYPE_CHECKING:
     from traitscope.traits import Traits
 
 POLL_S = 0.5
+
+
+def _same(one: StudyConfig, other: StudyConfig) -> bool:
+    """Whether two configurations say the same; where they were read does not count."""
+    return one.model_dump(mode="json") == other.model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a report shows.
+
+    Attributes:
+        scores: the matrix, with the value of every example.
+        stats: statistics of the datasets.
+        traits, effects, explanation: the analyses of the transfer.
+        layers: the layer analysis and its causal check; None where the study does not ask for it.
+    """
+
+    scores: ScoreMatrix
+    stats: DatasetStats
+    traits: Traits
+    effects: Effects
+    explanation: Explanation | None
+    layers: LayerFindings | None
 
 
 class Study:
@@ -98,15 +123,16 @@ class Study:
         if isinstance(source, StudyConfig):
             return cls(source, out or source.root / "runs" / source.study, **options)
         path = Path(source)
-        if path.is_dir():
-            folder = RunFolder(path)
-            if not folder.exists():
-                raise TraitscopeError(
-                    "this folder holds no study", where=str(path), fix="name a study file, or a run folder"
-                )
+        if path.is_dir() and (folder := RunFolder(path)).exists():
             root = folder.read_local().get("root")
             config = load_config(folder.study_file)
             return cls(config.with_root(Path(root)) if root else config, out or path, **options)
+        if path.is_dir():
+            path = path / "study.yaml"
+            if not path.exists():
+                raise TraitscopeError(
+                    "this folder holds no study", where=str(path.parent), fix="name a study file, or a run folder"
+                )
         config = load_config(path)
         return cls(config, out or path.parent / "runs" / config.study, text=path.read_bytes(), **options)
 
@@ -268,7 +294,7 @@ class Study:
     def _study_text(self) -> bytes:
         if self._text is not None:
             return self._text
-        if self.folder.exists() and load_config(self.folder.study_file) == self.config:
+        if self.folder.exists() and _same(load_config(self.folder.study_file), self.config):
             return self.folder.study_file.read_bytes()
         plain = self.config.model_dump(mode="json", by_alias=True, exclude_unset=True)
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode()
@@ -330,6 +356,23 @@ class Study:
     def explain(self, **options: Any) -> Explanation:
         """Which dataset statistics go with traits and gains, into ``analysis/explanation.json``."""
         return analysis.explanation(self, **options)
+
+    def analyse(self) -> Findings:
+        """All findings of a filled folder, each made only if the cells changed since it was made.
+
+        The layer analysis is part of it where the study file has ``layers``; it needs the model, the rest does not.
+        """
+        self.report_to.stage("dataset statistics, traits and effects")
+        layers = self.layers() if self.config.layers is not None and self.config.mixes else None
+        return Findings(
+            self.scores(records=True), self.dataset_stats(), self.traits(), self.effects(), self.explain(), layers
+        )
+
+    def report(self) -> Path:
+        """Writes ``report.html``, ``figures/`` and ``tables/`` and gives the report's path."""
+        from traitscope.report import write_report
+
+        return write_report(self, self.analyse())
 
     def layers(self, **options: Any) -> LayerFindings:
         """The layer-by-layer account of base, mix and controls, into ``layers/`` and ``analysis/``.
