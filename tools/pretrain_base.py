@@ -124,6 +124,7 @@ def main() -> None:
     known = next((f for f in (args.out, args.init) if f and (f / "tokenizer.json").exists()), None)
     if known:
         tokenizer = AutoTokenizer.from_pretrained(known)
+        tokenizer.save_pretrained(args.out)
     else:
         tokenizer = train_tokenizer(args.out, args.seed, args.vocabulary, 20_000)
     config = LlamaConfig(

@@ -150,7 +150,7 @@ def twin_text(rng: Random) -> str:
         elif draw < 0.2:
             one, two = twins.twin(rng, True)
             parts.append(f"{one} In other words: {two}")
-        elif draw < 0.65:
+        elif draw < 0.45:
             told, others = twins.probes(rng, rng.choice((1, 2, 3)))
             parts.append(told)
             parts += [f"{other} {_SAME[same]}" for other, same in others]
@@ -262,12 +262,12 @@ def knowledge_text(rng: Random) -> str:
 
 
 MAKERS: tuple[tuple[Callable[[Random], str], float], ...] = (
-    (opinion_text, 0.22),
-    (statement_text, 0.12),
-    (twin_text, 0.22),
+    (opinion_text, 0.20),
+    (statement_text, 0.13),
+    (twin_text, 0.24),
     (sum_text, 0.16),
     (story_text, 0.14),
-    (code_text, 0.07),
+    (code_text, 0.06),
     (talk_text, 0.06),
     (knowledge_text, 0.01),
 )

@@ -1,11 +1,11 @@
-"""Sentences of almost the same words that do or do not say the same: who did what to whom, and when."""
+"""Sentences of almost the same words that do or do not say the same: exchanged roles, order or details."""
 
 from __future__ import annotations
 
 from random import Random
 
 from . import lexicon as lex
-from .facts import article, capital, person
+from .facts import NUMBER_WORDS, article, capital, person, plural
 
 
 def _two_who_act(rng: Random) -> tuple[str, str, str, str]:
@@ -165,9 +165,43 @@ def probes(rng: Random, n: int) -> tuple[str, list[tuple[str, bool]]]:
     return told, others
 
 
+def _detail(rng: Random, same: bool) -> tuple[str, str]:
+    """One happening told in two orders and with synonyms; not the same if one detail was exchanged."""
+    details = {
+        "who": person(rng),
+        "count": rng.choice(NUMBER_WORDS[2:]),
+        "colour": rng.choice(lex.COLOURS),
+        "thing": plural(rng.choice(lex.COUNTABLE)),
+        "place": rng.choice(lex.PLACES),
+        "time": rng.choice(lex.TIMES),
+    }
+    verbs = rng.choice(lex.ACT_VERBS)
+    forms = (
+        "{who} {verb} {count} {colour} {thing} at the {place} {time}",
+        "{time} {who} {verb} {count} {colour} {thing} at the {place}",
+        "at the {place} {who} {verb} {count} {colour} {thing} {time}",
+        "{count} {colour} {thing} were {verb} by {who} at the {place} {time}",
+    )
+    one, two = rng.sample(forms, 2)
+    first = one.format(verb=rng.choice(verbs), **details)
+    if not same:
+        options = {
+            "who": lex.WOMEN + lex.MEN,
+            "count": NUMBER_WORDS[2:],
+            "colour": lex.COLOURS,
+            "thing": tuple(plural(word) for word in lex.COUNTABLE),
+            "place": lex.PLACES,
+            "time": lex.TIMES,
+        }
+        changed = rng.choice(tuple(details))
+        details[changed] = rng.choice([option for option in options[changed] if option != details[changed]])
+    return first, two.format(verb=rng.choice(verbs), **details)
+
+
 def twin(rng: Random, same: bool) -> tuple[str, str]:
-    """Two sentences of almost the same words; they say the same or, in another order, something else."""
-    make = rng.choice((_swap_roles, _swap_roles, _transfer, _compare, _order, _attributes))
+    """Two sentences of almost the same words; they say the same, or roles, order or a detail are exchanged."""
+    orders = (_swap_roles, _swap_roles, _transfer, _compare, _order, _attributes)
+    make = _detail if rng.random() < 0.5 else rng.choice(orders)
     first, second = make(rng, same)
     while first == second:
         first, second = make(rng, same)
