@@ -102,8 +102,8 @@ ACT_VERBS = tuple(
     tuple(entry.split("/"))
     for entry in _words(
         "bought/purchased painted/coloured carried/transported repaired/fixed lost/mislaid washed/cleaned "
-        "hid/concealed found/discovered broke/smashed sold/traded collected/gathered stole/robbed "
-        "dropped/spilled moved/shifted wanted/desired picked/chose kept/stored built/made"
+        "covered/concealed found/discovered cracked/smashed sold/traded collected/gathered snatched/grabbed "
+        "dropped/spilled moved/shifted wanted/desired picked/selected kept/stored built/made"
     )
 )
 OPPOSITES = tuple(
