@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
-from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
 from traitscope.engine.fingerprint import fingerprint_folder, resolve_model
+from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:

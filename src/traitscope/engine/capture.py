@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from traitscope.engine.layout import CausalPack
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.padded import padded_hidden
-from traitscope.engine.score import cut_by_tokens, merges
+from traitscope.engine.passes import run_passes
+from traitscope.engine.score import merges
 from traitscope.errors import TraitscopeError
 from traitscope.records import PromptRow
 
@@ -62,16 +64,19 @@ def capture(
     limit = score_tokens(base, tokens_per_pass)
     order = sorted(range(len(rows)), key=lambda index: (-sizes[index], index))
     out = {name: np.empty((n_layers, len(rows), base.hidden_size), dtype=np.float32) for name in bank.names}
+
+    def run(slots: list[int], chosen: list[int]) -> None:
+        acts = _pass(bank, [rows[i].context for i in chosen], slots, position, normed)
+        for place, slot in enumerate(slots):
+            here = acts[:, place * len(chosen) : (place + 1) * len(chosen)]
+            out[bank.names[slot]][:, chosen] = here.cpu().numpy()
+        pace.add(sum(sizes[i] for i in chosen) * len(slots))
+
     with torch.no_grad():
         for slots in groups:
             bank.merge(slots[0] if merge else None)
             try:
-                for chosen in cut_by_tokens(order, [size * len(slots) for size in sizes], limit):
-                    acts = _pass(bank, [rows[i].context for i in chosen], slots, position, normed)
-                    for place, slot in enumerate(slots):
-                        here = acts[:, place * len(chosen) : (place + 1) * len(chosen)]
-                        out[bank.names[slot]][:, chosen] = here.cpu().numpy()
-                    pace.add(sum(sizes[i] for i in chosen) * len(slots))
+                run_passes(order, [size * len(slots) for size in sizes], limit, partial(run, slots))
             finally:
                 bank.merge(None)
     return out

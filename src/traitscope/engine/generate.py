@@ -16,7 +16,8 @@ from traitscope.engine.kernels import attend_lse, drop_blind, merge
 from traitscope.engine.layout import CausalPack, Prefix
 from traitscope.engine.memory import cache_rows, score_tokens
 from traitscope.engine.pace import Pace
-from traitscope.engine.score import common_prefix, cut_by_tokens, merges, prefix_states
+from traitscope.engine.passes import run_passes
+from traitscope.engine.score import common_prefix, merges, prefix_states
 from traitscope.errors import TraitscopeError
 from traitscope.records import Generated, PromptRow
 
@@ -295,7 +296,8 @@ def _prefill(
     sizes = [len(ids) for ids in own]
     capacity = max(sizes) + max_new
     ends: list[torch.Tensor] = []
-    for chosen in cut_by_tokens(list(range(len(own))), sizes, limit):
+
+    def run(chosen: list[int]) -> None:
         keep: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         ranges: list[tuple[int, int, int]] = []
         start = 0
@@ -312,7 +314,7 @@ def _prefill(
         ids_T = torch.tensor([i for row in chosen for i in own[row]], device=base.device)
         last = torch.tensor(layout.starts[1:], device=base.device) - 1
         with use_layout(base, layout):
-            ends.append(_last_states(base, ids_T, layout.position_ids, last))
+            states = _last_states(base, ids_T, layout.position_ids, last)
         if not live.keys:
             for layer in sorted(keep):
                 heads, _, dim = keep[layer][0].shape
@@ -327,6 +329,9 @@ def _prefill(
                     heads, _, dim = new.shape
                     block = new.index_select(1, bucket.index).view(heads, bucket.n_rows, bucket.length, dim)
                     cache[rows, :, : bucket.length] = block.transpose(0, 1)
+        ends.append(states)
+
+    run_passes(range(len(own)), sizes, limit, run)
     return torch.cat(ends)
 
 

@@ -57,7 +57,8 @@ class BankLinear(nn.Module):
     """A linear layer of the base with the adapters of all slots around it.
 
     ``original`` is the base's own module; ``slots`` maps the slot number to its weights; a slot that does not target
-    this layer, or is gated off here, is absent. ``merged`` replaces the frozen weight while a single adapter is merged into a working copy.
+    this layer, or is gated off here, is absent. ``merged`` replaces the frozen weight while a single adapter is
+    merged into a working copy.
     """
 
     original: nn.Module

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.padded import padded_hidden, padded_logits
+from traitscope.engine.passes import run_passes
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 
@@ -196,7 +197,8 @@ def _score_packed(
     trees = [make_tree(row, shared) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: (-trees[index].n_tokens, index))
     results: list[list[Scored]] = [[()] * len(rows) for _ in slots]
-    for chosen in cut_by_tokens(order, [t.n_tokens * len(slots) for t in trees], limit):
+
+    def run(chosen: list[int]) -> None:
         here = [trees[index] for index in chosen]
         n = sum(tree.n_tokens for tree in here)
         ranges = [(i * n, (i + 1) * n, slot) for i, slot in enumerate(slots)]
@@ -218,6 +220,8 @@ def _score_packed(
             values = _log_probabilities(bank, inputs, queries, targets)
         _deal_out(values.reshape(len(slots), -1), here, chosen, results)
         pace.add(n * len(slots))
+
+    run_passes(order, [tree.n_tokens * len(slots) for tree in trees], limit, run)
     return results
 
 
@@ -270,7 +274,8 @@ def _score_padded(
     sequences = [(rows[i].context + rows[i].options[o])[:-1] for i, o in flat]
     order = sorted(range(len(flat)), key=lambda k: (-len(sequences[k]), k))
     results: list[list[list[np.ndarray]]] = [[[np.empty(0)] * len(row.options) for row in rows] for _ in slots]
-    for chosen in cut_by_tokens(order, [len(s) * len(slots) for s in sequences], limit):
+
+    def run(chosen: list[int]) -> None:
         here = [sequences[k] for k in chosen]
         queries: list[int] = []
         targets: list[int] = []
@@ -296,21 +301,6 @@ def _score_padded(
             for k, logprobs in zip(chosen, np.split(part, np.cumsum(sizes)[:-1]), strict=True):
                 results[place][flat[k][0]][flat[k][1]] = logprobs
         pace.add(start * len(slots))
+
+    run_passes(order, [len(sequence) * len(slots) for sequence in sequences], limit, run)
     return [[tuple(options) for options in per_slot] for per_slot in results]
-
-
-def cut_by_tokens(order: list[int], sizes: list[int], limit: int) -> Iterator[list[int]]:
-    """Cut rows, longest first, into passes of at most ``limit`` tokens (one row at least).
-
-    Consecutive rows have like lengths, so that the padded blocks of attention waste little.
-    """
-    chosen: list[int] = []
-    size = 0
-    for index in order:
-        if chosen and size + sizes[index] > limit:
-            yield chosen
-            chosen, size = [], 0
-        chosen.append(index)
-        size += sizes[index]
-    if chosen:
-        yield chosen
