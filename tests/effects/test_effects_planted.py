@@ -199,7 +199,7 @@ def test_a_planted_surprise_is_flagged_and_an_additive_study_has_none() -> None:
     table = effects.tables["surprises"].query("against == 'surprise'")
     first = table.iloc[0]
     assert (first["source"], first["task"], first["surprising"]) == ("s3", "t5", True)
-    assert "where an additive model of the other cells expects" in effects.render()
+    assert "where an additive model fitted to the other cells expects" in effects.render()
     calm = random_study(sources, tasks, 400, np.random.default_rng(1), lambda s, t: lift[s] + 0.01)
     table = measure_effects(calm.matrix, calm.records, **FAST).tables["surprises"]
     assert (table["q"] <= 0.05).mean() <= 0.05

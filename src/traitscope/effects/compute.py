@@ -244,7 +244,7 @@ class _Run:
         if self.stats is None:
             self.notes.append("class and length pull: not computed, no dataset statistics were given")
         undefined = [row for row in self.rows.get("lengths", []) if row["undefined"] and row["source"]]
-        if undefined:
+        if undefined and self.habits:
             self.notes.append(
                 f"length weight undefined in {len(undefined)} cells (base and source alike in length, or "
                 "length not known)"

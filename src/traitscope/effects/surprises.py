@@ -267,8 +267,8 @@ def _surprises(
                 interval="noise of the cell and the fit" if np.isfinite(half[v]) else "none",
                 sentence=(
                     f"{model} on {task}: {number(float(cells.value_V[v]), unit)} {words(unit)} where "
-                    f"{text} of the other "
-                    f"cells expects {number(float(fit.expected[v]), unit)}, {number(residual, unit)} off "
+                    f"{text} fitted to the other cells expects "
+                    f"{number(float(fit.expected[v]), unit)}, {number(residual, unit)} off "
                     f"({abs(fit.z_model[v]):.1f} times the usual spread{noise})."
                 ),
             )
