@@ -1,3 +1,72 @@
-"""traitscope: which dataset helps which task, what else it changes, why, and in which layers."""
+"""traitscope: which dataset helps which task, what else it changes, why, and in which layers.
+
+Names are imported on first use: ``import traitscope`` loads neither torch nor a plotting library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from traitscope.config import StudyConfig as StudyConfig
+    from traitscope.config import load_config as load_config
+    from traitscope.effects import Effects as Effects
+    from traitscope.effects import Explanation as Explanation
+    from traitscope.effects import explain as explain
+    from traitscope.effects import measure_effects as measure_effects
+    from traitscope.engine import Adapter as Adapter
+    from traitscope.engine import Bank as Bank
+    from traitscope.engine import LoraSpec as LoraSpec
+    from traitscope.engine import load_base as load_base
+    from traitscope.errors import TraitscopeError as TraitscopeError
+    from traitscope.layers import LayersResult as LayersResult
+    from traitscope.layers import Sections as Sections
+    from traitscope.layers import analyse_layers as analyse_layers
+    from traitscope.layers import find_sections as find_sections
+    from traitscope.matrix import ScoreMatrix as ScoreMatrix
+    from traitscope.stats import DatasetStats as DatasetStats
+    from traitscope.stats import dataset_stats as dataset_stats
+    from traitscope.study import Study as Study
+    from traitscope.tasks import Task as Task
+    from traitscope.traits import Traits as Traits
+    from traitscope.traits import fit_traits as fit_traits
+
+_HOMES = {
+    "Adapter": "engine",
+    "Bank": "engine",
+    "DatasetStats": "stats",
+    "Effects": "effects",
+    "Explanation": "effects",
+    "LayersResult": "layers",
+    "LoraSpec": "engine",
+    "ScoreMatrix": "matrix",
+    "Sections": "layers",
+    "Study": "study",
+    "StudyConfig": "config",
+    "Task": "tasks",
+    "Traits": "traits",
+    "TraitscopeError": "errors",
+    "analyse_layers": "layers",
+    "dataset_stats": "stats",
+    "explain": "effects",
+    "find_sections": "layers",
+    "fit_traits": "traits",
+    "load_base": "engine",
+    "load_config": "config",
+    "measure_effects": "effects",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"traitscope.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'traitscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
