@@ -110,6 +110,16 @@ def test_lower_is_better_turns_gains(wide_csv: Path) -> None:
     assert scores.gains().values_IN[1, 0] == -40.0
 
 
+def test_patterns_choose_and_leave_out(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("model,a-0,b-0,b-5,note\nbase,1,2,3,x\ny,2,3,4,z\n")
+    assert ScoreMatrix.read(path, values=["*-0", "!a*"]).tasks == ("b-0",)
+    assert ScoreMatrix.read(path, values=["!*-0"]).tasks == ("b-5",)
+    assert ScoreMatrix.read(path, values=["b-5", "a-0"]).tasks == ("b-5", "a-0")
+    with pytest.raises(TraitscopeError, match="'c\\*' matches none"):
+        ScoreMatrix.read(path, values=["*-0", "!c*"])
+
+
 def test_copied_rows_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("model,a,b,c,d\nbase,1.5,2.5,3.5,4\nx,1.5,2.5,3.5,5\ny,3,1,2,70\n")

@@ -323,9 +323,7 @@ class ScoreMatrix:
 
         return mean_over_seeds(self)
 
-    def select(
-        self, *, models: Sequence[str] | None = None, tasks: Sequence[str] | None = None
-    ) -> ScoreMatrix:
+    def select(self, *, models: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> ScoreMatrix:
         """The same matrix with some rows and columns only, in their old order; raises for unknown names."""
         from traitscope.matrix.derive import select
 
@@ -334,9 +332,7 @@ class ScoreMatrix:
     def with_metric(self, metric: str | Mapping[str, str]) -> ScoreMatrix:
         """The same table seen through another metric (records belong to the primary one and are dropped)."""
         chosen = pick_metrics(self.table, metric, "score matrix")
-        return replace(
-            self, metrics=chosen, records={}, units={t: self.units.get(t, "other") for t in chosen}
-        )
+        return replace(self, metrics=chosen, records={}, units={t: self.units.get(t, "other") for t in chosen})
 
     def to_long(self) -> pd.DataFrame:
         """The long table, all metrics, with missing cells of the shown metric as rows of status "missing"."""

@@ -41,13 +41,10 @@ def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
     order = {name: i for i, name in enumerate(scores.models)}
     first_row = labels[trained].groupby([table["base"][trained], table["source"][trained]]).first()
     rank_merged = [
-        order[first_row[(base, source)]]
-        for base, source in zip(merged["base"], merged["source"], strict=True)
+        order[first_row[(base, source)]] for base, source in zip(merged["base"], merged["source"], strict=True)
     ]
     rank = pd.concat([labels[~trained].map(order), pd.Series(rank_merged, dtype=float)], ignore_index=True)
-    both = pd.concat(
-        [single, merged[list(single.columns)].astype(single.dtypes.to_dict())], ignore_index=True
-    )
+    both = pd.concat([single, merged[list(single.columns)].astype(single.dtypes.to_dict())], ignore_index=True)
     # A stable sort keeps tasks in their order within each row.
     both = both.iloc[np.argsort(rank.to_numpy(dtype=float), kind="stable")].reset_index(drop=True)
 
@@ -98,9 +95,7 @@ def _mean_records(scores: ScoreMatrix, result: ScoreMatrix) -> dict[str, dict[st
         for model, values in by_model.items():
             if model in target:
                 gathered.setdefault(target[model], []).append(np.asarray(values, dtype=float))
-        out[task] = {
-            name: np.mean(parts, axis=0) for name, parts in gathered.items() if name in result.models
-        }
+        out[task] = {name: np.mean(parts, axis=0) for name, parts in gathered.items() if name in result.models}
     return out
 
 

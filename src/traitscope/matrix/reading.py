@@ -41,8 +41,8 @@ def read_matrix(
         layout: "long" (columns model, task, value), "wide" (one row per model, one column per task), or
             "auto": long where those three columns exist.
         rows: wide: column or columns whose values, joined with "/", name the row; default the first column.
-        values: wide: score columns, as names or shell patterns ("*-0shot"); default every numeric column that
-            is not used otherwise. long: tasks to keep, likewise.
+        values: wide: score columns, as names or shell patterns ("*-0shot", and "!mt*" to leave out); default
+            every numeric column that is not used otherwise. long: tasks to keep, likewise.
         where: filters "column=a,b" (one of; NA is an empty cell), "column!=a,b", "column>=3" and <=, <, >.
         base: name of the base row: a row's name or, with several ``rows`` columns, the value of one of them.
             Default a row named "base".
@@ -68,9 +68,7 @@ def read_matrix(
     if layout == "long":
         long, base_name = _from_long_file(frame, values, base, path), base
     else:
-        long, base_name = wide_to_long(
-            frame, path, rows, values, base, family, seed, where, stderr_suffix, notes
-        )
+        long, base_name = wide_to_long(frame, path, rows, values, base, family, seed, where, stderr_suffix, notes)
     if duplicates == "mean":
         long = _mean_duplicates(long, notes)
     patterns = tuple(lower_is_better)
@@ -116,9 +114,7 @@ def _load(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return frame, notes
 
 
-def _from_long_file(
-    frame: pd.DataFrame, values: Sequence[str] | None, base: str | None, path: Path
-) -> pd.DataFrame:
+def _from_long_file(frame: pd.DataFrame, values: Sequence[str] | None, base: str | None, path: Path) -> pd.DataFrame:
     """A long file's rows of the wanted tasks."""
     if values and "task" in frame.columns:
         tasks = match_names(list(dict.fromkeys(frame["task"].astype(str))), values, str(path), "values")
@@ -208,7 +204,5 @@ def _copied_rows(scores: ScoreMatrix) -> list[str]:
         same = ((usable[i] == usable[i + 1 :]) & both).sum(axis=1)
         for j in np.flatnonzero((same >= 3) & (same >= 0.75 * both.sum(axis=1))):
             other = scores.models[i + 1 + int(j)]
-            notes.append(
-                f"{scores.models[i]} and {other} have {int(same[j])} identical scores: copied by mistake?"
-            )
+            notes.append(f"{scores.models[i]} and {other} have {int(same[j])} identical scores: copied by mistake?")
     return notes

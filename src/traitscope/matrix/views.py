@@ -139,8 +139,6 @@ def log_odds(scores: ScoreMatrix) -> View:
     values, stderr = logit_with_stderr(scores.scores_IN / top_N, scores.stderr_IN / top_N, scores.n_IN)
     covariance = scores.covariance_NII
     if covariance is not None:
-        slope_NI = np.divide(
-            stderr, scores.stderr_IN, out=np.zeros_like(stderr), where=scores.stderr_IN > 0
-        ).T
+        slope_NI = np.divide(stderr, scores.stderr_IN, out=np.zeros_like(stderr), where=scores.stderr_IN > 0).T
         covariance = covariance * slope_NI[:, :, None] * slope_NI[:, None, :]
     return View("logit", scores.models, scores.tasks, values, stderr, covariance)

@@ -33,9 +33,7 @@ def melt_wide(frame: pd.DataFrame, stderr: pd.DataFrame | None = None) -> pd.Dat
         )
     parts = []
     for task in frame.columns:
-        part = pd.DataFrame(
-            {"model": frame.index.astype(str), "task": str(task), "value": frame[task].to_numpy()}
-        )
+        part = pd.DataFrame({"model": frame.index.astype(str), "task": str(task), "value": frame[task].to_numpy()})
         if stderr is not None:
             part["stderr"] = stderr[task].to_numpy(dtype=float)
         parts.append(part)
@@ -45,19 +43,25 @@ def melt_wide(frame: pd.DataFrame, stderr: pd.DataFrame | None = None) -> pd.Dat
 
 
 def match_names(names: Sequence[str], patterns: Sequence[str], where: str, option: str) -> list[str]:
-    """Names that match any pattern, in the patterns' order; raises for a pattern that matches none."""
-    found: list[str] = []
-    for pattern in patterns:
-        hits = [name for name in names if name == pattern] or [
-            name for name in names if fnmatchcase(name, pattern)
-        ]
+    """Names that match any pattern, in the patterns' order, less those of patterns that start with "!".
+
+    Raises:
+        TraitscopeError: a pattern matches none.
+    """
+    found = list(names) if all(p.startswith("!") for p in patterns) else []
+    for text in patterns:
+        leave_out, pattern = text.startswith("!"), text.removeprefix("!")
+        hits = [name for name in names if name == pattern] or [name for name in names if fnmatchcase(name, pattern)]
         if not hits:
             raise TraitscopeError(
                 f"{pattern!r} matches none of: {', '.join(names)}",
                 where=f"{where}, {option}",
                 fix="use names or patterns such as '*-0shot'",
             )
-        found += [name for name in hits if name not in found]
+        if leave_out:
+            found = [name for name in found if name not in hits]
+        else:
+            found += [name for name in hits if name not in found]
     return found
 
 
@@ -99,17 +103,16 @@ def wide_to_long(
     free = [c for c in names if c not in used]
     stderr_of = {c: c + stderr_suffix for c in free if stderr_suffix and c + stderr_suffix in free}
     free = [c for c in free if c not in stderr_of.values()]
-    if values:
+    numeric = [c for c in free if pd.api.types.is_numeric_dtype(frame[c]) and frame[c].dtype != bool]
+    if values and not all(pattern.startswith("!") for pattern in values):
         tasks = match_names(free, values, str(path), "values")
     else:
-        tasks = [c for c in free if pd.api.types.is_numeric_dtype(frame[c]) and frame[c].dtype != bool]
-        skipped = [c for c in free if c not in tasks]
+        tasks = match_names(numeric, values, str(path), "values") if values else numeric
+        skipped = [c for c in free if c not in numeric]
         if skipped:
             notes.append(f"columns that are no numbers were left out: {', '.join(skipped)}")
     if not tasks:
-        raise TraitscopeError(
-            "no numeric score columns", where=str(path), fix="name the score columns: values=..."
-        )
+        raise TraitscopeError("no numeric score columns", where=str(path), fix="name the score columns: values=...")
     for column in row_columns + ([family] if family else []):
         if frame[column].isna().any():
             raise TraitscopeError(
