@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from traitscope.errors import TraitscopeError
+from traitscope.problems import Problem
 from traitscope.registry import did_you_mean
-from traitscope.settings import Problem, Settings, attach, settings_from
+from traitscope.settings import Settings, attach, settings_from
 from traitscope.taskconfig import (
     AnswerConfig,
     DataConfig,
@@ -23,6 +24,7 @@ from traitscope.taskconfig import (
     ShotsConfig,
     SplitPaths,
     TaskConfig,
+    Texts,
 )
 from traitscope.tasks.controls import CONTROLS
 from traitscope.yamlfile import read_yaml
@@ -171,15 +173,21 @@ class SourceConfig(RecipeChange):
         return RecipeChange(**self.model_dump(exclude_unset=True, exclude={"name", "task"}))
 
 
+def _of(value: Any) -> Any:
+    return (value,) if isinstance(value, str) and value != "sources" else value
+
+
 class MixConfig(RecipeChange):
     """An adapter trained on several sources together."""
 
-    of: Literal["sources"] | tuple[str, ...] = Field("sources", description='"sources" (all), or names of sources')
+    of: Annotated[Literal["sources"] | tuple[str, ...], BeforeValidator(_of)] = Field(
+        "sources", description='"sources" (all), or names of sources'
+    )
     per_task: int | None = Field(None, ge=1, description="Rows taken from each source; default: all it has")
     per_cluster: int | None = Field(
         None, ge=1, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
     )
-    hold_out: tuple[str, ...] = Field((), description="Tasks that the mix never sees")
+    hold_out: Texts = Field((), description="Tasks that the mix never sees")
 
     @model_validator(mode="after")
     def _one_size(self) -> MixConfig:
@@ -225,7 +233,7 @@ class ResolvedSource:
 def _source_entries(value: Any) -> Any:
     """``[a, {b: {rank: 8}}]`` or ``{a: {}, b: {rank: 8}}`` as a list of mappings with a name."""
     if isinstance(value, str):
-        raise Problem(f"sources must be a list, not {value!r}", fix=f"write [{value}]")
+        value = [value]
     if isinstance(value, Mapping):
         value = [{name: change} for name, change in value.items()]
     if not isinstance(value, list | tuple):
@@ -258,11 +266,11 @@ class StudyConfig(Settings):
     sources: Annotated[tuple[SourceConfig, ...], BeforeValidator(_source_entries)] | None = Field(
         None, description="What adapters are trained on; default: every task with train rows"
     )
-    controls: dict[str, tuple[str, ...]] = Field(
+    controls: dict[str, Texts] = Field(
         default_factory=dict,
         description="Altered copies of sources, trained too: {source: [mislabel, balance]}",
     )
-    targets: tuple[str, ...] | None = Field(
+    targets: Texts | None = Field(
         None, description="The tasks models are evaluated on; default: every task with eval rows"
     )
     mixes: dict[Name, MixConfig] = Field(default_factory=dict, description="Adapters trained on several sources")

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
-from pydantic.fields import FieldInfo
 
-from traitscope.errors import TraitscopeError
-from traitscope.registry import did_you_mean
+from traitscope.problems import explain
 from traitscope.yamlfile import KeyPath, Places, dotted
 
 S = TypeVar("S", bound="Settings")
-
-
-class Problem(ValueError):
-    """Raised inside a validator: what is wrong and what to write; ``keys`` leads from the model to the
-    place.
-    """
-
-    def __init__(self, what: str, *, fix: str, keys: KeyPath = ()) -> None:
-        super().__init__(what)
-        self.what = what
-        self.fix = fix
-        self.keys = keys
 
 
 class _Origin:
@@ -99,151 +84,3 @@ def attach(model: Settings, places: Places | None, path: KeyPath) -> None:
             for index, item in enumerate(value):
                 if isinstance(item, Settings):
                     attach(item, places, (*path, key, index))
-
-
-def explain(error: ValidationError, cls: type[BaseModel], data: Any, places: Places | None) -> TraitscopeError:
-    """The first problem of a validation error as ours; the others are counted and placed behind it."""
-    found = [_one(dict(item), cls, data) for item in error.errors()]
-    # Where a value may be of several kinds, pydantic reports each; the one that got furthest in is meant.
-    found = list({f.path: f for f in reversed(found)}.values())[::-1]
-    found = [f for f in found if not any(len(o.path) > len(f.path) == _shared(o.path, f.path) for o in found)]
-    # A missing key often follows from a misspelt one: the misspelt one is the better message.
-    found.sort(key=lambda f: not f.what.startswith("unknown key"))
-    first, rest = found[0], found[1:]
-    what = first.what
-    if rest:
-        also = "; ".join(f"{dotted(r.path)}: {r.what}" for r in rest[:4])
-        what += f" (and {len(rest)} more: {also}{'; ...' if len(rest) > 4 else ''})"
-    where = places.where(first.path) if places is not None else dotted(first.path) or cls.__name__
-    return TraitscopeError(what, where=where, fix=first.fix)
-
-
-def _shared(a: KeyPath, b: KeyPath) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-class _Found:
-    def __init__(self, path: KeyPath, what: str, fix: str) -> None:
-        self.path, self.what, self.fix = path, what, fix
-
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "finite_number": "a finite number",
-    "bool": "true or false",
-    "string": "text",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a mapping of keys to values",
-    "model": "a mapping of keys to values",
-}
-
-
-def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
-    kind, value, context = item["type"], item.get("input"), item.get("ctx", {})
-    path = _real_path(item["loc"], data, keep_last=kind in ("missing", "extra_forbidden"))
-    word = max((i for i, part in enumerate(path) if isinstance(part, str)), default=0)
-    key = dotted(path[word:]) if path else "the file"
-    info = _field_at(cls, path)
-    says = (info.description or "").rstrip(".") if info else ""
-    if kind == "extra_forbidden":
-        owner = _model_at(cls, path[:-1])
-        known = [f.alias or n for n, f in owner.model_fields.items()] if owner else []
-        fix = did_you_mean(str(path[-1]), known)
-        if not fix.startswith("write one of"):
-            fix += f" (keys here: {', '.join(known)})"
-        return _Found(path, f"unknown key {str(path[-1])!r}", fix)
-    if kind == "missing":
-        return _Found(path, f"the key {key!r} is missing", f"add `{key}:`" + (f" ({says})" if says else ""))
-    if kind == "value_error" and isinstance(context.get("error"), Problem):
-        problem = context["error"]
-        return _Found((*path, *problem.keys), problem.what, problem.fix)
-    if kind == "literal_error":
-        allowed = [a.strip(" '\"") for a in context["expected"].replace(" or ", ", ").split(",")]
-        return _Found(path, f"{key!r} must be {context['expected']}, not {value!r}", did_you_mean(str(value), allowed))
-    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        limit = f"{next(iter(context.values())):g}"
-        words = kind.replace("_equal", "_or_equal_to").replace("_", " ")
-        fix = f"write a number {words} {limit}" + (f": {says}" if says else "")
-        return _Found(path, f"{key!r} must be {words} {limit}, not {value!r}", fix)
-    if kind == "too_short":
-        least = context["min_length"]
-        return _Found(path, f"{key!r} needs at least {least}", f"add one: {says}" if says else "add one")
-    if kind == "string_pattern_mismatch":
-        fix = f"write {says}" if says else "use letters, digits, - _ and . only, a letter or digit first"
-        return _Found(path, f"{value!r} is not allowed here", fix)
-    for start, name in _KINDS.items():
-        if kind.startswith(start + "_") or kind == start:
-            fix = f"write {name}" + (f": {says}" if says else "")
-            if start == "string" and isinstance(value, bool | int | float):
-                fix = f'put it in quotes: "{value}"'
-            return _Found(path, f"{key!r} must be {name}, not {_show(value)}", fix)
-    fix = f"write {says[0].lower() + says[1:]}" if says else "correct this key"
-    return _Found(path, f"{key!r}: {item['msg']}", fix)
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return "nothing" if value is None else repr(value)
-
-
-def _real_path(loc: tuple[str | int, ...], data: Any, *, keep_last: bool) -> KeyPath:
-    """``loc`` without the parts that pydantic adds for unions and the like: only keys that ``data`` has."""
-    path: list[str | int] = []
-    for position, part in enumerate(loc):
-        if keep_last and position == len(loc) - 1:
-            path.append(part)
-        elif isinstance(data, Mapping):
-            named = next((k for k in data if str(k) == str(part)), None)
-            if named is None:
-                continue
-            data = data[named]
-            path.append(str(part))
-        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
-            data = data[part]
-            path.append(part)
-    return tuple(path)
-
-
-def _field_at(cls: type[BaseModel], path: KeyPath) -> FieldInfo | None:
-    owner = _model_at(cls, path[:-1]) if path else None
-    return _field(owner, str(path[-1])) if owner else None
-
-
-def _field(cls: type[BaseModel], key: str) -> FieldInfo | None:
-    return next((f for n, f in cls.model_fields.items() if key in (f.alias or n, n)), None)
-
-
-def _model_at(cls: type[BaseModel] | None, path: KeyPath) -> type[BaseModel] | None:
-    """The model class whose keys stand below ``path``; None where there is none."""
-    skip = 0
-    for part in path:
-        if skip:
-            skip -= 1
-            continue
-        info = _field(cls, str(part)) if cls else None
-        if info is None:
-            return None
-        cls, skip = _inner(info.annotation)
-    return None if skip else cls
-
-
-def _inner(annotation: Any) -> tuple[type[BaseModel] | None, int]:
-    """The model class inside an annotation and how many container levels lie above it."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, 0
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType, Annotated):
-        for argument in arguments:
-            model, depth = _inner(argument)
-            if model:
-                return model, depth
-        return None, 0
-    if origin in (dict, tuple, Mapping) and arguments:
-        model, depth = _inner(arguments[-1] if origin is dict else arguments[0])
-        return model, depth + 1 if model else 0
-    return None, 0

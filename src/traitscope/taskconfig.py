@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from traitscope.metrics import METRICS
+from traitscope.problems import Problem
 from traitscope.registry import did_you_mean
-from traitscope.settings import Problem, Settings
+from traitscope.settings import Settings
 from traitscope.tasks.parsers import PARSERS
 from traitscope.tasks.template import check_condition, check_template
 
@@ -68,7 +69,7 @@ class DataConfig(Settings):
         None,
         description="Dotted key of the row list in a JSON object; * takes every key (column _key says which)",
     )
-    columns: tuple[str, ...] | None = Field(None, description="Column names of a file without a header line")
+    columns: Texts | None = Field(None, description="Column names of a file without a header line")
     delimiter: str | None = Field(None, description="The one character between columns (csv and tsv)")
     quotes: bool | None = Field(None, description='Whether "..." encloses values; default: true for csv, false for tsv')
     encoding: str = Field("utf-8", description="Text encoding of the file")
@@ -345,7 +346,7 @@ class TaskConfig(Settings):
     chat: bool = Field(False, description="true: the prompt is one user turn in the tokenizer's chat template")
     answer: AnswerConfig = Field(description="The answer form: choice, generate or loss")
     shots: ShotsConfig = Field(default_factory=ShotsConfig, description="Solved examples in front of the prompt")
-    metrics: tuple[str, ...] = Field((), description="Names of metrics; the first is the primary one")
+    metrics: Texts = Field((), description="Names of metrics; the first is the primary one")
     overlong: Literal["cut", "refuse"] = Field(
         "cut", description="Prompts longer than the token limit: cut in the middle, or refused"
     )

@@ -44,23 +44,27 @@ def dotted(path: KeyPath) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the two YAML 1.1 surprises taken out.
+    """Safe YAML with the core schema of YAML 1.2 for plain words, without the surprises of YAML 1.1.
 
-    ``yes``, ``no``, ``on`` and ``off`` stay text (they are class words more often than booleans), and
-    ``2e-4`` is a number.
+    ``yes``, ``no``, ``on`` and ``off`` stay text (they are class words more often than booleans), as do dates,
+    ``007`` and ``12:30``; ``2e-4`` is a number.
     """
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in entries if tag != "tag:yaml.org,2002:bool"]
-    for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
+_PLAIN = {
+    "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    "int": (r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    "float": (
+        r"^(?:[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))"
+        r"|\.(?:nan|NaN|NAN))$",
+        "-+.0123456789",
+    ),
+    "null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    "merge": (r"^<<$", "<"),
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+_Loader.yaml_implicit_resolvers = {}
+for _tag, (_pattern, _first) in _PLAIN.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
 def read_yaml(path: Path) -> tuple[Any, Places]:
@@ -120,10 +124,11 @@ def _walk(loader: _Loader, node: yaml.Node, path: KeyPath, places: Places) -> No
             key = loader.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str | int | float | bool):
+                template = isinstance(key, dict)
                 raise TraitscopeError(
-                    "a key must be a word or a number",
+                    "{{ ... }} without quotes is a mapping in YAML" if template else "a key must be a word",
                     where=f"{places.file}:{line}",
-                    fix="put the key in quotes",
+                    fix='put the whole template in quotes: "{{ text }}"' if template else "put it in quotes",
                 )
             if key in seen:
                 raise TraitscopeError(

@@ -159,6 +159,24 @@ CASES = [
     ),
     Case("warm-up over the whole training", study("rank: 8", "warmup: 1.5"), ("recipe.warmup", "less than 1, not 1.5")),
     Case("several problems", study("rank: 8, lr: 2e-4", "rank: 0, lr: 0"), ("recipe.rank", "(and 1 more: recipe.lr")),
+    Case("a template without quotes", study(PROMPT, "{{ text }}"), ("study.yaml:7", "without quotes", "in quotes:")),
+    Case(
+        "neither a number nor all",
+        data("{path: rows.jsonl, train: some}"),
+        ("key tasks.one.data.train", "must be a whole number or 'all', not 'some'", "How many rows"),
+    ),
+    Case(
+        "test for eval",
+        data("{path: {train: rows.jsonl, test: rows.jsonl}}"),
+        ("tasks.one.data.path.test", "unknown key 'test'", "write one of: eval, train"),
+    ),
+    Case("three layers for a window", study("rank: 8", "layers: [1, 2, 3]"), ("recipe.layers", "more than 2 values")),
+    Case("shots as a number", study("  two:", "    shots: 4\n  two:"), ("tasks.one.shots", "must be a mapping")),
+    Case(
+        "shots from the eval rows",
+        study("  two:", "    shots: {n: 2, from: eval}\n  two:"),
+        ("tasks.one.shots.from", "must be 'train', not 'eval'"),
+    ),
     # names that tie things together
     Case(
         "a source that is no task", study("[one, two]", "[one, twoo]"), ("study.yaml:13", "names no task", "mean 'two'")

@@ -113,10 +113,28 @@ def _inner_models(annotation: Any) -> list[Any]:
     return [m for part in get_args(annotation) for m in _inner_models(part)]
 
 
-def test_yes_and_no_are_words_and_exponents_are_numbers() -> None:
-    data, _ = parse_yaml("a: [yes, no, on, off, true]\nb: 2e-4\nc: 1e5\nd: 007\n", "x")
-    assert data["a"] == ["yes", "no", "on", "off", True]
-    assert (data["b"], data["c"]) == (2e-4, 1e5)
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("[yes, no, on, off, true, False]", ["yes", "no", "on", "off", True, False]),
+        ("[2e-4, 1E5, 1.5, .5, -3., +1e-2]", [2e-4, 1e5, 1.5, 0.5, -3.0, 0.01]),
+        ("[0, -7, +7, 12]", [0, -7, 7, 12]),
+        (
+            "[007, 08, 12:30, 0x1f, 1_000, 2024-01-01, 1.2.3]",
+            ["007", "08", "12:30", "0x1f", "1_000", "2024-01-01", "1.2.3"],
+        ),
+        ("[~, null, none, ]", [None, None, "none"]),
+        ("[.inf, -.inf]", [float("inf"), float("-inf")]),
+    ],
+)
+def test_plain_words_are_read_without_surprises(written: str, read: list[Any]) -> None:
+    data, _ = parse_yaml(f"a: {written}\n", "x")
+    assert data["a"] == read
+    assert [type(v) for v in data["a"]] == [type(v) for v in read]
+
+
+def test_an_empty_value_is_nothing() -> None:
+    assert parse_yaml("a:\nb: \n", "x")[0] == {"a": None, "b": None}
 
 
 def test_anchors_and_merge_keys_work() -> None:

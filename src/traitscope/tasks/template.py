@@ -14,8 +14,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from traitscope.errors import TraitscopeError
+from traitscope.problems import Problem
 from traitscope.registry import did_you_mean, near_names
-from traitscope.settings import Problem
 from traitscope.yamlfile import KeyPath
 
 Row = Mapping[str, Any]
