@@ -64,7 +64,7 @@ def _word_problem(rng: Random, label: str) -> Row:
 
 
 def _code(rng: Random, label: str) -> Row:
-    snippet = snippets.draw_snippet(rng, rng.choice((2, 2, 3)))
+    snippet = snippets.draw_snippet(rng, rng.choice((2, 3, 4)))
     return {
         "name": snippet.name,
         "argument": snippet.argument,

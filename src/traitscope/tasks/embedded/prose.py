@@ -47,25 +47,24 @@ def opinion_text(rng: Random) -> str:
     who, domain = facts.person(rng), rng.choice(_DOMAINS)
     item = opinions.item_of(rng, domain)
     if rng.random() < 0.55:
-        make = rng.choice((_plain_side, _plain_side, _turned_side, _same_side))
-        return " ".join(make(rng, domain, item) for _ in range(rng.randint(3, 8)))
-    draw = rng.uniform(0.18, 1.0)
+        line = rng.choice((_plain_side, _plain_side, _turned_side, _same_side))
+        return " ".join(line(rng, domain, item) for _ in range(rng.randint(3, 8)))
+    draw = rng.random()
+    by_clause = draw < 0.61
     parts = [f"{who} spoke about the {item}."]
-    for _ in range(rng.randint(2, 5) if draw < 0.68 else rng.randint(1, 2)):
+    for _ in range(rng.randint(2, 5) if by_clause else rng.randint(1, 2)):
         label = rng.choices((opinions.POSITIVE, opinions.NEGATIVE, opinions.NEUTRAL), (0.42, 0.42, 0.16))[0]
-        if draw < 0.68:
-            if label == opinions.NEUTRAL:
-                said = opinions.neutral_clause(rng, domain, item)
-            else:
-                make = opinions.contrast if rng.random() < 0.2 else opinions.clause
-                said = make(rng, domain, label == opinions.POSITIVE, item)
-            parts.append(f"{opinions.sentence(said)} {rng.choice(_AFTER_CLAUSE[label]).format(who=who)}")
+        after = _AFTER_CLAUSE if by_clause else _AFTER_REVIEW
+        if by_clause and label == opinions.NEUTRAL:
+            said = opinions.sentence(opinions.neutral_clause(rng, domain, item))
+        elif by_clause:
+            make = opinions.contrast if rng.random() < 0.2 else opinions.clause
+            said = opinions.sentence(make(rng, domain, label == opinions.POSITIVE, item))
+        elif draw > 0.88 and label != opinions.NEUTRAL:
+            said = opinions.long_review(rng, label)
         else:
-            if draw > 0.9 and label != opinions.NEUTRAL:
-                said = opinions.long_review(rng, label)
-            else:
-                said = opinions.short_review(rng, domain, label)
-            parts.append(f"{said} {rng.choice(_AFTER_REVIEW[label]).format(who=who)}")
+            said = opinions.short_review(rng, domain, label)
+        parts.append(f"{said} {rng.choice(after[label]).format(who=who)}")
     return " ".join(parts)
 
 

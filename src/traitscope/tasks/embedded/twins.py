@@ -131,7 +131,7 @@ def probes(rng: Random, n: int) -> tuple[str, list[tuple[str, bool]]]:
     draw = rng.random()
     if draw < 0.6:
         one, two, past, participle = _two_who_act(rng)
-        forms = (
+        forms: tuple[str, ...] = (
             "{a} " + past + " {b}",
             "{b} was " + participle + " by {a}",
             "it was {a} who " + past + " {b}",
