@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from traitscope.engine.base import Base
-from traitscope.engine.linear import BankLinear, SlotWeights, original_linear
+from traitscope.engine.linear import BankLinear, SlotWeights
 from traitscope.engine.lora import Adapter
 from traitscope.errors import TraitscopeError
 
@@ -140,10 +140,9 @@ class Bank:
         """Say which tokens of the next pass belong to which slot: (start, stop, slot), adjacent and in order."""
         self.base.runtime.slot_ranges = list(ranges)
 
-    @property
-    def lowest_layer(self) -> int:
-        """Lowest decoder layer that any model adapts (the number of layers if none does)."""
-        return min((layer.layer for layer in self.layers.values() if layer.slots), default=self.base.n_layers)
+    def lowest_layer(self, slot: int) -> int:
+        """Lowest decoder layer that a slot's model changes (the number of layers if none)."""
+        return min((layer.layer for layer in self.layers.values() if slot in layer.slots), default=self.base.n_layers)
 
 
 def _pieces(model: Model) -> Sequence[Any]:
@@ -155,16 +154,3 @@ def _pieces(model: Model) -> Sequence[Any]:
 def _parent(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     path, _, leaf = name.rpartition(".")
     return model.get_submodule(path), leaf
-
-
-def check_fits(base: Base, adapter: Adapter, name: str) -> None:
-    """Refuse an adapter whose layers are not those of ``base``."""
-    modules = dict(base.model.named_modules())
-    for piece in adapter.pieces:
-        module = modules.get(piece.name)
-        if module is None or original_linear(module) is None:
-            raise TraitscopeError(
-                f"it adapts {piece.name}, which {base.name} does not have",
-                where=f"adapter {name}",
-                fix="use the base that the adapter was trained on",
-            )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -328,8 +327,3 @@ def _pattern(patterns: dict[str, Any], name: str, default: float) -> float:
         if re.match(rf"(.*\.)?({pattern})$", name):
             return float(value)
     return default
-
-
-def stack_names(adapters: Sequence[Adapter]) -> list[str]:
-    """All modules that some of ``adapters`` targets."""
-    return sorted({piece.name for adapter in adapters for piece in adapter.pieces})

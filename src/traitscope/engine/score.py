@@ -17,6 +17,7 @@ from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.padded import padded_hidden, padded_logits
 from traitscope.engine.passes import run_passes
+from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 
@@ -172,13 +173,15 @@ def score_options(
         return {name: [] for name in bank.names}
     total = sum(len(row.context) + sum(map(len, row.options)) for row in distinct) * len(bank.names)
     pace = Pace(base, total, flops_per_parameter=2, report=on_progress)
+    lowest = [bank.lowest_layer(slot) for slot in range(len(bank.names))]
+    trunk = Trunk(base, lowest if merge else [], total // len(bank.names))
     out: dict[str, list[Scored]] = {}
     with torch.no_grad():
         for slots in groups:
             bank.merge(slots[0] if merge else None)
             try:
                 if base.packed:
-                    scored = _score_packed(bank, distinct, slots, limit, share_prefix, pace)
+                    scored = _score_packed(bank, distinct, slots, limit, share_prefix, pace, trunk)
                 else:
                     scored = _score_padded(bank, distinct, slots, limit, pace)
             finally:
@@ -189,9 +192,16 @@ def score_options(
 
 
 def _score_packed(
-    bank: Bank, rows: Sequence[OptionRow], slots: list[int], limit: int, share_prefix: bool, pace: Pace
+    bank: Bank,
+    rows: Sequence[OptionRow],
+    slots: list[int],
+    limit: int,
+    share_prefix: bool,
+    pace: Pace,
+    trunk: Trunk,
 ) -> list[list[Scored]]:
     base = bank.base
+    lowest = min(bank.lowest_layer(slot) for slot in slots)
     shared = common_prefix([row.context for row in rows]) if share_prefix else 0
     prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else []
     trees = [make_tree(row, shared) for row in rows]
@@ -216,7 +226,7 @@ def _score_packed(
         queries = np.concatenate([queries + i * n for i in range(len(slots))])
         targets = np.tile(targets, len(slots))
         inputs = {"input_ids": ids_T[None], "position_ids": layout.position_ids[None], "use_cache": False}
-        with use_layout(base, layout):
+        with use_layout(base, layout), trunk.model(lowest, tuple(chosen)):
             values = _log_probabilities(bank, inputs, queries, targets)
         _deal_out(values.reshape(len(slots), -1), here, chosen, results)
         pace.add(n * len(slots))
