@@ -11,20 +11,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from traitscope.dataconfig import DataConfig, Name, SplitPaths, Texts
 from traitscope.errors import TraitscopeError
 from traitscope.problems import Problem
+from traitscope.recipe import MixConfig, RecipeChange, RecipeConfig, SourceConfig, no_repeat, source_entries
 from traitscope.registry import did_you_mean
 from traitscope.settings import Settings, attach, settings_from
 from traitscope.taskconfig import (
     AnswerConfig,
-    DataConfig,
     GenerateConfig,
     MessageConfig,
-    Name,
     ShotsConfig,
-    SplitPaths,
     TaskConfig,
-    Texts,
 )
 from traitscope.tasks.controls import CONTROLS
 from traitscope.yamlfile import read_yaml
@@ -72,138 +70,6 @@ class ModelConfig(Settings):
     revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
 
 
-def _targets(value: Any) -> Any:
-    if isinstance(value, str) and value != "all-linear":
-        raise Problem(
-            f"targets must be all-linear or a list of module names, not {value!r}",
-            fix=f"write all-linear or [{value}]",
-        )
-    return value
-
-
-def _one_seed(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else value
-
-
-Targets = Annotated[Literal["all-linear"] | tuple[str, ...], BeforeValidator(_targets)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_one_seed)]
-Window = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
-
-
-def _check_window(window: tuple[int, int] | None) -> None:
-    if window is not None and window[0] > window[1]:
-        raise Problem(
-            f"the first layer {window[0]} lies behind the last {window[1]}",
-            fix=f"write [{window[1]}, {window[0]}]",
-            keys=("layers",),
-        )
-
-
-class RecipeConfig(Settings):
-    """How every adapter is trained."""
-
-    rank: int = Field(16, ge=1, description="LoRA rank")
-    alpha: float = Field(32.0, gt=0, description="LoRA alpha; updates are scaled by alpha / rank")
-    targets: Targets = Field("all-linear", description="all-linear, or name endings of the linear layers to adapt")
-    layers: Window | None = Field(None, description="Train only the layers [first, last], both included, from 0")
-    lr: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up")
-    warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises")
-    epochs: int = Field(3, ge=1, description="Passes over the train rows")
-    batch: int = Field(16, ge=1, description="Rows per optimiser step")
-    max_tokens: int = Field(1024, ge=2, description="Most tokens of one training row, prompt and answer")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps, whatever epochs says")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
-    clip: float = Field(1.0, gt=0, description="Gradient norm that a step is clipped to, per adapter")
-    seeds: Seeds = Field((0,), min_length=1, description="One adapter per seed (initialisation and row order)")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> RecipeConfig:
-        _check_window(self.layers)
-        _no_repeat(self.seeds, "seed", ("seeds",))
-        if self.targets == ():
-            raise Problem("no layer is adapted", fix="write all-linear or name at least one", keys=("targets",))
-        return self
-
-    def changed(self, change: RecipeChange) -> RecipeConfig:
-        """This recipe with the given changes laid over it."""
-        given = {k: v for k, v in change.model_dump(exclude_unset=True).items() if v is not None}
-        return RecipeConfig(**{**self.model_dump(), **given})
-
-
-class RecipeChange(Settings):
-    """A source's own departures from the study's recipe; every key as in ``recipe``."""
-
-    rank: int | None = Field(None, ge=1, description="LoRA rank")
-    alpha: float | None = Field(None, gt=0, description="LoRA alpha")
-    targets: Targets | None = Field(None, description="all-linear, or name endings of the linear layers to adapt")
-    layers: Window | None = Field(None, description="Train only the layers [first, last]")
-    lr: float | None = Field(None, gt=0, description="Peak learning rate of AdamW")
-    schedule: Literal["cosine", "linear", "constant"] | None = Field(None, description="Learning rate schedule")
-    warmup: float | None = Field(None, ge=0, lt=1, description="Share of the steps in which the rate rises")
-    epochs: int | None = Field(None, ge=1, description="Passes over the train rows")
-    batch: int | None = Field(None, ge=1, description="Rows per optimiser step")
-    max_tokens: int | None = Field(None, ge=2, description="Most tokens of one training row")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps")
-    weight_decay: float | None = Field(None, ge=0, description="AdamW weight decay")
-    clip: float | None = Field(None, gt=0, description="Gradient norm that a step is clipped to")
-    seeds: Seeds | None = Field(None, min_length=1, description="Seeds")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> RecipeChange:
-        _check_window(self.layers)
-        _no_repeat(self.seeds or (), "seed", ("seeds",))
-        return self
-
-
-class SourceConfig(RecipeChange):
-    """One adapter to train: a task (by default the one of the same name) and changes to the recipe."""
-
-    name: Name = Field(description="The adapter's name, a row of the matrix")
-    task: str = Field("", description="The task that it trains on; default: the one of the same name")
-
-    @property
-    def task_name(self) -> str:
-        """The task trained on."""
-        return self.task or self.name
-
-    @property
-    def change(self) -> RecipeChange:
-        """The changes to the recipe alone."""
-        return RecipeChange(**self.model_dump(exclude_unset=True, exclude={"name", "task"}))
-
-
-def _of(value: Any) -> Any:
-    return (value,) if isinstance(value, str) and value != "sources" else value
-
-
-class MixConfig(RecipeChange):
-    """An adapter trained on several sources together."""
-
-    of: Annotated[Literal["sources"] | tuple[str, ...], BeforeValidator(_of)] = Field(
-        "sources", description='"sources" (all), or names of sources'
-    )
-    per_task: int | None = Field(None, ge=1, description="Rows taken from each source; default: all it has")
-    per_cluster: int | None = Field(
-        None, ge=1, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
-    )
-    hold_out: Texts = Field((), description="Tasks that the mix never sees")
-
-    @model_validator(mode="after")
-    def _one_size(self) -> MixConfig:
-        if self.per_task is not None and self.per_cluster is not None:
-            raise Problem("per_task and per_cluster are given together", fix="keep one of the two")
-        if self.of == ():
-            raise Problem("the mix is made of nothing", fix="write of: sources, or name them", keys=("of",))
-        return self
-
-    @property
-    def change(self) -> RecipeChange:
-        """The changes to the recipe alone."""
-        own = {"of", "per_task", "per_cluster", "hold_out"}
-        return RecipeChange(**self.model_dump(exclude_unset=True, exclude=own))
-
-
 class LayersConfig(Settings):
     """The layer-by-layer account: which hidden states are captured."""
 
@@ -230,32 +96,6 @@ class ResolvedSource:
     recipe: RecipeConfig
 
 
-def _source_entries(value: Any) -> Any:
-    """``[a, {b: {rank: 8}}]`` or ``{a: {}, b: {rank: 8}}`` as a list of mappings with a name."""
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, Mapping):
-        value = [{name: change} for name, change in value.items()]
-    if not isinstance(value, list | tuple):
-        return value
-    entries: list[Any] = []
-    for index, entry in enumerate(value):
-        if isinstance(entry, str):
-            entries.append({"name": entry})
-        elif isinstance(entry, Mapping) and len(entry) == 1 and "name" not in entry:
-            ((name, change),) = entry.items()
-            if change is not None and not isinstance(change, Mapping):
-                raise Problem(
-                    f"the recipe changes of {name!r} must be a mapping",
-                    fix=f"write {{{name}: {{epochs: 1}}}}",
-                    keys=(index,),
-                )
-            entries.append({"name": name, **(change or {})})
-        else:
-            entries.append(entry)
-    return entries
-
-
 class StudyConfig(Settings):
     """A study: a base, a recipe, tasks, and what is trained and evaluated on what."""
 
@@ -263,7 +103,7 @@ class StudyConfig(Settings):
     base: Annotated[BaseConfig, BeforeValidator(_model_text)] = Field(description="The untuned model")
     recipe: RecipeConfig = Field(default_factory=RecipeConfig, description="How every adapter is trained")
     tasks: dict[Name, TaskConfig] = Field(min_length=1, description="The tasks by name")
-    sources: Annotated[tuple[SourceConfig, ...], BeforeValidator(_source_entries)] | None = Field(
+    sources: Annotated[tuple[SourceConfig, ...], BeforeValidator(source_entries)] | None = Field(
         None, description="What adapters are trained on; default: every task with train rows"
     )
     controls: dict[str, Texts] = Field(
@@ -324,7 +164,7 @@ class StudyConfig(Settings):
                     fix=did_you_mean(source_name, names),
                     keys=("controls", source_name),
                 )
-            _no_repeat(controls, "control", ("controls", source_name))
+            no_repeat(controls, "control", ("controls", source_name))
             for index, control in enumerate(controls):
                 if control not in CONTROLS:
                     raise Problem(
@@ -347,7 +187,7 @@ class StudyConfig(Settings):
                     fix=f"give tasks.{name}.data eval rows, or take it out of targets",
                     keys=("targets", index),
                 )
-        _no_repeat(self.targets or (), "target", ("targets",))
+        no_repeat(self.targets or (), "target", ("targets",))
         if not self.target_names():
             raise Problem("there is no target: no task has eval rows", fix="give one task eval rows", keys=("targets",))
 
@@ -429,12 +269,6 @@ class StudyConfig(Settings):
         else:
             chosen = [s for s in sources if s.name in mix.of]
         return tuple(s for s in chosen if s.task not in mix.hold_out)
-
-
-def _no_repeat(values: tuple[Any, ...], what: str, keys: tuple[str | int, ...]) -> None:
-    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    if twice is not None:
-        raise Problem(f"the {what} {twice!r} stands here twice", fix=f"name every {what} once", keys=keys)
 
 
 def load_config(path: str | Path) -> StudyConfig:

@@ -1,0 +1,166 @@
+"""What a study file may say about a task's rows: where they are, which are kept, how they are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+
+from traitscope.problems import Problem
+from traitscope.settings import Settings
+from traitscope.tasks.template import check_condition
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+
+
+def _one_or_many(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+
+
+class SplitPaths(Settings):
+    """Separate files (or separate splits of one source) for training and for evaluation."""
+
+    train: Texts | None = Field(None, description="File, glob or split that a source trains on")
+    eval: Texts | None = Field(None, description="File, glob or split that models are evaluated on")
+
+    @model_validator(mode="after")
+    def _some(self) -> SplitPaths:
+        if self.train is None and self.eval is None:
+            raise Problem("neither train nor eval is named", fix="write {train: ..., eval: ...} or one of the two")
+        return self
+
+
+class DataConfig(Settings):
+    """Where the rows of a task are, and how many of them train and evaluate.
+
+    Exactly one of ``path``, ``hub`` and ``embedded``. One file (or one split) is divided by seed: no row, and
+    no question that stands in it twice, is on both sides. With separate train and eval files the rows of
+    ``train`` that repeat a question of ``eval`` are dropped (see ``duplicates``).
+    """
+
+    path: Texts | SplitPaths | None = Field(
+        None,
+        description="A file, glob or list of them, or {train: ..., eval: ...}; from the study file's folder",
+    )
+    hub: str | None = Field(None, description="A Hugging Face Hub dataset id such as stanfordnlp/imdb")
+    embedded: str | None = Field(None, description="The name of one of the built-in generated tasks")
+    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
+    subset: str | None = Field(None, description="The Hub dataset's configuration name, where it has several")
+    splits: str | SplitPaths | None = Field(
+        None,
+        description="Splits of a Hub dataset or saved folder: {train: ..., eval: ...}, or one to divide",
+    )
+    format: Literal["csv", "tsv", "json", "jsonl", "parquet", "lines", "conll", "folder"] | None = Field(
+        None, description="The file format, where the file's ending does not say it"
+    )
+    field: str | None = Field(
+        None,
+        description="Dotted key of the row list in a JSON object; * takes every key (column _key says which)",
+    )
+    columns: Texts | None = Field(None, description="Column names of a file without a header line")
+    delimiter: str | None = Field(None, description="The one character between columns (csv and tsv)")
+    quotes: bool | None = Field(None, description='Whether "..." encloses values; default: true for csv, false for tsv')
+    encoding: str = Field("utf-8", description="Text encoding of the file")
+    join: dict[str, str] = Field(
+        default_factory=dict,
+        description="Extra columns from plain text files with one line per row: {column: file}",
+    )
+    where_: str | dict[str, Any] | None = Field(
+        None,
+        alias="where",
+        description="Rows to keep: a Jinja condition over the columns, or {column: allowed values}",
+    )
+    train: Annotated[int, Field(ge=0)] | Literal["all"] = Field("all", description="How many rows a source trains on")
+    eval: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+        None,
+        description="How many rows evaluate; default: all of an eval file, a fifth (at most 1000) of a file "
+        "that is divided",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the order of the rows and of the division")
+    duplicates: Literal["drop", "refuse", "keep"] = Field(
+        "drop", description="Train rows whose question stands in the eval rows too: dropped, refused or kept"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        given = [n for n in ("path", "hub", "embedded") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise Problem(
+                "no source of rows is given" if not given else f"{' and '.join(given)} are given together",
+                fix="write exactly one of path: (files), hub: (a dataset id) and embedded: (a built-in task)",
+            )
+        local_only = ("format", "field", "columns", "delimiter", "quotes")
+        if given[0] != "path":
+            for name in (*local_only, "join"):
+                if getattr(self, name):
+                    raise Problem(f"{name} is for files, not for {given[0]}", fix=f"remove {name}", keys=(name,))
+        if given[0] != "hub":
+            for name in ("revision", "subset"):
+                if getattr(self, name) is not None:
+                    raise Problem(f"{name} is for Hub datasets only", fix=f"remove {name}", keys=(name,))
+        if given[0] == "embedded" and self.splits is not None:
+            raise Problem("embedded tasks have their own train and eval rows", fix="remove splits", keys=("splits",))
+        if self.splits is not None and isinstance(self.path, SplitPaths):
+            raise Problem("path already says what trains and what evaluates", fix="remove splits", keys=("splits",))
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise Problem(
+                f"the delimiter must be one character, not {self.delimiter!r}",
+                fix='write one, such as delimiter: ";" or "\\t" in double quotes',
+                keys=("delimiter",),
+            )
+        return self
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = sorted({c for c in columns or () if (columns or ()).count(c) > 1})
+        if twice or columns == ():
+            raise Problem(
+                f"the column {twice[0]!r} is named twice" if twice else "the list is empty",
+                fix="name every column once, in the file's order",
+            )
+        return columns
+
+    @field_validator("where_")
+    @classmethod
+    def _where(cls, where: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+        if isinstance(where, str):
+            check_condition(where)
+        elif isinstance(where, dict):
+            for column, allowed in where.items():
+                values = allowed if isinstance(allowed, list) else [allowed]
+                if not values or any(isinstance(v, Mapping | list) for v in values):
+                    raise Problem(
+                        f"the allowed values of {column!r} must be a value or a list of values",
+                        fix=f"write {{{column}: [value, value]}}",
+                        keys=(column,),
+                    )
+        return where
+
+    @property
+    def divided(self) -> bool:
+        """Whether one set of rows is divided by seed into train and eval."""
+        if self.embedded is not None:
+            return False
+        return not isinstance(self.path, SplitPaths) and not isinstance(self.splits, SplitPaths)
+
+    def part_is_named(self, name: Literal["train", "eval"]) -> bool:
+        """Whether there are rows for this part, whatever number of them is taken."""
+        for paths in (self.path, self.splits):
+            if isinstance(paths, SplitPaths):
+                return getattr(paths, name) is not None
+        return True
+
+    @property
+    def has_train(self) -> bool:
+        """Whether the task has rows to train on (known without reading them)."""
+        return self.train != 0 and self.part_is_named("train")
+
+    @property
+    def has_eval(self) -> bool:
+        """Whether the task has rows to be evaluated on (known without reading them)."""
+        return self.eval != 0 and self.part_is_named("eval")
