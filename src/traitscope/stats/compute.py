@@ -97,9 +97,7 @@ def _notes(prepared: Sequence[Prepared], spacy: Any | None) -> tuple[str, ...]:
         notes.append("style similarity is not defined for fewer than three datasets")
     unlabelled = [p.data.name for p in prepared if p.data.classes is not None and p.data.labels is None]
     if unlabelled:
-        notes.append(
-            f"no class statistics for {', '.join(unlabelled)}: some answers are not among the classes"
-        )
+        notes.append(f"no class statistics for {', '.join(unlabelled)}: some answers are not among the classes")
     return tuple(notes)
 
 
@@ -108,7 +106,5 @@ def reference_table() -> str:
     lines = ["| statistic | unit | definition | reference |", "| --- | --- | --- | --- |"]
     for entry in STATISTICS:
         star = "*" if entry.value.core else ""
-        lines.append(
-            f"| `{entry.name}`{star} | {entry.value.unit} | {entry.value.definition} | {entry.reference} |"
-        )
+        lines.append(f"| `{entry.name}`{star} | {entry.value.unit} | {entry.value.definition} | {entry.reference} |")
     return "\n".join(lines)

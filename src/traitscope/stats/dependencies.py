@@ -61,6 +61,5 @@ def dependency_profile(texts: Mapping[str, Sequence[str]], nlp: Any) -> pd.DataF
 def dependency_tags(texts: Iterable[str], nlp: Any) -> list[str]:
     """The relations that occur in each text, as one tag value for effects: ``"amod|nsubj|ROOT"``."""
     return [
-        SEPARATOR.join(sorted({token.dep_ for token in document if not token.is_space}))
-        for document in nlp.pipe(texts)
+        SEPARATOR.join(sorted({token.dep_ for token in document if not token.is_space})) for document in nlp.pipe(texts)
     ]

@@ -83,14 +83,10 @@ def _length_sd(prepared: Prepared, part: str, unit: str) -> float:
 
 for _part in ("answer", "prompt"):
     for _unit in ("tokens", "words"):
-        _by = (
-            "by the tokenizer given, without special tokens"
-            if _unit == "tokens"
-            else "words by the rule below"
+        _by = "by the tokenizer given, without special tokens" if _unit == "tokens" else "words by the rule below"
+        statistic(f"{_part}_{_unit}_mean", _unit, f"Mean length of the {_part}s, {_by}.", core=_unit == "tokens")(
+            partial(_length, part=_part, unit=_unit, quantile=None)
         )
-        statistic(
-            f"{_part}_{_unit}_mean", _unit, f"Mean length of the {_part}s, {_by}.", core=_unit == "tokens"
-        )(partial(_length, part=_part, unit=_unit, quantile=None))
         statistic(f"{_part}_{_unit}_sd", _unit, f"Standard deviation of the {_part}s' lengths, {_by}.")(
             partial(_length_sd, part=_part, unit=_unit)
         )
@@ -107,9 +103,7 @@ def _n_classes(p: Prepared) -> float:
     return NAN if p.data.classes is None else float(len(p.data.classes))
 
 
-@statistic(
-    "label_entropy", "bits", "Shannon entropy of the class shares.", reference="Shannon 1948", core=True
-)
+@statistic("label_entropy", "bits", "Shannon entropy of the class shares.", reference="Shannon 1948", core=True)
 def _label_entropy(p: Prepared) -> float:
     return NAN if p.label_shares is None else entropy_bits(p.label_shares)
 
@@ -127,9 +121,7 @@ def _label_evenness(p: Prepared) -> float:
     return entropy_bits(p.label_shares) / float(np.log2(len(p.label_shares)))
 
 
-@statistic(
-    "majority_share", "share", "Share of the largest class: the accuracy of always answering it.", core=True
-)
+@statistic("majority_share", "share", "Share of the largest class: the accuracy of always answering it.", core=True)
 def _majority_share(p: Prepared) -> float:
     return NAN if p.label_shares is None else float(p.label_shares.max())
 
@@ -208,9 +200,9 @@ for _part in ("prompt", "answer"):
         ),
         ("uppercase", "Share of upper-case letters among the letters"),
     ):
-        statistic(
-            f"{_part}_{_what}", "share", f"{_words}, in the {_part}s.", core=_core and _what != "uppercase"
-        )(partial(_character, part=_part, what=_what))
+        statistic(f"{_part}_{_what}", "share", f"{_words}, in the {_part}s.", core=_core and _what != "uppercase")(
+            partial(_character, part=_part, what=_what)
+        )
     statistic(f"{_part}_newlines", "per 100 characters", f"Line breaks in the {_part}s.")(
         partial(_character, part=_part, what="newlines")
     )
@@ -234,8 +226,7 @@ for _part in ("prompt", "answer"):
     statistic(
         f"{_part}_coleman_liau",
         "US school years",
-        f"Coleman-Liau index of the {_part}s, counts pooled; undefined below {MIN_READABILITY_WORDS} "
-        "words of letters.",
+        f"Coleman-Liau index of the {_part}s, counts pooled; undefined below {MIN_READABILITY_WORDS} words of letters.",
         reference="Coleman and Liau 1975",
     )(partial(_readable, part=_part, formula=coleman_liau_index))
 
@@ -252,9 +243,7 @@ def _near_duplicates(p: Prepared) -> float:
     return near_duplicate_share([f"{p.data.prompts[i]}\n{p.data.answers[i]}" for i in p.sampled])
 
 
-@statistic(
-    "exact_duplicates", "share", "Share of examples whose prompt and answer repeat an earlier example."
-)
+@statistic("exact_duplicates", "share", "Share of examples whose prompt and answer repeat an earlier example.")
 def _exact_duplicates(p: Prepared) -> float:
     pairs = list(zip(p.data.prompts, p.data.answers, strict=True))
     return 1.0 - len(set(pairs)) / len(pairs)

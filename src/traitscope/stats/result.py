@@ -125,11 +125,7 @@ class DatasetStats:
         """Plain text for the terminal: core statistics (rows) by dataset (columns), collisions, notes."""
         table = self.core().T
         lines = [table.to_string(float_format=lambda v: f"{v:.3g}", na_rep="-")]
-        real = (
-            self.collisions[self.collisions["collides"].astype(bool)]
-            if len(self.collisions)
-            else self.collisions
-        )
+        real = self.collisions[self.collisions["collides"].astype(bool)] if len(self.collisions) else self.collisions
         for row in real.to_dict("records"):
             lines.append(
                 f"label {row['word']!r}: class {row['index_a']} of {row['dataset_a']}, "

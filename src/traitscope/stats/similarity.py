@@ -170,9 +170,7 @@ def _compare(
             order = rng.permutation(len(v))
             a, b = v[order[: len(v) // 2]], v[order[len(v) // 2 :]]
             halves[m] = cosine(a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True))[0, 0]
-    return Similarity(
-        kind=kind, method=method, names=names, values_MM=cosine(means, means), reliability_M=halves
-    )
+    return Similarity(kind=kind, method=method, names=names, values_MM=cosine(means, means), reliability_M=halves)
 
 
 def _undefined(kind: str, method: str, names: tuple[str, ...]) -> Similarity:

@@ -87,9 +87,7 @@ def coleman_liau_index(texts: str | Iterable[str]) -> float:
     return 0.0588 * 100 * n_letters / n_words - 0.296 * 100 * n_sents / n_words - 15.8
 
 
-def _readability_counts(
-    texts: str | Iterable[str], *, with_syllables: bool = True
-) -> tuple[int, int, int, int]:
+def _readability_counts(texts: str | Iterable[str], *, with_syllables: bool = True) -> tuple[int, int, int, int]:
     found: Counter[str] = Counter()
     sentences = 0
     for text in [texts] if isinstance(texts, str) else texts:
