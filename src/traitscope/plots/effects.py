@@ -1,0 +1,212 @@
+"""Figures of side effects: class shares, answer lengths, asymmetry, surprises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from traitscope.errors import TraitscopeError
+from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, RED, Axes, Figure, new_figure, shorten, styled
+
+if TYPE_CHECKING:
+    from traitscope.effects import Effects
+
+MAX_MODELS, MAX_PANELS, MAX_CLASSES = 30, 12, 8
+
+
+@styled
+def class_shares(effects: Effects, tasks: list[str] | None = None) -> Figure:
+    """Predicted class shares of every model, one panel per task, the true shares on top; at most 12 panels.
+
+    Args:
+        tasks: which ones; by default all choice tasks with up to 8 classes.
+
+    Raises:
+        TraitscopeError: no such task has class shares.
+    """
+    table = effects.tables.get("classes", pd.DataFrame(columns=["task", "class", "model", "share", "gold_share"]))
+    classes = {str(t): list(dict.fromkeys(part["class"])) for t, part in table.groupby("task", sort=False)}
+    chosen = [t for t in (tasks or classes) if t in classes and len(classes[t]) <= MAX_CLASSES][:MAX_PANELS]
+    if not chosen:
+        raise TraitscopeError(
+            "no task with predicted class shares", where="plots", fix="name choice tasks with at most 8 classes"
+        )
+    models = list(dict.fromkeys(table["model"]))[:MAX_MODELS]
+    columns = min(len(chosen), 3)
+    rows = -(-len(chosen) // columns)
+    figure = new_figure(1.6 + 2.9 * columns, rows * (1.1 + 0.2 * (len(models) + 1)))
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes in grid.flat[len(chosen) :]:
+        axes.set_visible(False)
+    for axes, task in zip(grid.flat, chosen, strict=False):
+        part = table[table["task"] == task]
+        shares = part.pivot_table(index="model", columns="class", values="share", sort=False)
+        gold = part.drop_duplicates("class").set_index("class")["gold_share"]
+        _stack(axes, classes[task], gold, shares.reindex(models))
+        n = int(part["n"].max()) if "n" in part else 0
+        axes.set_title(f"{shorten(task, 26)} (n = {n})", fontsize=8.5)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=min(3, len(classes[task])), fontsize=7)
+        axes.set(xlim=(0, 1), xticks=[])
+    for axes in grid[:, 0]:
+        axes.set_yticks(range(len(models) + 1), ["true", *(shorten(m, 24) for m in models)])
+        axes.get_yticklabels()[0].set_fontweight("bold")
+    grid[0, 0].set_ylim(len(models) + 0.5, -0.5)
+    figure.supxlabel("share of the answers (0 to 1); what is missing to 1 could not be parsed", fontsize=8, color=MUTED)
+    return figure
+
+
+def _stack(axes: Axes, names: list[str], gold: pd.Series, shares: pd.DataFrame) -> None:
+    y = np.arange(len(shares) + 1)
+    left = np.zeros(len(y))
+    for c, name in enumerate(names):
+        width = np.concatenate([[gold[name]], shares[name].to_numpy(dtype=float)])
+        axes.barh(
+            y,
+            np.nan_to_num(width),
+            left=left,
+            height=0.78,
+            color=CATEGORIES[c % len(CATEGORIES)],
+            edgecolor="#ffffff",
+            linewidth=0.4,
+            label=shorten(name, 14),
+        )
+        left += np.nan_to_num(width)
+    axes.axhline(0.5, color=INK, linewidth=0.8)
+
+
+@styled
+def length_shift(effects: Effects) -> Figure:
+    """Shift of the mean answer length against the base, with intervals; one panel per generated task.
+
+    Raises:
+        TraitscopeError: no task's answers are generated.
+    """
+    table = effects.tables.get("lengths")
+    if table is None or table.empty:
+        raise TraitscopeError(
+            "no task with generated answers", where="plots", fix="only tasks with generated answers have lengths"
+        )
+    tasks = list(dict.fromkeys(table["task"]))[:MAX_PANELS]
+    models = list(dict.fromkeys(table["model"]))[:MAX_MODELS]
+    columns = min(len(tasks), 3)
+    rows = -(-len(tasks) // columns)
+    figure = new_figure(1.8 + 2.7 * columns, rows * (1.0 + 0.2 * len(models)))
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes in grid.flat[len(tasks) :]:
+        axes.set_visible(False)
+    for axes, task in zip(grid.flat, tasks, strict=False):
+        part = table[table["task"] == task].set_index("model").reindex(models)
+        _intervals(axes, part, "shift")
+        base = float(part["base_length"].dropna().iloc[0])
+        axes.set_title(f"{shorten(task, 20)} (base {base:.1f} tokens, n = {int(part['n'].max())})", fontsize=8.5)
+    first = grid[0, 0]
+    first.set_yticks(range(len(models)), [shorten(m, 24) for m in models])
+    first.set_ylim(len(models) - 0.5, -0.5)
+    figure.supxlabel(
+        "shift of the mean answer length, tokens (95 % interval; blue: p ≤ 0.05, not corrected)",
+        fontsize=8,
+        color=MUTED,
+    )
+    return figure
+
+
+def _intervals(axes: Axes, part: pd.DataFrame, value: str) -> None:
+    y = np.arange(len(part))
+    colours = [BLUE if p <= 0.05 else GREY for p in part["p"].fillna(1.0)]
+    axes.hlines(y, part["lo"], part["hi"], color=colours, linewidth=1.4)
+    axes.scatter(part[value], y, c=colours, s=16, zorder=3)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.grid(axis="x")
+
+
+@styled
+def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figure:
+    """The pairs whose two directions of transfer differ most, with intervals.
+
+    Raises:
+        TraitscopeError: no two sources are targets of each other.
+    """
+    table = effects.tables.get("asymmetry")
+    if table is None or table.empty:
+        raise TraitscopeError(
+            "no pair of sources with both directions of transfer",
+            where="plots",
+            fix="make at least two sources targets as well",
+        )
+    found = effects.of_kind("asymmetry").reset_index(drop=True)
+    table = table.reset_index(drop=True).assign(q=found["q"] if len(found) == len(table) else np.nan)
+    order = table["difference"].abs().sort_values(ascending=False, kind="stable").index[:limit]
+    part = table.loc[order]
+    unit = str(part["unit"].iloc[0])
+    scale = 100.0 if unit == "share" else 1.0
+    # Always told in the direction that gives more.
+    flip = (part["difference"] < 0).to_numpy()
+    sign = np.where(flip, -1.0, 1.0)
+    value = sign * part["difference"].to_numpy(dtype=float) * scale
+    low = np.where(flip, -part["hi"], part["lo"]).astype(float) * scale
+    high = np.where(flip, -part["lo"], part["hi"]).astype(float) * scale
+    pairs = zip(part["i"], part["j"], flip, strict=True)
+    names = [f"{shorten(j if f else i, 22)} → {shorten(i if f else j, 22)}" for i, j, f in pairs]
+    figure = new_figure(8.0, 1.1 + 0.24 * len(part))
+    axes = figure.add_subplot()
+    y = np.arange(len(part))
+    colours = [BLUE if q <= alpha else GREY for q in part["q"].fillna(1.0)]
+    axes.hlines(y, low, high, color=colours, linewidth=1.4)
+    axes.scatter(value, y, c=colours, s=18, zorder=3)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    axes.set_yticks(y, names)
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    points = "points" if unit == "share" else unit
+    axes.set_xlabel(
+        f"gain this way minus gain the other way, {points} (95 % interval; blue: q ≤ {alpha:g} over {len(table)} pairs)"
+    )
+    return figure
+
+
+@styled
+def surprises(effects: Effects, *, labels: int = 8) -> Figure:
+    """Observed gains against what an additive model fitted without the cell expects; flagged cells are named.
+
+    Raises:
+        TraitscopeError: surprises were not computed.
+    """
+    table = effects.tables.get("surprises")
+    table = table[table["against"] == "surprise"] if table is not None else pd.DataFrame()
+    if table.empty:
+        raise TraitscopeError(
+            "no cell was compared with an additive model",
+            where="plots",
+            fix="at least four models and three tasks are needed",
+        )
+    shares = bool((table["unit"] == "share").all())
+    scale = 100.0 if shares else 1.0
+    flagged = table["surprising"].map(lambda v: v is True or v == 1.0)
+    if table["q"].isna().all():
+        flagged = table["unusual"].astype(bool)
+    figure = new_figure(6.4, 5.0)
+    axes = figure.add_subplot()
+    x, y = scale * table["expected"].to_numpy(dtype=float), scale * table["observed"].to_numpy(dtype=float)
+    axes.scatter(x[~flagged], y[~flagged], s=14, color=GREY, alpha=0.7, linewidth=0)
+    axes.scatter(x[flagged], y[flagged], s=26, color=RED, zorder=3)
+    ends = [float(np.nanmin([x, y])), float(np.nanmax([x, y]))]
+    axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle="--")
+    middle = (min(x) + max(x)) / 2
+    for number, k in enumerate(np.flatnonzero(flagged)[:labels]):
+        row = table.iloc[k]
+        left = x[k] > middle
+        axes.annotate(
+            f"{shorten(row['model'], 18)} on {shorten(row['task'], 18)}",
+            (x[k], y[k]),
+            xytext=(-5 if left else 5, 3 if number % 2 else -8),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            size=7,
+        )
+    unit = "points" if shares else "in the tasks' units"
+    axes.set(xlabel=f"gain expected by source + task, {unit}", ylabel=f"gain observed, {unit}")
+    axes.set_title(f"{len(table)} cells off the models' own tasks; {int(flagged.sum())} surprises (red)")
+    axes.grid()
+    return figure

@@ -1,0 +1,307 @@
+"""Figures layer by layer: box plots, curves with bands, sections under the curves, maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from traitscope.errors import TraitscopeError
+from traitscope.plots.heat import SEQUENTIAL, draw_cells
+from traitscope.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MUTED,
+    ORANGE,
+    SKY,
+    Axes,
+    Figure,
+    measure_title,
+    new_figure,
+    shorten,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from traitscope.layers import LayersResult, Sections
+
+ROLE_COLOURS = {"base": GREY, "mix": BLUE, "control": ORANGE}
+SECTION_COLOURS = {"shared": SKY, "transition": ORANGE, "refinement": GREEN}
+ALL, NULL = "(all)", "(null)"
+
+
+def sample_text(result: LayersResult) -> str:
+    """Tasks, n and n/D, for captions."""
+    meta = result.meta
+    return f"{len(result.tasks)} tasks, n = {meta['n']} examples each, n/D = {meta['n_over_d']:.2f}"
+
+
+def pairs_of(result: LayersResult, measure: str) -> list[str]:
+    """The pairs of roles that a measure was computed for."""
+    part = result.table[result.table["measure"] == measure]
+    return list(dict.fromkeys(part["pair"]))
+
+
+def draw_sections(axes: Axes, sections: Sections | None) -> None:
+    """A strip of the identified sections under the curves; their uncertain or missing ends in words."""
+    if sections is None:
+        return
+    low, high = axes.get_ylim()
+    depth = 0.09 * (high - low)
+    axes.set_ylim(low - 1.3 * depth, high)
+    windows = sections.windows()
+    for name, (first, last) in windows.items():
+        axes.axvspan(first - 0.5, last + 0.5, ymin=0, ymax=0.075, color=SECTION_COLOURS[name], linewidth=0, alpha=0.9)
+        wide = (last - first + 1) / (axes.get_xlim()[1] - axes.get_xlim()[0]) > 0.022 * len(name)
+        axes.text(
+            (first + last) / 2,
+            low - 0.75 * depth,
+            name if wide else name[0].upper(),
+            ha="center",
+            va="center",
+            size=7,
+            color="#101218",
+        )
+    for end in (sections.shared_end, sections.transition_end):
+        if end.identified and end.layer is not None:
+            axes.axvline(end.layer + 0.5, color=INK, linewidth=0.8, linestyle=":")
+            if end.low is not None and end.high is not None:
+                axes.axvspan(end.low + 0.5, end.high + 0.5, color=MUTED, alpha=0.12, linewidth=0)
+    if not windows:
+        axes.text(0.5, 0.045, "boundary not identified", transform=axes.transAxes, ha="center", va="center", size=7.5)
+        axes.axhline(low - 0.1 * depth, color=MUTED, linewidth=0.5)
+
+
+@styled
+def similarity_boxes(result: LayersResult, tasks: Sequence[str] | None = None, measure: str | None = None) -> Figure:
+    """Box plots over tasks of the similarity with the control, layer by layer: of the base and of the mix.
+
+    Args:
+        tasks: which ones; by default all that were trained.
+        measure: by default the one that the sections are read from.
+    """
+    measure = measure or result.meta["section_measure"]
+    chosen = [t for t in (tasks or result.tasks) if t not in result.meta["unseen"]]
+    figure = new_figure(9.6, 3.5)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, role in zip(panels, ("base", "mix"), strict=True):
+        count = _boxes(axes, result, measure, role, chosen)
+        axes.set_title(f"{role} against each task's control ({count} tasks)")
+    panels[0].set_ylabel(measure_title(measure))
+    panels[1].legend(loc="best")
+    figure.supxlabel(f"layer (0 = embeddings); n = {result.meta['n']} examples per task", fontsize=8, color=MUTED)
+    return figure
+
+
+def _boxes(axes: Axes, result: LayersResult, measure: str, role: str, tasks: Sequence[str]) -> int:
+    wide = result.curves(measure, f"{role}~control", tasks)
+    layers = [int(c) for c in wide.columns]
+    columns = [wide[c].dropna().to_numpy(dtype=float) for c in wide.columns]
+    colour = ROLE_COLOURS[role]
+    drawn = axes.boxplot(
+        columns,
+        positions=layers,
+        widths=0.62,
+        patch_artist=True,
+        manage_ticks=False,
+        medianprops={"color": INK, "linewidth": 1.4},
+        whiskerprops={"color": MUTED},
+        capprops={"color": MUTED},
+        boxprops={"edgecolor": MUTED, "linewidth": 0.7},
+        flierprops={"marker": "o", "markersize": 2.5, "markerfacecolor": MUTED, "markeredgewidth": 0},
+    )
+    for box in drawn["boxes"]:
+        box.set_facecolor(colour)
+        box.set_alpha(0.55)
+    null = result.summary(measure, f"{role}~control", NULL)
+    if len(null):
+        axes.plot(null["layer"], null["high"], color=INK, linewidth=0.9, linestyle="--", label="permutation null, 95 %")
+    ceiling = result.summary(measure, "control~second", ALL)
+    if len(ceiling):
+        axes.plot(ceiling["layer"], ceiling["value"], color=GREEN, linewidth=1.2, label="two-seed ceiling")
+    axes.grid(axis="y")
+    axes.set_xticks(layers if len(layers) <= 17 else layers[::4])
+    return len(wide)
+
+
+@styled
+def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
+    """The same box plots, one row per cluster of tasks.
+
+    Raises:
+        TraitscopeError: the tasks have no clusters.
+    """
+    measure = measure or result.meta["section_measure"]
+    controls = result.meta.get("controls", {})
+    clusters: dict[str, list[str]] = {}
+    for task in result.tasks:
+        name = result.meta["clusters"].get(task)
+        if name is not None and task in controls and task not in result.meta["unseen"]:
+            clusters.setdefault(name, []).append(task)
+    if not clusters:
+        raise TraitscopeError("the tasks have no clusters", where="plots", fix="give the tasks a cluster tag")
+    figure = new_figure(9.6, 0.6 + 2.1 * len(clusters))
+    grid = figure.subplots(len(clusters), 2, sharey=True, sharex=True, squeeze=False)
+    for row, (name, tasks) in zip(grid, clusters.items(), strict=True):
+        for axes, role in zip(row, ("base", "mix"), strict=True):
+            count = _boxes(axes, result, measure, role, tasks)
+            few = "" if count >= 5 else ", too few for quartiles to mean much"
+            axes.set_title(f"{shorten(name, 24)}, {role} ({count} tasks{few})", fontsize=8.5)
+        row[0].set_ylabel(measure_title(measure))
+    figure.supxlabel(
+        f"layer; {measure_title(measure)} with each task's control; n = {result.meta['n']}", fontsize=8, color=MUTED
+    )
+    return figure
+
+
+@styled
+def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
+    """What the section rule reads: similarity with the control, their gap, dimensions; sections under the curves."""
+    measure = result.meta["section_measure"]
+    sections = result.sections.get(label)
+    figure = new_figure(9.6, 3.6)
+    left, middle, right = figure.subplots(1, 3)
+    for role in ("base", "mix"):
+        _band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
+    null = result.summary(measure, "mix~control", NULL)
+    if len(null):
+        left.plot(null["layer"], null["high"], color=INK, linewidth=0.9, linestyle="--", label="null, 95 %")
+    left.set_title(f"{measure_title(measure)}, median over tasks", fontsize=8.5)
+    left.legend(loc="best", fontsize=7)
+    gap_NL = _gap(result, measure)
+    layers = [int(c) for c in gap_NL.columns]
+    middle.plot(layers, gap_NL.to_numpy().T, color=GREY, linewidth=0.6, alpha=0.6)
+    middle.plot(layers, np.nanmedian(gap_NL.to_numpy(dtype=float), axis=0), color=BLUE, linewidth=2)
+    if sections is not None and "threshold" in sections.curves:
+        middle.plot(sections.layers, sections.curves["threshold"], color=INK, linewidth=0.9, linestyle="--")
+    middle.set_title("gap mix − base (dashed: threshold)", fontsize=8.5)
+    for role in ("base", "mix", "control"):
+        _band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], role)
+    right.set_title("dimensions for 99 % of variance", fontsize=8.5)
+    right.legend(loc="best", fontsize=7)
+    for axes in (left, middle, right):
+        axes.grid(axis="y")
+        draw_sections(axes, sections)
+        axes.set_xticks(layers if len(layers) <= 13 else layers[::4])
+    figure.supxlabel(f"layer; {sample_text(result)}; bands: 95 % over resampled tasks", fontsize=8, color=MUTED)
+    return figure
+
+
+def _gap(result: LayersResult, measure: str) -> pd.DataFrame:
+    mix = result.curves(measure, "mix~control")
+    gap = mix - result.curves(measure, "base~control")
+    gap = gap.loc[[t for t in gap.index if t not in result.meta["unseen"]]]
+    return gap[[c for c in gap.columns if int(c) > 0]]
+
+
+def _band(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
+    if curve.empty:
+        return
+    axes.fill_between(curve["layer"], curve["low"], curve["high"], color=colour, alpha=0.22, linewidth=0)
+    axes.plot(curve["layer"], curve["value"], color=colour, label=label)
+
+
+SPECTRA = {
+    "dims99": "dimensions for 99 % of variance",
+    "participation_ratio": "participation ratio",
+    "effective_rank": "effective rank",
+    "anisotropy": "anisotropy (mean cosine)",
+    "top_dimension": "share of the top feature",
+}
+
+
+@styled
+def dimension_curves(result: LayersResult) -> Figure:
+    """Spectral figures of base, mix and controls with bands over tasks, sections under the curves."""
+    known = [name for name in SPECTRA if (result.table["measure"] == name).any()]
+    columns = min(3, len(known))
+    rows = -(-len(known) // columns)
+    figure = new_figure(3.3 * columns, 0.4 + 2.5 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(known) :]:
+        axes.set_visible(False)
+    for axes, name in zip(grid.flat, known, strict=False):
+        for role in ("base", "mix", "control"):
+            _band(axes, result.summary(name, role, ALL), ROLE_COLOURS[role], role)
+        axes.set_title(SPECTRA[name], fontsize=8.5)
+        axes.grid(axis="y")
+        draw_sections(axes, result.sections.get("all tasks"))
+    grid[0, 0].legend(loc="best", fontsize=7)
+    figure.supxlabel(
+        f"layer; mean over {sample_text(result)}; bands: 95 % over resampled tasks", fontsize=8, color=MUTED
+    )
+    return figure
+
+
+@styled
+def layer_maps(result: LayersResult) -> Figure:
+    """Layer x layer similarity, median over tasks, one panel per pair of roles.
+
+    Raises:
+        TraitscopeError: no maps were computed.
+    """
+    if not result.maps:
+        raise TraitscopeError(
+            "no layer x layer maps were computed", where="plots", fix="pass map_measures to analyse_layers"
+        )
+    names = list(result.maps)[:4]
+    figure = new_figure(0.8 + 2.7 * len(names), 3.1)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    known = np.concatenate([result.maps[n][np.isfinite(result.maps[n])] for n in names])
+    low, high = (float(min(0.0, known.min())), 1.0) if known.size else (0.0, 1.0)
+    mesh = None
+    for axes, name in zip(panels, names, strict=True):
+        measure, pair = name.split(":", 1)
+        first, second = pair.split("~", 1)
+        mesh = draw_cells(axes, result.maps[name], palette=SEQUENTIAL, low=low, high=high)
+        axes.invert_yaxis()
+        axes.set_aspect("equal")
+        axes.set(xlabel=f"layer of {second}", ylabel=f"layer of {first}")
+        axes.set_title(f"{pair.replace('~', ' ~ ')}, {measure_title(measure)}", fontsize=8.5)
+    figure.colorbar(mesh, ax=list(panels), shrink=0.8, label="median over tasks").outline.set_visible(False)
+    return figure
+
+
+@styled
+def separability_curves(result: LayersResult) -> Figure:
+    """How well tasks and clusters can be told apart, layer by layer, beside chance.
+
+    Raises:
+        TraitscopeError: separability was not computed.
+    """
+    table = result.separability
+    if table.empty:
+        raise TraitscopeError(
+            "separability was not computed", where="plots", fix="run analyse_layers with at least two tasks"
+        )
+    kinds = list(dict.fromkeys(table["labels"]))
+    roles = {result.meta["base"]: "base", result.meta["mix"]: "mix"}
+    figure = new_figure(9.6, 0.5 + 2.4 * len(kinds))
+    grid = figure.subplots(len(kinds), 3, squeeze=False, sharex=True)
+    for row, kind in zip(grid, kinds, strict=True):
+        for axes, (name, title) in zip(
+            row,
+            (
+                ("probe", "linear probe, accuracy"),
+                ("purity", "k nearest neighbours, purity"),
+                ("silhouette", "silhouette"),
+            ),
+            strict=True,
+        ):
+            for model, part in table[table["labels"] == kind].groupby("model", sort=False):
+                role = roles.get(str(model), "mix")
+                axes.plot(part["layer"], part[name], color=ROLE_COLOURS[role], label=role)
+                if f"{name}_chance" in part and role == "base":
+                    axes.plot(
+                        part["layer"], part[f"{name}_chance"], color=INK, linewidth=0.8, linestyle="--", label="chance"
+                    )
+            axes.set_title(f"{kind}: {title}", fontsize=8.5)
+            axes.grid(axis="y")
+    grid[0, 0].legend(loc="best", fontsize=7)
+    points = result.meta.get("points_per_task")
+    figure.supxlabel(f"layer; {points} examples per task" if points else "layer", fontsize=8, color=MUTED)
+    return figure

@@ -1,0 +1,196 @@
+"""Heat maps of the score matrix and of the gains over the base."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size
+from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops
+
+if TYPE_CHECKING:
+    from traitscope.effects import Effects
+    from traitscope.matrix import ScoreMatrix
+
+Floats = npt.NDArray[np.float64]
+
+
+def scaled(matrix: ScoreMatrix, values_IN: Floats) -> tuple[Floats, bool]:
+    """Values with fractions as percentages, and whether all columns then share a unit."""
+    top_N = np.array([100.0 if matrix.units[task] == "fraction" else 1.0 for task in matrix.tasks])
+    units = {"percent" if matrix.units[task] == "fraction" else matrix.units[task] for task in matrix.tasks}
+    return values_IN * top_N, len(units) == 1 and "other" not in units
+
+
+def base_rows(matrix: ScoreMatrix) -> set[int]:
+    """Indices of the base rows."""
+    return {i for i, b in enumerate(matrix.base_index_I.tolist()) if i == b}
+
+
+def own_cells(matrix: ScoreMatrix) -> set[tuple[int, int]]:
+    """Cells of a model on the task it was trained on, controls of that task included."""
+    found = set()
+    for i, source in enumerate(matrix.rows["source"]):
+        if isinstance(source, str):
+            for n, task in enumerate(matrix.tasks):
+                if source == task or source.rsplit(".", 1)[0] == task:
+                    found.add((i, n))
+    return found
+
+
+def counts_text(matrix: ScoreMatrix) -> str:
+    """How many examples stand behind a cell, in words."""
+    known = matrix.n_IN[matrix.n_IN > 0]
+    if not known.size:
+        return "n not known"
+    low, high = int(known.min()), int(known.max())
+    return f"n = {low} examples per cell" if low == high else f"n = {low}–{high} examples per cell"
+
+
+def metrics_text(matrix: ScoreMatrix) -> str:
+    """The metrics shown, in words."""
+    return ", ".join(sorted(set(matrix.metrics.values())))
+
+
+@styled
+def score_heatmap(matrix: ScoreMatrix) -> Figure:
+    """All scores: models down, tasks across, base rows marked, missing cells hatched.
+
+    Fractions are shown in percent. Where tasks have different units, colours go from each task's worst to its best.
+    """
+    values_IN, one_unit = scaled(matrix, matrix.scores_IN)
+    better_IN = values_IN * matrix.sign_N
+    if one_unit:
+        known = values_IN[np.isfinite(values_IN)]
+        colour_IN, low, high = values_IN, 10.0 * float(known.min() // 10) if known.size else 0.0, 100.0
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            floor_N = _column(np.nanmin, better_IN)
+            colour_IN = (better_IN - floor_N) / np.maximum(_column(np.nanmax, better_IN) - floor_N, 1e-12)
+        low, high = 0.0, 1.0
+    figure = new_figure(*heat_size(*values_IN.shape))
+    axes = figure.add_subplot()
+    mesh = draw_cells(
+        axes,
+        colour_IN,
+        palette=SEQUENTIAL,
+        low=low,
+        high=high,
+        text=lambda i, n: _number(values_IN[i, n]),
+        outlined=own_cells(matrix),
+    )
+    _labels(axes, matrix)
+    label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
+    figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
+    axes.set_xlabel(f"{counts_text(matrix)}; framed: trained on this task; hatched: missing")
+    return figure
+
+
+@styled
+def gain_heatmap(matrix: ScoreMatrix, effects: Effects | None = None, *, alpha: float = 0.05) -> Figure:
+    """Gains over the base, centred at 0; significant ones in bold with a star; the base row shows its scores.
+
+    Args:
+        effects: gives the paired tests, corrected over all cells; without them a gain beyond 1.96 standard errors
+            is starred, and the figure says that this is not corrected.
+        alpha: level of the corrected tests.
+
+    Raises:
+        TraitscopeError: the matrix has no base row.
+    """
+    figure = new_figure(*heat_size(len(matrix.models), len(matrix.tasks)))
+    draw_gains(figure, figure.add_subplot(), matrix, effects, alpha)
+    return figure
+
+
+def draw_gains(
+    figure: Figure, axes: Axes, matrix: ScoreMatrix, effects: Effects | None, alpha: float, *, legend: bool = True
+) -> None:
+    """The gains' heat map in given axes."""
+    view = matrix.gains()
+    values_IN, one_unit = scaled(matrix, view.values_IN)
+    scores_IN, _ = scaled(matrix, matrix.scores_IN)
+    base = base_rows(matrix)
+    starred = significant_gains(matrix, effects, alpha)
+    colour_IN = values_IN.copy()
+    if not one_unit:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            colour_IN = values_IN / np.maximum(_column(np.nanmax, np.abs(values_IN)), 1e-12)
+    palette, low, high = diverging(colour_IN)
+
+    def text(i: int, n: int) -> str:
+        if i in base:
+            return _number(scores_IN[i, n])
+        star = "*" if (i, n) in starred else ""
+        return f"{values_IN[i, n]:+.{0 if one_unit else 2}f}{star}"
+
+    shown_IN = np.where(np.isfinite(colour_IN), colour_IN, np.nan)
+    for i in base:
+        shown_IN[i] = scores_IN[i]
+    mesh = draw_cells(
+        axes,
+        shown_IN,
+        palette=palette,
+        low=low,
+        high=high,
+        text=text,
+        bold=starred,
+        outlined=own_cells(matrix),
+        plain_rows=base,
+    )
+    _labels(axes, matrix)
+    label = "gain over the base, points" if one_unit else "gain, share of the task's largest"
+    figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=label).outline.set_visible(False)
+    if legend:
+        how = (
+            f"q ≤ {alpha:g}, paired, over all cells"
+            if effects is not None
+            else "beyond 1.96 standard errors, not corrected"
+        )
+        axes.set_xlabel(
+            f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: trained on this task;\n"
+            "the base's row shows its scores"
+        )
+
+
+def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float = 0.05) -> set[tuple[int, int]]:
+    """Cells (row, column) whose gain is marked."""
+    if effects is None:
+        view = matrix.gains()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z_IN = np.abs(view.values_IN) / np.where(view.stderr_IN > 0, view.stderr_IN, np.nan)
+        return {(int(i), int(n)) for i, n in np.argwhere(z_IN > 1.96)}
+    row = {name: i for i, name in enumerate(matrix.models)}
+    column = {name: n for n, name in enumerate(matrix.tasks)}
+    found = effects.of_kind("gain")
+    held = found[found["q"] <= alpha]
+    return {(row[m], column[t]) for m, t in zip(held["model"], held["task"], strict=True) if m in row and t in column}
+
+
+def _labels(axes: Axes, matrix: ScoreMatrix) -> None:
+    base: Collection[int] = base_rows(matrix)
+    tops(axes, matrix.tasks)
+    names = [
+        f"{shorten(m, 24)} (base)" if i in base and m != "base" else shorten(m, 30) for i, m in enumerate(matrix.models)
+    ]
+    axes.set_yticks(range(len(names)), names)
+    for i in base:
+        axes.get_yticklabels()[i].set_fontweight("bold")
+        if i + 1 < len(names):
+            axes.axhline(i + 0.5, color=INK, linewidth=0.9)
+
+
+def _number(value: float) -> str:
+    """Three characters or so."""
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def _column(what: object, values_IN: Floats) -> Floats:
+    """A NaN-skipping reduction over rows; NaN for columns without a number."""
+    out = np.full(values_IN.shape[1], np.nan)
+    for n in np.flatnonzero(np.isfinite(values_IN).any(axis=0)):
+        out[n] = what(values_IN[:, n])  # type: ignore[operator]
+    return out

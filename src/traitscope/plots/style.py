@@ -1,0 +1,163 @@
+"""The look that all figures share, and how a figure becomes SVG or PNG bytes, the same ones every time."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ParamSpec
+
+Figure = Any
+Axes = Any
+P = ParamSpec("P")
+
+# Each stands for a role; ``inline_svg`` replaces it by the page's own colour for that role, light or dark.
+INK, MUTED, GRID, PAPER = "#1c2331", "#667086", "#d6dae1", "#fefefd"
+ROLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card"}
+
+# Okabe and Ito 2008: distinguishable with every common kind of colour blindness.
+BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW, GREY = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#56b4e9",
+    "#cc79a7",
+    "#f0e442",
+    "#8b93a1",
+)
+CATEGORIES = (BLUE, ORANGE, GREEN, RED, SKY, PINK, GREY, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+
+SETTINGS: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.facecolor": PAPER,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "figure.facecolor": PAPER,
+    "figure.dpi": 100,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "hatch.color": MUTED,
+    "hatch.linewidth": 0.5,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8,
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def look(**more: Any) -> Iterator[None]:
+    """Our settings on top of matplotlib's own defaults, whatever the user's matplotlibrc says."""
+    import matplotlib.style
+
+    with matplotlib.style.context(["default", {**SETTINGS, **more}]):
+        yield
+
+
+def styled(make: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A plot function whose figure is made with our settings."""
+
+    @functools.wraps(make)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with look():
+            return make(*args, **kwargs)
+
+    return wrapped
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches; nothing of pyplot's global state is touched."""
+    from matplotlib.figure import Figure as MplFigure
+
+    return MplFigure(figsize=(width, height), layout="constrained")
+
+
+def svg_text(figure: Figure, name: str) -> str:
+    """The figure as an SVG document without times or random identifiers.
+
+    Args:
+        name: salts the identifiers inside, so that figures of different names may stand in one page.
+    """
+    file = io.BytesIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    with look(**{"svg.hashsalt": name}):
+        figure.savefig(file, format="svg", metadata=nothing)
+    # Group names (axes_1, patch_2) are the same in every figure; nothing refers to them.
+    return re.sub(r'<g id="[^"]*"', "<g", file.getvalue().decode())
+
+
+def inline_svg(svg: str, label: str) -> str:
+    """The ``<svg>`` element alone, for a page: it scales, and takes its text and line colours from the page.
+
+    Args:
+        label: what a screen reader says.
+    """
+    body = svg[svg.index("<svg") :]
+    for colour, role in ROLES.items():
+        body = body.replace(colour, f"var({role})")
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body)
+    width = f"max-width:{1.35 * float(size[1]):.0f}px" if size else ""
+    head = f'<svg role="img" aria-label="{_attribute(label)}" style="{width}"'
+    return re.sub(r'<svg(?: (?:width|height)="[^"]*")*', head, body, count=1)
+
+
+def png_bytes(figure: Figure, dpi: int = 130) -> bytes:
+    """The figure as PNG, without times."""
+    file = io.BytesIO()
+    with look():
+        figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    return file.getvalue()
+
+
+def shorten(text: str, most: int = 26) -> str:
+    """A label of at most ``most`` characters."""
+    plain = " ".join(str(text).split())
+    return plain if len(plain) <= most else plain[: most - 1].rstrip() + "…"
+
+
+def tops(axes: Axes, labels: Sequence[str], *, most: int = 22) -> None:
+    """Column labels above the axes, slanted so that long names do not meet."""
+    axes.set_xticks(range(len(labels)), [shorten(label, most) for label in labels])
+    axes.xaxis.set_ticks_position("top")
+    axes.tick_params(length=0)
+    for label in axes.get_xticklabels():
+        label.set(rotation=40, ha="left", rotation_mode="anchor")
+
+
+def measure_title(name: str) -> str:
+    """A similarity measure's name on an axis."""
+    return {"cka": "CKA (debiased)", "cka_biased": "CKA (biased)"}.get(name, name)
+
+
+def wrap(text: str, width: int, lines: int = 3) -> str:
+    """A label broken into lines of about ``width`` characters."""
+    import textwrap
+
+    return "\n".join(textwrap.wrap(" ".join(str(text).split()), width, max_lines=lines, placeholder=" …"))
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,105 @@
+"""From contents and figures to the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import traitscope
+from traitscope.report import words
+from traitscope.report.contents import Contents, cells_text
+from traitscope.report.figures import Drawn
+from traitscope.report.tables import cell_rows
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+PARTS = {
+    "traits": "The traits have not been computed",
+    "effects": "The side effects have not been computed",
+    "stats": "The dataset statistics have not been computed",
+    "explanation": "Nothing was explained by dataset statistics",
+    "layers": "The layers have not been analysed",
+    "causal": "No causal check was made",
+}
+HOW = {
+    "traits": "traitscope traits",
+    "effects": "traitscope effects",
+    "stats": "traitscope stats",
+    "layers": "traitscope layers",
+    "causal": "traitscope layers",
+}
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = files("traitscope").joinpath("report/templates")
+    environment: Environment = Environment(
+        loader=FileSystemLoader(str(folder)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html")
+
+
+def render_page(contents: Contents, drawn: Sequence[Drawn], tables: Sequence[str]) -> str:
+    """The whole page as text.
+
+    Args:
+        drawn: the figures; their SVG is our own, everything else is escaped.
+        tables: names of the CSV files written beside it.
+    """
+    cells, n_cells = cell_rows(contents.scores)
+    effects, traits, stats, layers = contents.effects, contents.traits, contents.stats, contents.layers
+    return _template().render(
+        name=contents.name,
+        version=traitscope.__version__,
+        facts=contents.facts or (("Cells", cells_text(contents.scores)),),
+        matrix_notes=contents.scores.notes,
+        figures={
+            part: [f for f in drawn if f.section == part] for part in ("matrix", "traits", "effects", "stats", "layers")
+        },
+        absent={part: _absence(contents, part) for part in PARTS if getattr(contents, part) is None},
+        traits=traits,
+        trait_rows=words.trait_rows(traits) if traits is not None else [],
+        profiles=words.profile_lines(traits) if traits is not None else [],
+        groups=words.effect_groups(effects) if effects is not None else [],
+        surprises=words.surprises(effects) if effects is not None else (),
+        effects=effects,
+        stats=stats,
+        statistics=words.statistics_rows(stats) if stats is not None else [],
+        collisions=_collisions(contents),
+        explanation=contents.explanation,
+        layers=layers,
+        sections=words.section_blocks(layers) if layers is not None else [],
+        causal=contents.causal,
+        cells=cells,
+        n_cells=n_cells,
+        config=contents.config_text,
+        lock=contents.lock_text,
+        tables=tables,
+        files=[f.name for f in drawn],
+    )
+
+
+def _absence(contents: Contents, part: str) -> str:
+    reason = contents.missing.get(part)
+    if reason:
+        return f"{PARTS[part]}: {reason.rstrip('.')}."
+    return f"{PARTS[part]} ({HOW[part]} does it)." if part in HOW else f"{PARTS[part]}."
+
+
+def _collisions(contents: Contents) -> list[dict[str, Any]]:
+    """Label words that mean different classes in two datasets."""
+    if contents.stats is None or not len(contents.stats.collisions):
+        return []
+    found = contents.stats.collisions
+    rows = found[found["collides"].astype(bool)].to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]

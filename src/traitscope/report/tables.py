@@ -1,0 +1,94 @@
+"""The report's tables: as CSV files, and the one of all cells as rows of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from traitscope.matrix import ScoreMatrix
+from traitscope.report.contents import Contents
+
+MAX_PAGE_ROWS = 3000
+
+
+def csv_files(contents: Contents) -> dict[str, str]:
+    """File name -> CSV text of everything that has rows and columns."""
+    frames: dict[str, tuple[pd.DataFrame, bool]] = {
+        "cells": (cells_frame(contents.scores), False),
+        "scores": (contents.scores.to_wide().rename_axis("model"), True),
+    }
+    traits, effects, stats = contents.traits, contents.effects, contents.stats
+    if traits is not None:
+        frames["loadings"] = (traits.loadings.rename_axis("trait"), True)
+        frames["trait_scores"] = (traits.scores.rename_axis("model"), True)
+        frames["explained_variance"] = (traits.null.frame(), True)
+    if effects is not None:
+        frames["findings"] = (effects.findings, False)
+        frames |= {f"effects_{name}": (table, False) for name, table in effects.tables.items()}
+    if stats is not None:
+        frames["statistics"] = (stats.frame.rename_axis("dataset"), True)
+        frames |= {f"similarity_{kind}": (s.frame.rename_axis("dataset"), True) for kind, s in stats.similarity.items()}
+    if contents.explanation is not None:
+        frames["explanation"] = (contents.explanation.correlations, False)
+    if contents.layers is not None:
+        over = contents.layers.table["task"].isin(("(all)", "(unseen)", "(null)"))
+        frames["layers"] = (contents.layers.table[over], False)
+        frames["layers_separability"] = (contents.layers.separability, False)
+    if contents.causal is not None and contents.causal.windows:
+        keys = ("first", "last", "lost", "lost_low", "lost_high", "kept", "kept_low", "kept_high")
+        rows = [{key: getattr(w, key) for key in keys} for w in contents.causal.windows]
+        frames["causal_windows"] = (pd.DataFrame(rows), False)
+    return {
+        name: frame.to_csv(index=index, lineterminator="\n", float_format="%.10g")
+        for name, (frame, index) in frames.items()
+    }
+
+
+def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:
+    """All cells, all metrics: model, source, seed, task, metric, value, stderr, n, status, direction.
+
+    Missing standard errors of the shown metric are filled from the example records where there are some.
+    """
+    table = matrix.to_long().reset_index(drop=True)
+    known = {(m, t): (i, n) for i, m in enumerate(matrix.models) for n, t in enumerate(matrix.tasks)}
+    filled = table["stderr"].to_numpy(dtype=float, na_value=np.nan).copy()
+    for k, row in enumerate(table[["model", "task", "metric"]].itertuples(index=False)):
+        at = known.get((row.model, row.task))
+        if np.isnan(filled[k]) and at is not None and matrix.metrics.get(row.task) == row.metric:
+            filled[k] = matrix.stderr_IN[at]
+    table["stderr"] = filled
+    keep = ("base", "model", "source", "seed", "task", "metric", "value", "stderr", "n", "status", "higher_is_better")
+    return table[[c for c in keep if c in table.columns]]
+
+
+def cell_rows(matrix: ScoreMatrix) -> tuple[list[dict[str, Any]], int]:
+    """Rows of the page's table (numbers as text beside their sorting values), and how many cells there are in all."""
+    table = cells_frame(matrix)
+    rows = []
+    for record in table.head(MAX_PAGE_ROWS).to_dict("records"):
+        value, stderr, n = (_number(record.get(key)) for key in ("value", "stderr", "n"))
+        percent = matrix.units.get(record["task"]) == "fraction" and record["metric"] == matrix.metrics.get(
+            record["task"]
+        )
+        scale, unit = (100.0, " %") if percent else (1.0, "")
+        rows.append(
+            {
+                "model": record["model"],
+                "task": record["task"],
+                "metric": record["metric"],
+                "shown": record["metric"] == matrix.metrics.get(record["task"]),
+                "value": None if value is None else f"{scale * value:.4g}{unit}",
+                "value_sort": "" if value is None else f"{value:.9g}",
+                "stderr": None if stderr is None else f"{scale * stderr:.2g}",
+                "stderr_sort": "" if stderr is None else f"{stderr:.9g}",
+                "n": None if n is None else f"{n:.0f}",
+                "status": record["status"],
+            }
+        )
+    return rows, len(table)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)

@@ -1,0 +1,156 @@
+"""Findings in words: what held, the strongest sentences, surprises, verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from traitscope.effects.result import TITLES
+
+if TYPE_CHECKING:
+    from traitscope.effects import Effects
+    from traitscope.layers import LayersResult, Sections
+    from traitscope.stats import DatasetStats
+    from traitscope.traits import Traits
+
+ALPHA, LIMIT = 0.05, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A finding's sentence and its q as text (empty where no test was made)."""
+
+    text: str
+    q: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The findings of one kind: how many were looked at, how many held, the strongest of them."""
+
+    kind: str
+    title: str
+    tested: int
+    held: int
+    sentences: tuple[Sentence, ...]
+
+
+def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA) -> list[Group]:
+    """Every kind of finding with the ``limit`` strongest that hold after correction; surprises apart."""
+    groups = []
+    kinds = dict.fromkeys((*TITLES, *sorted(set(effects.findings["kind"]) - set(TITLES))))
+    for kind in kinds:
+        rows = effects.of_kind(kind)
+        if rows.empty or kind.startswith("surprise"):
+            continue
+        held = rows[rows["q"] <= alpha]
+        shown = held if len(rows) > limit else rows
+        order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
+        groups.append(
+            Group(kind, TITLES.get(kind, kind), int(rows["looked_at"].iloc[0]), len(held), _sentences(shown.loc[order]))
+        )
+    return groups
+
+
+def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
+    """The cells flagged as surprises, most unusual first; where noise is unknown the unusual ones."""
+    table = effects.tables.get("surprises")
+    rows = effects.of_kind("surprise")
+    if table is None or rows.empty:
+        return ()
+    table = table[table["against"] == "surprise"]
+    flagged = table["surprising"].map(lambda v: v is True or v == 1.0).astype(bool)
+    if table["q"].isna().all():
+        flagged = table["unusual"].astype(bool)
+    keys = list(zip(table.loc[flagged, "model"], table.loc[flagged, "task"], strict=True))[:limit]
+    by_cell = rows.set_index(["model", "task"], drop=False)
+    return _sentences(by_cell.loc[keys]) if keys else ()
+
+
+def _sentences(rows: pd.DataFrame) -> tuple[Sentence, ...]:
+    return tuple(Sentence(str(r["sentence"]), q_text(r["q"])) for r in rows.to_dict("records"))
+
+
+def q_text(q: Any) -> str:
+    """A corrected p-value in words; empty where there is none."""
+    if q is None or not np.isfinite(q):
+        return ""
+    return "q < 0.0001" if q < 1e-4 else f"q = {q:.2g}"
+
+
+def profile_lines(traits: Traits) -> list[tuple[str, str]]:
+    """(model, its profile in words)."""
+    return [(model, traits.profile_text(model)) for model in traits.models]
+
+
+def trait_rows(traits: Traits) -> list[dict[str, str]]:
+    """One row per trait: share of variance, verdict, stability, proposed name with what speaks for it, tasks."""
+    rows = []
+    for i, name in enumerate(traits.trait_names):
+        proposal = traits.names[i]
+        stable = traits.stability.figure_K[i]
+        verdict = "yes" if traits.above_null_K[i] else "no"
+        held_out = traits.count.held_out
+        if traits.above_null_K[i] and held_out is not None and i >= held_out.count:
+            verdict = "yes, but of no help in predicting held-out cells"
+        fit = (
+            f"{proposal.proposed} (cosine {proposal.cosine:+.2f}, p = {proposal.p:.2g})"
+            if proposal.label is not None
+            else "no label fits"
+        )
+        rows.append(
+            {
+                "name": name,
+                "explained": f"{100 * traits.explained_K[i]:.1f} %",
+                "verdict": verdict,
+                "stability": f"{stable:.2f}" if np.isfinite(stable) else "not known",
+                "proposed": fit,
+                "tasks": proposal.tasks,
+            }
+        )
+    return rows
+
+
+def section_blocks(layers: LayersResult) -> list[dict[str, Any]]:
+    """Sections of every group of tasks: label, one line of windows, boundary sentences, notes."""
+    return [_section(sections) for sections in layers.sections.values()]
+
+
+def _section(sections: Sections) -> dict[str, Any]:
+    windows = [f"{name}: layers {a}–{b}" for name, (a, b) in sections.windows().items()]
+    if sections.change_points:
+        verdict = {True: "they agree", False: "they do not agree", None: "nothing identified to agree with"}
+        after = ", ".join(map(str, sections.change_points))
+        breaks = f"change points after layers {after} ({verdict[sections.change_points_agree]})"
+    else:
+        breaks = "change points: none"
+    return {
+        "label": sections.label,
+        "n_tasks": sections.n_tasks,
+        "identified": bool(windows),
+        "windows": "; ".join(windows) or "boundary not identified",
+        "lines": [
+            f"end of the shared section: {sections.shared_end.render()}",
+            f"end of the transition: {sections.transition_end.render()}",
+            breaks,
+        ],
+        "notes": list(sections.notes),
+    }
+
+
+def statistics_rows(stats: DatasetStats) -> list[dict[str, Any]]:
+    """Core statistics: name, unit, definition, one number per dataset as text."""
+    from traitscope.stats.measures import STATISTICS
+
+    core = stats.core()
+    rows = []
+    for entry in STATISTICS:
+        if entry.name in core.columns:
+            values = [f"{v:.3g}" if np.isfinite(v) else "–" for v in core[entry.name].to_numpy(dtype=float)]
+            rows.append(
+                {"name": entry.name, "unit": entry.value.unit, "definition": entry.value.definition, "values": values}
+            )
+    return rows

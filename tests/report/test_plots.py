@@ -1,0 +1,171 @@
+"""Every figure shows what it says: panels, labels, marks; nothing of pyplot is touched; bytes never differ."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from traitscope import plots
+from traitscope.errors import TraitscopeError
+from traitscope.matrix import ScoreMatrix
+
+
+def texts(axes) -> list[str]:
+    return [t.get_text() for t in axes.texts]
+
+
+def ticks(axes, which: str) -> list[str]:
+    return [t.get_text() for t in getattr(axes, f"get_{which}ticklabels")()]
+
+
+FIGURES: dict[str, tuple[Callable, int]] = {
+    "explained_variance": (lambda: plots.explained_variance(synthetic.traits()), 2),
+    "loadings": (lambda: plots.loadings_heatmap(synthetic.traits()), 2),
+    "loadings_bars": (lambda: plots.loadings_bars(synthetic.traits(3)), 3),
+    "biplot": (lambda: plots.biplot(synthetic.traits()), 1),
+    "biplot of one trait": (lambda: plots.biplot(synthetic.traits(1)), 1),
+    "profiles": (lambda: plots.profiles(synthetic.traits()), 2),
+    "length_shift": (lambda: plots.length_shift(synthetic.effects()), 2),
+    "surprises": (lambda: plots.surprises(synthetic.effects()), 1),
+    "similarity_maps": (lambda: plots.similarity_maps(synthetic.stats()), 6),
+    "similarity_boxes": (lambda: plots.similarity_boxes(synthetic.layers()), 2),
+    "cluster_boxes": (lambda: plots.cluster_boxes(synthetic.layers()), 4),
+    "section_curves": (lambda: plots.section_curves(synthetic.layers()), 3),
+    "dimension_curves": (lambda: plots.dimension_curves(synthetic.layers()), 6),
+    "layer_maps": (lambda: plots.layer_maps(synthetic.layers()), 4),
+    "separability_curves": (lambda: plots.separability_curves(synthetic.layers()), 6),
+    "tsne_grid": (lambda: plots.tsne_grid(synthetic.layers()), 4),
+    "causal_windows": (lambda: plots.causal_windows(synthetic.causal()), 2),
+    "overview": (lambda: plots.overview(synthetic.matrix(), synthetic.traits(), synthetic.effects()), 4),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_has_its_panels_and_every_panel_is_labelled(name):
+    make, panels = FIGURES[name]
+    figure = make()
+    assert len(figure.axes) == panels
+    words = [t for a in figure.axes for t in (a.get_title(loc="left"), a.get_xlabel(), a.get_ylabel())]
+    assert any(words) or figure.legends
+
+
+def test_no_figure_touches_pyplot():
+    plots.explained_variance(synthetic.traits())
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_the_score_heat_map_shows_every_score_in_percent_and_hatches_the_missing_cell():
+    matrix = synthetic.matrix()
+    axes = plots.score_heatmap(matrix).axes[0]
+    assert ticks(axes, "y") == list(matrix.models)
+    assert ticks(axes, "x") == list(matrix.tasks)
+    assert texts(axes)[0] == f"{100 * matrix.scores_IN[0, 0]:.0f}"
+    assert len(texts(axes)) == matrix.scores_IN.size - 1
+    assert sum(p.get_hatch() is not None for p in axes.patches) == 1
+    assert axes.get_yticklabels()[0].get_fontweight() == "bold"
+
+
+def test_the_gain_heat_map_is_centred_at_zero_and_stars_the_significant_gains():
+    matrix, effects = synthetic.matrix(), synthetic.effects()
+    axes = plots.gain_heatmap(matrix, effects).axes[0]
+    low, high = axes.collections[0].get_clim()
+    assert low == -high
+    assert high == pytest.approx(100 * np.nanmax(np.abs(matrix.gains().values_IN)))
+    found = effects.of_kind("gain")
+    assert sum(t.endswith("*") for t in texts(axes)) == int((found["q"] <= 0.05).sum()) > 0
+    assert texts(axes)[: len(matrix.tasks)] == [f"{100 * v:.0f}" for v in matrix.scores_IN[0]]
+
+
+def test_without_paired_tests_the_gain_heat_map_says_that_its_stars_are_not_corrected():
+    axes = plots.gain_heatmap(synthetic.matrix()).axes[0]
+    assert "not corrected" in axes.get_xlabel()
+
+
+def test_tasks_of_different_units_are_coloured_within_their_column():
+    table = pd.DataFrame([["base", 0.5, 2.0], ["a", 0.6, 1.0], ["b", 0.9, 9.0]], columns=["m", "share", "nats"])
+    matrix = ScoreMatrix.from_wide(table.set_index("m"), units={"share": "fraction", "nats": "other"})
+    figure = plots.score_heatmap(matrix)
+    assert "worst to best" in figure.axes[1].get_ylabel()
+    assert figure.axes[0].collections[0].get_array().max() == pytest.approx(1.0)
+
+
+def test_class_shares_start_with_the_true_shares_and_each_bar_sums_to_one():
+    effects = synthetic.effects()
+    figure = plots.class_shares(effects)
+    shown = [a for a in figure.axes if a.get_visible()]
+    assert len(shown) == len(synthetic.CLASSES)
+    assert ticks(shown[0], "y")[:2] == ["true", "base"]
+    bars = [p for p in shown[0].patches if p.get_y() < 0]
+    assert sum(p.get_width() for p in bars) == pytest.approx(1.0)
+
+
+def test_asymmetry_is_told_in_the_direction_that_gives_more():
+    effects = synthetic.effects()
+    axes = plots.asymmetry(effects, limit=5).axes[0]
+    top = effects.tables["asymmetry"]["difference"].abs().max()
+    offsets = axes.collections[-1].get_offsets()
+    assert float(offsets[0][0]) == pytest.approx(100 * top)
+    assert (np.asarray(offsets)[:, 0] >= 0).all()
+
+
+def test_the_sections_strip_says_so_when_nothing_was_identified():
+    result = synthetic.layers(clusters=False)
+    sections = result.sections["all tasks"]
+    unsure = type(result)(**{**vars(result), "sections": {"all tasks": _unidentified(sections)}})
+    axes = plots.section_curves(unsure).axes[0]
+    assert "boundary not identified" in texts(axes)
+
+
+def _unidentified(sections):
+    end = replace(sections.shared_end, identified=False, reasons=("the interval is too wide",))
+    return replace(sections, shared_end=end)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: plots.cluster_boxes(synthetic.layers(clusters=False)),
+        lambda: plots.length_shift(type(synthetic.effects())(findings=synthetic.effects().findings)),
+        lambda: plots.class_shares(synthetic.effects(), ["gsm8k"]),
+    ],
+    ids=["no clusters", "no lengths", "no classes"],
+)
+def test_a_figure_of_something_absent_says_what_is_absent(make):
+    with pytest.raises(TraitscopeError, match="fix:"):
+        make()
+
+
+def test_the_same_figure_gives_the_same_bytes_and_two_names_share_no_identifier():
+    first, again = (plots.svg_text(plots.loadings_heatmap(synthetic.traits()), "a") for _ in range(2))
+    other = plots.svg_text(plots.loadings_heatmap(synthetic.traits()), "b")
+    assert first == again
+
+    def names(svg):
+        return set(re.findall(r' id="([^"]+)"', svg))
+
+    assert names(first) and not names(first) & names(other)
+
+
+def test_dollar_signs_in_names_stay_text():
+    table = pd.DataFrame([["base", 0.5], ["a$x_1$", 0.6], ["<b>", 0.7]], columns=["m", "cost_$5$"]).set_index("m")
+    svg = plots.svg_text(plots.score_heatmap(ScoreMatrix.from_wide(table)), "money")
+    assert "a$x_1$" in svg and "cost_$5$" in svg and "&lt;b&gt;" in svg
+
+
+def test_the_picture_for_the_readme_is_small():
+    figure = plots.overview(synthetic.matrix(), synthetic.traits(), synthetic.effects())
+    assert len(plots.png_bytes(figure)) < 300_000
+
+
+def test_numbers_are_left_out_where_columns_are_too_many_to_read():
+    values = np.random.default_rng(0).random((4, 40))
+    frame = pd.DataFrame(values, index=["base", "a", "b", "c"], columns=[f"t{n}" for n in range(40)])
+    assert not texts(plots.score_heatmap(ScoreMatrix.from_wide(frame)).axes[0])
