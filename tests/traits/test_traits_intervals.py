@@ -89,7 +89,7 @@ def test_intervals_over_cell_noise_cover_loadings_and_scores() -> None:
 @pytest.mark.parametrize("k", [2, 3, 4])
 @pytest.mark.parametrize("shape", [(11, 10), (40, 25)])
 def test_coverage_over_cell_noise_in_full(shape: tuple[int, int], k: int) -> None:
-    loadings, scores = coverage_over_cell_noise(shape, k, 200 if shape == (11, 10) else 60, seed=k)
+    loadings, scores = coverage_over_cell_noise(shape, k, 100 if shape == (11, 10) else 40, seed=k)
     sys.stdout.write(f"\ncell noise {shape} k={k}: loadings {loadings:.3f} scores {scores:.3f}")
     assert 0.90 <= loadings <= 0.98
     assert 0.90 <= scores <= 0.98
@@ -98,7 +98,7 @@ def test_coverage_over_cell_noise_in_full(shape: tuple[int, int], k: int) -> Non
 @pytest.mark.verify
 @pytest.mark.parametrize("examples", [200, 1000])
 def test_coverage_over_examples_in_full(examples: int) -> None:
-    loadings, scores, gains = coverage_over_examples(200, examples, seed=examples)
+    loadings, scores, gains = coverage_over_examples(100, examples, seed=examples)
     sys.stdout.write(f"\nexamples {examples}: loadings {loadings:.3f} scores {scores:.3f} gains {gains:.3f}")
     assert 0.90 <= loadings <= 0.98
     assert 0.90 <= scores <= 0.98

@@ -89,11 +89,12 @@ class ScoreMatrix:
                 fix="name the base row by one of the models, or leave the option out",
             )
         chosen = pick_metrics(full, metric, where)
+        shown = full[full["metric"] == full["task"].map(chosen)]
+        values_of = {str(task): part.to_numpy(dtype=float) for task, part in shown.groupby("task")["value"]}
         guessed: dict[str, str] = {}
-        for task, name in chosen.items():
+        for task in chosen:
             given = units if isinstance(units, str) else (units or {}).get(task)
-            values = full.loc[(full["task"] == task) & (full["metric"] == name), "value"]
-            guessed[task] = check_unit(given, task) if given else guess_unit(values.to_numpy(dtype=float))
+            guessed[task] = check_unit(given, task) if given else guess_unit(values_of[task])
         return cls(
             table=full,
             base_name=base if base is not None else ("base" if "base" in names else None),

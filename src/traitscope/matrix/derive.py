@@ -27,19 +27,22 @@ def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
     labels = row_labels(table)
     trained = table["source"].notna()
     single = table[~trained]
-    grouped = table[trained].groupby(["base", "source", "task", "metric"], sort=False, dropna=False)
+    squares = table[trained].assign(variance=table["stderr"] ** 2, known=table["stderr"].notna())
+    grouped = squares.groupby(["base", "source", "task", "metric"], sort=False, dropna=False)
     merged = grouped.agg(
         value=("value", "mean"),
-        stderr=("stderr", lambda se: float(np.sqrt(np.mean(np.square(se)))) if se.notna().all() else np.nan),
+        variance=("variance", "mean"),
+        known=("known", "all"),
         n=("n", "min"),
         status=("status", "first"),
         higher_is_better=("higher_is_better", "first"),
         primary=("primary", "first"),
     ).reset_index()
+    merged["stderr"] = np.sqrt(merged["variance"]).where(merged["known"])
     merged["model"] = merged["source"].astype(str)
     merged["seed"] = pd.NA
     order = {name: i for i, name in enumerate(scores.models)}
-    first_row = labels[trained].groupby([table["base"][trained], table["source"][trained]]).first()
+    first_row = labels[trained].groupby([table["base"][trained], table["source"][trained]]).first().to_dict()
     rank_merged = [
         order[first_row[(base, source)]] for base, source in zip(merged["base"], merged["source"], strict=True)
     ]
