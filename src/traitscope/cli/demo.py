@@ -12,8 +12,10 @@ from traitscope.cli.common import QuietOption, friendly
 
 @friendly
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder.")] = Path("runs/demo"),
-    full: Annotated[bool, typer.Option("--full", help="Two seeds and more rows.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run folder. [default: runs/demo or runs/demo-full]")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Two seeds, more rows on both sides.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """The embedded study, start to report: ten generated tasks on a small built-in model, without a network.
@@ -24,7 +26,7 @@ def demo(
 
     from traitscope.cli.run import fill
 
-    preset = "presets/demo-full.yaml" if full else "presets/demo.yaml"
-    with as_file(files("traitscope").joinpath(preset)) as path:
-        opened = fill(path, out, quiet, lambda study, stop: study.run(stop=stop))
+    name = "demo-full" if full else "demo"
+    with as_file(files("traitscope").joinpath(f"presets/{name}.yaml")) as path:
+        opened = fill(path, out or Path("runs") / name, quiet, lambda study, stop: study.run(stop=stop))
         typer.echo(str(opened.report()))

@@ -40,7 +40,12 @@ def run(
 
 
 def fill(
-    source: Path, out: Path | None, quiet: bool, what: Callable[[Study, Callable[[], bool]], Any], *, show: bool = True
+    source: Path,
+    out: Path | None,
+    quiet: bool,
+    what: Callable[[Study, Callable[[], bool]], Any],
+    *,
+    show: bool = True,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary."""
     from traitscope.cli.show import matrix_text, work_text

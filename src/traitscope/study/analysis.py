@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import traitscope
@@ -60,9 +62,21 @@ def _values(study: Study, model: str, task: str) -> pd.Series | None:
 
 
 def cells_mark(study: Study) -> str:
-    """A fingerprint of all committed cells and of the software: findings made under it need not be made again."""
+    """A fingerprint of all committed cells, the tasks' tags and this software's files.
+
+    Findings made under it need not be made again.
+    """
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
-    return fingerprint([traitscope.__version__, heads])
+    tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
+    return fingerprint([_software(), study.models(), study.config.target_names(), tags, heads])
+
+
+@functools.cache
+def _software() -> list[list[Any]]:
+    """Name, size and time of every source file: a finding is made again after any change of the code."""
+    root = Path(traitscope.__file__).parent
+    stats = ((path, path.stat()) for path in sorted(root.rglob("*.py")))
+    return [[path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
 def kept(
@@ -146,6 +160,24 @@ def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
 
     found: DatasetStats = kept_json(study, "stats", options, make, DatasetStats)
     return found
+
+
+def report(study: Study) -> Path:
+    """The report of all findings, written unless nothing it shows has changed."""
+    from traitscope.report import write_report
+
+    page = study.folder.root / "report.html"
+    shown = {"study": study.folder.study_file.read_text(encoding="utf-8"), "lock": study.folder.read_lock()}
+
+    def read() -> Path:
+        if not page.is_file():
+            raise FileNotFoundError(page)
+        return page
+
+    def make() -> Path:
+        return write_report(study, study.analyse())
+
+    return kept(study, "report", shown, make, lambda _: None, read)
 
 
 class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):

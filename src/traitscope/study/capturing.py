@@ -136,7 +136,7 @@ def _folder(study: Study, model: str) -> Path | None:
     return None if model == "base" else study.folder.adapter_path(model)
 
 
-def _capture(study: Study, rows: _Rows, task: str, models: Sequence[str], n: int, position: str) -> Mapping[str, Acts]:
+def _capture(study: Study, task: str, models: Sequence[str], n: int, position: str) -> Mapping[str, Acts]:
     from traitscope.layers import Acts
 
     examples = study.data.load(task).eval[:n]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,15 +53,17 @@ class Findings:
         scores: the matrix, with the value of every example.
         stats: statistics of the datasets.
         traits, effects, explanation: the analyses of the transfer.
-        layers: the layer analysis and its causal check; None where the study does not ask for it.
+        layers: the layer analysis and its causal check.
+        missing: why a part that is None is missing.
     """
 
     scores: ScoreMatrix
-    stats: DatasetStats
-    traits: Traits
-    effects: Effects
+    stats: DatasetStats | None
+    traits: Traits | None
+    effects: Effects | None
     explanation: Explanation | None
     layers: LayerFindings | None
+    missing: Mapping[str, str]
 
 
 class Study:
@@ -358,21 +360,31 @@ class Study:
         return analysis.explanation(self, **options)
 
     def analyse(self) -> Findings:
-        """All findings of a filled folder, each made only if the cells changed since it was made.
+        """All findings of a filled folder, each made only if the cells changed; what cannot be made is said.
 
         The layer analysis is part of it where the study file has ``layers``; it needs the model, the rest does not.
         """
-        self.report_to.stage("dataset statistics, traits and effects")
-        layers = self.layers() if self.config.layers is not None and self.config.mixes else None
-        return Findings(
-            self.scores(records=True), self.dataset_stats(), self.traits(), self.effects(), self.explain(), layers
-        )
+        found: dict[str, Any] = {}
+        missing: dict[str, str] = {}
+        parts = {"stats": self.dataset_stats, "traits": self.traits, "effects": self.effects}
+        for name, make in {**parts, "explanation": self.explain, "layers": self.layers}.items():
+            found[name] = None
+            if name == "layers" and self.config.layers is None:
+                missing[name] = "the study file has no layers"
+                continue
+            self.report_to.stage(f"findings: {name}")
+            try:
+                found[name] = make()
+            except TraitscopeError as error:
+                missing[name] = error.what
+        return Findings(scores=self.scores(records=True), **found, missing=missing)
 
     def report(self) -> Path:
-        """Writes ``report.html``, ``figures/`` and ``tables/`` and gives the report's path."""
-        from traitscope.report import write_report
+        """Writes ``report.html``, ``figures/`` and ``tables/`` and gives the report's path.
 
-        return write_report(self, self.analyse())
+        What was written from the same cells and the same study file is left as it is.
+        """
+        return analysis.report(self)
 
     def layers(self, **options: Any) -> LayerFindings:
         """The layer-by-layer account of base, mix and controls, into ``layers/`` and ``analysis/``.
