@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from traitscope.records import Cell, Example, ExampleRecord, Generated, OptionRow, PromptRow
-from traitscope.tasks.encode import option_rows, prompt_rows
+from traitscope.tasks.encode import option_rows, prompt_rows, stop_token
 from traitscope.tasks.judge import judge_losses, judge_options, judge_texts, rejudge, summarise
 from traitscope.tasks.task import Task
 
@@ -32,6 +32,7 @@ class Scorer(Protocol):
         *,
         max_new_tokens: int,
         stop: Sequence[str],
+        stop_ids: Sequence[int],
         tokens_per_pass: int,
         on_progress: OnProgress | None,
     ) -> Mapping[str, list[Generated]]:
@@ -104,6 +105,7 @@ def evaluate(
         rows.prompts,
         max_new_tokens=settings.max_tokens,
         stop=settings.stop,
+        stop_ids=[stop_token(task, bank.base.tokenizer)],
         tokens_per_pass=tokens_per_pass,
         on_progress=on_progress,
     )

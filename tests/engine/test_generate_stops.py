@@ -53,6 +53,14 @@ def test_the_position_limit_cuts_an_answer_off(base) -> None:
             generate(bank, [PromptRow(tuple([9] * limit))], max_new_tokens=1)
 
 
+def test_further_stop_tokens_end_an_answer(base) -> None:
+    with Bank(base, {"base": None}) as bank:
+        free = generate(bank, ROWS[:1], max_new_tokens=8)["base"][0]
+        cut = generate(bank, ROWS[:1], max_new_tokens=8, stop_ids=[free.ids[3]])["base"][0]
+    assert cut.finish == "eos"
+    assert cut.ids == free.ids[: free.ids.index(free.ids[3])]
+
+
 def test_an_empty_stop_string_is_refused(base) -> None:
     with Bank(base, {"base": None}) as bank, pytest.raises(TraitscopeError, match="empty stop string"):
         generate(bank, ROWS, max_new_tokens=2, stop=[""])

@@ -114,12 +114,12 @@ class DecodeStep:
 class Stops:
     """End-of-sequence tokens and stop strings of one generation."""
 
-    def __init__(self, base: Base, stop: Sequence[str]) -> None:
+    def __init__(self, base: Base, stop: Sequence[str], stop_ids: Sequence[int] = ()) -> None:
         if any(not text for text in stop):
             raise TraitscopeError("an empty stop string would stop at once", where="stop", fix="remove it")
         self.tokenizer = base.tokenizer
         self.texts = tuple(stop)
-        ids = {getattr(base.tokenizer, "eos_token_id", None)}
+        ids = {getattr(base.tokenizer, "eos_token_id", None), *stop_ids}
         configured = getattr(getattr(base.model, "generation_config", None), "eos_token_id", None)
         ids.update(configured if isinstance(configured, list) else [configured])
         self.eos = frozenset(int(i) for i in ids if i is not None)
@@ -151,6 +151,7 @@ def generate(
     *,
     max_new_tokens: int,
     stop: Sequence[str] = (),
+    stop_ids: Sequence[int] = (),
     tokens_per_pass: int | str = "auto",
     share_prefix: bool = True,
     merge: bool | None = None,
@@ -163,6 +164,7 @@ def generate(
         rows: the prompts; prompts that occur twice are continued once.
         max_new_tokens: cut-off; a row that reaches it ends with ``finish="length"``.
         stop: strings that end an answer; the text is cut before the first of them.
+        stop_ids: tokens that end an answer beside the model's own, such as a chat template's end of turn.
         share_prefix, merge: as in ``score_options``.
 
     Raises:
@@ -178,7 +180,7 @@ def generate(
                 where=f"row {number}",
                 fix="shorten the prompt (shots.n, or a max_tokens of the task)",
             )
-    stops = Stops(base, stop)
+    stops = Stops(base, stop, stop_ids)
     unique: dict[tuple[int, ...], int] = {}
     place = [unique.setdefault(row.context, len(unique)) for row in rows]
     contexts = list(unique)
