@@ -17,6 +17,7 @@ import pytest
 
 from traitscope.config import RecipeConfig, TaskConfig, load_config
 from traitscope.errors import TraitscopeError
+from traitscope.study import Study
 from traitscope.tasks import Task
 
 STUDY = """\
@@ -80,6 +81,25 @@ def data(new: str, files: Files | None = None) -> Callable[[Path], None]:
 
 def rows(*more: dict[str, Any]) -> Files:
     return {"rows.jsonl": jsonl([*ROWS, *more])}
+
+
+def study_path(folder: Path, change: tuple[str, str] = ("", "")) -> Path:
+    """Writes the sound study and its rows."""
+    (folder / "rows.jsonl").write_text(jsonl(ROWS))
+    return _write(folder, STUDY.replace(*change))
+
+
+def run_folder(files: Files) -> Callable[[Path], None]:
+    """Plans the sound study over a run folder that holds ``files``."""
+
+    def act(folder: Path) -> None:
+        for name, content in files.items():
+            path = folder / "out" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(content))
+        Study.open(study_path(folder), folder / "out").plan()
+
+    return act
 
 
 CASES = [
@@ -475,6 +495,48 @@ CASES = [
         "a task built by hand",
         lambda d: TaskConfig(data={"path": "x"}, promt="x"),
         ("unknown key 'promt'", "mean 'prompt'"),
+    ),
+    # the run folder
+    Case("a folder without a study", lambda d: Study.open(d), ("holds no study", "a run folder")),
+    Case(
+        "a damaged cell",
+        run_folder({"cells/base/one/cell.json": "{"}),
+        ("cells/base/one/cell.json", "not JSON", "delete this cell's folder"),
+    ),
+    Case(
+        "a cell without its keys",
+        run_folder({"cells/base/one/cell.json": "{}"}),
+        ("cells/base/one/cell.json", "keys are missing", "only this cell is computed anew"),
+    ),
+    Case(
+        "a damaged adapter mark",
+        run_folder({"adapters/one-s0/unit.json": '{"name": "one-s0"}'}),
+        ("adapters/one-s0/unit.json", "keys are missing", "only this adapter is trained anew"),
+    ),
+    Case(
+        "a lock that is no JSON",
+        run_folder({"lock.json": "locked"}),
+        ("lock.json", "not JSON", "the next run writes it again"),
+    ),
+    Case(
+        "a run folder that is a file",
+        lambda d: Study.open(study_path(d), _write(d, STUDY)).run(),
+        ("is a file", "--out"),
+    ),
+    Case(
+        "records of a cell that is not there",
+        lambda d: Study.open(study_path(d)).records("base", "one"),
+        ("cells/base/one/cell.json", "no such cell", "traitscope ls cells"),
+    ),
+    Case(
+        "rows of a task that is not there",
+        lambda d: Study.open(study_path(d)).examples("three"),
+        ("tasks/three.parquet", "no such task", "traitscope ls tasks"),
+    ),
+    Case(
+        "layers of a study without a mix",
+        lambda d: Study.open(study_path(d, ("mixes: {all: {of: sources}}", ""))).layers(),
+        ("this study has no mix", "add mixes"),
     ),
 ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -68,6 +70,21 @@ def test_a_second_process_takes_over_from_a_killed_one(
     if forks.wait(first, 0.0) is None:
         forks.kill(first)
     assert forks.wait(second) == 0
+    assert snapshot(tmp_path / "out") == snapshot(undisturbed)
+
+
+@pytest.mark.parametrize("moment", [0.35, 0.75])
+def test_a_stopped_process_that_wakes_up_after_its_units_were_taken_over_does_no_harm(
+    tmp_path: Path, forks: Forks, reference: tuple[Path, Path, float], moment: float
+) -> None:
+    study, undisturbed, seconds = reference
+    first = forks.start(study, tmp_path / "out", stale_s=1.0)
+    if forks.wait(first, moment * seconds) is None:
+        os.kill(first, signal.SIGSTOP)
+        second = forks.start(study, tmp_path / "out", stale_s=1.0)
+        assert forks.wait(second) == 0
+        os.kill(first, signal.SIGCONT)
+        assert forks.wait(first) == 0
     assert snapshot(tmp_path / "out") == snapshot(undisturbed)
 
 

@@ -108,9 +108,7 @@ class CellStore:
         if not path.exists():
             return None
         head = _read_head(path)
-        return CellHead(
-            model, task, head["source"], head["seed"], *(head[name] for name in _CELL_COLUMNS[2:])
-        )
+        return CellHead(model, task, head["source"], head["seed"], *(head[name] for name in _CELL_COLUMNS[2:]))
 
     def read_records(self, model: str, task: str) -> list[ExampleRecord]:
         """The example records of a committed cell, checked against the hash in ``cell.json``."""
@@ -138,8 +136,8 @@ class CellStore:
         expected = self.read_json(model, task)["examples_sha256"]
         try:
             data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise TraitscopeError("is missing beside its cell.json", where=str(path), fix=_REDO) from error
+        except FileNotFoundError:
+            raise TraitscopeError("is missing beside its cell.json", where=str(path), fix=_REDO) from None
         if hashlib.sha256(data).hexdigest() != expected:
             raise TraitscopeError(
                 "is not the file that cell.json was made from (sha256 differs)", where=str(path), fix=_REDO
@@ -298,10 +296,8 @@ class CellIndex:
 def _read_head(path: Path) -> dict[str, Any]:
     try:
         head = read_json(path, fix=_REDO)
-    except FileNotFoundError as error:
-        raise TraitscopeError(
-            "there is no such cell", where=str(path), fix="traitscope ls cells lists them"
-        ) from error
+    except FileNotFoundError:
+        raise TraitscopeError("there is no such cell", where=str(path), fix="traitscope ls cells lists them") from None
     if not isinstance(head, dict) or any(
         key not in head for key in ("model", "task", "scores", "fingerprint", "scoring", "rows", "n")
     ):

@@ -24,9 +24,7 @@ def machine() -> str:
     parts = [os.uname().nodename]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         try:
-            parts.append(
-                str(Path(path).readlink()) if path.endswith("pid") else Path(path).read_text().strip()
-            )
+            parts.append(str(Path(path).readlink()) if path.endswith("pid") else Path(path).read_text().strip())
         except OSError:
             parts.append("-")
     return uuid.uuid5(uuid.NAMESPACE_OID, "|".join(parts)).hex[:12]
@@ -242,4 +240,4 @@ def read_json(path: Path, *, fix: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TraitscopeError(f"is damaged: not JSON ({error})", where=str(path), fix=fix) from error
+        raise TraitscopeError(f"is damaged: not JSON ({error})", where=str(path), fix=fix) from None

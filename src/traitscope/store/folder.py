@@ -53,9 +53,16 @@ class RunFolder:
     """Paths, atomic writes and commit marks of one study's folder.
 
     Nothing is created before the first write, so that a folder can be read wherever it lies.
+
+    Raises:
+        TraitscopeError: there is a file in the folder's place.
     """
 
     def __init__(self, root: Path) -> None:
+        if any(path.is_file() for path in (root, *root.parents)):
+            raise TraitscopeError(
+                "is a file, or lies in one, and no folder", where=str(root), fix="name another run folder with --out"
+            )
         self.root = root
         self.cells = CellStore(root / "cells")
 
@@ -84,12 +91,7 @@ class RunFolder:
             TraitscopeError: the folder cannot be written.
         """
         with disk_errors(self.root):
-            try:
-                self.root.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise TraitscopeError(
-                    "is a file, not a folder", where=str(self.root), fix="name another run folder with --out"
-                ) from error
+            self.root.mkdir(parents=True, exist_ok=True)
             probe = temporary(self.root / "probe")
             probe.write_bytes(b"")
             probe.unlink()
@@ -173,10 +175,8 @@ class RunFolder:
         path = self.root / "tasks" / f"{task}.parquet"
         try:
             data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise TraitscopeError(
-                "there is no such task", where=str(path), fix="traitscope ls tasks"
-            ) from error
+        except FileNotFoundError:
+            raise TraitscopeError("there is no such task", where=str(path), fix="traitscope ls tasks") from None
         table = read_parquet(data, where=str(path), fix="delete it: the next run writes it again")
         return {"train": [], "eval": [], **examples_from(table)}
 
@@ -200,8 +200,8 @@ class RunFolder:
             return None
         try:
             return AdapterHead(**{key: head[key] for key in AdapterHead.__slots__})
-        except (KeyError, TypeError) as error:
-            raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=fix) from error
+        except (KeyError, TypeError):
+            raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=fix) from None
 
     def adapters(self) -> list[AdapterHead]:
         """All finished adapters, by name."""

@@ -144,9 +144,7 @@ class Leases:
     def __enter__(self) -> Leases:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def _free(self, path: Path, holder: Owner) -> bool:

@@ -93,7 +93,7 @@ def read_parquet(data: bytes, *, where: str, fix: str) -> pa.Table:
     try:
         return pq.read_table(io.BytesIO(data))
     except (pa.ArrowInvalid, OSError) as error:
-        raise TraitscopeError(f"is damaged: not Parquet ({error})", where=where, fix=fix) from error
+        raise TraitscopeError(f"is damaged: not Parquet ({error})", where=where, fix=fix) from None
 
 
 def _tags(tags: Mapping[str, str]) -> str:

@@ -52,8 +52,8 @@ def recorded_banks(work: Work) -> list[BankFile]:
         try:
             plan = {key: data[key] for key in ("threads", "device", "bank")}
             found.append(BankFile(path.stem, dict(data["adapters"]), plan, data["state"] == "done"))
-        except (KeyError, TypeError) as error:
-            raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=_FIX) from error
+        except (KeyError, TypeError):
+            raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=_FIX) from None
     return found
 
 
@@ -93,6 +93,7 @@ def train_missing(work: Work) -> bool:
     Raises:
         Stopped: the run was asked to stop; the bank's state is saved.
     """
+    _drop_leftovers(work)
     missing = [unit for unit in work.units.adapters if work.folder.adapter(unit.name) is None]
     if missing and not _plan_missing(work, missing):
         return True
@@ -111,6 +112,14 @@ def train_missing(work: Work) -> bool:
         finally:
             work.leases.release(bank.name)
     return busy
+
+
+def _drop_leftovers(work: Work) -> None:
+    """Removes checkpoints of finished banks: a process that was stopped and lost its lease may have left one."""
+    if (work.folder.root / "checkpoints").exists():
+        for bank in recorded_banks(work):
+            if bank.done:
+                work.folder.drop_checkpoint(bank.name)
 
 
 def _plan_missing(work: Work, missing: Sequence[AdapterUnit]) -> bool:
