@@ -26,6 +26,8 @@ def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
         table = table[table["status"] != "predicted"]
     labels = row_labels(table)
     trained = table["source"].notna()
+    if not trained.any():
+        return scores
     single = table[~trained]
     squares = table[trained].assign(variance=table["stderr"] ** 2, known=table["stderr"].notna())
     grouped = squares.groupby(["base", "source", "task", "metric"], sort=False, dropna=False)
