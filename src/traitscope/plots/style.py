@@ -105,8 +105,9 @@ def svg_text(figure: Figure, name: str) -> str:
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with look(**{"svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata=nothing)
-    # Group names (axes_1, patch_2) are the same in every figure; nothing refers to them.
-    return re.sub(r'<g id="[^"]*"', "<g", file.getvalue().decode())
+    # Names of groups (axes_1) and images repeat from figure to figure; nothing refers to them.
+    svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue().decode())
+    return re.sub(r' id="(image[0-9a-f]+)"', lambda m: m[0] if f"#{m[1]}" in svg else "", svg)
 
 
 def inline_svg(svg: str, label: str) -> str:

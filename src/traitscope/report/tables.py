@@ -55,8 +55,8 @@ def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:
     known = {(m, t): (i, n) for i, m in enumerate(matrix.models) for n, t in enumerate(matrix.tasks)}
     filled = table["stderr"].to_numpy(dtype=float, na_value=np.nan).copy()
     for k, row in enumerate(table[["model", "task", "metric"]].itertuples(index=False)):
-        at = known.get((row.model, row.task))
-        if np.isnan(filled[k]) and at is not None and matrix.metrics.get(row.task) == row.metric:
+        at = known.get((str(row.model), str(row.task)))
+        if np.isnan(filled[k]) and at is not None and matrix.metrics.get(str(row.task)) == row.metric:
             filled[k] = matrix.stderr_IN[at]
     table["stderr"] = filled
     keep = ("base", "model", "source", "seed", "task", "metric", "value", "stderr", "n", "status", "higher_is_better")
