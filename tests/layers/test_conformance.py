@@ -139,3 +139,14 @@ def test_the_null_of_a_median_stays_near_zero_for_debiased_cka_and_far_from_it_f
         item = measure(name)
         null = item.null([side(x, item)], side(y, item), orders)
         assert null.mean() == pytest.approx(level, abs=0.03)
+
+
+def test_nothing_is_compared_where_removing_components_leaves_nothing() -> None:
+    rng = np.random.default_rng(5)
+    item = measure("cka_top")
+    line = rng.standard_normal((20, 1)) * rng.standard_normal((1, 6))
+    few = rng.standard_normal((9, 1000))
+    for x, words in ((line, "nothing is left after 1 components"), (few, "9 examples leave nothing after 10")):
+        rep = side(x, item)
+        assert words in (rep.undefined or "")
+        assert np.isnan(item.interval(rep, rep).value)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.layers.activations import Provider, align
+from traitscope.layers.activations import Acts, Provider, TaskActs, align
 from traitscope.layers.embedding import Embedding, tsne
 from traitscope.layers.measures import MEASURES
 from traitscope.layers.representation import Precision
@@ -98,37 +98,28 @@ def analyse_layers(
             if seconds and task in seconds:
                 roles["second"] = seconds[task]
         given = provider(task, tuple(dict.fromkeys(roles.values())))
-        available = min(len(acts.ids) for acts in given.values())
-        if available < examples:
-            excluded[task] = f"{available} examples, {examples} are needed"
-        else:
-            finite = align(task, given)
-            removed[task] = finite.n_nonfinite
-            if finite.n < examples:
-                excluded[task] = (
-                    f"{finite.n_nonfinite} rows had non-finite values, {finite.n} remain of {examples} needed"
-                )
-            else:
-                acts = align(task, given, n=examples, seed=seed)
-                shape = (acts.models[base].shape[0] - 1, acts.models[base].shape[2])
-                found[task] = analyse_task(
-                    acts,
-                    roles,
-                    measures=measures,
-                    map_measures=map_measures,
-                    n_null=n_null,
-                    subsamples=subsamples,
-                    seed=seed,
-                    precision=precision,
-                )
-                picked = np.sort(
-                    np.random.default_rng([seed, 1, *task.encode()]).choice(examples, points, replace=False)
-                )
-                for model, parts in pooled.items():
-                    parts.append(acts.models[model][:, picked].astype(np.float32))
-                del acts
-            del finite
+        acts, reason = _usable(task, given, examples, seed)
+        # The rows that were not drawn go before the work starts: with large models they are gigabytes.
         del given
+        if acts is None:
+            excluded[task] = reason
+        else:
+            removed[task] = acts.n_nonfinite
+            shape = (acts.models[base].shape[0] - 1, acts.models[base].shape[2])
+            found[task] = analyse_task(
+                acts,
+                roles,
+                measures=measures,
+                map_measures=map_measures,
+                n_null=n_null,
+                subsamples=subsamples,
+                seed=seed,
+                precision=precision,
+            )
+            picked = np.sort(np.random.default_rng([seed, 1, *task.encode()]).choice(examples, points, replace=False))
+            for model, parts in pooled.items():
+                parts.append(acts.models[model][:, picked].astype(np.float32))
+        del acts
         if on_progress is not None:
             on_progress(task, done + 1, len(tasks))
     if not found:
@@ -140,7 +131,6 @@ def analyse_layers(
     n_layers, hidden_size = shape
     held_out = [task for task in found if task in set(unseen)]
     table = over_tasks_table(found, held_out, draws, seed)
-    pools = {model: np.concatenate(parts, axis=1) for model, parts in pooled.items()}
     labels = [task for task in found for _ in range(points)]
     meta: dict[str, Any] = {
         "n": examples,
@@ -166,20 +156,33 @@ def analyse_layers(
         table=table,
         maps=median_maps(found, held_out),
         sections={},
-        separability=_separability(pools, labels, meta["clusters"], seed),
-        embeddings=_panels(pools, labels, depths, n_layers, perplexity, seed),
+        separability=_separability(pooled, labels, meta["clusters"], seed),
+        embeddings=_panels(pooled, labels, depths, n_layers, perplexity, seed),
         meta=meta,
     )
     result.sections.update(_sections(result, draws, seed))
     return result
 
 
+def _usable(task: str, given: Mapping[str, Acts], examples: int, seed: int) -> tuple[TaskActs, str] | tuple[None, str]:
+    """The task's aligned sample, or why it has too few rows."""
+    available = min(len(acts.ids) for acts in given.values())
+    if available < examples:
+        return None, f"{available} examples, {examples} are needed"
+    finite = align(task, given)
+    if finite.n < examples:
+        lost = finite.n_nonfinite
+        return None, f"{lost} rows had non-finite values, {finite.n} remain of {examples} needed"
+    return align(task, given, n=examples, seed=seed), ""
+
+
 def _separability(
-    pools: Mapping[str, np.ndarray], labels: Sequence[str], clusters: Mapping[str, str], seed: int
+    pools: Mapping[str, list[np.ndarray]], labels: Sequence[str], clusters: Mapping[str, str], seed: int
 ) -> pd.DataFrame:
     rows = []
-    for model, pool_LPD in pools.items():
-        for layer, x_PD in enumerate(pool_LPD):
+    for model, parts in pools.items():
+        for layer in range(len(parts[0])):
+            x_PD = _at(parts, layer)
             kinds: list[tuple[str, np.ndarray, list[str], list[str] | None]] = [("task", x_PD, list(labels), None)]
             inside = [i for i, task in enumerate(labels) if task in clusters]
             if inside:
@@ -192,7 +195,7 @@ def _separability(
 
 
 def _panels(
-    pools: Mapping[str, np.ndarray],
+    pools: Mapping[str, list[np.ndarray]],
     labels: Sequence[str],
     depths: Sequence[int] | Literal["five", "all"],
     n_layers: int,
@@ -211,12 +214,17 @@ def _panels(
             )
     if len(labels) < 8:
         return ()
-    return tuple(
-        tsne(pool_LPD[layer], labels, model=model, layer=layer, perplexity=perplexity, seed=seed)
-        for layer in chosen
-        for model, pool_LPD in pools.items()
-        if float(np.ptp(pool_LPD[layer], axis=0).max()) > 0
-    )
+    panels = []
+    for layer in chosen:
+        for model, parts in pools.items():
+            x_PD = _at(parts, layer)
+            if float(np.ptp(x_PD, axis=0).max()) > 0:
+                panels.append(tsne(x_PD, labels, model=model, layer=layer, perplexity=perplexity, seed=seed))
+    return tuple(panels)
+
+
+def _at(parts: Sequence[np.ndarray], layer: int) -> np.ndarray:
+    return np.concatenate([part_LPD[layer] for part_LPD in parts])
 
 
 def _sections(result: LayersResult, draws: int, seed: int) -> dict[str, Sections]:

@@ -16,8 +16,9 @@ __all__ = ["Precision", "Representation", "linear_gram"]
 
 Precision = Literal["auto", "float64", "float32"]
 
-_BLOCK = 512
+_BLOCK = 1024
 _CONSTANT = 1e-12
+_NOTHING_LEFT = 1e-9
 _AUTO_FLOAT64 = 2e8
 
 
@@ -72,7 +73,9 @@ class Representation:
         self.variant = variant
         mean_D = x_SD.mean(axis=0, dtype=np.float64)
         wide = precision == "float64" or (precision == "auto" and self.n * self.n * self.d <= _AUTO_FLOAT64)
-        centred_SD = (x_SD - mean_D).astype(np.float64 if wide else np.float32, copy=False)
+        dtype = np.float64 if wide else np.float32
+        # A mean rounded to float32 shifts all rows alike, which the centring of the Gram matrix takes away again.
+        centred_SD = x_SD.astype(dtype, copy=False) - mean_D.astype(dtype)
         total = float(np.einsum("sd,sd->", centred_SD, centred_SD, dtype=np.float64))
         size = total + self.n * float(mean_D @ mean_D)
         self.undefined: str | None = None
@@ -86,10 +89,18 @@ class Representation:
             centred_SD = centred_SD / np.where(alive_D, sd_D, np.inf).astype(centred_SD.dtype)
         self.x_SD = centred_SD
         self.embedded: dict[tuple[str, int], np.ndarray] = {}
+        if variant == "top" and self.undefined is None:
+            if self._removed >= self.n - 1:
+                self.undefined = f"{self.n} examples leave nothing after {self._removed} components are removed"
+            elif float(np.trace(self.gram_SS)) <= _NOTHING_LEFT * total:
+                self.undefined = f"nothing is left after {self._removed} components are removed"
+
+    @property
+    def _removed(self) -> int:
+        return max(1, self.d // 100)
 
     def rows(self, rows_S: np.ndarray) -> Representation:
-        """The same features for some examples only, centred anew; scales and removed components stay as they
-        are."""
+        """The same features for some examples only, centred anew; scales and removed components stay."""
         part = copy.copy(self)
         for name in ("sqdist_SS", "eigenvalues", "factor_SR"):
             part.__dict__.pop(name, None)
@@ -113,11 +124,7 @@ class Representation:
     def _without_top(self, gram_SS: np.ndarray) -> np.ndarray:
         from scipy.linalg import eigh
 
-        count = max(1, self.d // 100)
-        if count >= self.n - 1:
-            self.undefined = self.undefined or f"{self.n} examples leave nothing after {count} components are removed"
-            return gram_SS
-        values_K, vectors_SK = eigh(gram_SS, subset_by_index=[self.n - count, self.n - 1])
+        values_K, vectors_SK = eigh(gram_SS, subset_by_index=[self.n - self._removed, self.n - 1])
         return gram_SS - (vectors_SK * values_K) @ vectors_SK.T
 
     @cached_property
