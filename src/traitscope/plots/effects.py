@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.plots.labels import Label, place_labels
 from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, RED, Axes, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -193,18 +194,12 @@ def surprises(effects: Effects, *, labels: int = 8) -> Figure:
     axes.scatter(x[flagged], y[flagged], s=26, color=RED, zorder=3)
     ends = [float(np.nanmin([x, y])), float(np.nanmax([x, y]))]
     axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle="--")
-    middle = (min(x) + max(x)) / 2
-    for number, k in enumerate(np.flatnonzero(flagged)[:labels]):
-        row = table.iloc[k]
-        left = x[k] > middle
-        axes.annotate(
-            f"{shorten(row['model'], 18)} on {shorten(row['task'], 18)}",
-            (x[k], y[k]),
-            xytext=(-5 if left else 5, 3 if number % 2 else -8),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            size=7,
-        )
+    names = [
+        Label(f"{shorten(str(row.model), 18)} on {shorten(str(row.task), 18)}", float(x[k]), float(y[k]))
+        for k, row in enumerate(table[["model", "task"]].itertuples(index=False))
+        if flagged.iloc[k]
+    ]
+    place_labels(axes, names[:labels], (390, 290))
     unit = "points" if shares else "in the tasks' units"
     axes.set(xlabel=f"gain expected by source + task, {unit}", ylabel=f"gain observed, {unit}")
     axes.set_title(f"{len(table)} cells off the models' own tasks; {int(flagged.sum())} surprises (red)")

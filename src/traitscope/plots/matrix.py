@@ -125,7 +125,9 @@ def draw_gains(
         if i in base:
             return _number(scores_IN[i, n])
         star = "*" if (i, n) in starred else ""
-        return f"{values_IN[i, n]:+.{0 if one_unit else 2}f}{star}"
+        digits = 0 if one_unit else 2
+        # Adding 0 turns a rounded -0 into 0.
+        return f"{round(float(values_IN[i, n]), digits) + 0.0:+.{digits}f}{star}"
 
     shown_IN = np.where(np.isfinite(colour_IN), colour_IN, np.nan)
     for i in base:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traitscope.plots.heat import diverging, draw_cells, heat_size
+from traitscope.plots.labels import Label, place_labels
 from traitscope.plots.style import BLUE, GREY, INK, MUTED, ORANGE, Axes, Figure, new_figure, shorten, styled, wrap
 
 if TYPE_CHECKING:
     from traitscope.traits import Traits
 
 MAX_COMPONENTS = 15
+ARROW_TEXT = "#b36b00"
 
 
 def trait_titles(traits: Traits, *, named: bool = True) -> list[str]:
@@ -167,28 +169,21 @@ def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
     reach = float(np.abs([x_I, y_I]).max()) or 1.0
     arrows_2N = traits.loadings_KN[[a, b]]
     stretch = 0.95 * reach / max(float(np.hypot(*arrows_2N).max()), 1e-12)
+    labels = []
     for n, task in enumerate(traits.tasks):
         dx, dy = stretch * arrows_2N[:, n]
         axes.annotate("", (dx, dy), (0, 0), arrowprops={"arrowstyle": "->", "color": ORANGE, "lw": 1.0})
         if np.hypot(dx, dy) > 0.35 * reach:
-            side = "left" if dx > 0.25 * reach else "right" if dx < -0.25 * reach else "center"
-            where = (1.05 * dx, 1.05 * dy + (0.04 if dy >= 0 else -0.04) * reach)
-            axes.text(*where, shorten(task, 18), color="#b36b00", size=7, ha=side, va="center", style="italic")
+            labels.append(Label(shorten(task, 18), float(dx), float(dy), colour=ARROW_TEXT, style="italic"))
     for i, model in enumerate(traits.models):
         is_base = model == traits.base
-        axes.plot(x_I[i], y_I[i], "D" if is_base else "o", color=INK if is_base else BLUE, markersize=5)
-        axes.annotate(
-            shorten(model, 20),
-            (x_I[i], y_I[i]),
-            xytext=(4, 3),
-            textcoords="offset points",
-            size=7,
-            weight="bold" if is_base else "normal",
-        )
+        axes.plot(x_I[i], y_I[i], "D" if is_base else "o", color=INK if is_base else BLUE, markersize=4.5)
+        labels.append(Label(shorten(model, 20), float(x_I[i]), float(y_I[i]), weight="bold" if is_base else "normal"))
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.axvline(0, color=MUTED, linewidth=0.6)
     titles = trait_titles(traits)
     axes.set(xlabel=titles[a], ylabel=titles[b], xlim=(-1.3 * reach, 1.3 * reach), ylim=(-1.3 * reach, 1.3 * reach))
+    place_labels(axes, labels, (290, 270))
 
 
 def _one_trait(traits: Traits) -> Figure:
