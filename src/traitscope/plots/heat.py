@@ -93,6 +93,11 @@ def draw_cells(
     return mesh
 
 
+def signed(value: float, digits: int) -> str:
+    """A number with its sign; one that rounds to zero is +0."""
+    return f"{round(float(value), digits) + 0.0:+.{digits}f}"
+
+
 def heat_size(n_rows: int, n_cols: int, *, label: float = 2.0, cell: float = 0.6) -> tuple[float, float]:
     """Width and height in inches that keep the cells readable."""
     width = label + max(3.0, min(14.0, (cell if n_cols <= MAX_NUMBERED_COLUMNS else 0.3) * n_cols)) + 0.8

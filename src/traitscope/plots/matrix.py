@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size
-from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops
+from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, signed
+from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops, wrap
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -85,7 +85,7 @@ def score_heatmap(matrix: ScoreMatrix) -> Figure:
     _labels(axes, matrix)
     label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
-    axes.set_xlabel(f"{counts_text(matrix)}; framed: trained on this task; hatched: missing")
+    _caption(figure, axes, f"{counts_text(matrix)}; framed: trained on this task; hatched: missing")
     return figure
 
 
@@ -125,9 +125,7 @@ def draw_gains(
         if i in base:
             return _number(scores_IN[i, n])
         star = "*" if (i, n) in starred else ""
-        digits = 0 if one_unit else 2
-        # Adding 0 turns a rounded -0 into 0.
-        return f"{round(float(values_IN[i, n]), digits) + 0.0:+.{digits}f}{star}"
+        return signed(values_IN[i, n], 0 if one_unit else 2) + star
 
     shown_IN = np.where(np.isfinite(colour_IN), colour_IN, np.nan)
     for i in base:
@@ -152,10 +150,8 @@ def draw_gains(
             if effects is not None
             else "beyond 1.96 standard errors, not corrected"
         )
-        axes.set_xlabel(
-            f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: trained on this task;\n"
-            "the base's row shows its scores"
-        )
+        note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: trained on this task; "
+        _caption(figure, axes, note + "the base's row shows its scores")
 
 
 def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float = 0.05) -> set[tuple[int, int]]:
@@ -183,6 +179,11 @@ def _labels(axes: Axes, matrix: ScoreMatrix) -> None:
         axes.get_yticklabels()[i].set_fontweight("bold")
         if i + 1 < len(names):
             axes.axhline(i + 0.5, color=INK, linewidth=0.9)
+
+
+def _caption(figure: Figure, axes: Axes, text: str) -> None:
+    """A line under the cells, broken where the figure is narrow."""
+    axes.set_xlabel(wrap(text, int(13 * figure.get_figwidth()), lines=5))
 
 
 def _number(value: float) -> str:

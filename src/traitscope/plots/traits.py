@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traitscope.plots.heat import diverging, draw_cells, heat_size
+from traitscope.plots.heat import diverging, draw_cells, heat_size, signed
 from traitscope.plots.labels import Label, place_labels
 from traitscope.plots.style import BLUE, GREY, INK, MUTED, ORANGE, Axes, Figure, new_figure, shorten, styled, wrap
 
@@ -105,7 +105,7 @@ def draw_loadings(figure: Figure, axes: Axes, traits: Traits) -> None:
         clear_NK = (traits.intervals.loadings_low_KN * traits.intervals.loadings_high_KN > 0).T
         bold = {(int(n), int(k)) for n, k in np.argwhere(clear_NK)}
     mesh = draw_cells(
-        axes, values_NK, palette=palette, low=low, high=high, text=lambda n, k: f"{values_NK[n, k]:+.2f}", bold=bold
+        axes, values_NK, palette=palette, low=low, high=high, text=lambda n, k: signed(values_NK[n, k], 2), bold=bold
     )
     _heads(axes, traits)
     axes.set_yticks(range(len(traits.tasks)), [shorten(t) for t in traits.tasks])
@@ -213,7 +213,7 @@ def profiles(traits: Traits) -> Figure:
         clear_IK = traits.intervals.scores_low_IK * traits.intervals.scores_high_IK > 0
         bold = {(int(i), int(k)) for i, k in np.argwhere(clear_IK)}
     mesh = draw_cells(
-        axes, values_IK, palette=palette, low=low, high=high, text=lambda i, k: f"{values_IK[i, k]:+.0f}", bold=bold
+        axes, values_IK, palette=palette, low=low, high=high, text=lambda i, k: signed(values_IK[i, k], 0), bold=bold
     )
     _heads(axes, traits)
     axes.set_yticks(range(len(traits.models)), [shorten(m, 30) for m in traits.models])

@@ -98,6 +98,8 @@ def study_contents(study: Study, findings: StudyFindings) -> Contents:
 
 
 def _facts(study: Study, scores: ScoreMatrix, lock: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    from traitscope.report.words import count_of
+
     config, recipe = study.config, study.config.recipe
     base = dict((lock or {}).get("base", {}))
     named = [config.base.model]
@@ -114,13 +116,13 @@ def _facts(study: Study, scores: ScoreMatrix, lock: Mapping[str, Any] | None) ->
         ("Tasks", f"{len(config.tasks)} ({len(config.target_names())} evaluated)"),
         (
             "Adapters",
-            f"{len(plain)} sources, {len(sources) - len(plain)} controls, {len(config.mixes)} mixes; "
-            f"seeds {', '.join(map(str, seeds)) or 'none'}",
+            f"{count_of(len(plain), 'source')}, {count_of(len(sources) - len(plain), 'control')}, "
+            f"{count_of(len(config.mixes), 'mix', 'mixes')}; seeds {', '.join(map(str, seeds)) or 'none'}",
         ),
         (
             "Recipe",
             f"LoRA rank {recipe.rank}, alpha {recipe.alpha:g}, {recipe.targets}; lr {recipe.lr:g} {recipe.schedule}, "
-            f"{recipe.epochs} epochs, batch {recipe.batch}, at most {recipe.max_tokens} tokens a row",
+            f"{count_of(recipe.epochs, 'epoch')}, batch {recipe.batch}, at most {recipe.max_tokens} tokens a row",
         ),
     ]
     if config.models:

@@ -47,7 +47,8 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
         if rows.empty or kind.startswith("surprise"):
             continue
         held = rows[rows["q"] <= alpha]
-        shown = held if len(rows) > limit else rows
+        # Among a handful, those that changed nothing are not worth a line.
+        shown = held if len(rows) > limit else rows[rows["value"] != 0]
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
         groups.append(
             Group(kind, TITLES.get(kind, kind), int(rows["looked_at"].iloc[0]), len(held), _sentences(shown.loc[order]))
@@ -72,6 +73,11 @@ def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
 
 def _sentences(rows: pd.DataFrame) -> tuple[Sentence, ...]:
     return tuple(Sentence(str(r["sentence"]), q_text(r["q"])) for r in rows.to_dict("records"))
+
+
+def count_of(number: int, one: str, many: str | None = None) -> str:
+    """``1 mix``, ``2 mixes``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def q_text(q: Any) -> str:
