@@ -83,7 +83,8 @@ class ComputeConfig(Settings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")
     slots: Auto = Field("auto", description="Adapters trained side by side in one pass")
     tokens_per_pass: Auto = Field("auto", description="Most tokens in one forward pass")
-    threads: Auto = Field("auto", description="CPU threads")
+    threads: Auto = Field("auto", description="CPU threads of a process")
+    workers: Auto = Field("auto", description="Processes of this machine in a run (auto: several only on a CPU)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,12 +51,13 @@ def fill(
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary."""
     from traitscope.cli.show import matrix_text, work_text
     from traitscope.study import Stopped
+    from traitscope.study.workers import orphaned
 
     opened, report = open_study(source, out, quiet=quiet)
-    start = time.monotonic()
+    start, parent = time.monotonic(), os.getppid()
     try:
-        with stop_on_signal() as stop, report:  # type: ignore[attr-defined]
-            work = what(opened, stop)
+        with stop_on_signal() as asked, report:  # type: ignore[attr-defined]
+            work = what(opened, lambda: asked() or orphaned(parent))
     except Stopped:
         typer.echo(f"stopped; all finished units are in {opened.folder.root}", err=True)
         typer.echo("run the same command again to go on where it stopped", err=True)

@@ -4,6 +4,6 @@
 the same disk) may fill one run folder, each a ``Local`` of its own; leases keep them apart.
 """
 
-from traitscope.compute.local import Local, ModelSource
+from traitscope.compute.local import Local, ModelSource, cores
 
-__all__ = ["Local", "ModelSource"]
+__all__ = ["Local", "ModelSource", "cores"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from traitscope.tasks.task import Task
 # Models side by side in one scoring pass, where they run side by side at all.
 SCORING_SLOTS = 16
 DTYPES = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.float64": "fp64"}
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,13 @@ class Local:
             found = ModelSource(source.model, base.revision or source.revision, DTYPES.get(str(base.dtype), "auto"))
             self._base, self._base_of = base, (source, found)
         return self._base
+
+    def share_cores(self, processes: int) -> None:
+        """Leaves the other processes of a run their share of the cores, unless the study sets the threads."""
+        if self.config.threads == "auto":
+            self.config = self.config.model_copy(update={"threads": max(1, cores() // processes)})
+            if self._base is not None:
+                self._set_threads()
 
     def threads(self) -> int:
         """CPU threads that the engine uses."""

@@ -24,9 +24,10 @@ from traitscope.study.identity import Identity, base_identity, loaded_identity, 
 from traitscope.study.lock import changed_packages, make_lock
 from traitscope.study.planning import StudyPlan
 from traitscope.study.progress import Reporter, Silent
-from traitscope.study.state import Units, all_units, find_state, index_table, refuse_changes
+from traitscope.study.state import State, Units, all_units, find_state, index_table, refuse_changes
 from traitscope.study.units import adapter_names
 from traitscope.study.work import Work
+from traitscope.study.workers import Crew, crew_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,15 +212,43 @@ class Study:
         if state.complete and self.folder.exists():
             self._remember()
             return None
-        with self._work(self._loaded_units(units), replace, stop) as work:
+        verb = "run" if train and evaluate else "train" if train else "eval"
+        workers = self._crew_size(state)
+        if workers > 1:
+            self.place.share_cores(workers)
+        with (
+            self._work(self._loaded_units(units), replace, stop, workers) as work,
+            Crew(self.folder.root, verb, workers) as crew,
+        ):
             while True:
                 evaluating.rescore(work)
                 left = training.train_missing(work) if train else False
                 if evaluate:
                     left |= evaluating.evaluate_missing(work)
+                for words in crew.complaints():
+                    self.report_to.note(f"a process of this run ended early: {words}")
                 if not left or (not train and not work.leases.busy()):
-                    return work
+                    break
                 work.wait(POLL_S)
+        if workers > 1:
+            self._count_in(work, state)
+        return work
+
+    def _crew_size(self, state: State) -> int:
+        data, config = self.data, self.config
+        trained: list[Example] = []
+        for unit in state.missing_adapters:
+            parts = data.mix(unit.mix) if unit.mix is not None else [(p, data.train(p)) for p in unit.parts]
+            trained += [row for _, rows in parts for row in rows] * unit.recipe.epochs
+        evaluated = [row for cell in state.missing_cells for row in data.load(cell.task).eval]
+        return crew_size(config.compute.workers, config.compute.device, config.base.model, trained, evaluated)
+
+    def _count_in(self, work: Work, before: State) -> None:
+        """Counts what the run's other processes made as made by the run."""
+        after = work.state()
+        adapters, cells = ({u.name for u in after.missing_adapters}, {c.unit for c in after.missing_cells})
+        work.trained = [unit.name for unit in before.missing_adapters if unit.name not in adapters]
+        work.evaluated = [cell.unit for cell in before.missing_cells if cell.unit not in cells]
 
     def loaded_base(self) -> Identity:
         """The base's identity; loads it only where nothing else tells (``auto`` precision in a new folder)."""
@@ -243,7 +272,7 @@ class Study:
         return all_units(self.config, self.data, base, others)
 
     @contextmanager
-    def _work(self, units: Units, replace: bool, stop: Callable[[], bool] | None) -> Iterator[Work]:
+    def _work(self, units: Units, replace: bool, stop: Callable[[], bool] | None, workers: int = 1) -> Iterator[Work]:
         self.folder.prepare()
         with self.folder.leases(stale_s=self.stale_s, beat_s=min(5.0, self.stale_s / 6)) as leases:
             work = Work(
@@ -255,6 +284,7 @@ class Study:
                 self.place,
                 self.report_to,
                 self.every_s,
+                workers,
                 stop or (lambda: False),
             )
             self._settle_changes(work, replace)

@@ -9,10 +9,11 @@ from typing import Any
 import traitscope
 from traitscope.errors import TraitscopeError
 from traitscope.store import AdapterHead, LeaseLost, fingerprint, write_atomic
-from traitscope.store.files import json_bytes, read_json
+from traitscope.store.files import disk_errors, json_bytes, read_json
 from traitscope.study.progress import Stopped
 from traitscope.study.units import AdapterUnit
 from traitscope.study.work import Work
+from traitscope.study.workers import split
 
 FORMAT = 1
 _FIX = "delete this file and checkpoints/: the adapters that are not finished start again"
@@ -123,7 +124,7 @@ def _drop_leftovers(work: Work) -> None:
 
 
 def _plan_missing(work: Work, missing: Sequence[AdapterUnit]) -> bool:
-    """Plans a bank for the adapters that no open bank holds; False if another process is planning."""
+    """Plans a bank per process for the adapters that no open bank holds; False if another process is planning."""
     if not work.leases.acquire("plan"):
         return False
     try:
@@ -132,11 +133,14 @@ def _plan_missing(work: Work, missing: Sequence[AdapterUnit]) -> bool:
         if units:
             work.report.stage(f"planning the training of {_count(len(units), 'adapter')}")
             jobs = [_job(work, unit) for unit in units]
-            plan = work.place.plan(work.units.base.source(), jobs)
-            marks = {unit.name: unit.fingerprint for unit in units}
-            name = f"bank-{fingerprint(marks)[:12]}"
+            banks = []
+            for group in split(jobs, work.workers):
+                plan = work.place.plan(work.units.base.source(), [jobs[i] for i in group])
+                marks = {units[i].name: units[i].fingerprint for i in group}
+                banks.append(BankFile(f"bank-{fingerprint(marks)[:12]}", marks, plan, False))
             with work.leases.commit("plan"):
-                write_atomic(work.folder.plan_path(name), BankFile(name, marks, plan, False).to_bytes())
+                for bank in banks:
+                    write_atomic(work.folder.plan_path(bank.name), bank.to_bytes())
     finally:
         work.leases.release("plan")
     return True
@@ -165,16 +169,17 @@ def _train_bank(work: Work, bank: BankFile) -> None:
             if work.folder.adapter(result.name) is None:
                 _commit(work, bank, units[result.name], result)
 
-        finished = work.place.train(
-            work.units.base.source(),
-            jobs,
-            bank.plan,
-            checkpoint=work.folder.checkpoint_path(bank.name),
-            on_done=commit,
-            on_progress=work.progress(),
-            should_stop=lambda: work.asked_to_stop() or work.leases.lost(bank.name),
-            every_s=work.every_s,
-        )
+        with disk_errors(work.folder.root):
+            finished = work.place.train(
+                work.units.base.source(),
+                jobs,
+                bank.plan,
+                checkpoint=work.folder.checkpoint_path(bank.name),
+                on_done=commit,
+                on_progress=work.progress(),
+                should_stop=lambda: work.asked_to_stop() or work.leases.lost(bank.name),
+                every_s=work.every_s,
+            )
         if not finished:
             if work.leases.lost(bank.name):
                 raise LeaseLost(f"{bank.name} was taken over by another process")

@@ -21,6 +21,7 @@ class Work:
 
     Attributes:
         every_s: seconds between checkpoints of a bank.
+        workers: processes of this machine that share the run.
         asked_to_stop: asked between units and after every step.
         trained, evaluated, rescored: units that this process committed.
         tokens: trained by this process.
@@ -34,6 +35,7 @@ class Work:
     place: Local
     report: Reporter
     every_s: float = 60.0
+    workers: int = 1
     asked_to_stop: Callable[[], bool] = lambda: False
     trained: list[str] = field(default_factory=list)
     evaluated: list[str] = field(default_factory=list)
