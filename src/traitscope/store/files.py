@@ -58,11 +58,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise TraitscopeError(
-                f"no space left on the disk ({error.strerror})",
-                where=str(path),
-                fix="free some space and run the same command again: every finished unit is kept",
-            ) from error
+            raise _no_space(path, error.strerror) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise TraitscopeError(
                 f"cannot be written ({error.strerror})",
@@ -76,6 +72,19 @@ def disk_errors(path: Path) -> Iterator[None]:
                 fix="raise the limit (ulimit -f) and run the same command again",
             ) from error
         raise
+    except Exception as error:
+        # Writers in Rust (safetensors) give the system's error number in words only.
+        if f"(os error {errno.ENOSPC})" in str(error):
+            raise _no_space(path, type(error).__name__) from error
+        raise
+
+
+def _no_space(path: Path, words: str | None) -> TraitscopeError:
+    return TraitscopeError(
+        f"no space left on the disk ({words})",
+        where=str(path),
+        fix="free some space and run the same command again: every finished unit is kept",
+    )
 
 
 def temporary(path: Path) -> Path:
