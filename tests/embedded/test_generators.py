@@ -79,7 +79,7 @@ def test_no_single_word_solves_a_task(name: str) -> None:
     assert best_single_word_rule(name, rows) < max(TASKS[name].shares.values()) + 0.2
 
 
-# Held-out accuracy that word counts alone may reach: label noise bounds every task at 0.96 to 0.97.
+# Held-out accuracy that word counts alone may reach; label noise bounds every task at about 0.96.
 WORD_COUNTS_CEILING = {
     "long_reviews": 0.62,
     "short_reviews": 0.88,

@@ -49,9 +49,9 @@ def generate(name: str, split: str, n: int, seed: int) -> list[Row]:
     rows: list[Row] = []
     seen: set[str] = set()
     for _ in range(n):
-        label = next(labels)
+        label, made_for = next(labels)
         for _ in range(_MAX_TRIES):
-            row = _row(task, rng, label)
+            row = {**task.make(rng, made_for), **({"label": label} if label else {})}
             key = "\n".join(row[column] for column in task.text_columns)
             if key not in seen and split_of(key) == split:
                 break
@@ -71,17 +71,12 @@ def split_of(text: str) -> str:
     return "eval" if share < _EVAL_SHARE else "train"
 
 
-def _labels(task: EmbeddedTask, rng: Random) -> Iterator[str]:
-    """Labels without end: every block of 50 has the declared shares, in random order."""
+def _labels(task: EmbeddedTask, rng: Random) -> Iterator[tuple[str, str]]:
+    """The label of each row and the label that its text is made for: shares and noise are exact in every block."""
     while True:
         block = [label for label, share in task.shares.items() for _ in range(round(share * _BLOCK))] or [""] * _BLOCK
         rng.shuffle(block)
-        yield from block
-
-
-def _row(task: EmbeddedTask, rng: Random, label: str) -> Row:
-    """One row with the given label; by the task's noise its text was made for another one."""
-    if task.noise and rng.random() < task.noise:
-        row = task.make(rng, rng.choice([other for other in task.shares if other != label]))
-        return {**row, "label": label}
-    return task.make(rng, label)
+        noisy = set(rng.sample(range(_BLOCK), round(task.noise * _BLOCK)))
+        for i, label in enumerate(block):
+            others = [other for other in task.shares if other != label]
+            yield label, rng.choice(others) if i in noisy else label

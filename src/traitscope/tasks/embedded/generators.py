@@ -21,7 +21,8 @@ class EmbeddedTask:
         text_columns: the columns that make the prompt; no two rows agree in all of them.
         skills: what a model needs for the task; tasks that share one are expected to help each other.
         shares: share of each class among the rows, exact over every 50 rows; empty for free answers.
-        noise: share of rows whose text was made for another label, as raters disagree about some texts.
+        noise: share of rows whose text was made for another label, as raters disagree about some texts; exact
+            over every 50 rows.
         words: fewest and most words of a row's text columns together.
         make: makes one row; its label (empty for free answers) is given.
     """
@@ -73,7 +74,7 @@ def _code(rng: Random, label: str) -> Row:
     }
 
 
-_RELATIONS = {"yes": facts.ENTAILED, "maybe": facts.UNKNOWN, "no": facts.CONTRADICTED}
+_RELATIONS = {"true": facts.ENTAILED, "open": facts.UNKNOWN, "false": facts.CONTRADICTED}
 
 
 def _entailment(rng: Random, label: str) -> Row:
@@ -82,7 +83,7 @@ def _entailment(rng: Random, label: str) -> Row:
 
 
 def _paraphrase(rng: Random, label: str) -> Row:
-    first, second = twins.twin(rng, label == "yes")
+    first, second = twins.twin(rng, label == "same")
     return {"first": first, "second": second, "label": label}
 
 
@@ -163,8 +164,8 @@ TASKS: MappingProxyType[str, EmbeddedTask] = MappingProxyType(
             skills=("pair comparison", "negation", "word kinds"),
             words=(10, 30),
             make=_entailment,
-            shares=_shares(yes=0.34, maybe=0.32, no=0.34),
-            noise=0.03,
+            shares=_shares(true=0.34, open=0.32, false=0.34),
+            noise=0.04,
         ),
         "paraphrase": EmbeddedTask(
             columns=("first", "second", "label"),
@@ -172,8 +173,8 @@ TASKS: MappingProxyType[str, EmbeddedTask] = MappingProxyType(
             skills=("pair comparison", "word order"),
             words=(5, 34),
             make=_paraphrase,
-            shares=_shares(yes=0.44, no=0.56),
-            noise=0.03,
+            shares=_shares(same=0.44, other=0.56),
+            noise=0.04,
         ),
         "toxicity": EmbeddedTask(
             columns=_TEXT,
@@ -182,7 +183,7 @@ TASKS: MappingProxyType[str, EmbeddedTask] = MappingProxyType(
             words=(4, 50),
             make=_toxicity,
             shares=_shares(clean=0.7, toxic=0.3),
-            noise=0.03,
+            noise=0.04,
         ),
     }
 )
