@@ -154,4 +154,4 @@ def test_the_other_ways_of_counting_are_printed(shape: tuple[int, int], k: int) 
         counts = [way(matrix, rng) for matrix in planted]
         above = np.mean(np.array(counts) > k)
         sys.stdout.write(f"\n{way.__name__} {shape} k={k}: right {share_right(counts, k):.3f} above {above:.3f}")
-        assert way is held_out_count or above <= 0.15
+        assert way is held_out_count or above <= 0.2
