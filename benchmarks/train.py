@@ -23,7 +23,7 @@ from traitscope.engine.linear import frozen_product
 from traitscope.engine.peak import matmul_peak
 
 SPEC = LoraSpec(8, 16.0)
-WARM_UP_STEPS = 2
+WARM_UP_STEPS = 1
 TARGETS = {"fp32": 3.0, "bf16": 4.0}
 
 
@@ -192,7 +192,7 @@ def run(sizes: Sizes, out: Path) -> Report:
         f"{sizes.adapters} adapters (rank {SPEC.rank}, all linear layers), rows of {sizes.shortest}-{sizes.longest} "
         f"tokens, {sizes.steps} steps x {sizes.batch} rows (100M: {sizes.large_steps} x {sizes.large_batch}); the "
         f"peers are timed on {sizes.peer_adapters} of them (100M: {sizes.large_peer_adapters}), all sides after "
-        f"{WARM_UP_STEPS} untimed steps; loading and making the Trainer are not counted; equality: largest difference "
+        f"{WARM_UP_STEPS} untimed step; loading and making the Trainer are not counted; equality: largest difference "
         "of final weights, and of the loss under both"
     )
     return report

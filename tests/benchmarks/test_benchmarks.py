@@ -16,8 +16,9 @@ sys.path.insert(0, str(ROOT))
 
 pytest.importorskip("lm_eval")
 
-from benchmarks import harness  # noqa: E402
 from benchmarks.harness import Report, Row, Span, faster  # noqa: E402
+
+from benchmarks import harness  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,20 @@ def test_the_table_names_a_missed_target_and_keeps_the_notes() -> None:
 def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     report = Report("one", [Row("b", "q", "MB", 4.0, 2.0, 2.0, None, "same", None, {"x": 1})], ["note"], {"d": 2})
     assert Report.read(report.write(tmp_path)) == report
+
+
+def test_the_page_gets_the_tables_between_its_marks_and_keeps_the_rest() -> None:
+    from benchmarks.docs import fill
+
+    machine = {"date": "2026-01-02T03", "cores": 2, "processor": "P", "versions": {"torch": "2"}, "settings": "alike"}
+    report = Report(
+        "score", [Row("b", "q", "MB", 4.0, 2.0, 2.0, None, "same")], ["said"], {}, {"of": "full"}, 1.0, machine
+    )
+    page = "a\n<!-- table: score -->\nold\n<!-- end -->\nb\n<!-- table: gpu -->\nkept\n<!-- end -->\n"
+    filled = fill(page, {"score": report})
+    assert filled.startswith("a\n<!-- table: score -->\n2026-01-02, sizes: full; P, 2 cores; torch 2.\n")
+    assert "| score " in filled and "- score: said" in filled and "old" not in filled and "kept" in filled
+    assert fill(filled, {"score": report}) == filled
 
 
 def test_the_paper_s_formula_equals_the_one_with_gram_matrices() -> None:
