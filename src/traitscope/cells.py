@@ -91,9 +91,7 @@ def evaluate(
     Raises:
         TraitscopeError: a log-likelihood is not a number, or a row does not fit the model.
     """
-    scored = engine.score_options(
-        bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress
-    )
+    scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
     if task.form == "choice":
         return {name: judge_options(task, rows.examples, found) for name, found in scored.items()}
     if task.form == "loss":

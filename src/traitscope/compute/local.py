@@ -98,13 +98,9 @@ class Local:
             torch.set_num_threads(int(wanted))
 
     def job(self, source: ModelSource, name: str, rows: Sequence[TrainRow], recipe: RecipeConfig, seed: int) -> Any:
-        """A training job of the engine from a study's recipe; fractions of an epoch become steps."""
+        """A training job of the engine from a study's recipe."""
         engine = self.engine
         spec = engine.LoraSpec(recipe.rank, recipe.alpha, targets=recipe.targets, layers=recipe.layers)
-        per_epoch = -(-len(rows) // recipe.batch)
-        steps = max(1, round(recipe.epochs * per_epoch))
-        epochs = max(1, -(-steps // per_epoch))
-        limits = [limit for limit in (recipe.max_steps, steps if steps < epochs * per_epoch else None) if limit]
         return engine.TrainJob(
             name,
             rows,
@@ -112,12 +108,12 @@ class Local:
             recipe.lr,
             recipe.schedule,
             recipe.warmup,
-            epochs,
+            recipe.epochs,
             recipe.batch,
             seed,
             weight_decay=recipe.weight_decay,
             clip=recipe.clip,
-            max_steps=min(limits) if limits else None,
+            max_steps=recipe.max_steps,
         )
 
     def encode(

@@ -13,7 +13,7 @@ from traitscope.records import Example
 
 
 def canonical(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no spaces, tuples as lists.
+    """The one JSON text of a value: sorted keys, no spaces, tuples as lists, 2.0 as 2.
 
     Raises:
         ValueError: a number is not finite.
@@ -35,6 +35,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return value.as_posix()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 

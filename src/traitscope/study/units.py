@@ -147,7 +147,7 @@ def _adapter(
     inputs: dict[str, Any] = {
         "base": dict(base),
         "rows": rows[source],
-        "recipe": recipe.model_dump(mode="json", exclude={"seeds"}),
+        "recipe": recipe.model_dump(mode="json", exclude={"seeds"}, exclude_none=True),
         "seed": seed,
         "chat": [task.uses_chat for task in tasks],
         "overlong": [task.overlong for task in tasks],
