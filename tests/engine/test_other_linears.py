@@ -85,3 +85,28 @@ def test_bf16_stays_near_peft_in_bf16(architecture: str) -> None:
             _, losses = peft_alone(model, base, job)
             assert [r.loss for r in results[job.name].history] == pytest.approx(losses, rel=0.02)
             assert results[job.name].adapter.flat.dtype == torch.float32
+
+
+def test_bf16_on_a_cpu_rounds_the_products_only() -> None:
+    """Weights in bf16, activations in fp32 between the products: nearer to fp32 than bf16 throughout."""
+    from traitscope.engine import load_base
+
+    rows = option_rows(20)
+    precise, mixed = (
+        load_base("embedded", dtype="fp32", device="cpu"),
+        load_base("embedded", dtype="bf16", device="cpu"),
+    )
+    assert mixed.product_dtype == torch.bfloat16
+    assert mixed.dtype == torch.float32
+    scores = []
+    for base in (precise, mixed):
+        with Bank(base, {name: model for name, model in random_adapters(base).items() if name != "upper"}) as bank:
+            scores.append(score_options(bank, rows))
+    for name in scores[0]:
+        a, b = (np.concatenate([np.concatenate(row) for row in one[name]]) for one in scores)
+        assert 0 < np.abs(a - b).mean() < 0.05
+    jobs = three_jobs("llama")
+    runs = [train(base, jobs, plan_bank(base, jobs)) for base in (precise, mixed)]
+    for job in jobs:
+        losses = [[record.loss for record in run[job.name].history] for run in runs]
+        assert losses[1] == pytest.approx(losses[0], rel=0.01)

@@ -79,7 +79,7 @@ class Bank:
     def _wrap(self) -> None:
         names = {piece.name for model in self.models for piece in _pieces(model)}
         for name in self.base.linear_names:
-            if name in names:
+            if name in names or self.base.product_dtype is not None:
                 self._wrap_one(name)
 
     def _wrap_one(self, name: str) -> BankLinear:
@@ -89,6 +89,8 @@ class Bank:
             raise TraitscopeError("the base is already in an open bank", where="Bank", fix="close the other bank first")
         layer = BankLinear(module, self.base.runtime, self.base.layer_of(name))
         object.__setattr__(layer, "_traitscope_runtime", self.base.runtime)
+        if self.base.product_dtype is not None and layer.plain:
+            layer.rounded = layer.weight.to(self.base.product_dtype)
         setattr(parent, leaf, layer)
         self.layers[name] = layer
         return layer

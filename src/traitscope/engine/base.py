@@ -49,6 +49,7 @@ class Base:
             architectures that do not use transformers' attention interface (they run padded).
         runtime: the pass under way.
         rotary_modules: modelling files whose rotary embedding is done in fewer passes (``fused.py``).
+        product_dtype: bf16 where only the frozen products run in bf16 and everything between them in fp32, else None.
     """
 
     model: Any
@@ -62,6 +63,7 @@ class Base:
     plain_head: bool
     runtime: Runtime
     rotary_modules: tuple[str, ...] = ()
+    product_dtype: torch.dtype | None = None
 
     @property
     def config(self) -> Any:
@@ -200,13 +202,13 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
     commit = getattr(hf_model.config, "_commit_hash", None)
     if not fingerprint:
         fingerprint = str(commit)
-    return wrap_model(
-        hf_model.to(torch_device),
-        tokenizer,
-        name=str(model),
-        revision=commit or revision,
-        fingerprint=fingerprint,
-    )
+    # On a CPU element-wise work is faster in fp32 than in bf16, and products are twice as fast in bf16: the weights are
+    # rounded to bf16, activations stay fp32 between the products.
+    mixed = torch_dtype == torch.bfloat16 and torch_device.type == "cpu"
+    hf_model = hf_model.float() if mixed else hf_model.to(torch_device)
+    base = wrap_model(hf_model, tokenizer, name=str(model), revision=commit or revision, fingerprint=fingerprint)
+    base.product_dtype = torch.bfloat16 if mixed else None
+    return base
 
 
 def wrap_model(

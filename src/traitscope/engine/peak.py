@@ -32,5 +32,5 @@ def share_of_peak(base: Base, tokens_per_s: float, *, flops_per_parameter: int) 
 
     ``flops_per_parameter`` is 4 for training a frozen base (forward and input gradient), 2 for scoring.
     """
-    peak = matmul_peak(str(base.device), base.dtype, torch.get_num_threads())
+    peak = matmul_peak(str(base.device), base.product_dtype or base.dtype, torch.get_num_threads())
     return tokens_per_s * flops_per_parameter * base.n_parameters / peak

@@ -123,6 +123,7 @@ def merges(bank: Bank) -> bool:
     """
     exact = bank.base.dtype in (torch.float32, torch.float64)
     plain = all(layer.plain for layer in bank.layers.values())
+    exact = exact and bank.base.product_dtype is None
     return exact and plain and (bank.base.device.type == "cpu" or len(bank.names) == 1)
 
 
