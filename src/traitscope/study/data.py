@@ -158,6 +158,9 @@ def _stamps(data: DataConfig, root: Path) -> list[list[Any]]:
 
 
 def _files(data: DataConfig, root: Path) -> Iterable[Path]:
+    if data.embedded is not None:
+        # The rows are made by these files, so that a change of them is a change of the data.
+        yield from sorted((Path(traitscope.__file__).parent / "tasks" / "embedded").glob("*.py"))
     patterns: list[str] = list(data.join.values())
     if isinstance(data.path, SplitPaths):
         patterns += [*(data.path.train or ()), *(data.path.eval or ())]
