@@ -75,6 +75,7 @@ class LayersConfig(Settings):
 
     examples: int = Field(500, ge=8, description="Examples per task (the same number for all)")
     position: Literal["last", "mean"] = Field("last", description="The last prompt token, or the prompt's mean")
+    causal: int = Field(100, ge=0, description="Examples per task on which adapters are gated by windows (0: not done)")
 
 
 class ComputeConfig(Settings):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from traitscope.cli.common import DEFAULT_STUDY, OutOption, friendly, open_study
-
-MATRIX_ENDINGS = (".csv", ".tsv", ".parquet")
+from traitscope.cli.matrixfile import (
+    BaseOption,
+    DuplicatesOption,
+    FamilyOption,
+    LowerOption,
+    RowsOption,
+    SeedColumnOption,
+    SizesOption,
+    SourceArgument,
+    TagsOption,
+    ValuesOption,
+    WhereOption,
+    is_matrix,
+    read_matrix,
+)
 
 
 @friendly
 def traits(
-    source: Annotated[
-        Path, typer.Argument(help="A study file, a run folder, or a score matrix (csv, tsv, parquet; long or wide).")
-    ] = DEFAULT_STUDY,
+    source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
     view: Annotated[str, typer.Option(help="raw, gain (over the base) or logit.")] = "raw",
     scale: Annotated[bool, typer.Option("--scale", help="Divide columns by their standard deviation.")] = False,
@@ -24,7 +34,20 @@ def traits(
     k: Annotated[int | None, typer.Option(help="Traits to keep. [default: as many as the cells support]")] = None,
     seeds: Annotated[str, typer.Option(help="mean: one row per source; rows: one per seed.")] = "mean",
     seed: Annotated[int, typer.Option(help="Seed of permutations and bootstrap.")] = 0,
+    words: Annotated[
+        list[str] | None, typer.Option("--word", help="name=task,task: a word of yours for what tasks share.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    rows: RowsOption = None,
+    values: ValuesOption = None,
+    where: WhereOption = None,
+    base: BaseOption = None,
+    family: FamilyOption = None,
+    seed_column: SeedColumnOption = None,
+    duplicates: DuplicatesOption = "error",
+    examples: SizesOption = None,
+    lower_is_better: LowerOption = None,
+    tags: TagsOption = None,
 ) -> None:
     """Principal components of the score matrix beside a permutation null: how many, of which tasks, how sure."""
     from traitscope.traits import fit_traits, render
@@ -37,10 +60,15 @@ def traits(
         "seeds": seeds,
         "seed": seed,
     }
-    if source.suffix.lower() in MATRIX_ENDINGS:
-        from traitscope.matrix import ScoreMatrix
+    if words:
+        from traitscope.matrix.options import read_words
 
-        found = fit_traits(ScoreMatrix.read(source), **options)
+        options["words"] = read_words(words)
+    if is_matrix(source):
+        matrix = read_matrix(
+            source, rows, values, where, base, family, seed_column, duplicates, examples, lower_is_better, tags
+        )
+        found = fit_traits(matrix, **options)
         if out is not None:
             from traitscope.store import write_atomic
 

@@ -14,7 +14,9 @@ from traitscope.store import fingerprint
 from traitscope.study.costs import load_tokenizer
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
@@ -146,7 +148,8 @@ def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
         config = study.config
         found = {}
         for source in config.resolved_sources():
-            found[source.name] = DatasetText.from_examples(source.name, study.data.train(source))
+            loss_S = _base_losses(study, source.task) if source.control is None else None
+            found[source.name] = DatasetText.from_examples(source.name, study.data.train(source), answer_loss_S=loss_S)
         for name in config.tasks:
             if name not in found:
                 splits = study.examples(name)
@@ -160,6 +163,13 @@ def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
 
     found: DatasetStats = kept_json(study, "stats", options, make, DatasetStats)
     return found
+
+
+def _base_losses(study: Study, task: str) -> NDArray[np.floating] | None:
+    """The base's loss on the evaluation answers of a task, in nats per token; None where it was not evaluated."""
+    if study.folder.cells.head("base", task) is None:
+        return None
+    return study.records("base", task)["loss"].to_numpy(dtype=float)
 
 
 def report(study: Study) -> Path:

@@ -17,6 +17,7 @@ from traitscope.tasks.judge import summarise
 
 if TYPE_CHECKING:
     from traitscope.layers import Acts, CausalCheck, LayersResult
+    from traitscope.records import Example
     from traitscope.study.study import Study
 
 
@@ -49,7 +50,7 @@ def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, *
         from traitscope.layers import LayersResult
 
         path = folder.analysis / "causal.json"
-        check = _read_causal(json.loads(path.read_bytes())) if causal else None
+        check = _read_causal(json.loads(path.read_bytes())) if causal and settings.causal else None
         return LayerFindings(LayersResult.load(folder.root), check)
 
     return kept(study, "layers", asked, lambda: _analyse(study, rows, settings, causal, options), write, read)
@@ -78,7 +79,7 @@ def _analyse(study: Study, rows: _Rows, settings: LayersConfig, causal: bool, op
         unseen=rows.unseen,
         **options,
     )
-    return LayerFindings(found, _causal(study, rows, found) if causal else None)
+    return LayerFindings(found, _causal(study, rows, found, settings.causal) if causal and settings.causal else None)
 
 
 def _read_causal(data: dict[str, Any]) -> CausalCheck:
@@ -151,8 +152,8 @@ def _capture(study: Study, task: str, models: Sequence[str], n: int, position: s
     return {model: Acts(ids, acts_LSD) for model, acts_LSD in states.items()}
 
 
-def _causal(study: Study, rows: _Rows, found: LayersResult) -> CausalCheck:
-    """Every task's own adapter switched off, and kept only, in windows of layers."""
+def _causal(study: Study, rows: _Rows, found: LayersResult, n: int) -> CausalCheck:
+    """Every task's own adapter switched off, and kept only, in windows of layers, on the first ``n`` examples."""
     from traitscope.layers import causal_check, sliding_windows
 
     windows = sliding_windows(int(found.meta["n_layers"]))
@@ -162,7 +163,7 @@ def _causal(study: Study, rows: _Rows, found: LayersResult) -> CausalCheck:
     better = []
     study.report_to.stage(f"adapters switched off in {len(windows)} windows of layers")
     for i, task in enumerate(tasks):
-        examples = study.data.load(task).eval
+        examples = study.data.load(task).eval[:n]
         made = study.place.gated(
             study.loaded_base().source(),
             study.folder.adapter_path(rows.controls[task]),
@@ -174,8 +175,8 @@ def _causal(study: Study, rows: _Rows, found: LayersResult) -> CausalCheck:
         for w, (first, last) in enumerate(windows):
             off_NW[i, w] = values[f"off {first}-{last}"].value
             only_NW[i, w] = values[f"only {first}-{last}"].value
-        full_N[i] = _primary(study, rows.controls[task], task)
-        base_N[i] = _primary(study, "base", task)
+        full_N[i] = _primary(study, rows.controls[task], task, examples)
+        base_N[i] = _primary(study, "base", task, examples)
         better.append(next(iter(values.values())).higher_is_better)
     sections = found.sections.get("all tasks")
     return causal_check(
@@ -190,6 +191,7 @@ def _causal(study: Study, rows: _Rows, found: LayersResult) -> CausalCheck:
     )
 
 
-def _primary(study: Study, model: str, task: str) -> float:
-    head = study.folder.cells.read_json(model, task)
-    return float(next(score["value"] for score in head["scores"] if score["primary"]))
+def _primary(study: Study, model: str, task: str, examples: Sequence[Example]) -> float:
+    """A model's primary score on the first rows of a task, the rows that the windows were tried on."""
+    records = study.read_records(model, task)[: len(examples)]
+    return float(summarise(study.data.tasks[task], records, examples)[0][0].value)
