@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from traitscope.engine import Adapter, Base, LoraSpec, load_base, wrap_model
 from traitscope.modelfiles import resolve_model
@@ -33,8 +35,6 @@ class Shape:
     positions: int = 2048
 
     def config(self) -> Any:
-        from transformers import LlamaConfig
-
         return LlamaConfig(
             hidden_size=self.hidden,
             num_hidden_layers=self.layers,
@@ -71,8 +71,6 @@ class Pair:
 
 def embedded_pair(dtype: str = "fp32") -> Pair:
     """The embedded base; attention of the peer's model by PyTorch's own kernel (sdpa)."""
-    from transformers import AutoModelForCausalLM
-
     folder = resolve_model("embedded")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], attn_implementation="sdpa")
     return Pair(model.eval(), load_base("embedded", dtype=dtype, device="cpu"))
@@ -80,8 +78,6 @@ def embedded_pair(dtype: str = "fp32") -> Pair:
 
 def random_model(shape: Shape, dtype: str = "fp32", device: str = "cpu", seed: int = 0) -> Any:
     """A Llama with random weights, made on its device in its dtype."""
-    from transformers import AutoModelForCausalLM
-
     torch.manual_seed(seed)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(shape.config(), attn_implementation="sdpa", dtype=DTYPES[dtype])
@@ -89,9 +85,14 @@ def random_model(shape: Shape, dtype: str = "fp32", device: str = "cpu", seed: i
 
 
 def random_pair(shape: Shape, dtype: str = "fp32", device: str = "cpu") -> Pair:
-    """Random weights, twice."""
+    """Random weights, twice. On a CPU ours come from a folder, as a user's do: ``load_base`` chooses how bf16 runs."""
     model = random_model(shape, dtype, device)
-    return Pair(model, wrap_model(copy.deepcopy(model), None, name="random"))
+    if device != "cpu":
+        return Pair(model, wrap_model(copy.deepcopy(model), None, name="random"))
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(resolve_model("embedded")).save_pretrained(folder)
+        return Pair(model, load_base(folder, dtype=dtype, device="cpu"))
 
 
 def random_rows(
@@ -134,24 +135,24 @@ class Choice:
 def choices(
     tokenizer: Any, n: int, *, n_options: int = 4, longest: int = 150, shots: int = 0, seed: int = 0
 ) -> list[Choice]:
-    """Texts of the embedded world cut in half: the text's own second half, or that of other texts.
+    """Texts of the embedded world without their last 3 to 6 words: the text's own last words, or those of other texts.
 
     With ``shots``, the same solved examples stand before every text.
     """
     rng = Random(seed)
-    halves: list[tuple[str, str]] = []
-    while len(halves) < n + shots + n_options:
+    parts: list[tuple[str, str]] = []
+    while len(parts) < n + shots + n_options:
         words = document(rng).split(" ")[:90]
         size = len(tokenizer(" ".join(words))["input_ids"])
-        if len(words) < 12 or size > longest or (len(halves) < shots and size > 60):
+        if len(words) < 12 or size > longest or (len(parts) < shots and size > 60):
             continue
-        cut = max(len(words) // 2, len(words) - 20)
-        halves.append((" ".join(words[:cut]), " " + " ".join(words[cut:])))
-    first = "".join(f"{context}{rest}\n\n" for context, rest in halves[:shots])
-    halves = halves[shots:]
+        cut = len(words) - rng.randint(3, 6)
+        parts.append((" ".join(words[:cut]), " " + " ".join(words[cut:])))
+    first = "".join(f"{context}{rest}\n\n" for context, rest in parts[:shots])
+    parts = parts[shots:]
     out = []
-    for i, (context, rest) in enumerate(halves[:n]):
-        others = [halves[j][1] for j in rng.sample([j for j in range(len(halves)) if j != i], n_options - 1)]
+    for i, (context, rest) in enumerate(parts[:n]):
+        others = [parts[j][1] for j in rng.sample([j for j in range(len(parts)) if j != i], n_options - 1)]
         out.append(Choice(first + context, (rest, *others)))
     return out
 

@@ -109,6 +109,10 @@ def compare(pair: Pair, sizes: Sizes, report: Report) -> None:
                     equality=f"log-likelihoods {apart:.1e}", batch_size=lm.batch_size, adapters_timed=len(chosen),
                 )
             )  # fmt: skip
+        rows = rows_of(pair.base, examples)
+        context = sum(len(row.context) for row in rows) / n
+        option = sum(len(rest) for row in rows for rest in row.options) / n / sizes.options
+        report.notes.append(f"{what}: prompts of {context:.0f} tokens and options of {option:.1f}, on average")
         tried = ", ".join(f"{size}: {value:.2f} s" for size, value in seconds.items())
         report.notes.append(f"{what}: HFLM's batch size {lm.batch_size} (on {len(sample)} requests: {tried})")
 

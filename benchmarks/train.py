@@ -2,7 +2,8 @@
 
 Both sides train the same adapters from the same initial weights on the same batches in the same order with the same
 AdamW, schedule and clipping. The peers train one adapter after the other; they are timed on some of the adapters, in
-tokens per second (padding is not counted). In bf16 both have a bf16 base and fp32 adapters.
+tokens per second (padding is not counted). In bf16 both have frozen weights in bf16 and fp32 adapters, and take the
+frozen products in bf16; Trainer's ``bf16=True`` keeps most activations in bf16 too, our engine on a CPU in fp32.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ def cut(job: TrainJob, steps: int) -> TrainJob:
 
 def peak_of(base: Base, tokens: int = 2048) -> float:
     """FLOP/s of the fastest frozen product known here: a large square one, or the model's own widest, by oneDNN."""
-    best = matmul_peak(str(base.device), base.dtype, torch.get_num_threads())
-    x = torch.randn(tokens, 768).to(base.dtype).to(base.device)
-    weight = torch.randn(2048, 768).to(base.dtype).to(base.device)
+    dtype = base.product_dtype or base.dtype
+    best = matmul_peak(str(base.device), dtype, torch.get_num_threads())
+    x = torch.randn(tokens, 768).to(dtype).to(base.device)
+    weight = torch.randn(2048, 768).to(dtype).to(base.device)
     for _ in range(5):
         start = time.perf_counter()
         frozen_product(x, weight, None)
