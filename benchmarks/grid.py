@@ -245,10 +245,10 @@ def keep_tasks(path: Path, n: int) -> None:
 
 
 def cell_processes(peer: Peer, n: int) -> Span:
-    """One ``lm_eval`` process per cell: ``n`` cells of the diagonal, timed; returns the mean. CPU time is not known."""
+    """One ``lm_eval`` process per cell: ``n`` cells of the diagonal, timed; returns the mean."""
     folder = peer.folder / "lm_eval"
     folder.mkdir(exist_ok=True)
-    total = 0.0
+    total = Span()
     cells = list(source_names(peer.config).items())[:n]
     for adapter, name in cells:
         task = peer.tasks[name]
@@ -296,8 +296,8 @@ def cell_processes(peer: Peer, n: int) -> Span:
             done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"lm_eval failed on {name}:\n{done.stderr[-2000:]}")
-        total += span.wall
-    return Span(total / len(cells))
+        total += span
+    return total.times(1 / len(cells))
 
 
 def run(sizes: Sizes, out: Path) -> Report:

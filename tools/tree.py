@@ -13,8 +13,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 HEAD = """# Architecture
 
-Arrows run downwards only. The command line and the report use the study; the study uses everything below it; tasks, metrics
-and engine know nothing of studies; the analyses know arrays, tables and records, never models.
+Arrows run downwards only. The command line and the report use the study; the study uses everything below it; tasks,
+metrics and engine know nothing of studies; the analyses know arrays, tables and records, never models.
 
 ```
 cli ──► study ──► report ──► plots

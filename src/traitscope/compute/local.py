@@ -48,6 +48,7 @@ class Local:
         self.config = config or ComputeConfig()
         self._engine = engine
         self._base: Any = None
+        self._shared: int | None = None
         self._base_of: tuple[ModelSource, ...] = ()
         self._rows: dict[tuple[str, int, str | None], EvalRows] = {}
 
@@ -80,9 +81,14 @@ class Local:
     def share_cores(self, processes: int) -> None:
         """Leaves the other processes of a run their share of the cores, unless the study sets the threads."""
         if self.config.threads == "auto":
-            self.config = self.config.model_copy(update={"threads": max(1, cores() // processes)})
-            if self._base is not None:
-                self._set_threads()
+            self._set_threads(max(1, cores() // processes))
+            self._shared = max(1, cores() // processes)
+
+    def take_cores(self) -> None:
+        """Takes all cores back when the other processes of a run have ended."""
+        if self._shared is not None:
+            self._shared = None
+            self._set_threads(cores())
 
     def threads(self) -> int:
         """CPU threads that the engine uses."""
@@ -91,7 +97,7 @@ class Local:
         return int(torch.get_num_threads())
 
     def _set_threads(self, threads: int | None = None) -> None:
-        wanted = threads if threads is not None else self.config.threads
+        wanted = threads if threads is not None else self._shared or self.config.threads
         if wanted != "auto":
             import torch
 

@@ -231,6 +231,7 @@ class Study:
                     break
                 work.wait(POLL_S)
         if workers > 1:
+            self.place.take_cores()
             self._count_in(work, state)
         return work
 
