@@ -300,9 +300,19 @@ def cell_processes(peer: Peer, n: int) -> Span:
     return total.times(1 / len(cells))
 
 
+def import_all() -> None:
+    """What both sides import, before any clock starts."""
+    import lm_eval.models.huggingface
+    import peft
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, Trainer
+
+    _ = lm_eval, peft, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, Trainer
+
+
 def run(sizes: Sizes, out: Path) -> Report:
     """Both sides, then the comparison."""
     report = Report("grid")
+    import_all()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = demo.write_study(folder, train_share=sizes.train_share, n_eval=sizes.n_eval)
@@ -345,7 +355,7 @@ def run(sizes: Sizes, out: Path) -> Report:
             f"{sizes.train_share:.0%} of the demo's train rows, {sum(n for n, _ in counts.values())} in all, x "
             f"{study.config.recipe.epochs} epochs, {sum(n for _, n in counts.values())} evaluation rows, fp32; ours "
             "writes the whole run folder and scores every gold answer's loss besides; "
-            "loading the base counts on both sides"
+            "loading the base counts on both sides, imports do not"
         )
     return report
 
