@@ -34,5 +34,7 @@ def test_the_full_demo_differs_in_seeds_and_row_numbers_only() -> None:
         assert long["data"].pop("train") == 2 * short["data"].pop("train")
         assert long["data"].pop("eval") > short["data"].pop("eval")
     assert full["mixes"]["all"].pop("per_task") == 2 * demo["mixes"]["all"].pop("per_task")
+    assert full["layers"].pop("examples") > demo["layers"].pop("examples")
+    assert full["layers"].pop("causal") > demo["layers"].pop("causal")
     assert (full.pop("study"), demo.pop("study")) == ("demo-full", "demo")
     assert full == demo
