@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from traitscope.store import LeaseLost, Leases
+from traitscope.store import LeaseLost, Leases, RunFolder
+from traitscope.store.files import temporary
 
 WORKER = Path(__file__).with_name("lease_worker.py")
 
@@ -46,6 +47,23 @@ def test_the_owner_of_a_killed_process_is_replaced_at_once(tmp_path: Path) -> No
         time.sleep(0.1)  # not waited for: a zombie counts as dead
         assert ours.acquire("unit")
     worker.wait()
+
+
+def test_nothing_of_a_killed_process_stays_in_the_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    worker = start(tmp_path, "hold", "w")
+    wait_for(tmp_path / "w.holding")
+    half_written = tmp_path / "leases" / temporary(Path("unit.json")).name.replace(str(os.getpid()), str(worker.pid))
+    half_written.touch()
+    with folder.leases() as ours:
+        folder.prepare()
+        assert half_written.exists() and list(ours.busy()) == ["unit"]
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    folder.prepare()
+    with folder.leases():
+        pass
+    assert [path.name for path in (tmp_path / "leases").iterdir()] == [".guard"]
 
 
 def test_a_stopped_process_loses_its_lease_and_cannot_commit(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class RunFolder:
             probe = temporary(self.root / "probe")
             probe.write_bytes(b"")
             probe.unlink()
-        for folder in ("", "plan", "tasks", "adapters", "analysis"):
+        for folder in ("", "plan", "tasks", "adapters", "analysis", "layers", "leases"):
             sweep(self.root / folder)
 
     # ---- study, lock, log

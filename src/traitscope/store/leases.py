@@ -141,7 +141,16 @@ class Leases:
         for unit in list(self._held):
             self.release(unit)
 
+    def _drop_gone(self) -> None:
+        """Removes leases of processes that were killed, such as one between the commit of a unit and its release."""
+        with self._guard():
+            for path in self.folder.glob("*.json"):
+                holder = self.holder(path.stem.replace("~", "/"))
+                if holder is not None and holder.gone():
+                    path.unlink(missing_ok=True)
+
     def __enter__(self) -> Leases:
+        self._drop_gone()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
