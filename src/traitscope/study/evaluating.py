@@ -34,7 +34,9 @@ def evaluate_missing(work: Work) -> bool:
     work.report.stage(f"evaluating {len(wanted)} models: {total} cells")
     for source, names in _by_source(work, wanted):
         plan = _scoring_plan(work, source)
-        for group in _groups(work, plan, source, names):
+        groups = _groups(work, plan, source, names)
+        left |= groups is None
+        for group in groups or ():
             left |= _evaluate_group(work, source, plan, [models[name] for name in group], wanted)
     return left
 
@@ -65,13 +67,16 @@ def _scoring_plan(work: Work, source: ModelSource) -> dict[str, Any]:
     return {**fresh, "groups": []}
 
 
-def _groups(work: Work, plan: dict[str, Any], source: ModelSource, names: Sequence[str]) -> list[list[str]]:
-    """Which models share a pass. A group once written down stays, so that a resume gives the same bytes."""
+def _groups(work: Work, plan: dict[str, Any], source: ModelSource, names: Sequence[str]) -> list[list[str]] | None:
+    """Which models share a pass; None while another process writes it down.
+
+    A group once written down stays, so that a resume gives the same bytes.
+    """
     if int(plan["models_per_pass"]) == 1 or source != work.units.base.source():
         return [[name] for name in names]
     path = work.folder.root / "plan" / "scoring.json"
     if not work.leases.acquire("plan"):
-        return []
+        return None
     try:
         plan = dict(read_json(path, fix=_FIX))
         known = {name for group in plan["groups"] for name in group}
@@ -81,6 +86,8 @@ def _groups(work: Work, plan: dict[str, Any], source: ModelSource, names: Sequen
         if fresh:
             with work.leases.commit("plan"):
                 write_atomic(path, json_bytes(plan))
+    except LeaseLost:
+        return None
     finally:
         work.leases.release("plan")
     return [group for group in plan["groups"] if any(name in names for name in group)]

@@ -141,6 +141,8 @@ def _plan_missing(work: Work, missing: Sequence[AdapterUnit]) -> bool:
             with work.leases.commit("plan"):
                 for bank in banks:
                     write_atomic(work.folder.plan_path(bank.name), bank.to_bytes())
+    except LeaseLost:
+        return False
     finally:
         work.leases.release("plan")
     return True
