@@ -18,7 +18,7 @@ OnProgress = Callable[[Any], None]
 
 
 class Scorer(Protocol):
-    """The two functions of ``traitscope.engine`` that answers come from."""
+    """The functions of ``traitscope.engine`` that answers come from."""
 
     def score_options(
         self, bank: Any, rows: Sequence[OptionRow], *, tokens_per_pass: int, on_progress: OnProgress | None
@@ -26,17 +26,14 @@ class Scorer(Protocol):
         """Log-probabilities of every option token, per model and row."""
 
     def generate(
-        self,
-        bank: Any,
-        rows: Sequence[PromptRow],
-        *,
-        max_new_tokens: int,
-        stop: Sequence[str],
-        stop_ids: Sequence[int],
-        tokens_per_pass: int,
-        on_progress: OnProgress | None,
+        self, bank: Any, rows: Sequence[PromptRow], *, tokens_per_pass: int, on_progress: OnProgress | None, **how: Any
     ) -> Mapping[str, list[Generated]]:
         """Greedy continuations, per model and row."""
+
+    def generate_and_score(
+        self, bank: Any, rows: Sequence[OptionRow], *, tokens_per_pass: int, on_progress: OnProgress | None, **how: Any
+    ) -> tuple[Mapping[str, list[Generated]], Mapping[str, list[Any]]]:
+        """Both for rows with one option each, every prompt computed once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +88,25 @@ def evaluate(
     Raises:
         TraitscopeError: a log-likelihood is not a number, or a row does not fit the model.
     """
-    scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
-    if task.form == "choice":
-        return {name: judge_options(task, rows.examples, found) for name, found in scored.items()}
-    if task.form == "loss":
-        return {name: judge_losses(task, rows.examples, found) for name, found in scored.items()}
+    options: Any = {"tokens_per_pass": tokens_per_pass, "on_progress": on_progress}
+    if task.form != "generate":
+        judge = judge_options if task.form == "choice" else judge_losses
+        scored = engine.score_options(bank, rows.options, **options)
+        return {name: judge(task, rows.examples, found) for name, found in scored.items()}
     settings = task.config.answer.generate
     assert settings is not None
-    made = engine.generate(
-        bank,
-        rows.prompts,
-        max_new_tokens=settings.max_tokens,
-        stop=settings.stop,
-        stop_ids=[stop_token(task, bank.base.tokenizer)],
-        tokens_per_pass=tokens_per_pass,
-        on_progress=on_progress,
-    )
+    options |= {
+        "max_new_tokens": settings.max_tokens,
+        "stop": settings.stop,
+        "stop_ids": [stop_token(task, bank.base.tokenizer)],
+    }
+    made: Mapping[str, list[Generated]]
+    if all(row.context == prompt.context for row, prompt in zip(rows.options, rows.prompts, strict=True)):
+        made, scored = engine.generate_and_score(bank, rows.options, **options)
+    else:
+        # A prompt that was cut to make room for its gold answer, or whose last space went to the answer.
+        made = engine.generate(bank, rows.prompts, **options)
+        scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
     return {name: judge_texts(task, rows.examples, made[name], scored[name]) for name in scored}
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import CONFIGS, TinyTokenizer, peft_of, random_adapters, tiny_model
 
-from traitscope.engine import Bank, Gated, capture, generate, score_options, wrap_model
+from traitscope.engine import Bank, Gated, capture, generate, generate_and_score, score_options, wrap_model
 from traitscope.records import OptionRow, PromptRow
 
 NAMES = list(CONFIGS)
@@ -91,6 +91,33 @@ def test_greedy_generations_equal_peft(setup, merge: bool, shared: int) -> None:
             theirs = whole[len(row.context) :]
             finish = "eos" if theirs[-1] == 5 else "length"
             assert (list(got.ids), got.finish) == (theirs[:-1] if finish == "eos" else theirs, finish)
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("shared", [0, 20])
+def test_a_reference_as_draft_changes_neither_answer_nor_score(setup, merge: bool, shared: int) -> None:
+    base, models, _ = setup
+    generator = torch.Generator().manual_seed(5)
+    prefix = ids(generator, shared)
+    rows = [PromptRow(prefix + ids(generator, n)) for n in (3, 9, 5, 14, 2)]
+    with Bank(base, models) as bank:
+        answers = generate(bank, rows, max_new_tokens=8)
+        # What the first model says, in full, up to a wrong token, and nothing of it.
+        said = next(iter(answers.values()))
+        references = [
+            (*said[0].ids, 5),
+            (*said[1].ids[:3], 90, 91, 92),
+            (93, 94),
+            said[3].ids[:4],
+            (*said[4].ids, *ids(generator, 9)),
+        ]
+        referenced = [OptionRow(row.context, (ref,)) for row, ref in zip(rows, references, strict=True)]
+        made, scored = generate_and_score(bank, referenced, max_new_tokens=8, tokens_per_pass=50, merge=merge)
+        alone = score_options(bank, referenced)
+    for name in models:
+        assert made[name] == answers[name]
+        for mine, theirs in zip(scored[name], alone[name], strict=True):
+            assert mine[0] == pytest.approx(theirs[0], abs=1e-5)
 
 
 @pytest.mark.parametrize("merge", [True, False])

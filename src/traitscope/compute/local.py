@@ -19,6 +19,9 @@ from traitscope.tasks.task import Task
 
 # Models side by side in one scoring pass, where they run side by side at all.
 SCORING_SLOTS = 16
+# Parameters of all models of a group whose answers are generated together on a CPU: 200 answers of 200 tokens take
+# 16 models of 4 million parameters about a minute.
+GENERATING_PARAMETERS = 64_000_000
 DTYPES = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.float64": "fp64"}
 
 
@@ -170,8 +173,9 @@ class Local:
     def scoring_plan(self, source: ModelSource) -> dict[str, Any]:
         """How cells are computed: tokens in a pass, threads, and how many models run side by side.
 
-        On a CPU in full precision models run one after the other on merged weights, so a group is one
-        model and a kill loses one cell.
+        On a CPU in full precision models are scored one after the other on merged weights, so a group is one
+        model and a kill loses one cell. Generation gains from models side by side there too; a group is then what
+        takes about a minute at most.
         """
         from traitscope.engine.memory import score_tokens
 
@@ -183,6 +187,7 @@ class Local:
             "device": base.device.type,
             "tokens_per_pass": score_tokens(base, self.config.tokens_per_pass),
             "models_per_pass": 1 if alone else slots,
+            "models_per_generation": max(1, min(slots, GENERATING_PARAMETERS // base.n_parameters)) if alone else slots,
         }
 
     @contextmanager

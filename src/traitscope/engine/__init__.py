@@ -3,7 +3,7 @@
 from traitscope.engine.bank import Bank, Gated
 from traitscope.engine.base import Base, load_base, wrap_model
 from traitscope.engine.capture import capture
-from traitscope.engine.generate import generate
+from traitscope.engine.generate import generate, generate_and_score
 from traitscope.engine.jobs import Progress, StepRecord, TrainJob
 from traitscope.engine.lora import Adapter, LoraSpec
 from traitscope.engine.plan import BankPlan, plan_bank
@@ -24,6 +24,7 @@ __all__ = [
     "TrainResult",
     "capture",
     "generate",
+    "generate_and_score",
     "load_base",
     "plan_bank",
     "score_options",

@@ -6,7 +6,7 @@ into padded blocks.
 
 CausalPack  rows side by side, each causal: training, prefill, capture.
 TreePack    each row a prompt with branches (its answer options); a shared prefix may lie outside the pass.
-DecodeStep  one new token per row against the row's cache (see generate.py).
+DecodeStep  one new token per row against the row's cache (see decode.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from traitscope.engine.kernels import BlocksToPack, PackToBlocks, attend, attend_lse, drop_blind, merge
+from traitscope.engine.kernels import BlocksToPack, PackToBlocks, attend, attend_lse
+from traitscope.engine.prefix import Prefix, merge_prefixes
 
 # A row joins a block while it fills at least this share of the block's length.
 FILL = 0.75
@@ -114,15 +115,6 @@ def make_buckets(starts: Sequence[int], lengths: Sequence[int], device: torch.de
     return buckets
 
 
-@dataclass
-class Prefix:
-    """Keys and values, per layer, of a token prefix that all rows of a slot share: lists of [1, Hkv, P, d]."""
-
-    keys: list[torch.Tensor]
-    values: list[torch.Tensor]
-    length: int
-
-
 class CausalPack:
     """Rows of given lengths side by side; each attends to itself causally and to its slot's prefix, if any.
 
@@ -200,41 +192,11 @@ class CausalPack:
         out = out_TC.view(self.n_tokens, heads, dim)
         if self.prefixes:
             lse_TH = BlocksToPack.apply(self.n_tokens, self.buckets, *sums)
-            out = self._with_prefix(layer, query, out, lse_TH, scale=scale, window=window, softcap=softcap)
-        return out[None]
-
-    def _with_prefix(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        out_THd: torch.Tensor,
-        lse_TH: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
-        merged = torch.empty_like(out_THd)
-        for start, stop, prefix in self.prefixes:
-            mask = None
-            if window is not None:
-                distance = self.position_ids[start:stop, None] - torch.arange(prefix.length, device=self.device)[None]
-                if bool((distance >= window).any()):
-                    mask = (distance < window)[None, None]
-            there, lse_there = attend_lse(
-                query[:, :, start:stop],
-                prefix.keys[layer],
-                prefix.values[layer],
-                mask=mask,
-                causal=False,
-                scale=scale,
+            out = merge_prefixes(
+                self.prefixes, layer, query, out, lse_TH, self.position_ids, scale=scale, window=window,
                 softcap=softcap,
-            )
-            if mask is not None:
-                there, lse_there = drop_blind(there, lse_there, mask)
-            here, lse_here = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)
-            merged[start:stop] = merge(here, lse_here, there[0], lse_there[0]).transpose(0, 1)
-        return merged
+            )  # fmt: skip
+        return out[None]
 
 
 class TreePack(CausalPack):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CPU_TRAIN_TOKENS = 2048
 CPU_SCORE_TOKENS = 2048
 GPU_TOKENS = 16384
+# Keys and values of the rows being generated, on a CPU and on a GPU: fixed, so that the same rows make the same batches
+# whatever else runs on the machine.
+CACHE_BYTES = (2 << 30, 16 << 30)
 # Share of the free memory that a plan may fill; the rest is for the allocator's fragments and the other processes.
 FILL = 0.8
 
@@ -130,9 +133,9 @@ def score_tokens(base: Base, tokens_per_pass: int | str) -> int:
 
 
 def cache_rows(base: Base, length: int) -> int:
-    """Rows of ``length`` tokens whose keys and values fit into a quarter of the free memory."""
+    """Rows of ``length`` tokens whose keys and values fit into the cache: a quarter of the free memory at most."""
     config = base.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     per_row = 2 * base.n_layers * heads * dim * length * torch.finfo(base.dtype).bits // 8
-    return max(1, int(free_bytes(base.device) * 0.25) // per_row)
+    return max(1, min(int(free_bytes(base.device) * 0.25), CACHE_BYTES[base.device.type == "cuda"]) // per_row)

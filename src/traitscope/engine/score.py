@@ -9,14 +9,15 @@ import numpy as np
 import torch
 
 from traitscope.engine.bank import Bank
-from traitscope.engine.base import use_layout
+from traitscope.engine.base import Base, use_layout
 from traitscope.engine.jobs import Progress
-from traitscope.engine.layout import CausalPack, Prefix, TreePack
+from traitscope.engine.layout import CausalPack, TreePack
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.padded import padded_hidden, padded_logits
 from traitscope.engine.passes import run_passes
+from traitscope.engine.prefix import Prefix
 from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
@@ -152,18 +153,7 @@ def score_options(
         TraitscopeError: a row is longer than the model's positions, or empty.
     """
     base = bank.base
-    for number, row in enumerate(rows):
-        if not row.context or not row.options or not all(row.options):
-            raise TraitscopeError(
-                "empty context or option", where=f"row {number}", fix="check the prompt and the options"
-            )
-        longest = len(row.context) + max(len(option) for option in row.options)
-        if longest > base.max_positions:
-            raise TraitscopeError(
-                f"{longest} tokens, but {base.name} has {base.max_positions} positions",
-                where=f"row {number}",
-                fix="shorten the prompt (shots.n, or a max_tokens of the task)",
-            )
+    check_rows(base, rows)
     unique: dict[OptionRow, int] = {}
     place = [unique.setdefault(row, len(unique)) for row in rows]
     distinct = list(unique)
@@ -190,6 +180,22 @@ def score_options(
             for slot, results in zip(slots, scored, strict=True):
                 out[bank.names[slot]] = [results[index] for index in place]
     return out
+
+
+def check_rows(base: Base, rows: Sequence[OptionRow]) -> None:
+    """Raises TraitscopeError where a row is empty or longer than the model's positions."""
+    for number, row in enumerate(rows):
+        if not row.context or not row.options or not all(row.options):
+            raise TraitscopeError(
+                "empty context or option", where=f"row {number}", fix="check the prompt and the options"
+            )
+        longest = len(row.context) + max(len(option) for option in row.options)
+        if longest > base.max_positions:
+            raise TraitscopeError(
+                f"{longest} tokens, but {base.name} has {base.max_positions} positions",
+                where=f"row {number}",
+                fix="shorten the prompt (shots.n, or a max_tokens of the task)",
+            )
 
 
 def _score_packed(

@@ -34,11 +34,21 @@ def evaluate_missing(work: Work) -> bool:
     work.report.stage(f"evaluating {len(wanted)} models: {total} cells")
     for source, names in _by_source(work, wanted):
         plan = _scoring_plan(work, source)
-        groups = _groups(work, plan, source, names)
-        left |= groups is None
-        for group in groups or ():
-            left |= _evaluate_group(work, source, plan, [models[name] for name in group], wanted)
+        for key, tasks in _forms(work, plan):
+            groups = _groups(work, plan, key, source, names)
+            left |= groups is None
+            for group in groups or ():
+                left |= _evaluate_group(work, source, plan, [models[name] for name in group], tasks, wanted)
     return left
+
+
+def _forms(work: Work, plan: dict[str, Any]) -> list[tuple[str, Sequence[str]]]:
+    """The plan's entry that says how many models run together, with the tasks it is about."""
+    names = work.config.target_names()
+    if plan["models_per_generation"] == plan["models_per_pass"]:
+        return [("models_per_pass", names)]
+    made = [name for name in names if work.data.tasks[name].form == "generate"]
+    return [("models_per_generation", made), ("models_per_pass", [name for name in names if name not in made])]
 
 
 def _by_source(work: Work, wanted: dict[str, Any]) -> list[tuple[ModelSource, list[str]]]:
@@ -61,19 +71,25 @@ def _scoring_plan(work: Work, source: ModelSource) -> dict[str, Any]:
         return fresh
     if not put_if_absent(path, json_bytes({**fresh, "groups": []})):
         old = dict(read_json(path, fix=_FIX))
-        if old.get("device") == fresh["device"]:
+        if old.get("device") == fresh["device"] and old.keys() >= fresh.keys():
             return old
         write_atomic(path, json_bytes({**fresh, "groups": []}))
     return {**fresh, "groups": []}
 
 
-def _groups(work: Work, plan: dict[str, Any], source: ModelSource, names: Sequence[str]) -> list[list[str]] | None:
+def _groups(
+    work: Work, plan: dict[str, Any], key: str, source: ModelSource, names: Sequence[str]
+) -> list[list[str]] | None:
     """Which models share a pass; None while another process writes it down.
 
-    A group once written down stays, so that a resume gives the same bytes.
+    Where models are scored side by side, numbers depend on the neighbours in the last bit: a group once written down
+    stays, so that a resume gives the same bytes. Models that only decode together need no record.
     """
-    if int(plan["models_per_pass"]) == 1 or source != work.units.base.source():
+    size = int(plan[key])
+    if size == 1 or source != work.units.base.source():
         return [[name] for name in names]
+    if int(plan["models_per_pass"]) == 1:
+        return [list(names[i : i + size]) for i in range(0, len(names), size)]
     path = work.folder.root / "plan" / "scoring.json"
     if not work.leases.acquire("plan"):
         return None
@@ -81,7 +97,6 @@ def _groups(work: Work, plan: dict[str, Any], source: ModelSource, names: Sequen
         plan = dict(read_json(path, fix=_FIX))
         known = {name for group in plan["groups"] for name in group}
         fresh = [name for name in names if name not in known]
-        size = int(plan["models_per_pass"])
         plan["groups"] += [fresh[i : i + size] for i in range(0, len(fresh), size)]
         if fresh:
             with work.leases.commit("plan"):
@@ -98,9 +113,10 @@ def _evaluate_group(
     source: ModelSource,
     plan: dict[str, Any],
     group: Sequence[ModelUnit],
+    tasks: Sequence[str],
     wanted: dict[str, dict[str, CellUnit]],
 ) -> bool:
-    tasks = [t for t in work.config.target_names() if any(t in wanted.get(m.name, {}) for m in group)]
+    tasks = [t for t in tasks if any(t in wanted.get(m.name, {}) for m in group)]
     left = False
     opened = None
     try:

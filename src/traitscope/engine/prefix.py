@@ -1,0 +1,60 @@
+"""A token prefix that all rows of a slot share: its keys and values lie outside the pass and are merged in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from traitscope.engine.kernels import attend_lse, drop_blind, merge
+
+
+@dataclass
+class Prefix:
+    """Keys and values, per layer, of a token prefix that all rows of a slot share: lists of [1, Hkv, P, d]."""
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    length: int
+
+
+def merge_prefixes(
+    prefixes: Sequence[tuple[int, int, Prefix]],
+    layer: int,
+    query: torch.Tensor,
+    out_THd: torch.Tensor,
+    lse_TH: torch.Tensor,
+    positions_T: torch.Tensor,
+    *,
+    scale: float,
+    window: int | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """Attention over each token's own keys, already done, and over its slot's prefix.
+
+    Args:
+        prefixes: (start, stop, prefix) for token ranges that cover the pass.
+        query: [1, H, T, d].
+        out_THd, lse_TH: attention over the own keys and the log-sum-exp of its scores.
+        positions_T: position of every token, the prefix counted.
+
+    Returns:
+        [T, H, d].
+    """
+    merged = torch.empty_like(out_THd)
+    for start, stop, prefix in prefixes:
+        mask = None
+        if window is not None:
+            distance = positions_T[start:stop, None] - torch.arange(prefix.length, device=query.device)[None]
+            if bool((distance >= window).any()):
+                mask = (distance < window)[None, None]
+        there, lse_there = attend_lse(
+            query[:, :, start:stop], prefix.keys[layer], prefix.values[layer], mask=mask, causal=False, scale=scale,
+            softcap=softcap,
+        )  # fmt: skip
+        if mask is not None:
+            there, lse_there = drop_blind(there, lse_there, mask)
+        here, lse_here = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)
+        merged[start:stop] = merge(here, lse_here, there[0], lse_there[0]).transpose(0, 1)
+    return merged
