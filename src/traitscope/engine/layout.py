@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -79,40 +79,38 @@ class Bucket:
             out_TC.index_copy_(0, self.tokens, block.index_select(0, self.places))
 
 
-def make_buckets(starts: Sequence[int], lengths: Sequence[int], device: torch.device) -> list[Bucket]:
-    """Group rows (token offset, length) into padded blocks of like length."""
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+def alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows of like length together: every row fills at least ``FILL`` of the longest of its group."""
     groups: list[list[int]] = []
-    for row in order:
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
         if groups and lengths[row] >= FILL * lengths[groups[-1][0]]:
             groups[-1].append(row)
         else:
             groups.append([row])
-    buckets = []
-    for group in groups:
-        group.sort()
-        length = max(lengths[row] for row in group)
-        place_BT = np.arange(length)[None, :]
-        length_B = np.array([lengths[row] for row in group])[:, None]
-        start_B = np.array([starts[row] for row in group])[:, None]
-        real_BT = place_BT < length_B
-        index = np.where(real_BT, start_B + place_BT, start_B).reshape(-1)
-        flat_real = real_BT.reshape(-1)
-        padded = not flat_real.all()
-        contiguous = not padded and bool((np.diff(index) == 1).all())
-        buckets.append(
-            Bucket(
-                n_rows=len(group),
-                length=length,
-                rows=group,
-                start=int(index[0]) if contiguous else None,
-                index=torch.from_numpy(index).to(device),
-                tokens=torch.from_numpy(index[flat_real]).to(device),
-                places=torch.from_numpy(np.flatnonzero(flat_real)).to(device) if padded else None,
-                padding=torch.from_numpy(np.flatnonzero(~flat_real)).to(device) if padded else None,
-            )
-        )
-    return buckets
+    return [sorted(group) for group in groups]
+
+
+def make_bucket(group: list[int], starts: Sequence[int], lengths: Sequence[int], device: torch.device) -> Bucket:
+    """One block of the rows of ``group``, which begin at a token offset and have a length."""
+    length = max(lengths[row] for row in group)
+    place_BT = np.arange(length)[None, :]
+    length_B = np.array([lengths[row] for row in group])[:, None]
+    start_B = np.array([starts[row] for row in group])[:, None]
+    real_BT = place_BT < length_B
+    index = np.where(real_BT, start_B + place_BT, start_B).reshape(-1)
+    flat_real = real_BT.reshape(-1)
+    padded = not flat_real.all()
+    contiguous = not padded and bool((np.diff(index) == 1).all())
+    return Bucket(
+        n_rows=len(group),
+        length=length,
+        rows=group,
+        start=int(index[0]) if contiguous else None,
+        index=torch.from_numpy(index).to(device),
+        tokens=torch.from_numpy(index[flat_real]).to(device),
+        places=torch.from_numpy(np.flatnonzero(flat_real)).to(device) if padded else None,
+        padding=torch.from_numpy(np.flatnonzero(~flat_real)).to(device) if padded else None,
+    )
 
 
 class CausalPack:
@@ -142,7 +140,7 @@ class CausalPack:
         offset = self.prefixes[0][2].length if self.prefixes else 0
         positions = np.concatenate([np.arange(length) for length in self.lengths]) + offset
         self.position_ids = torch.from_numpy(positions).to(device)
-        self.buckets = make_buckets(self.starts[:-1], self.lengths, device)
+        self.buckets = [make_bucket(group, self.starts, self.lengths, device) for group in alike(self.lengths)]
         self._masks: dict[tuple[int, int | None], torch.Tensor | None] = {}
 
     def block_mask(self, number: int, window: int | None) -> torch.Tensor | None:
@@ -199,12 +197,16 @@ class CausalPack:
         return out[None]
 
 
-class TreePack(CausalPack):
+class TreePack:
     """Rows that are a prompt followed by the nodes of its answer trie; a node sees the prompt and its ancestors.
+
+    Prompts are attended to causally, without a mask; the nodes, which are few, by a mask of their own.
 
     Args:
         prompts: prompt length of each row.
         parents: for each row, the parent node of every trie node (-1: the prompt), parents first.
+        device: where the indices go.
+        prefixes: one shared prefix per token range (start, stop), or none.
     """
 
     def __init__(
@@ -217,42 +219,113 @@ class TreePack(CausalPack):
     ) -> None:
         self.prompts = list(prompts)
         self.parents = [list(nodes) for nodes in parents]
-        lengths = [n + len(nodes) for n, nodes in zip(self.prompts, self.parents, strict=True)]
-        super().__init__(lengths, device=device, prefixes=prefixes)
+        self.prefixes = list(prefixes)
+        self.device = device
+        self.n_nodes = [len(nodes) for nodes in self.parents]
+        lengths = [n + k for n, k in zip(self.prompts, self.n_nodes, strict=True)]
+        ends = np.cumsum(lengths)
+        self.starts = (ends - lengths).tolist()
+        self.n_tokens = int(ends[-1])
         offset = self.prefixes[0][2].length if self.prefixes else 0
-        depths = [_depths(nodes) for nodes in self.parents]
-        positions = np.concatenate(
-            [
-                np.concatenate([np.arange(n), n + depth]).astype(np.int64)
-                for n, depth in zip(self.prompts, depths, strict=True)
-            ]
-        )
-        self.row_positions = [np.concatenate([np.arange(n), n + d]) for n, d in zip(self.prompts, depths, strict=True)]
-        self.position_ids = torch.from_numpy(positions + offset).to(device)
+        self.row_positions = [
+            np.concatenate([np.arange(n), n + _depths(nodes)]).astype(np.int64)
+            for n, nodes in zip(self.prompts, self.parents, strict=True)
+        ]
+        self.position_ids = torch.from_numpy(np.concatenate(self.row_positions) + offset).to(device)
+        # A row without nodes only pads; what it pads with must exist.
+        last = self.n_tokens - 1
+        node_starts = [min(start + n, last) for start, n in zip(self.starts, self.prompts, strict=True)]
+        self.blocks = []
+        for group in alike(lengths):
+            prompt = make_bucket(group, self.starts, self.prompts, device)
+            nodes = (
+                make_bucket(group, node_starts, self.n_nodes, device) if any(self.n_nodes[r] for r in group) else None
+            )
+            self.blocks.append((prompt, nodes))
+        self._masks: dict[tuple[int, int | None], tuple[torch.Tensor | None, torch.Tensor | None]] = {}
 
-    def block_mask(self, number: int, window: int | None) -> torch.Tensor | None:
-        bucket = self.buckets[number]
-        branching = any(parent != node - 1 for row in bucket.rows for node, parent in enumerate(self.parents[row]))
-        if not branching and (window is None or bucket.length <= window):
-            return None
-        mask = np.zeros((bucket.n_rows, bucket.length, bucket.length), dtype=bool)
-        mask[:] = np.eye(bucket.length, dtype=bool)
-        for place, row in enumerate(bucket.rows):
-            n = self.prompts[row]
-            nodes = self.parents[row]
-            mask[place, :n, :n] = np.tri(n, dtype=bool)
-            if nodes:
-                mask[place, n : n + len(nodes), :n] = True
-                above = np.eye(len(nodes), dtype=bool)
-                for node, parent in enumerate(nodes):
-                    if parent >= 0:
-                        above[node] |= above[parent]
-                mask[place, n : n + len(nodes), n : n + len(nodes)] = above
+    def masks(self, number: int, window: int | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Masks of a block's prompts (None: plain causality) [T, T] and of its nodes [B, 1, N, T + N]."""
+        if (number, window) not in self._masks:
+            prompts, nodes = self.blocks[number]
+            near = None
+            if window is not None and prompts.length > window:
+                place = torch.arange(prompts.length, device=self.device)
+                distance = place[:, None] - place[None, :]
+                near = ((distance >= 0) & (distance < window))[None, None]
+            seen = None if nodes is None else self._node_mask(prompts, nodes, window)
+            self._masks[number, window] = near, seen
+        return self._masks[number, window]
+
+    def _node_mask(self, prompts: Bucket, nodes: Bucket, window: int | None) -> torch.Tensor:
+        mask = np.zeros((nodes.n_rows, nodes.length, prompts.length + nodes.length), dtype=bool)
+        # Padding must see something: softmax over nothing is not a number.
+        mask[:, :, 0] = True
+        for place, row in enumerate(nodes.rows):
+            n, k = self.prompts[row], self.n_nodes[row]
+            mask[place, :k, :n] = True
+            above = np.eye(k, dtype=bool)
+            for node, parent in enumerate(self.parents[row]):
+                if parent >= 0:
+                    above[node] |= above[parent]
+            mask[place, :k, prompts.length : prompts.length + k] = above
             if window is not None:
                 position = self.row_positions[row]
-                near = position[:, None] - position[None, :] < window
-                mask[place, : len(position), : len(position)] &= near
+                near = position[n:, None] - position[None, :] < window
+                mask[place, :k, :n] &= near[:, :n]
+                mask[place, :k, prompts.length : prompts.length + k] &= near[:, n:]
         return torch.from_numpy(mask[:, None]).to(self.device)
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        softcap: float | None,
+    ) -> torch.Tensor:
+        """As ``Layout.attend``, without gradients."""
+        heads, dim = query.shape[1], query.shape[3]
+        q, k, v = (_tokens_first(x) for x in (query, key, value))
+        out_TC = q.new_empty(self.n_tokens, heads * dim)
+        lse_TH = torch.empty(self.n_tokens, heads, device=q.device, dtype=_sums(q.dtype)) if self.prefixes else None
+
+        def put(
+            bucket: Bucket, q_: torch.Tensor, k_: torch.Tensor, v_: torch.Tensor, mask: torch.Tensor | None
+        ) -> None:
+            options: Any = {"mask": mask, "causal": mask is None, "scale": scale, "softcap": softcap}
+            if lse_TH is None:
+                out = attend(q_, k_, v_, **options)
+            else:
+                out, lse = attend_lse(q_, k_, v_, **options)
+                bucket.scatter(lse.transpose(1, 2).reshape(-1, heads).to(lse_TH.dtype), lse_TH)
+            bucket.scatter(out.transpose(1, 2).reshape(-1, heads * dim), out_TC)
+
+        def blocks(bucket: Bucket, *parts: torch.Tensor) -> list[torch.Tensor]:
+            return [bucket.gather(x).view(bucket.n_rows, bucket.length, -1, dim).transpose(1, 2) for x in parts]
+
+        for number, (prompts, nodes) in enumerate(self.blocks):
+            near, seen = self.masks(number, window)
+            q_p, k_p, v_p = blocks(prompts, q, k, v)
+            put(prompts, q_p, k_p, v_p, near)
+            if nodes is not None:
+                q_n, k_n, v_n = blocks(nodes, q, k, v)
+                put(nodes, q_n, torch.cat([k_p, k_n], dim=2), torch.cat([v_p, v_n], dim=2), seen)
+        out_THd = out_TC.view(self.n_tokens, heads, dim)
+        if lse_TH is not None:
+            out_THd = merge_prefixes(
+                self.prefixes, layer, query, out_THd, lse_TH, self.position_ids, scale=scale, window=window,
+                softcap=softcap,
+            )  # fmt: skip
+        return out_THd[None]
+
+
+def _sums(dtype: torch.dtype) -> torch.dtype:
+    """In what log-sum-exps are kept."""
+    return dtype if dtype == torch.float64 else torch.float32
 
 
 def _depths(parents: Sequence[int]) -> np.ndarray:
