@@ -60,7 +60,9 @@ class BaseConfig(Settings):
 
     model: str = Field(description='A Hub id, a local folder, or "embedded" for the built-in small base')
     revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
-    dtype: Literal["auto", "fp32", "bf16", "fp64"] = Field("auto", description="Precision of the frozen weights")
+    dtype: Literal["auto", "fp32", "bf16", "fp64", "nf4"] = Field(
+        "auto", description="Precision of the frozen weights; nf4: 4 bits, through bitsandbytes (the extra 4bit)"
+    )
 
 
 class ModelConfig(Settings):

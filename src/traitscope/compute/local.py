@@ -22,7 +22,6 @@ SCORING_SLOTS = 16
 # Parameters of all models of a group whose answers are generated together on a CPU: 200 answers of 200 tokens take
 # 16 models of 4 million parameters about a minute.
 GENERATING_PARAMETERS = 64_000_000
-DTYPES = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.float64": "fp64"}
 
 
 def cores() -> int:
@@ -77,7 +76,7 @@ class Local:
                 source.model, revision=source.revision, dtype=source.dtype, device=self.config.device
             )
             # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
-            found = ModelSource(source.model, base.revision or source.revision, DTYPES.get(str(base.dtype), "auto"))
+            found = ModelSource(source.model, base.revision or source.revision, base.precision)
             self._base, self._base_of = base, (source, found)
         return self._base
 
@@ -180,7 +179,7 @@ class Local:
         from traitscope.engine.memory import score_tokens
 
         base = self.base(source)
-        alone = base.device.type == "cpu" and str(base.dtype) in ("torch.float32", "torch.float64")
+        alone = base.device.type == "cpu" and base.mergeable
         slots = SCORING_SLOTS if self.config.slots == "auto" else int(self.config.slots)
         return {
             "threads": self.threads(),

@@ -14,6 +14,7 @@ from torch import nn
 from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
 from traitscope.engine.fingerprint import fingerprint_folder, resolve_model
 from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
+from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, nf4_options
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
@@ -66,6 +67,22 @@ class Base:
     product_dtype: torch.dtype | None = None
 
     @property
+    def precision(self) -> str:
+        """How the weights are kept, as ``load_base`` takes it; the number format itself for a rare one."""
+        if is_quantised(self.model):
+            return NF4
+        kept = self.product_dtype or self.dtype
+        return next((name for name, dtype in DTYPES.items() if dtype == kept), str(kept))
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether an adapter merged into a copy of the weights acts as it does beside them.
+
+        In half precision merging would round the update away, and 4-bit weights cannot take it up.
+        """
+        return self.precision in ("fp32", "fp64")
+
+    @property
     def config(self) -> Any:
         return self.model.config.get_text_config()
 
@@ -109,7 +126,16 @@ class Base:
     @cached_property
     def n_parameters(self) -> int:
         """Parameters that take part in a matrix product per token: all but the input embedding (unless tied)."""
-        total = sum(p.numel() for p in self.model.parameters())
+        from traitscope.engine.linear import shape_of
+
+        inside = {
+            name: shape_of(module)
+            for name, module in self.model.named_modules()
+            if type(module).__name__ == "Linear4bit"
+        }
+        packed = {f"{name}.weight" for name in inside}
+        total = sum(p.numel() for name, p in self.model.named_parameters() if name not in packed)
+        total += sum(d_in * d_out for d_in, d_out in inside.values())
         embedding = self.model.get_input_embeddings().weight
         tied = embedding is self.head.weight
         return int(total - (0 if tied else embedding.numel()))
@@ -158,7 +184,7 @@ def pick_dtype(dtype: str, config_dtype: Any, device: torch.device) -> torch.dty
         return config_dtype if device.type == "cuda" and isinstance(config_dtype, torch.dtype) else torch.float32
     if dtype not in DTYPES:
         raise TraitscopeError(
-            f"unknown dtype {dtype!r}", where="base.dtype", fix=f"use one of {', '.join(DTYPES)} or auto"
+            f"unknown dtype {dtype!r}", where="base.dtype", fix=f"use one of {', '.join(DTYPES)}, {NF4} or auto"
         )
     return DTYPES[dtype]
 
@@ -169,7 +195,7 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
     Args:
         model: ``"embedded"``, a local folder or a Hub id.
         revision: commit, tag or branch of a Hub model.
-        dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64`` or ``auto``.
+        dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64``, ``nf4`` (4 bits, through bitsandbytes) or ``auto``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
 
     Raises:
@@ -184,13 +210,17 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
     try:
         config = AutoConfig.from_pretrained(target, revision=revision or "main", local_files_only=local)
         torch_device = pick_device(device)
-        torch_dtype = pick_dtype(dtype, getattr(config, "dtype", None), torch_device)
+        options = (
+            nf4_options(torch_device)
+            if dtype == NF4
+            else {"dtype": pick_dtype(dtype, getattr(config, "dtype", None), torch_device)}
+        )
         hf_model = AutoModelForCausalLM.from_pretrained(
             target,
             revision=revision or "main",
-            dtype=torch_dtype,
             local_files_only=local,
             use_safetensors=True,
+            **options,
         )
         tokenizer = AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
     except TraitscopeError:
@@ -204,8 +234,9 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
         fingerprint = str(commit)
     # On a CPU element-wise work is faster in fp32 than in bf16, and products are twice as fast in bf16: the weights are
     # rounded to bf16, activations stay fp32 between the products.
-    mixed = torch_dtype == torch.bfloat16 and torch_device.type == "cpu"
-    hf_model = hf_model.float() if mixed else hf_model.to(torch_device)
+    mixed = options["dtype"] == torch.bfloat16 and torch_device.type == "cpu"
+    if not is_quantised(hf_model):
+        hf_model = hf_model.float() if mixed else hf_model.to(torch_device)
     base = wrap_model(hf_model, tokenizer, name=str(model), revision=commit or revision, fingerprint=fingerprint)
     base.product_dtype = torch.bfloat16 if mixed else None
     return base
@@ -224,6 +255,7 @@ def wrap_model(
 
     register()
     model.eval()
+    keep_differentiable(model)
     model.requires_grad_(False)
     runtime = Runtime()
     for module in model.modules():

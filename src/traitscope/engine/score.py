@@ -122,10 +122,8 @@ def merges(bank: Bank) -> bool:
     Merged weights make an adapter free, and a pass of one model's rows already fills a CPU. In bf16 merging would
     round the update away, and on a GPU slots side by side fill the device.
     """
-    exact = bank.base.dtype in (torch.float32, torch.float64)
     plain = all(layer.plain for layer in bank.layers.values())
-    exact = exact and bank.base.product_dtype is None
-    return exact and plain and (bank.base.device.type == "cpu" or len(bank.names) == 1)
+    return bank.base.mergeable and plain and (bank.base.device.type == "cpu" or len(bank.names) == 1)
 
 
 def score_options(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from traitscope.compute.local import DTYPES, ModelSource, adapter_folder
+from traitscope.compute.local import ModelSource, adapter_folder
 from traitscope.config import BaseConfig, ModelConfig
 from traitscope.modelfiles import fingerprint_folder, hash_file, resolve_model
 from traitscope.store import fingerprint
@@ -74,9 +74,8 @@ def base_identity(config: BaseConfig, lock: Mapping[str, Any] | None) -> Identit
 
 def loaded_identity(model: str, asked: str | None, base: Any) -> Identity:
     """The identity of a model that the engine has loaded."""
-    dtype = DTYPES.get(str(base.dtype), str(base.dtype))
     local = isinstance(resolve_model(model), Path)
-    return Identity(model, asked, None if local else base.revision, dtype, base.fingerprint)
+    return Identity(model, asked, None if local else base.revision, base.precision, base.fingerprint)
 
 
 def adapter_identity(config: ModelConfig, base: Identity) -> Identity | None:

@@ -15,7 +15,7 @@ from traitscope.study.state import State, Units
 
 # Share of the measured matrix-product rate that a pass reaches in the end (attention, norms, small products).
 EFFICIENCY = 0.35
-BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp64": 8}
+BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp64": 8.0, "nf4": 0.55}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +174,9 @@ def estimate(
     ranks = [unit.recipe.rank for unit in state.missing_adapters]
     adapters = sum(shape.adapter_parameters(rank) for rank in ranks)
     width = sum(d_in + 2 * d_out for d_in, d_out in shape.linear)
-    weight = BYTES.get(units.base.dtype, 4)
+    weight = BYTES.get(units.base.dtype, 4.0)
     tokens_per_pass = 2048 if trained else 1024
-    memory = shape.parameters * weight + adapters * 16 + tokens_per_pass * width * weight
+    memory = shape.parameters * weight + adapters * 16 + tokens_per_pass * width * max(weight, 2.0)
     rows = sum(cell.n for cell in state.missing_cells)
     return Cost(
         trained,
