@@ -166,10 +166,13 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
     figure = new_figure(9.6, 3.6)
     left, middle, right = figure.subplots(1, 3)
     for role in ("base", "mix"):
-        _band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
+        draw_band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
     null = result.summary(measure, "mix~control", NULL)
     if len(null):
         left.plot(null["layer"], null["high"], color=INK, linewidth=0.9, linestyle="--", label="null, 95 %")
+    ceiling = result.summary(measure, "control~second", ALL)
+    if len(ceiling):
+        left.plot(ceiling["layer"], ceiling["value"], color=GREEN, linewidth=1.1, label="two-seed ceiling")
     left.set_title(f"{measure_title(measure)}, median over tasks", fontsize=8.5)
     left.legend(loc="best", fontsize=7)
     gap_NL = _gap(result, measure)
@@ -180,7 +183,7 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
         middle.plot(sections.layers, sections.curves["threshold"], color=INK, linewidth=0.9, linestyle="--")
     middle.set_title("gap mix − base (dashed: threshold)", fontsize=8.5)
     for role in ("base", "mix", "control"):
-        _band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], role)
+        draw_band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], role)
     right.set_title("dimensions for 99 % of variance", fontsize=8.5)
     right.legend(loc="best", fontsize=7)
     for axes in (left, middle, right):
@@ -198,7 +201,8 @@ def _gap(result: LayersResult, measure: str) -> pd.DataFrame:
     return gap[[c for c in gap.columns if int(c) > 0]]
 
 
-def _band(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
+def draw_band(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
+    """A curve over layers with its interval; nothing where the curve is empty."""
     if curve.empty:
         return
     axes.fill_between(curve["layer"], curve["low"], curve["high"], color=colour, alpha=0.22, linewidth=0)
@@ -226,7 +230,7 @@ def dimension_curves(result: LayersResult) -> Figure:
         axes.set_visible(False)
     for axes, name in zip(grid.flat, known, strict=False):
         for role in ("base", "mix", "control"):
-            _band(axes, result.summary(name, role, ALL), ROLE_COLOURS[role], role)
+            draw_band(axes, result.summary(name, role, ALL), ROLE_COLOURS[role], role)
         axes.set_title(SPECTRA[name], fontsize=8.5)
         axes.grid(axis="y")
         draw_sections(axes, result.sections.get("all tasks"))
@@ -263,45 +267,4 @@ def layer_maps(result: LayersResult) -> Figure:
         axes.set(xlabel=f"layer of {second}", ylabel=f"layer of {first}")
         axes.set_title(f"{pair.replace('~', ' ~ ')}, {measure_title(measure)}", fontsize=8.5)
     figure.colorbar(mesh, ax=list(panels), shrink=0.8, label="median over tasks").outline.set_visible(False)
-    return figure
-
-
-@styled
-def separability_curves(result: LayersResult) -> Figure:
-    """How well tasks and clusters can be told apart, layer by layer, beside chance.
-
-    Raises:
-        TraitscopeError: separability was not computed.
-    """
-    table = result.separability
-    if table.empty:
-        raise TraitscopeError(
-            "separability was not computed", where="plots", fix="run analyse_layers with at least two tasks"
-        )
-    kinds = list(dict.fromkeys(table["labels"]))
-    roles = {result.meta["base"]: "base", result.meta["mix"]: "mix"}
-    figure = new_figure(9.6, 0.5 + 2.4 * len(kinds))
-    grid = figure.subplots(len(kinds), 3, squeeze=False, sharex=True)
-    for row, kind in zip(grid, kinds, strict=True):
-        for axes, (name, title) in zip(
-            row,
-            (
-                ("probe", "linear probe, accuracy"),
-                ("purity", "k nearest neighbours, purity"),
-                ("silhouette", "silhouette"),
-            ),
-            strict=True,
-        ):
-            for model, part in table[table["labels"] == kind].groupby("model", sort=False):
-                role = roles.get(str(model), "mix")
-                axes.plot(part["layer"], part[name], color=ROLE_COLOURS[role], label=role)
-                if f"{name}_chance" in part and role == "base":
-                    axes.plot(
-                        part["layer"], part[f"{name}_chance"], color=INK, linewidth=0.8, linestyle="--", label="chance"
-                    )
-            axes.set_title(f"{kind}: {title}", fontsize=8.5)
-            axes.grid(axis="y")
-    grid[0, 0].legend(loc="best", fontsize=7)
-    points = result.meta.get("points_per_task")
-    figure.supxlabel(f"layer; {points} examples per task" if points else "layer", fontsize=8, color=MUTED)
     return figure
