@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROLE_COLOURS = {"base": GREY, "mix": BLUE, "control": ORANGE}
 SECTION_COLOURS = {"shared": SKY, "transition": ORANGE, "refinement": GREEN}
-ALL, NULL = "(all)", "(null)"
+ALL, UNSEEN, NULL = "(all)", "(unseen)", "(null)"
 
 
 def sample_text(result: LayersResult) -> str:
@@ -150,7 +150,8 @@ def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
         for axes, role in zip(row, ("base", "mix"), strict=True):
             count = _boxes(axes, result, measure, role, tasks)
             few = "" if count >= 5 else ", too few for quartiles to mean much"
-            axes.set_title(f"{shorten(name, 24)}, {role} ({count} tasks{few})", fontsize=8.5)
+            tasks_text = "1 task" if count == 1 else f"{count} tasks"
+            axes.set_title(f"{shorten(name, 24)}, {role} ({tasks_text}{few})", fontsize=8.5)
         row[0].set_ylabel(measure_title(measure))
     figure.supxlabel(
         f"layer; {measure_title(measure)} with each task's control; n = {result.meta['n']}", fontsize=8, color=MUTED
@@ -167,6 +168,9 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
     left, middle, right = figure.subplots(1, 3)
     for role in ("base", "mix"):
         draw_band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
+        unseen = result.summary(measure, f"{role}~control", UNSEEN)
+        if len(unseen):
+            left.plot(unseen["layer"], unseen["value"], ":", color=ROLE_COLOURS[role], label=f"{role}, unseen tasks")
     null = result.summary(measure, "mix~control", NULL)
     if len(null):
         left.plot(null["layer"], null["high"], color=INK, linewidth=0.9, linestyle="--", label="null, 95 %")
