@@ -96,7 +96,11 @@ def test_layers_agree_with_the_paper_s_way(tmp_path: Path) -> None:
     from benchmarks import layers
 
     report = layers.run(layers.SIZES["tiny"], tmp_path)
-    assert len(report.rows) == 2
+    assert len(report.rows) == 3
+    with_generation, without = report.rows[:2]
+    # Eight two-token sentiments at most under three models: the steps are counted, not the limit of 512.
+    assert 0 < with_generation.details["peer_generated_tokens"] <= 8 * 3 * 4
+    assert with_generation.ours == without.ours
     assert all(max(figures(row.equality)) < 1e-4 for row in report.rows)
 
 

@@ -93,8 +93,8 @@ def test_greedy_generations_equal_peft(setup, merge: bool, shared: int) -> None:
             assert (list(got.ids), got.finish) == (theirs[:-1] if finish == "eos" else theirs, finish)
 
 
-@pytest.mark.parametrize("merge", [True, False])
 @pytest.mark.parametrize("shared", [0, 20])
+@pytest.mark.parametrize("merge", [True, False])
 def test_a_reference_as_draft_changes_neither_answer_nor_score(setup, merge: bool, shared: int) -> None:
     base, models, _ = setup
     generator = torch.Generator().manual_seed(5)
@@ -120,11 +120,13 @@ def test_a_reference_as_draft_changes_neither_answer_nor_score(setup, merge: boo
             assert mine[0] == pytest.approx(theirs[0], abs=1e-5)
 
 
+@pytest.mark.parametrize("shared", [0, 20])
 @pytest.mark.parametrize("merge", [True, False])
-def test_hidden_states_equal_peft(setup, merge: bool) -> None:
+def test_hidden_states_equal_peft(setup, merge: bool, shared: int) -> None:
     base, models, peers = setup
     generator = torch.Generator().manual_seed(4)
-    rows = [PromptRow(ids(generator, n)) for n in (3, 9, 5, 14)]
+    prefix = ids(generator, shared)
+    rows = [PromptRow(prefix + ids(generator, n)) for n in (3, 9, 5, 14)]
     with Bank(base, models) as bank:
         last = capture(bank, rows, normed=True, tokens_per_pass=40, merge=merge)
         mean = capture(bank, rows, position="mean", merge=merge)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 from helpers import CONFIGS, TinyTokenizer, random_adapters, tiny_model
 from test_inference_exact import option_rows
 
-from traitscope.engine import Bank, Gated, score, score_options, trunk, wrap_model
+from traitscope.engine import Bank, Gated, capture, score, score_options, trunk, wrap_model
+from traitscope.records import PromptRow
 
 
 @pytest.mark.parametrize("architecture", [name for name in CONFIGS if name != "bloom"])
@@ -38,3 +42,31 @@ def test_shared_layers_change_no_score(architecture: str, monkeypatch: pytest.Mo
         for a, b in zip(shared[name], whole[name], strict=True):
             assert np.concatenate(a) == pytest.approx(np.concatenate(b), abs=1e-6)
     assert all("forward" not in vars(layer) for layer in base.layers)
+
+
+@pytest.mark.parametrize("shared", [0, 20])
+def test_shared_layers_change_no_hidden_state(shared: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    wide = random_adapters(base)["wide"]
+    models = {
+        "wide": wide, "low": Gated(wide, on=(0, 0)), "upper": Gated(wide, on=(1, 2)), "base": None,
+        "top": Gated(wide, on=(2, 2)),
+    }  # fmt: skip
+    prompts = [PromptRow(row.context) for row in option_rows(shared)]
+    skipped: list[int] = []
+    whole_model = trunk.Trunk.model
+
+    @contextmanager
+    def counted(self: trunk.Trunk, lowest: int, rows: tuple[int, ...]) -> Iterator[int]:
+        with whole_model(self, lowest, rows) as first:
+            skipped.append(first)
+            yield first
+
+    monkeypatch.setattr(trunk.Trunk, "model", counted)
+    with Bank(base, models) as bank:
+        found = capture(bank, prompts, tokens_per_pass=60, merge=True, normed=True)
+        in_slots = capture(bank, prompts, tokens_per_pass=60, merge=False, normed=True)
+    assert max(skipped) == 2
+    for name in models:
+        assert found[name] == pytest.approx(in_slots[name], abs=1e-5, rel=1e-5)
+    assert np.abs(found["top"][3] - found["base"][3]).max() > 1e-3

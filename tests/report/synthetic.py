@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from traitscope.effects import Effects, measure_effects
-from traitscope.layers import Acts, CausalCheck, LayersResult, analyse_layers, causal_check, sliding_windows
+from traitscope.layers import (
+    Acts,
+    CausalCheck,
+    LayersResult,
+    TaskFigures,
+    analyse_layers,
+    causal_check,
+    sliding_windows,
+    task_figures,
+)
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats import DatasetStats, DatasetText, dataset_stats
 from traitscope.traits import Traits, fit_traits
@@ -147,6 +156,14 @@ def layers(clusters: bool = True) -> LayersResult:
         n_null=5,
         draws=50,
     )
+
+
+@functools.cache
+def correlates() -> TaskFigures:
+    """Figures of the six tasks beside the layers, and the traits."""
+    rows = {task: 100.0 * n for n, task in enumerate(TASKS, start=1)}
+    gain = dict(zip(TASKS, np.random.default_rng(4).normal(size=len(TASKS)), strict=True))
+    return task_figures(layers(), {"rows": rows, "gain": gain}, traits().loadings)
 
 
 @functools.cache

@@ -39,6 +39,8 @@ FIGURES: dict[str, tuple[Callable, int]] = {
     "cluster_boxes": (lambda: plots.cluster_boxes(synthetic.layers()), 4),
     "section_curves": (lambda: plots.section_curves(synthetic.layers()), 3),
     "dimension_curves": (lambda: plots.dimension_curves(synthetic.layers()), 6),
+    "measure_curves": (lambda: plots.measure_curves(synthetic.layers()), 1),
+    "correlate_curves": (lambda: plots.correlate_curves(synthetic.correlates()), 3),
     "layer_maps": (lambda: plots.layer_maps(synthetic.layers()), 4),
     "separability_curves": (lambda: plots.separability_curves(synthetic.layers()), 6),
     "tsne_grid": (lambda: plots.tsne_grid(synthetic.layers()), 4),
@@ -127,6 +129,17 @@ def test_the_sections_strip_says_so_when_nothing_was_identified():
 def _unidentified(sections):
     end = replace(sections.shared_end, identified=False, reasons=("the interval is too wide",))
     return replace(sections, shared_end=end)
+
+
+def test_correlates_are_drawn_as_they_are_with_those_that_hold_filled():
+    found = synthetic.correlates()
+    axes = plots.correlate_curves(found).axes[0]
+    table = found.correlates
+    want = table[(table["covariate"] == "rows") & (table["method"] == "pearson")].sort_values("layer")
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), want["r"])
+    assert len(axes.lines[1].get_ydata()) == int((want["q"] <= 0.05).sum())
+    # Six tasks: |r| must exceed .811 for p = .05 (a table of critical values).
+    assert axes.lines[4].get_ydata()[0] == pytest.approx(-0.811, abs=0.001)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def full() -> Contents:
         stats=synthetic.stats(),
         layers=synthetic.layers(),
         causal=synthetic.causal(),
+        correlates=synthetic.correlates(),
         facts=(("Base model", "tiny"),),
         config="study: reviews-and-maths\nbase: tiny  # <smallest>\n",
         lock={"traitscope": "0.1.0"},
@@ -104,6 +105,7 @@ def test_the_findings_stand_in_words_with_their_q(page):
     assert str(escape(best["sentence"])) in page
     assert re.search(r'<span class="q">q [=<] ', page)
     assert synthetic.causal().verdict in page
+    assert all(str(escape(line)) in page for line in synthetic.correlates().lines())
 
 
 def test_the_table_of_cells_holds_every_cell_with_standard_error_and_n(page):

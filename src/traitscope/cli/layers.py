@@ -18,9 +18,11 @@ def layers(
     causal: Annotated[bool, typer.Option(help="Switch adapters off in windows of layers as well.")] = True,
     quiet: QuietOption = False,
 ) -> None:
-    """Similarity of base, mix and single-task adapters layer by layer; sections; the causal check."""
+    """Similarity of base, mix and single-task adapters layer by layer; sections; correlates; the causal check."""
     opened = fill(study, out, quiet, lambda opened, stop: opened.run(stop=stop), show=False)
-    found, check = opened.layers(mix=mix, causal=causal)
-    typer.echo(found.render())
-    if check is not None:
-        typer.echo(check.render())
+    found = opened.layers(mix=mix, causal=causal)
+    typer.echo(found.layers.render())
+    if found.correlates is not None:
+        typer.echo(found.correlates.render())
+    if found.causal is not None:
+        typer.echo(found.causal.render())

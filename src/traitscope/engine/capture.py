@@ -17,7 +17,9 @@ from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.padded import padded_hidden
 from traitscope.engine.passes import run_passes
-from traitscope.engine.score import merges
+from traitscope.engine.prefix import Prefix
+from traitscope.engine.score import common_prefix, merges, prefix_states
+from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
 from traitscope.records import PromptRow
 
@@ -59,14 +61,28 @@ def capture(
     merge = merges(bank) if merge is None else merge
     groups = [[slot] for slot in range(len(bank.names))] if merge else [list(range(len(bank.names)))]
     n_layers = base.n_layers + 1 + int(normed)
-    sizes = [len(row.context) for row in rows]
+    # The mean needs every token of every prompt; the last token needs only keys and values of what all prompts share.
+    shared = common_prefix([row.context for row in rows]) if base.packed and position == "last" else 0
+    sizes = [len(row.context) - shared for row in rows]
     pace = Pace(base, sum(sizes) * len(bank.names), flops_per_parameter=2, report=on_progress)
     limit = score_tokens(base, tokens_per_pass)
     order = sorted(range(len(rows)), key=lambda index: (-sizes[index], index))
     out = {name: np.empty((n_layers, len(rows), base.hidden_size), dtype=np.float32) for name in bank.names}
+    lowest = [bank.lowest_layer(slot) for slot in range(len(bank.names))]
+    trunk = Trunk(base, lowest if merge else [], sum(sizes))
+    below: dict[tuple[int, ...], dict[int, torch.Tensor]] = {}
 
-    def run(slots: list[int], chosen: list[int]) -> None:
-        acts = _pass(bank, [rows[i].context for i in chosen], slots, position, normed)
+    def run(slots: list[int], prefixes: list[Prefix], chosen: list[int]) -> None:
+        contexts = [rows[i].context[shared:] for i in chosen]
+        deepest, key = min(lowest[slot] for slot in slots), tuple(chosen)
+        with trunk.model(deepest, key) as first:
+            states = _pass(bank, contexts, slots, prefixes, position, normed)
+        # Skipped layers computed nothing: what the model that ran them gave holds for this one as well.
+        states[1:first] = [below[key][layer] for layer in range(1, first)]
+        if trunk.boundaries:
+            kept = range(1, min(deepest, trunk.boundaries[-1]) + 1)
+            below.setdefault(key, {}).update((layer, states[layer]) for layer in kept)
+        acts = torch.stack(states)
         for place, slot in enumerate(slots):
             here = acts[:, place * len(chosen) : (place + 1) * len(chosen)]
             out[bank.names[slot]][:, chosen] = here.cpu().numpy()
@@ -76,13 +92,22 @@ def capture(
         for slots in groups:
             bank.merge(slots[0] if merge else None)
             try:
-                run_passes(order, [size * len(slots) for size in sizes], limit, partial(run, slots))
+                prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else []
+                run_passes(order, [size * len(slots) for size in sizes], limit, partial(run, slots, prefixes))
             finally:
                 bank.merge(None)
     return out
 
 
-def _pass(bank: Bank, contexts: list[tuple[int, ...]], slots: list[int], position: str, normed: bool) -> torch.Tensor:
+def _pass(
+    bank: Bank,
+    contexts: list[tuple[int, ...]],
+    slots: list[int],
+    prefixes: list[Prefix],
+    position: str,
+    normed: bool,
+) -> list[torch.Tensor]:
+    """The chosen positions of every layer, slot after slot: tensors [slots x rows, D]."""
     base = bank.base
     lengths = [len(ids) for ids in contexts] * len(slots)
     ends_R = torch.tensor(np.cumsum(lengths), device=base.device) - 1
@@ -99,7 +124,8 @@ def _pass(bank: Bank, contexts: list[tuple[int, ...]], slots: list[int], positio
         if base.packed:
             n = sum(len(ids) for ids in contexts)
             bank.set_ranges([(i * n, (i + 1) * n, slot) for i, slot in enumerate(slots)])
-            layout = CausalPack(lengths, device=base.device)
+            spans = [(i * n, (i + 1) * n, prefix) for i, prefix in enumerate(prefixes)]
+            layout = CausalPack(lengths, device=base.device, prefixes=spans)
             ids_T = torch.tensor([i for ids in contexts for i in ids] * len(slots), device=base.device)
             with use_layout(base, layout):
                 inputs: dict[str, Any] = {"input_ids": ids_T[None], "position_ids": layout.position_ids[None]}
@@ -110,7 +136,7 @@ def _pass(bank: Bank, contexts: list[tuple[int, ...]], slots: list[int], positio
             watch.real = _real_tokens(padding).to(base.device)
             last = padded_hidden(bank, contexts * len(slots), owners)
     layers = [watch.states[layer] for layer in range(base.n_layers + 1)]
-    return torch.stack(layers + ([chosen(last)] if normed else []))
+    return layers + ([chosen(last)] if normed else [])
 
 
 def _real_tokens(lengths: list[int]) -> torch.Tensor:

@@ -39,8 +39,8 @@ class Trunk:
         self.skipped_layers = 0
 
     @contextmanager
-    def model(self, lowest: int, rows: tuple[int, ...]) -> Iterator[None]:
-        """The pass over ``rows``, for a model whose lowest adapted layer is ``lowest``."""
+    def model(self, lowest: int, rows: tuple[int, ...]) -> Iterator[int]:
+        """The pass over ``rows``, for a model whose lowest adapted layer is ``lowest``; gives the first layer run."""
         mine = [b for b in self.boundaries if b <= lowest]
         have = [b for b in mine if (rows, b) in self.kept]
         start = max(have, default=0)
@@ -54,7 +54,7 @@ class Trunk:
             for boundary in mine:
                 if boundary > start:
                     hooks.append(layers[boundary - 1].register_forward_hook(self._keeper(rows, boundary)))
-            yield
+            yield start
         finally:
             for hook in hooks:
                 hook.remove()

@@ -20,6 +20,7 @@ from traitscope.layers.section_types import Boundary, Sections
 from traitscope.layers.sections import SectionCurves, find_sections
 from traitscope.layers.separability import Separability, separability
 from traitscope.layers.spectrum import Spectrum, dims_for_share, effective_rank, participation_ratio, spectrum
+from traitscope.layers.task_figures import TaskFigures, task_figures
 
 __all__ = [
     "Acts",
@@ -41,6 +42,7 @@ __all__ = [
     "Separability",
     "Spectrum",
     "TaskActs",
+    "TaskFigures",
     "WindowEffect",
     "align",
     "analyse_layers",
@@ -64,6 +66,7 @@ __all__ = [
     "sliding_windows",
     "spectrum",
     "subsample_interval",
+    "task_figures",
     "trait_layers",
     "tsne",
 ]

@@ -9,9 +9,9 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 
-__all__ = ["layer_correlates", "trait_layers"]
+__all__ = ["MIN_TASKS", "layer_correlates", "trait_layers"]
 
-_MIN_TASKS = 4
+MIN_TASKS = 4
 
 
 def layer_correlates(
@@ -47,8 +47,8 @@ def layer_correlates(
             both_N = np.isfinite(values_NL[:, column]) & np.isfinite(covariate_N)
             x, y = covariate_N[both_N], values_NL[both_N, column]
             reason = None
-            if len(x) < _MIN_TASKS:
-                reason = f"{len(x)} tasks, at least {_MIN_TASKS} are needed"
+            if len(x) < MIN_TASKS:
+                reason = f"{len(x)} tasks, at least {MIN_TASKS} are needed"
             elif np.ptp(x) == 0 or np.ptp(y) == 0:
                 reason = "one side is the same for every task"
             for method, test in (("pearson", pearsonr), ("spearman", spearmanr)):
@@ -69,11 +69,10 @@ def trait_layers(layers: Sequence[int], gap_NL: np.ndarray, loadings_KN: np.ndar
         loadings_KN: loadings of the tasks on the traits.
 
     Returns:
-        One row per trait and layer: ``gap``, the mean gap of the tasks weighted by their squared loading;
-            ``rest``, the same weighted by
-        what the trait leaves (largest squared loading minus the task's); ``r``, ``p``, ``q``: Spearman's
-        correlation of |loading| with the gap over tasks, Benjamini-Hochberg corrected; ``centre``, one number
-        per trait: the mean layer weighted by the rise of its gap.
+        One row per trait and layer: ``gap``, the mean gap of the tasks weighted by their squared loading; ``rest``,
+        the same weighted by what the trait leaves (largest squared loading minus the task's); ``r``, ``p``, ``q``:
+        Spearman's correlation of |loading| with the gap over tasks, Benjamini-Hochberg corrected; ``centre``, one
+        number per trait: the mean layer weighted by the rise of its gap.
 
     Raises:
         TraitscopeError: loadings for another number of tasks.

@@ -93,7 +93,8 @@ class Sections:
 
     def render(self) -> str:
         """A few lines of text."""
-        lines = [f"sections of {self.label}: {self.n_tasks} tasks, layers {self.layers[0]}-{self.layers[-1]}"]
+        tasks = "1 task" if self.n_tasks == 1 else f"{self.n_tasks} tasks"
+        lines = [f"sections of {self.label}: {tasks}, layers {self.layers[0]}-{self.layers[-1]}"]
         windows = self.windows()
         if windows:
             spans = (f"{name} {first}-{last}" for name, (first, last) in windows.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -94,28 +95,37 @@ class SectionCurves:
         return kept, tuple(notes)
 
 
-def find_sections(curves: SectionCurves, *, label: str = "all tasks", draws: int = 1000, seed: int = 0) -> Sections:
+class HasSectionCurves(Protocol):
+    """A layer analysis that can give the curves of its trained tasks: `LayersResult`, or what a study's ``layers``
+    gives."""
+
+    def section_curves(self) -> SectionCurves: ...
+
+
+def find_sections(
+    curves: SectionCurves | HasSectionCurves, *, label: str = "all tasks", draws: int = 1000, seed: int = 0
+) -> Sections:
     """Find the end of the shared section and the end of the transition, or say that they are not identified.
 
     End of shared: the last layer before the median paired gap CKA(mix, control) - CKA(base, control) exceeds
-        max(0.02, its bootstrap
-    error) at two consecutive layers. End of transition: the first later layer where the mix's dimension curve
-    (mean over tasks) reaches 95 % of its plateau, the median over the upper half of the depth; named only
-    where the layers after it agree with the controls (lower quartile >= 0.80, interquartile range <= 0.15,
-    above the null). A boundary is not identified if its 90 % interval over resampled tasks is wider than an
-    eighth of the depth (at least 4 layers), if it lies at 0 or at the last layer, if a hinge fits the gap no
-    better than a straight line, or if there are fewer than 5 tasks.
+    max(0.02, its bootstrap error) at two consecutive layers. End of transition: the first later layer where the mix's
+    dimension curve (mean over tasks) reaches 95 % of its plateau, the median over the upper half of the depth; named
+    only where the layers after it agree with the controls (lower quartile >= 0.80, interquartile range <= 0.15, above
+    the null). A boundary is not identified if its 90 % interval over resampled tasks is wider than an eighth of the
+    depth (at least 4 layers), if it lies at 0 or at the last layer, if a hinge fits the gap no better than a straight
+    line, or if there are fewer than 5 tasks.
 
     Args:
-        curves: similarities and dimensions per task and layer; undefined layers and tasks are left out with a
-            note.
+        curves: similarities and dimensions per task and layer, or a layer analysis that has them; undefined layers
+            and tasks are left out with a note.
         label: what the tasks are ("all tasks", a cluster's name, "unseen tasks").
         draws: bootstrap resamples of the tasks. seed: their seed.
 
     Raises:
         TraitscopeError: no task, or fewer than 6 layers, remain.
     """
-    curves, notes = curves.complete()
+    given = curves if isinstance(curves, SectionCurves) else curves.section_curves()
+    curves, notes = given.complete()
     n, depth = curves.mix_NL.shape
     if n == 0 or depth < 6:
         raise TraitscopeError(

@@ -5,18 +5,19 @@ result is empty raises ``TraitscopeError`` with the reason.
 """
 
 from traitscope.plots.causal import causal_windows
+from traitscope.plots.correlates import correlate_curves
 from traitscope.plots.datasets import similarity_maps
 from traitscope.plots.effects import asymmetry, class_shares, length_shift, surprises
-from traitscope.plots.embeddings import tsne_grid
+from traitscope.plots.embeddings import separability_curves, tsne_grid
 from traitscope.plots.layers import (
     cluster_boxes,
     dimension_curves,
     layer_maps,
     section_curves,
-    separability_curves,
     similarity_boxes,
 )
 from traitscope.plots.matrix import gain_heatmap, score_heatmap
+from traitscope.plots.measures import measure_curves
 from traitscope.plots.overview import overview
 from traitscope.plots.style import inline_svg, png_bytes, svg_text
 from traitscope.plots.traits import biplot, explained_variance, loadings_bars, loadings_heatmap, profiles
@@ -27,6 +28,7 @@ __all__ = [
     "causal_windows",
     "class_shares",
     "cluster_boxes",
+    "correlate_curves",
     "dimension_curves",
     "explained_variance",
     "gain_heatmap",
@@ -35,6 +37,7 @@ __all__ = [
     "length_shift",
     "loadings_bars",
     "loadings_heatmap",
+    "measure_curves",
     "overview",
     "png_bytes",
     "profiles",

@@ -1,11 +1,12 @@
-"""t-SNE panels of base and mix at the same depths."""
+"""How tasks lie apart in the hidden states: t-SNE panels of base and mix at the same depths, separability curves."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.style import CATEGORIES, MARKERS, MUTED, Figure, new_figure, shorten, styled
+from traitscope.plots.layers import ROLE_COLOURS
+from traitscope.plots.style import CATEGORIES, INK, MARKERS, MUTED, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
     from traitscope.layers import LayersResult
@@ -74,4 +75,45 @@ def tsne_grid(result: LayersResult) -> Figure:
         title_fontsize=7.5,
     )
     legend.get_title().set_color(MUTED)
+    return figure
+
+
+@styled
+def separability_curves(result: LayersResult) -> Figure:
+    """How well tasks and clusters can be told apart, layer by layer, beside chance.
+
+    Raises:
+        TraitscopeError: separability was not computed.
+    """
+    table = result.separability
+    if table.empty:
+        raise TraitscopeError(
+            "separability was not computed", where="plots", fix="run analyse_layers with at least two tasks"
+        )
+    kinds = list(dict.fromkeys(table["labels"]))
+    roles = {result.meta["base"]: "base", result.meta["mix"]: "mix"}
+    figure = new_figure(9.6, 0.5 + 2.4 * len(kinds))
+    grid = figure.subplots(len(kinds), 3, squeeze=False, sharex=True)
+    for row, kind in zip(grid, kinds, strict=True):
+        for axes, (name, title) in zip(
+            row,
+            (
+                ("probe", "linear probe, accuracy"),
+                ("purity", "k nearest neighbours, purity"),
+                ("silhouette", "silhouette"),
+            ),
+            strict=True,
+        ):
+            for model, part in table[table["labels"] == kind].groupby("model", sort=False):
+                role = roles.get(str(model), "mix")
+                axes.plot(part["layer"], part[name], color=ROLE_COLOURS[role], label=role)
+                if f"{name}_chance" in part and role == "base":
+                    axes.plot(
+                        part["layer"], part[f"{name}_chance"], color=INK, linewidth=0.8, linestyle="--", label="chance"
+                    )
+            axes.set_title(f"{kind}: {title}", fontsize=8.5)
+            axes.grid(axis="y")
+    grid[0, 0].legend(loc="best", fontsize=7)
+    points = result.meta.get("points_per_task")
+    figure.supxlabel(f"layer; {points} examples per task" if points else "layer", fontsize=8, color=MUTED)
     return figure

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROLE_COLOURS = {"base": GREY, "mix": BLUE, "control": ORANGE}
 SECTION_COLOURS = {"shared": SKY, "transition": ORANGE, "refinement": GREEN}
-ALL, NULL = "(all)", "(null)"
+ALL, UNSEEN, NULL = "(all)", "(unseen)", "(null)"
 
 
 def sample_text(result: LayersResult) -> str:
@@ -150,7 +150,8 @@ def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
         for axes, role in zip(row, ("base", "mix"), strict=True):
             count = _boxes(axes, result, measure, role, tasks)
             few = "" if count >= 5 else ", too few for quartiles to mean much"
-            axes.set_title(f"{shorten(name, 24)}, {role} ({count} tasks{few})", fontsize=8.5)
+            tasks_text = "1 task" if count == 1 else f"{count} tasks"
+            axes.set_title(f"{shorten(name, 24)}, {role} ({tasks_text}{few})", fontsize=8.5)
         row[0].set_ylabel(measure_title(measure))
     figure.supxlabel(
         f"layer; {measure_title(measure)} with each task's control; n = {result.meta['n']}", fontsize=8, color=MUTED
@@ -166,10 +167,16 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
     figure = new_figure(9.6, 3.6)
     left, middle, right = figure.subplots(1, 3)
     for role in ("base", "mix"):
-        _band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
+        draw_band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
+        unseen = result.summary(measure, f"{role}~control", UNSEEN)
+        if len(unseen):
+            left.plot(unseen["layer"], unseen["value"], ":", color=ROLE_COLOURS[role], label=f"{role}, unseen tasks")
     null = result.summary(measure, "mix~control", NULL)
     if len(null):
         left.plot(null["layer"], null["high"], color=INK, linewidth=0.9, linestyle="--", label="null, 95 %")
+    ceiling = result.summary(measure, "control~second", ALL)
+    if len(ceiling):
+        left.plot(ceiling["layer"], ceiling["value"], color=GREEN, linewidth=1.1, label="two-seed ceiling")
     left.set_title(f"{measure_title(measure)}, median over tasks", fontsize=8.5)
     left.legend(loc="best", fontsize=7)
     gap_NL = _gap(result, measure)
@@ -180,7 +187,7 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
         middle.plot(sections.layers, sections.curves["threshold"], color=INK, linewidth=0.9, linestyle="--")
     middle.set_title("gap mix − base (dashed: threshold)", fontsize=8.5)
     for role in ("base", "mix", "control"):
-        _band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], role)
+        draw_band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], role)
     right.set_title("dimensions for 99 % of variance", fontsize=8.5)
     right.legend(loc="best", fontsize=7)
     for axes in (left, middle, right):
@@ -198,7 +205,8 @@ def _gap(result: LayersResult, measure: str) -> pd.DataFrame:
     return gap[[c for c in gap.columns if int(c) > 0]]
 
 
-def _band(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
+def draw_band(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
+    """A curve over layers with its interval; nothing where the curve is empty."""
     if curve.empty:
         return
     axes.fill_between(curve["layer"], curve["low"], curve["high"], color=colour, alpha=0.22, linewidth=0)
@@ -226,7 +234,7 @@ def dimension_curves(result: LayersResult) -> Figure:
         axes.set_visible(False)
     for axes, name in zip(grid.flat, known, strict=False):
         for role in ("base", "mix", "control"):
-            _band(axes, result.summary(name, role, ALL), ROLE_COLOURS[role], role)
+            draw_band(axes, result.summary(name, role, ALL), ROLE_COLOURS[role], role)
         axes.set_title(SPECTRA[name], fontsize=8.5)
         axes.grid(axis="y")
         draw_sections(axes, result.sections.get("all tasks"))
@@ -263,45 +271,4 @@ def layer_maps(result: LayersResult) -> Figure:
         axes.set(xlabel=f"layer of {second}", ylabel=f"layer of {first}")
         axes.set_title(f"{pair.replace('~', ' ~ ')}, {measure_title(measure)}", fontsize=8.5)
     figure.colorbar(mesh, ax=list(panels), shrink=0.8, label="median over tasks").outline.set_visible(False)
-    return figure
-
-
-@styled
-def separability_curves(result: LayersResult) -> Figure:
-    """How well tasks and clusters can be told apart, layer by layer, beside chance.
-
-    Raises:
-        TraitscopeError: separability was not computed.
-    """
-    table = result.separability
-    if table.empty:
-        raise TraitscopeError(
-            "separability was not computed", where="plots", fix="run analyse_layers with at least two tasks"
-        )
-    kinds = list(dict.fromkeys(table["labels"]))
-    roles = {result.meta["base"]: "base", result.meta["mix"]: "mix"}
-    figure = new_figure(9.6, 0.5 + 2.4 * len(kinds))
-    grid = figure.subplots(len(kinds), 3, squeeze=False, sharex=True)
-    for row, kind in zip(grid, kinds, strict=True):
-        for axes, (name, title) in zip(
-            row,
-            (
-                ("probe", "linear probe, accuracy"),
-                ("purity", "k nearest neighbours, purity"),
-                ("silhouette", "silhouette"),
-            ),
-            strict=True,
-        ):
-            for model, part in table[table["labels"] == kind].groupby("model", sort=False):
-                role = roles.get(str(model), "mix")
-                axes.plot(part["layer"], part[name], color=ROLE_COLOURS[role], label=role)
-                if f"{name}_chance" in part and role == "base":
-                    axes.plot(
-                        part["layer"], part[f"{name}_chance"], color=INK, linewidth=0.8, linestyle="--", label="chance"
-                    )
-            axes.set_title(f"{kind}: {title}", fontsize=8.5)
-            axes.grid(axis="y")
-    grid[0, 0].legend(loc="best", fontsize=7)
-    points = result.meta.get("points_per_task")
-    figure.supxlabel(f"layer; {points} examples per task" if points else "layer", fontsize=8, color=MUTED)
     return figure

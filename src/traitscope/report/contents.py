@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects, Explanation
-    from traitscope.layers import CausalCheck, LayersResult
+    from traitscope.layers import CausalCheck, LayersResult, TaskFigures
     from traitscope.matrix import ScoreMatrix
     from traitscope.stats import DatasetStats
     from traitscope.study import Study
@@ -40,7 +40,7 @@ class Contents:
     Attributes:
         name: of the study.
         scores: the matrix.
-        traits, effects, stats, explanation, layers, causal: the findings.
+        traits, effects, stats, explanation, layers, causal, correlates: the findings.
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
@@ -55,6 +55,7 @@ class Contents:
     explanation: Explanation | None = None
     layers: LayersResult | None = None
     causal: CausalCheck | None = None
+    correlates: TaskFigures | None = None
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None
     lock: Mapping[str, Any] | None = None
@@ -90,6 +91,7 @@ def study_contents(study: Study, findings: StudyFindings) -> Contents:
         explanation=findings.explanation,
         layers=None if layers is None else layers.layers,
         causal=None if layers is None else layers.causal,
+        correlates=None if layers is None else layers.correlates,
         facts=tuple(_facts(study, findings.scores, lock)),
         config=text,
         lock=lock,

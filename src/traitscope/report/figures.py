@@ -48,10 +48,12 @@ NAMES = (
     "layer_similarity",
     "layer_similarity_clusters",
     "layer_sections",
+    "layer_measures",
     "layer_dimensions",
     "layer_maps",
     "layer_separability",
     "layer_tsne",
+    "layer_correlates",
     "causal_windows",
 )
 """Every figure that a report may write, by file name."""
@@ -174,6 +176,12 @@ def _layers(c: Contents) -> Iterator[_Wanted]:
         ),
         ("layer_similarity_clusters", "The same by cluster of tasks.", lambda: plots.cluster_boxes(layers)),
         (
+            "layer_measures",
+            "The same by every measure, between the permutation null and, where controls have a second seed, the "
+            "two-seed ceiling: no model can be expected to be closer to a control than its own second seed.",
+            lambda: plots.measure_curves(layers),
+        ),
+        (
             "layer_dimensions",
             "How many dimensions the hidden states use, and how unevenly; compare at equal n only.",
             lambda: plots.dimension_curves(layers),
@@ -192,6 +200,15 @@ def _layers(c: Contents) -> Iterator[_Wanted]:
     )
     for name, caption, make in wanted:
         yield _Wanted(name, "layers", caption, make)
+    if c.correlates is not None:
+        correlates = c.correlates
+        yield _Wanted(
+            "layer_correlates",
+            "layers",
+            "What goes with the similarity of mix and control over tasks, and where the tasks of each trait part from "
+            "the base.",
+            lambda: plots.correlate_curves(correlates),
+        )
     if causal is not None:
         yield _Wanted(
             "causal_windows",

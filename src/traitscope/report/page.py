@@ -80,6 +80,7 @@ def render_page(contents: Contents, drawn: Sequence[Drawn], tables: Sequence[str
         layers=layers,
         sections=words.section_blocks(layers) if layers is not None else [],
         causal=contents.causal,
+        correlates=contents.correlates,
         cells=cells,
         n_cells=n_cells,
         config=contents.config_text,

@@ -36,6 +36,10 @@ def csv_files(contents: Contents) -> dict[str, str]:
         over = contents.layers.table["task"].isin(("(all)", "(unseen)", "(null)"))
         frames["layers"] = (contents.layers.table[over], False)
         frames["layers_separability"] = (contents.layers.separability, False)
+    if contents.correlates is not None:
+        frames["layers_correlates"] = (contents.correlates.correlates, False)
+        frames["layers_traits"] = (contents.correlates.traits, False)
+        frames["layers_task_figures"] = (contents.correlates.figures.rename_axis("task"), True)
     if contents.causal is not None and contents.causal.windows:
         keys = ("first", "last", "lost", "lost_low", "lost_high", "kept", "kept_low", "kept_high")
         rows = [{key: getattr(w, key) for key in keys} for w in contents.causal.windows]

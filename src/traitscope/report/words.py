@@ -135,7 +135,7 @@ def _section(sections: Sections) -> dict[str, Any]:
         breaks = "change points: none"
     return {
         "label": sections.label,
-        "n_tasks": sections.n_tasks,
+        "tasks": count_of(sections.n_tasks, "task"),
         "identified": bool(windows),
         "windows": "; ".join(windows) or "boundary not identified",
         "lines": [

@@ -16,16 +16,21 @@ from traitscope.study.analysis import kept
 from traitscope.tasks.judge import summarise
 
 if TYPE_CHECKING:
-    from traitscope.layers import Acts, CausalCheck, LayersResult
+    from traitscope.layers import Acts, CausalCheck, LayersResult, SectionCurves, TaskFigures
     from traitscope.records import Example
     from traitscope.study.study import Study
 
 
 class LayerFindings(NamedTuple):
-    """The layer analysis, and the causal check where it was asked for."""
+    """The layer analysis; the causal check where it was asked for; what goes with similarity over the tasks."""
 
     layers: LayersResult
     causal: CausalCheck | None
+    correlates: TaskFigures | None
+
+    def section_curves(self) -> SectionCurves:
+        """What `find_sections` reads: the curves of all tasks in the mix that have a control."""
+        return self.layers.section_curves()
 
 
 def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, **options: Any) -> LayerFindings:
@@ -45,13 +50,19 @@ def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, *
         if found.causal is not None:
             text = json.dumps(found.causal.to_json(), indent=1, allow_nan=False)
             write_atomic(folder.analysis / "causal.json", text.encode())
+        if found.correlates is not None:
+            write_atomic(folder.analysis / "correlates.json", (found.correlates.to_json() + "\n").encode())
 
     def read() -> LayerFindings:
-        from traitscope.layers import LayersResult
+        from traitscope.layers import LayersResult, TaskFigures
 
         path = folder.analysis / "causal.json"
         check = _read_causal(json.loads(path.read_bytes())) if causal and settings.causal else None
-        return LayerFindings(LayersResult.load(folder.root), check)
+        layers = LayersResult.load(folder.root)
+        correlates = None
+        if _has_curves(layers):
+            correlates = TaskFigures.from_json((folder.analysis / "correlates.json").read_text(encoding="utf-8"))
+        return LayerFindings(layers, check, correlates)
 
     return kept(study, "layers", asked, lambda: _analyse(study, rows, settings, causal, options), write, read)
 
@@ -79,7 +90,46 @@ def _analyse(study: Study, rows: _Rows, settings: LayersConfig, causal: bool, op
         unseen=rows.unseen,
         **options,
     )
-    return LayerFindings(found, _causal(study, rows, found, settings.causal) if causal and settings.causal else None)
+    check = _causal(study, rows, found, settings.causal) if causal and settings.causal else None
+    return LayerFindings(found, check, _correlates(study, rows, found) if _has_curves(found) else None)
+
+
+def _has_curves(found: LayersResult) -> bool:
+    """Whether a task in the mix has a control to compare it with."""
+    return any(task in found.meta["controls"] and task not in found.meta["unseen"] for task in found.tasks)
+
+
+def _correlates(study: Study, rows: _Rows, found: LayersResult) -> TaskFigures:
+    """Similarity against readability, training rows and the mix's gain of every task; and against the traits."""
+    from traitscope.layers import task_figures
+
+    study.report_to.stage("what goes with the layers")
+    notes: list[str] = []
+    figures: dict[str, dict[str, float]] = {}
+    try:
+        stats = study.dataset_stats().frame
+    except TraitscopeError as error:
+        notes.append(f"no dataset statistics: {error.what}")
+    else:
+        names = {task: name for task, name in rows.sources.items() if name in stats.index}
+        for label, column in (("readability", "prompt_flesch_kincaid"), ("rows", "n_examples")):
+            known = stats[column].astype(float).to_dict()
+            figures[label] = {task: float(known[name]) for task, name in names.items()}
+    gains = study.scores(records=True).gains()
+    if rows.mix in gains.models:
+        row = gains.models.index(rows.mix)
+        figures["gain"] = {task: float(value) for task, value in zip(gains.tasks, gains.values_IN[row], strict=True)}
+    loadings = None
+    try:
+        traits = study.traits()
+    except TraitscopeError as error:
+        notes.append(f"no traits: {error.what}")
+    else:
+        if any(traits.above_null_K):
+            loadings = traits.loadings.loc[list(traits.above_null_K)]
+        else:
+            notes.append("no trait is above the noise")
+    return task_figures(found, figures, loadings, notes=notes)
 
 
 def _read_causal(data: dict[str, Any]) -> CausalCheck:
@@ -100,10 +150,12 @@ class _Rows:
         self.tasks = config.target_names()
         self.controls: dict[str, str] = {}
         self.seconds: dict[str, str] = {}
+        self.sources: dict[str, str] = {}
         for source in config.resolved_sources():
             if source.control is None and source.task in self.tasks and source.task not in self.controls:
                 first, *more = source.recipe.seeds
                 self.controls[source.task] = f"{source.name}-s{first}"
+                self.sources[source.task] = source.name
                 if more:
                     self.seconds[source.task] = f"{source.name}-s{more[0]}"
         tags = {task: config.tasks[task].tags.get("cluster") for task in self.tasks}
