@@ -214,9 +214,9 @@ def test_gains_that_follow_similarity_are_found_and_random_ones_are_not() -> Non
     study = random_study(names, names, 400, rng, lambda s, t: 2.5 * alike[names.index(s), names.index(t)] + 0.01)
     effects = measure_effects(study.matrix, study.records, stats_with(names, semantic=alike), **FAST)
     found = effects.of_kind("domain").set_index("detail")
-    assert found.loc["semantic: rank correlation", "value"] > 0.6
+    assert found.loc["semantic similarity: rank correlation", "value"] > 0.6
     assert (found["q"] < 0.05).all()
-    assert found.loc["semantic: near minus far third", "value"] > 0.1
+    assert found.loc["semantic similarity: near minus far third", "value"] > 0.1
     none = random_study(names, names, 200, rng, lambda s, t: rng.normal(0, 0.5))
     effects = measure_effects(none.matrix, none.records, stats_with(names, semantic=alike), **FAST)
     assert (effects.of_kind("domain")["p"] > 0.01).all()
