@@ -190,7 +190,6 @@ def test_style_does_not_see_the_topic_and_semantics_does() -> None:
     data = []
     for name, fill in topics.items():
         prompts = tuple(frame[k % 3].format(*fill) for k in range(60))
-        prompts = tuple(f"{name} {i % 7}" for i in range(50))
         data.append(DatasetText(name=name, prompts=prompts, answers=("x",) * 60))
     data.append(sums())
     stats = dataset_stats(data, str.split)
