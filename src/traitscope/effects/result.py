@@ -120,7 +120,9 @@ class Effects:
             elif len(rows) <= limit:
                 shown = rows
             else:
-                shown = held.loc[held["value"].abs().sort_values(ascending=False, kind="stable").index].head(limit)
+                # Where nothing can be tested, the largest are still worth a line.
+                pool = held if tested else rows
+                shown = pool.loc[pool["value"].abs().sort_values(ascending=False, kind="stable").index].head(limit)
             for row in shown.to_dict("records"):
                 q = f" q = {row['q']:.2g}" if _known(row["q"]) else ""
                 lines.append(f"  - {row['sentence']}{q}")
