@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.config import StudyConfig
+from traitscope.errors import TraitscopeError
 from traitscope.store import LeaseLost, RunFolder, fingerprint, write_atomic
 from traitscope.study.data import StudyData
 from traitscope.study.evaluating import scoring_plan
@@ -103,7 +104,12 @@ def _capture(work: Work, unit: str, name: str, inputs: Mapping[str, Any]) -> Non
     source = work.units.base.source()
     task = work.data.tasks[work.data.datasets()[name]]
     examples = work.data.text(name)[:ROWS]
-    states_SD, layer = work.place.mean_states(source, task, examples, scoring_plan(work, source))
+    try:
+        states_SD, layer = work.place.mean_states(source, task, examples, scoring_plan(work, source))
+    except TraitscopeError as error:
+        # Rows that no model of the study reads may be too long for it; the study stands without their states.
+        work.report.note(f"no hidden states of {name}: {error.what}")
+        return
     # One key alone: the order of several is not the same in every file.
     mark = {"fingerprint": fingerprint(inputs), "layer": layer, "inputs": inputs}
     content = save({TENSOR: states_SD}, {MARK: json.dumps(mark, sort_keys=True)})

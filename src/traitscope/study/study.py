@@ -174,7 +174,7 @@ class Study:
     # ---- doing it
 
     def run(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
-        """Trains and evaluates all that is missing; None if nothing was.
+        """Trains and evaluates all that is missing, and captures hidden states of the datasets; None if nothing was.
 
         Several processes may run the same study in the same folder; each unit is done once.
 
@@ -193,7 +193,7 @@ class Study:
         return self._fill(train=True, evaluate=False, replace=replace, stop=stop)
 
     def evaluate(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
-        """Evaluates every model whose weights are there. Arguments and errors as in ``run``."""
+        """Evaluates every model whose weights are there, and captures hidden states. Arguments and errors as in ``run``."""
         return self._fill(train=False, evaluate=True, replace=replace, stop=stop)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
