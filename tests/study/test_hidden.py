@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 from conftest import snapshot
+from traitscope.errors import TraitscopeError
 from traitscope.study import Study
 
 DATASETS = ["tone", "tone.mislabel", "sums", "story"]
@@ -28,6 +29,10 @@ def copy(filled: Path, tmp_path: Path) -> Path:
     """A copy of the filled study; its run folder."""
     shutil.copytree(filled, tmp_path / "copy")
     return tmp_path / "copy" / "runs/tiny"
+
+
+def refuse(*_: object) -> None:
+    raise TraitscopeError("too long")
 
 
 def read(folder: Path, name: str) -> np.ndarray:
@@ -92,6 +97,17 @@ def test_what_is_missing_is_captured_again_to_the_byte_and_findings_follow(copy:
     assert study.dataset_stats().similarity["semantic"].by == "hidden"
     after = {name: mark for name, mark in snapshot(copy).items() if not name.startswith("analysis/")}
     assert after == before
+
+
+def test_rows_that_the_base_cannot_read_are_noted_and_the_study_stands(copy: Path, monkeypatch) -> None:
+    (copy / "hidden/sums.safetensors").unlink()
+    study = Study.open(copy)
+    notes: list[str] = []
+    monkeypatch.setattr(study.report_to, "note", notes.append, raising=False)
+    monkeypatch.setattr(study.place, "mean_states", refuse)
+    work = study.run()
+    assert work is not None and work.captured == []
+    assert notes == ["no hidden states of sums: too long"]
 
 
 def test_states_of_other_rows_are_not_used(copy: Path) -> None:

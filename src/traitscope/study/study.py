@@ -193,7 +193,10 @@ class Study:
         return self._fill(train=True, evaluate=False, replace=replace, stop=stop)
 
     def evaluate(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
-        """Evaluates every model whose weights are there, and captures hidden states. Arguments and errors as in ``run``."""
+        """Evaluates every model whose weights are there, and captures hidden states.
+
+        Arguments and errors as in ``run``.
+        """
         return self._fill(train=False, evaluate=True, replace=replace, stop=stop)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
