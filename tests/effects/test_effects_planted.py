@@ -38,6 +38,19 @@ def test_length_weight_is_recovered_and_undefined_where_habits_agree() -> None:
     assert pooled["lo"] <= 0.4 <= pooled["hi"] and pooled["value"] == pytest.approx(0.4, abs=0.03)
 
 
+def test_a_base_cut_off_below_the_source_length_has_no_length_weight() -> None:
+    study, cut, habits = Study(), np.ones(100, dtype=bool), {"short": 2.0, "long": 30.0}
+    study.add("base", None, None, "t", generate_records(np.ones(100), np.full(100, 8), cut=cut))
+    study.add("short-s0", "short", 0, "t", generate_records(np.ones(100), np.full(100, 2)))
+    study.add("long-s0", "long", 0, "t", generate_records(np.ones(100), np.full(100, 8), cut=cut))
+    effects = measure_effects(study.matrix, study.records, stats_with(habits, answer_length=habits), **FAST)
+    lengths = effects.tables["lengths"].set_index("source")
+    assert np.isnan(lengths.loc["long", "weight"]) and "cut off below" in lengths.loc["long", "undefined"]
+    assert lengths.loc["short", "weight"] == pytest.approx(1.0, abs=0.01)
+    (weight,) = effects.of_kind("length_weight")["sentence"]
+    assert weight.startswith("short-s0") and "so its own length is a lower bound" in weight
+
+
 @pytest.mark.parametrize("simulations", [25, pytest.param(300, marks=pytest.mark.verify)])
 def test_length_weight_intervals_cover(simulations: int) -> None:
     inside = []
@@ -72,6 +85,10 @@ def test_class_share_pull_is_recovered() -> None:
     happy = found.loc[("happy", "t1")]
     assert happy["value"] == pytest.approx(0.6, abs=0.15) and happy["q"] < 1e-3
     assert 0.1 < happy["hi"] - happy["lo"] < 0.4
+    # t1's true shares are not where happy's are: nothing else explains the move.
+    cosine = effects.tables["class_pull"].set_index(["source", "task"])["truth_cosine"]
+    for key, sentence in found["sentence"].items():
+        assert ("better answers alone" in sentence) == (cosine[key] >= 0.5)
     towards = effects.of_kind("class_pull_pooled").set_index("detail")
     assert towards.loc["the source's label shares", "value"] == pytest.approx(0.6, abs=0.1)
     assert towards.loc["the source's label shares", "p"] < 0.05
@@ -214,9 +231,9 @@ def test_gains_that_follow_similarity_are_found_and_random_ones_are_not() -> Non
     study = random_study(names, names, 400, rng, lambda s, t: 2.5 * alike[names.index(s), names.index(t)] + 0.01)
     effects = measure_effects(study.matrix, study.records, stats_with(names, semantic=alike), **FAST)
     found = effects.of_kind("domain").set_index("detail")
-    assert found.loc["semantic: rank correlation", "value"] > 0.6
+    assert found.loc["semantic similarity: rank correlation", "value"] > 0.6
     assert (found["q"] < 0.05).all()
-    assert found.loc["semantic: near minus far third", "value"] > 0.1
+    assert found.loc["semantic similarity: near minus far third", "value"] > 0.1
     none = random_study(names, names, 200, rng, lambda s, t: rng.normal(0, 0.5))
     effects = measure_effects(none.matrix, none.records, stats_with(names, semantic=alike), **FAST)
     assert (effects.of_kind("domain")["p"] > 0.01).all()

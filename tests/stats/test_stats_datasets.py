@@ -204,9 +204,12 @@ def test_given_arrays_take_the_place_of_tfidf() -> None:
     data = []
     for k, name in enumerate("abc"):
         hidden = np.hstack([np.full((50, 1), 1000.0) + rng.normal(size=(50, 1)), rng.normal(size=(50, 3)) + centres[k]])
-        data.append(DatasetText(name=name, prompts=("p",) * 50, answers=("x",) * 50, hidden_SD=hidden))
+        prompts = tuple(f"{name} {i % 7}" for i in range(50))
+        data.append(DatasetText(name=name, prompts=prompts, answers=("x",) * 50, hidden_SD=hidden))
     similarity = dataset_stats(data).similarity["semantic"]
-    assert "hidden states" in similarity.method
+    assert similarity.by == "hidden" and similarity.label == "semantic similarity (hidden states)"
+    assert dataset_stats(data, semantic="tfidf").similarity["semantic"].by == "tfidf"
+    assert dataset_stats(data[:2]).similarity["semantic"].by == "tfidf"
     assert similarity.frame.loc["a", "b"] > 0.5 > 0 > similarity.frame.loc["a", "c"]
     assert (similarity.reliability_M > 0.8).all()
     with pytest.raises(TraitscopeError, match="has no embeddings array"):

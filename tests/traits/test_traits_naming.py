@@ -122,6 +122,25 @@ def test_rv_equals_its_definition() -> None:
     assert skill_agreement(loadings, singular, skills, permutations=9, rng=rng).rv == pytest.approx(expected)
 
 
+def test_skills_of_the_same_tasks_are_one_test_and_q_is_corrected_over_the_skills() -> None:
+    rng = np.random.default_rng(5)
+    loadings = rng.normal(size=(2, 10))
+    skills = {"a": frozenset({0, 1, 2, 3}), "b": frozenset({0, 1, 2, 3}), "c": frozenset({4}), "d": frozenset({5, 6})}
+    loadings[0] = np.isin(np.arange(10), [0, 1, 2, 3]) + 0.01 * loadings[0]
+    found = skill_agreement(loadings, np.ones(2), skills, rng=rng)
+    assert found.skills == ("a, b", "c", "d")
+    order = np.array([0, 2]) if found.p_G[0] < found.p_G[2] else np.array([2, 0])
+    by_hand = np.minimum.accumulate((found.p_G[order] * 2 / np.arange(1, 3))[::-1])[::-1]
+    assert found.q_G[order] == pytest.approx(by_hand)
+    # No p below 1/10 can be had for one task of ten.
+    assert np.isnan(found.q_G[1])
+    # One of the 210 ways to choose four tasks of ten fits best, and no other trait comes near.
+    assert found.p_G[0] == pytest.approx(1 / 210, abs=0.006)
+    assert found.statement().startswith("1 of 2 declared skills go with a trait at q <= 0.05 (a, b); 1 more")
+    indicator = np.isin(np.arange(10), [0, 1, 2, 3]).astype(float)
+    assert found.correlation_G[0] == pytest.approx(np.corrcoef(indicator, loadings[0])[0, 1])
+
+
 def test_skills_that_divide_nothing_are_refused() -> None:
     with pytest.raises(TraitscopeError, match="no declared skill divides the tasks"):
         skill_agreement(np.eye(2), np.ones(2), {"all": frozenset({0, 1})}, rng=np.random.default_rng(0))

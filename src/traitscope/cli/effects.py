@@ -7,25 +7,13 @@ from typing import Annotated
 import typer
 
 from traitscope.cli.common import DEFAULT_STUDY, OutOption, friendly, open_study
-from traitscope.cli.matrixfile import (
-    BaseOption,
-    DuplicatesOption,
-    FamilyOption,
-    LowerOption,
-    RowsOption,
-    SeedColumnOption,
-    SizesOption,
-    SourceArgument,
-    TagsOption,
-    ValuesOption,
-    WhereOption,
-    is_matrix,
-    read_matrix,
-)
+from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
 
 
 @friendly
+@takes_matrix_options
 def effects(
+    matrix_options: MatrixOptions,
     source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
     limit: Annotated[int, typer.Option("-n", help="Findings shown of each kind.")] = 5,
@@ -35,29 +23,14 @@ def effects(
         bool, typer.Option("--explain", help="Which dataset statistics go with traits and gains (several minutes).")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
-    rows: RowsOption = None,
-    values: ValuesOption = None,
-    where: WhereOption = None,
-    base: BaseOption = None,
-    family: FamilyOption = None,
-    seed_column: SeedColumnOption = None,
-    duplicates: DuplicatesOption = "error",
-    examples: SizesOption = None,
-    lower_is_better: LowerOption = None,
-    tags: TagsOption = None,
 ) -> None:
     """Gains with intervals, class pull, answer lengths, asymmetry, controls, surprises; corrected over all cells."""
     if is_matrix(source):
         from traitscope.effects import measure_effects
 
-        matrix = read_matrix(
-            source, rows, values, where, base, family, seed_column, duplicates, examples, lower_is_better, tags
-        )
+        matrix = matrix_options.read(source)
         bare = measure_effects(matrix, seed=seed)
-        if out is not None:
-            from traitscope.store import write_atomic
-
-            write_atomic(out, bare.to_json().encode())
+        write_result(out, bare.to_json())
         typer.echo(bare.to_json() if json else bare.render(limit, alpha))
         return
     opened, _ = open_study(source, out, quiet=True)

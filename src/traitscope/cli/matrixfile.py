@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -16,34 +21,75 @@ PANEL = "A matrix file"
 SourceArgument = Annotated[
     Path, typer.Argument(help="A study file, a run folder, or a score matrix (csv, tsv, parquet; long or wide).")
 ]
-RowsOption = Annotated[
-    str | None, typer.Option(help="Column, or columns with commas, that name the rows.", rich_help_panel=PANEL)
-]
-ValuesOption = Annotated[
-    str | None, typer.Option(help='Score columns or patterns; "!" before one leaves it out.', rich_help_panel=PANEL)
-]
-WhereOption = Annotated[
-    list[str] | None,
-    typer.Option(help="Rows to keep: column=a,b (NA: empty), column>=3.", rich_help_panel=PANEL),
-]
-BaseOption = Annotated[str | None, typer.Option(help="Name of the untuned model's row.", rich_help_panel=PANEL)]
-FamilyOption = Annotated[
-    str | None, typer.Option(help="Column with the base model: a base row for each.", rich_help_panel=PANEL)
-]
-SeedColumnOption = Annotated[
-    str | None, typer.Option(help="Column that tells repeated runs apart.", rich_help_panel=PANEL)
-]
-DuplicatesOption = Annotated[str, typer.Option(help="Rows of one name: error or mean.", rich_help_panel=PANEL)]
-SizesOption = Annotated[
-    list[str] | None,
-    typer.Option("--examples", help="task=1319: examples, for binomial standard errors.", rich_help_panel=PANEL),
-]
-LowerOption = Annotated[
-    str | None, typer.Option(help="Tasks whose scores are errors or losses.", rich_help_panel=PANEL)
-]
-TagsOption = Annotated[
-    Path | None, typer.Option(help="YAML or JSON file with the tasks' kinds and skills.", rich_help_panel=PANEL)
-]
+
+
+def _option(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=PANEL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixOptions:
+    """How a matrix file is read; a verb with ``takes_matrix_options`` has each field as an option."""
+
+    rows: Annotated[str | None, _option("Column, or columns with commas, that name the rows.")] = None
+    values: Annotated[str | None, _option('Score columns or patterns; "!" before one leaves it out.')] = None
+    where: Annotated[list[str] | None, _option("Rows to keep: column=a,b (NA: empty), column>=3.")] = None
+    base: Annotated[str | None, _option("Name of the untuned model's row.")] = None
+    family: Annotated[str | None, _option("Column with the base model: a base row for each.")] = None
+    seed_column: Annotated[str | None, _option("Column that tells repeated runs apart.")] = None
+    duplicates: Annotated[str, _option("Rows of one name: error or mean.")] = "error"
+    examples: Annotated[list[str] | None, _option("task=1319: examples, for binomial standard errors.")] = None
+    lower_is_better: Annotated[str | None, _option("Tasks whose scores are errors or losses.")] = None
+    tags: Annotated[Path | None, _option("YAML or JSON file with the tasks' kinds and skills.")] = None
+
+    def read(self, source: Path) -> ScoreMatrix:
+        """The matrix of a file.
+
+        Raises:
+            TraitscopeError: the file or an option cannot be read.
+        """
+        from traitscope.matrix.options import read_typed
+
+        return read_typed(
+            source,
+            rows=self.rows,
+            values=self.values,
+            where=self.where or (),
+            base=self.base,
+            family=self.family,
+            seed_column=self.seed_column,
+            duplicates=self.duplicates,
+            n=self.examples or (),
+            lower_is_better=self.lower_is_better,
+            tags=self.tags,
+        )
+
+
+def takes_matrix_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """A verb whose parameter ``matrix_options`` is made from the options of ``MatrixOptions``."""
+    hints = get_type_hints(MatrixOptions, include_extras=True)
+    fields = dataclasses.fields(MatrixOptions)
+
+    @functools.wraps(verb)
+    def wrapped(**given: Any) -> None:
+        options = {field.name: given.pop(field.name) for field in fields}
+        verb(matrix_options=MatrixOptions(**options), **given)
+
+    own = inspect.signature(verb, eval_str=True)
+    kept = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in own.parameters.values()
+        if parameter.name != "matrix_options"
+    ]
+    added = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields
+    ]
+    # The command line is made from the signature.
+    wrapped.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    return wrapped
 
 
 def is_matrix(source: Path) -> bool:
@@ -51,36 +97,9 @@ def is_matrix(source: Path) -> bool:
     return source.suffix.lower() in MATRIX_ENDINGS
 
 
-def read_matrix(
-    source: Path,
-    rows: str | None,
-    values: str | None,
-    where: list[str] | None,
-    base: str | None,
-    family: str | None,
-    seed_column: str | None,
-    duplicates: str,
-    examples: list[str] | None,
-    lower_is_better: str | None,
-    tags: Path | None,
-) -> ScoreMatrix:
-    """The matrix of a file, read as the options say.
+def write_result(out: Path | None, text: str) -> None:
+    """Writes what was found in a matrix file, if a place was named."""
+    if out is not None:
+        from traitscope.store import write_atomic
 
-    Raises:
-        TraitscopeError: the file or an option cannot be read.
-    """
-    from traitscope.matrix.options import read_typed
-
-    return read_typed(
-        source,
-        rows=rows,
-        values=values,
-        where=where or (),
-        base=base,
-        family=family,
-        seed_column=seed_column,
-        duplicates=duplicates,
-        n=examples or (),
-        lower_is_better=lower_is_better,
-        tags=tags,
-    )
+        write_atomic(out, text.encode())

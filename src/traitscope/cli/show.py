@@ -55,4 +55,6 @@ def work_text(work: Work | None, seconds: float) -> str:
             parts.append(f"{n} {word}{'' if n == 1 else 's'} {verb}")
     if work.rescored:
         parts.append(f"{len(work.rescored)} judged anew")
+    if work.captured:
+        parts.append(f"hidden states of {len(work.captured)} dataset{'' if len(work.captured) == 1 else 's'}")
     return f"{', '.join(parts) or 'nothing was left to do here'} in {duration(seconds)}"

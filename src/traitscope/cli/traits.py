@@ -7,25 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from traitscope.cli.common import DEFAULT_STUDY, OutOption, friendly, open_study
-from traitscope.cli.matrixfile import (
-    BaseOption,
-    DuplicatesOption,
-    FamilyOption,
-    LowerOption,
-    RowsOption,
-    SeedColumnOption,
-    SizesOption,
-    SourceArgument,
-    TagsOption,
-    ValuesOption,
-    WhereOption,
-    is_matrix,
-    read_matrix,
-)
+from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
 
 
 @friendly
+@takes_matrix_options
 def traits(
+    matrix_options: MatrixOptions,
     source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
     view: Annotated[str, typer.Option(help="raw, gain (over the base) or logit.")] = "raw",
@@ -38,16 +26,6 @@ def traits(
         list[str] | None, typer.Option("--word", help="name=task,task: a word of yours for what tasks share.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
-    rows: RowsOption = None,
-    values: ValuesOption = None,
-    where: WhereOption = None,
-    base: BaseOption = None,
-    family: FamilyOption = None,
-    seed_column: SeedColumnOption = None,
-    duplicates: DuplicatesOption = "error",
-    examples: SizesOption = None,
-    lower_is_better: LowerOption = None,
-    tags: TagsOption = None,
 ) -> None:
     """Principal components of the score matrix beside a permutation null: how many, of which tasks, how sure."""
     from traitscope.traits import fit_traits, render
@@ -65,14 +43,9 @@ def traits(
 
         options["words"] = read_words(words)
     if is_matrix(source):
-        matrix = read_matrix(
-            source, rows, values, where, base, family, seed_column, duplicates, examples, lower_is_better, tags
-        )
+        matrix = matrix_options.read(source)
         found = fit_traits(matrix, **options)
-        if out is not None:
-            from traitscope.store import write_atomic
-
-            write_atomic(out, found.to_json().encode())
+        write_result(out, found.to_json())
     else:
         opened, _ = open_study(source, out, quiet=True)
         found = opened.traits(**options)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traitscope.cells import EvalRows, eval_rows, evaluate
 from traitscope.config import ComputeConfig, RecipeConfig
@@ -16,6 +16,10 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord, PromptRow, TrainRow
 from traitscope.tasks.encode import training_rows
 from traitscope.tasks.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Models side by side in one scoring pass, where they run side by side at all.
 SCORING_SLOTS = 16
@@ -214,6 +218,22 @@ class Local:
         rows = [PromptRow(row.context) for row in self.eval_rows(base, task, examples).options]
         with self.engine.Bank(base, self._models(source, adapters)) as bank:
             return dict(self.engine.capture(bank, rows, position=position, on_progress=on_progress))
+
+    def mean_states(
+        self, source: ModelSource, task: Task, examples: Sequence[Example], plan: Mapping[str, Any]
+    ) -> tuple[NDArray[np.float32], int]:
+        """The model's hidden states states_SD, each the mean over prompt and answer, and the layer they are from.
+
+        It is the middle layer: the last ones are shaped by the next token rather than by what was read.
+        """
+        base = self.base(source)
+        self._set_threads(int(plan["threads"]))
+        rows = training_rows(task, examples, base.tokenizer, base.max_positions)
+        prompts = [PromptRow(row.ids[:-1]) for row in rows]
+        with self.engine.Bank(base, {"base": None}) as bank:
+            acts_LSD = self.engine.capture(bank, prompts, position="mean", tokens_per_pass=int(plan["tokens_per_pass"]))
+        layer = base.n_layers // 2
+        return acts_LSD["base"][layer].copy(), layer
 
     def gated(
         self,

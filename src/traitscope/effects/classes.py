@@ -24,6 +24,7 @@ from traitscope.effects.significance import normal_p, percentile_interval
 Floats = NDArray[np.float64]
 MAX_CELLS = 4_000_000
 MIN_DISTANCE = 0.05
+SAME_DIRECTION = 0.5
 
 
 class ClassTables(NamedTuple):
@@ -228,7 +229,8 @@ def class_pull(
 
     The weight is <p - p_base, q - p_base> / |q - p_base|^2 over the valid answers, with a bootstrap interval
     over examples. It is undefined where base and source differ by less than 5 % of the answers (total
-    variation).
+    variation). ``truth_cosine`` in the table is that between the ways from the base to the true shares and to the
+    source's: where it is high, better answers and the source's habit cannot be told apart in this cell.
 
     Args:
         panel: a task with classes.
@@ -248,12 +250,14 @@ def class_pull(
         own = _share_replicates(panel, m)
         step_RC, want_RC = own.replicates - base.replicates, q - base.replicates
         distance = 0.5 * float(np.abs(q - base.value).sum())
+        truth = _cosine(gold - base.value, q - base.value)
         where = grid.where(i, panel.task)
         relation = grid.relation(i, panel.task)
         row: dict[str, Any] = {
             **where,
             "relation": relation,
             "distance": distance,
+            "truth_cosine": truth,
             "n": int(panel.seen_MS[m].sum()),
         }
         for c, name in enumerate(panel.classes):
@@ -287,11 +291,23 @@ def class_pull(
                     f"{number(weight, 'weight')} "
                     f"{span(float(interval.lo), float(interval.hi), 'weight')} of the way from the base's "
                     f"(0) to those of {source}'s own "
-                    f"labels (1) ({p_words(p)})."
+                    f"labels (1) ({p_words(p)}).{_caution(truth)}"
                 ),
             )
         )
     return findings, rows
+
+
+def _cosine(one: Floats, other: Floats) -> float:
+    size = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / size if size > 0 else 0.0
+
+
+def _caution(truth: float) -> str:
+    """What else may have moved the shares, where the true ones lie in the source's direction."""
+    if truth < SAME_DIRECTION:
+        return ""
+    return f" The true shares lie in a like direction (cosine {truth:+.2f}): better answers alone move that way too."
 
 
 class _Shares(NamedTuple):

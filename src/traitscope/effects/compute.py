@@ -246,8 +246,8 @@ class _Run:
         undefined = [row for row in self.rows.get("lengths", []) if row["undefined"] and row["source"]]
         if undefined and self.habits:
             self.notes.append(
-                f"length weight undefined in {len(undefined)} cells (base and source alike in length, or "
-                "length not known)"
+                f"length weight undefined in {len(undefined)} cells (base and source alike in length, base "
+                "cut off below the source's length, or length not known)"
             )
 
 

@@ -168,6 +168,7 @@ def domain_effects(
                 "base": grid.models[b],
                 "source": similarity.names[s],
                 "task": similarity.names[t],
+                "by": similarity.by,
                 "similarity": v,
                 "gain": g,
             }
@@ -175,8 +176,7 @@ def domain_effects(
         )
         if len(cells.gain_V) < MIN_CELLS or len(np.unique(np.r_[cells.source_V, cells.target_V])) < 4:
             notes.append(
-                f"near against far domains: {len(cells.gain_V)} cells have a known {similarity.kind} "
-                "similarity of "
+                f"near against far domains: {len(cells.gain_V)} cells have a known {similarity.label} of "
                 f"source and task, at least {MIN_CELLS} over 4 datasets are needed{tail}"
             )
             continue
@@ -195,7 +195,7 @@ def domain_effects(
             findings.append(
                 Finding(
                     kind="domain",
-                    detail=f"{similarity.kind}: {name}{tail}",
+                    detail=f"{similarity.label}: {name}{tail}",
                     value=value,
                     lo=lo,
                     hi=hi,
@@ -203,16 +203,16 @@ def domain_effects(
                     n=len(cells.gain_V),
                     p=p,
                     interval="jackknife over datasets",
-                    sentence=_sentence(name, value, lo, hi, p, unit, len(cells.gain_V), similarity.kind) + tail,
+                    sentence=_sentence(name, value, lo, hi, p, unit, len(cells.gain_V), similarity.label) + tail,
                 )
             )
     return findings, rows, "; ".join(notes)
 
 
-def _sentence(name: str, value: float, lo: float, hi: float, p: float, unit: str, n: int, kind: str) -> str:
+def _sentence(name: str, value: float, lo: float, hi: float, p: float, unit: str, n: int, label: str) -> str:
     shown = f"{number(value, unit)} {span(lo, hi, unit)} ({p_words(p)} by permuting datasets, {n} cells)"
     if name == "rank correlation":
-        return f"Gain and {kind} similarity of source and task: rank correlation {shown}."
+        return f"Gain and {label} of source and task: rank correlation {shown}."
     if name == "two-way correlation":
         return f"The same with the means of every source and task taken out: correlation {shown}."
     return (

@@ -13,6 +13,8 @@ from traitscope.effects.panel import Panel
 from traitscope.effects.significance import normal_p, normal_quantile, percentile_interval
 
 MIN_GAP_TOKENS = 1.0
+# Above this share of answers cut off, the mean length says where they were cut.
+MAX_CUT = 0.1
 
 
 class Habit(NamedTuple):
@@ -27,7 +29,8 @@ def length_effects(panel: Panel, grid: Grid, habits: Mapping[str, Habit]) -> tup
 
     w is 0 where the adapter keeps the base's length on the task and 1 where it takes its training data's. Its
     interval is a bootstrap over the examples, the source's mean redrawn with its own error. It is undefined
-    where base and source differ by less than one token, or by less than the interval of their difference.
+    where base and source differ by less than one token, or by less than the interval of their difference; and
+    where the base's answers are cut off below the source's length, since which of the two is longer is not known.
 
     Args:
         panel: a task whose answers are generated.
@@ -96,6 +99,8 @@ def length_effects(panel: Panel, grid: Grid, habits: Mapping[str, Habit]) -> tup
             gap = habit.mean - change.reference[m]
             if abs(gap) < max(MIN_GAP_TOKENS, z * float(gap_R.std(ddof=1))):
                 row["undefined"] = "base and source do not differ in length"
+            elif gap > 0 and cut[panel.base] > MAX_CUT:
+                row["undefined"] = "the base is cut off below the source's length"
             else:
                 replicates = change.replicates_RM[:, m] / gap_R
                 interval = percentile_interval(replicates, row["n"], panel.level)
@@ -109,16 +114,17 @@ def length_effects(panel: Panel, grid: Grid, habits: Mapping[str, Habit]) -> tup
                     "weight_p": p,
                 }
                 if row["relation"] != "own":
-                    findings.append(_weight_finding(row, where, panel, float(cut[panel.base])))
+                    findings.append(_weight_finding(row, where, panel))
         rows.append(row)
     return findings, rows
 
 
-def _weight_finding(row: dict, where: dict, panel: Panel, base_cut: float) -> Finding:
+def _weight_finding(row: dict, where: dict, panel: Panel) -> Finding:
     caution = ""
-    if base_cut > 0.1:
-        share = number(base_cut, signed=False)
-        caution = f" The base was cut off in {share} % of its answers, so its own length is a lower bound."
+    for who, key in (("The base", "base_cut"), ("It", "cut")):
+        if row[key] > MAX_CUT:
+            share = number(row[key], signed=False)
+            caution += f" {who} was cut off in {share} % of its answers, so its own length is a lower bound."
     return Finding(
         kind="length_weight",
         **where,

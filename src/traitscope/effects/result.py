@@ -21,8 +21,8 @@ TITLES = {
     "macro_f1": "Macro-F1",
     "class_share": "Predicted class shares",
     "recall": "Recall by class",
-    "class_pull": "Pull of the source's label distribution",
-    "class_pull_pooled": "Pull of the source's label distribution, all cells",
+    "class_pull": "Predicted class shares towards the source's labels",
+    "class_pull_pooled": "Predicted class shares towards the source's labels, beside the truth, all cells",
     "length_shift": "Answer length",
     "length_weight": "Length between the base's habit and the source's",
     "length_weight_pooled": "Length between the base's habit and the source's, all cells",
@@ -120,7 +120,9 @@ class Effects:
             elif len(rows) <= limit:
                 shown = rows
             else:
-                shown = held.loc[held["value"].abs().sort_values(ascending=False, kind="stable").index].head(limit)
+                # Where nothing can be tested, the largest are still worth a line.
+                pool = held if tested else rows
+                shown = pool.loc[pool["value"].abs().sort_values(ascending=False, kind="stable").index].head(limit)
             for row in shown.to_dict("records"):
                 q = f" q = {row['q']:.2g}" if _known(row["q"]) else ""
                 lines.append(f"  - {row['sentence']}{q}")

@@ -172,12 +172,10 @@ def surprise_effects(
     if similarity is not None:
         part, alike = _with_similarity(grid, cells, similarity)
         if part is not None and alike is not None:
-            text = f"additive model with {similarity.kind} similarity"
+            text = f"additive model with {similarity.label}"
             models.append(("surprise_similarity", f"an {text}", part, alike))
         else:
-            notes.append(
-                f"surprises: the {similarity.kind} similarity of source and task is not known for enough cells"
-            )
+            notes.append(f"surprises: the {similarity.label} of source and task is not known for enough cells")
     for kind, text, part, alike in models:
         fit = leave_one_out(part, alike)
         if fit is None:

@@ -93,9 +93,9 @@ def read_typed(
         TraitscopeError: as ``ScoreMatrix.read``, or an option that cannot be read.
     """
     sizes: dict[str, int] = {}
-    for task, count in split_pairs(n, "--n").items():
+    for task, count in split_pairs(n, "--examples").items():
         if not count.isdigit():
-            raise TraitscopeError(f"{count!r} is not a whole number", where="--n", fix="write task=1319")
+            raise TraitscopeError(f"{count!r} is not a whole number", where="--examples", fix="write task=1319")
         sizes[task] = int(count)
     columns = split_list(rows)
     return ScoreMatrix.read(

@@ -48,11 +48,10 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
             continue
         held = rows[rows["q"] <= alpha]
         # Among a handful, those that changed nothing are not worth a line.
-        shown = held if len(rows) > limit else rows[rows["value"] != 0]
+        tested = int(rows["looked_at"].iloc[0])
+        shown = held if tested and len(rows) > limit else rows[rows["value"] != 0]
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
-        groups.append(
-            Group(kind, TITLES.get(kind, kind), int(rows["looked_at"].iloc[0]), len(held), _sentences(shown.loc[order]))
-        )
+        groups.append(Group(kind, TITLES.get(kind, kind), tested, len(held), _sentences(shown.loc[order])))
     return groups
 
 

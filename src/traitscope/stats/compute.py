@@ -14,7 +14,13 @@ from traitscope.stats.dependencies import dependency_profile, load_spacy
 from traitscope.stats.labels import label_collisions, label_words
 from traitscope.stats.measures import STATISTICS
 from traitscope.stats.result import DatasetStats
-from traitscope.stats.similarity import Similarity, semantic_similarity, shared_examples, style_similarity
+from traitscope.stats.similarity import (
+    MIN_STANDARDISED,
+    Similarity,
+    semantic_similarity,
+    shared_examples,
+    style_similarity,
+)
 
 
 def dataset_stats(
@@ -61,13 +67,14 @@ def dataset_stats(
         columns=list(STATISTICS.names()),
         dtype=float,
     )
+    similarity = _similarities(prepared, semantic)
     return DatasetStats(
         frame=frame,
         labels=labels,
         collisions=collisions,
-        similarity=_similarities(prepared, semantic),
+        similarity=similarity,
         dependencies=_dependencies(prepared, spacy),
-        notes=_notes(prepared, spacy),
+        notes=_notes(prepared, spacy, similarity["semantic"] if semantic == "auto" else None),
     )
 
 
@@ -84,16 +91,23 @@ def _dependencies(prepared: Sequence[Prepared], spacy: Any | None) -> pd.DataFra
     return dependency_profile(texts, nlp)
 
 
-def _notes(prepared: Sequence[Prepared], spacy: Any | None) -> tuple[str, ...]:
+def _notes(prepared: Sequence[Prepared], spacy: Any | None, chosen: Similarity | None) -> tuple[str, ...]:
+    """What is missing; ``chosen`` is a semantic similarity whose basis nobody asked for."""
     notes = []
     if prepared[0].tokenizer is None:
         notes.append("lengths in tokens are missing: no tokenizer was given")
     lacking = [p.data.name for p in prepared if p.data.answer_loss_S is None]
     if lacking:
         notes.append(f"the base model's answer loss is missing for: {', '.join(lacking)}")
+    if chosen is not None and chosen.by == "tfidf" and len(prepared) >= MIN_STANDARDISED:
+        blind = [p.data.name for p in prepared if p.data.hidden_SD is None]
+        notes.append(
+            "semantic similarity is by TF-IDF, since the base model's hidden states are missing for: "
+            f"{', '.join(blind)} (`traitscope eval` captures those of a study)"
+        )
     if spacy is None:
         notes.append("dependency relations are missing: no spaCy model was given (extra: traitscope[spacy])")
-    if len(prepared) < 3:
+    if len(prepared) < MIN_STANDARDISED:
         notes.append("style similarity is not defined for fewer than three datasets")
     unlabelled = [p.data.name for p in prepared if p.data.classes is not None and p.data.labels is None]
     if unlabelled:

@@ -62,6 +62,7 @@ class DatasetStats:
             "collisions": json.loads(self.collisions.to_json(orient="records")),
             "similarity": {
                 kind: {
+                    "by": s.by,
                     "method": s.method,
                     "names": list(s.names),
                     "values": [[_plain(v) for v in row] for row in s.values_MM],
@@ -99,6 +100,7 @@ class DatasetStats:
             similarity={
                 kind: Similarity(
                     kind=kind,
+                    by=s["by"],
                     method=s["method"],
                     names=tuple(s["names"]),
                     values_MM=np.array([[_number(v) for v in row] for row in s["values"]], dtype=float),
@@ -122,7 +124,7 @@ class DatasetStats:
         return buffer.getvalue()
 
     def render(self) -> str:
-        """Plain text for the terminal: core statistics (rows) by dataset (columns), collisions, notes."""
+        """Plain text for the terminal: core statistics (rows) by dataset (columns), collisions, methods, notes."""
         table = self.core().T
         lines = [table.to_string(float_format=lambda v: f"{v:.3g}", na_rep="-")]
         real = self.collisions[self.collisions["collides"].astype(bool)] if len(self.collisions) else self.collisions
@@ -131,6 +133,7 @@ class DatasetStats:
                 f"label {row['word']!r}: class {row['index_a']} of {row['dataset_a']}, "
                 f"class {row['index_b']} of {row['dataset_b']} ({row['kind']})"
             )
+        lines.extend(f"{similarity.label}: {similarity.method}" for similarity in self.similarity.values())
         lines.extend(f"note: {note}" for note in self.notes)
         return "\n".join(lines)
 

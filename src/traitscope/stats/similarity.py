@@ -15,6 +15,10 @@ from traitscope.stats.datasets import Prepared
 from traitscope.stats.duplicates import overlap
 from traitscope.stats.style import style_vectors
 
+BASES = {"hidden": "hidden states", "embeddings": "embeddings", "tfidf": "TF-IDF"}
+# Features that are standardised over the datasets say nothing about two of them.
+MIN_STANDARDISED = 3
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Similarity:
@@ -22,6 +26,7 @@ class Similarity:
 
     Attributes:
         kind: ``semantic``, ``style`` or ``overlap``.
+        by: what a semantic similarity rests on: ``hidden``, ``embeddings`` or ``tfidf``; else an empty text.
         method: how it was computed, in words.
         names: the datasets.
         values_MM: cosines in -1..1 (or shares in 0..1); NaN where it is not defined.
@@ -35,6 +40,12 @@ class Similarity:
     values_MM: NDArray[np.float64]
     reliability_M: NDArray[np.float64] | None = None
     note: str = ""
+    by: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name in a sentence: ``semantic similarity (hidden states)``."""
+        return f"{self.kind} similarity" + (f" ({BASES[self.by]})" if self.by else "")
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -59,7 +70,7 @@ def semantic_similarity(prepared: Sequence[Prepared], by: str = "auto", componen
         prepared: M datasets.
         by: ``tfidf`` (word uni- and bigrams of prompt and answer, log term counts, reduced by SVD),
             ``hidden`` (the base model's mean hidden state of each example), ``embeddings`` (the user's),
-            or ``auto``: the last of these that every dataset has.
+            or ``auto``: the last of these that every dataset has (hidden states for three datasets or more).
         components: dimensions kept by the SVD.
 
     Raises:
@@ -71,6 +82,8 @@ def semantic_similarity(prepared: Sequence[Prepared], by: str = "auto", componen
     }
     if by == "auto":
         have = [name for name, values in arrays.items() if all(v is not None for v in values)]
+        if len(prepared) < MIN_STANDARDISED:
+            have = [name for name in have if name != "hidden"]
         by = have[-1] if have else "tfidf"
     if by not in ("tfidf", *arrays):
         raise TraitscopeError(
@@ -82,7 +95,7 @@ def semantic_similarity(prepared: Sequence[Prepared], by: str = "auto", componen
     if by == "tfidf":
         vectors = _tfidf_vectors(prepared, components)
         method = "cosine of mean TF-IDF vectors (word uni- and bigrams of prompt and answer) after SVD"
-        return _compare("semantic", method, names, vectors, prepared[0].seed, centred=False)
+        return _compare(by, method, names, vectors, prepared[0].seed, centred=False)
     vectors = []
     for p, array in zip(prepared, arrays[by], strict=True):
         if array is None:
@@ -94,14 +107,14 @@ def semantic_similarity(prepared: Sequence[Prepared], by: str = "auto", componen
         vectors.append(np.atleast_2d(np.asarray(array, dtype=float)))
     if by == "embeddings":
         method = "cosine of the mean of the user's embeddings"
-        return _compare("semantic", method, names, vectors, prepared[0].seed, centred=False)
+        return _compare(by, method, names, vectors, prepared[0].seed, centred=False)
     # Raw hidden states share a few huge dimensions, so that every raw cosine is near 1.
     means = np.array([v.mean(axis=0) for v in vectors])
     centre = means.mean(axis=0)
     spread = np.sqrt(np.mean([((v - centre) ** 2).mean(axis=0) for v in vectors], axis=0))
     scaled = [(v - centre) / np.where(spread > 0, spread, 1.0) for v in vectors]
     method = "cosine of mean hidden states of the base model, every dimension standardised over the datasets"
-    return _compare("semantic", method, names, scaled, prepared[0].seed, centred=True)
+    return _compare(by, method, names, scaled, prepared[0].seed, centred=True)
 
 
 def style_similarity(prepared: Sequence[Prepared]) -> Similarity:
@@ -113,8 +126,8 @@ def style_similarity(prepared: Sequence[Prepared]) -> Similarity:
     names = tuple(p.data.name for p in prepared)
     method = "cosine of style vectors (function words, characters, shape) standardised over the datasets"
     texts = [[f"{p.data.prompts[i]}\n{p.data.answers[i]}" for i in p.sampled] for p in prepared]
-    if len(names) < 3:
-        return _undefined("style", method, names)
+    if len(names) < MIN_STANDARDISED:
+        return _undefined("style", "", method, names)
     vectors = style_vectors(texts)
     return Similarity(kind="style", method=method, names=names, values_MM=cosine(vectors, vectors))
 
@@ -152,7 +165,7 @@ def _tfidf_vectors(prepared: Sequence[Prepared], components: int) -> list[NDArra
 
 
 def _compare(
-    kind: str,
+    by: str,
     method: str,
     names: tuple[str, ...],
     vectors: Sequence[NDArray[np.float64]],
@@ -160,8 +173,8 @@ def _compare(
     *,
     centred: bool,
 ) -> Similarity:
-    if centred and len(names) < 3:
-        return _undefined(kind, method, names)
+    if centred and len(names) < MIN_STANDARDISED:
+        return _undefined("semantic", by, method, names)
     means = np.array([v.mean(axis=0) for v in vectors])
     rng = np.random.default_rng(seed)
     halves = np.full(len(vectors), np.nan)
@@ -170,10 +183,11 @@ def _compare(
             order = rng.permutation(len(v))
             a, b = v[order[: len(v) // 2]], v[order[len(v) // 2 :]]
             halves[m] = cosine(a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True))[0, 0]
-    return Similarity(kind=kind, method=method, names=names, values_MM=cosine(means, means), reliability_M=halves)
+    values = cosine(means, means)
+    return Similarity(kind="semantic", by=by, method=method, names=names, values_MM=values, reliability_M=halves)
 
 
-def _undefined(kind: str, method: str, names: tuple[str, ...]) -> Similarity:
+def _undefined(kind: str, by: str, method: str, names: tuple[str, ...]) -> Similarity:
     blank = np.full((len(names), len(names)), np.nan)
     note = "not defined for fewer than three datasets: features are standardised over the datasets compared"
-    return Similarity(kind=kind, method=method, names=names, values_MM=blank, note=note)
+    return Similarity(kind=kind, by=by, method=method, names=names, values_MM=blank, note=note)

@@ -76,6 +76,15 @@ class RunFolder:
         """Where findings go."""
         return self.root / "analysis"
 
+    @property
+    def hidden(self) -> Path:
+        """Where the base's mean hidden states of the datasets lie."""
+        return self.root / "hidden"
+
+    def hidden_path(self, dataset: str) -> Path:
+        """The base's mean hidden states of one dataset."""
+        return self.hidden / f"{dataset}.safetensors"
+
     def exists(self) -> bool:
         """True if a study has been started here (a study file alone does not make a run folder)."""
         return self.study_file.is_file() and any((self.root / name).exists() for name in STARTED)
@@ -95,7 +104,7 @@ class RunFolder:
             probe = temporary(self.root / "probe")
             probe.write_bytes(b"")
             probe.unlink()
-        for folder in ("", "plan", "tasks", "adapters", "analysis", "layers", "leases"):
+        for folder in ("", "plan", "tasks", "adapters", "hidden", "analysis", "layers", "leases"):
             sweep(self.root / folder)
 
     # ---- study, lock, log

@@ -12,6 +12,8 @@ import traitscope
 from traitscope.errors import TraitscopeError
 from traitscope.store import fingerprint
 from traitscope.study.costs import load_tokenizer
+from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
+from traitscope.study.identity import base_identity, locked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,32 +139,57 @@ def traits(study: Study, **options: Any) -> Traits:
     return found
 
 
+class _NoTokenizer(Exception):
+    """The base is not at hand."""
+
+
 def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
     """Statistics of every source's train rows (controls included) and of the eval rows of the other tasks.
 
-    Kept in ``analysis/stats.json``; lengths in tokens are counted by the base's tokenizer.
+    Kept in ``analysis/stats.json``; lengths in tokens are counted by the base's tokenizer. Hidden states are those that
+    the folder holds; none are captured here.
     """
     from traitscope.stats import DatasetStats, DatasetText, dataset_stats
 
-    def make() -> DatasetStats:
-        config = study.config
-        found = {}
-        for source in config.resolved_sources():
-            loss_S = _base_losses(study, source.task) if source.control is None else None
-            found[source.name] = DatasetText.from_examples(source.name, study.data.train(source), answer_loss_S=loss_S)
-        for name in config.tasks:
-            if name not in found:
-                splits = study.examples(name)
-                found[name] = DatasetText.from_examples(name, splits["train"] or splits["eval"])
-        tokenizer = load_tokenizer(config.base.model, config.base.revision)
+    config = study.config
 
-        def tokens(text: str) -> list[int]:
-            return list(tokenizer.encode(text, add_special_tokens=False))
+    def make(tokenizer: Callable[[str], list[int]] | None) -> DatasetStats:
+        trained = {source.name for source in config.resolved_sources() if source.control is None}
+        states = _hidden_states(study)
+        found = []
+        for name, task in study.data.datasets().items():
+            loss_S = _base_losses(study, task) if name in trained else None
+            rows = study.data.text(name)
+            found.append(DatasetText.from_examples(name, rows, answer_loss_S=loss_S, hidden_SD=states.get(name)))
+        return dataset_stats(found, tokenizer, **options)
 
-        return dataset_stats(list(found.values()), tokens, **options)
+    def make_with_tokens() -> DatasetStats:
+        try:
+            tokenizer = load_tokenizer(config.base.model, config.base.revision)
+        except TraitscopeError as error:
+            raise _NoTokenizer(str(error)) from error
+        return make(lambda text: list(tokenizer.encode(text, add_special_tokens=False)))
 
-    found: DatasetStats = kept_json(study, "stats", options, make, DatasetStats)
+    asked = {**options, "hidden": hidden_marks(study.folder)}
+    try:
+        found: DatasetStats = kept_json(study, "stats", asked, make_with_tokens, DatasetStats)
+    except _NoTokenizer as error:
+        study.report_to.note(f"no lengths in tokens: {error}")
+        # Another mark, so that they are made anew once the tokenizer is there.
+        found = kept_json(study, "stats", {**asked, "tokenizer": None}, lambda: make(None), DatasetStats)
     return found
+
+
+def _hidden_states(study: Study) -> dict[str, NDArray[np.float32]]:
+    """The base's hidden states of every dataset, as the folder holds them; none where the base is not known."""
+    lock = study.folder.read_lock() or {}
+    asked = study.config.base
+    try:
+        base = base_identity(asked, lock)
+    except TraitscopeError:
+        # The base's own files are gone: what the lock says they were is what the states were made with.
+        base = locked(lock.get("base"), asked.model, asked.revision)
+    return {} if base is None else read_hidden(study.folder, hidden_inputs(study.config, study.data, base))
 
 
 def _base_losses(study: Study, task: str) -> NDArray[np.floating] | None:
@@ -177,7 +204,11 @@ def report(study: Study) -> Path:
     from traitscope.report import write_report
 
     page = study.folder.root / "report.html"
-    shown = {"study": study.folder.study_file.read_text(encoding="utf-8"), "lock": study.folder.read_lock()}
+    shown = {
+        "study": study.folder.study_file.read_text(encoding="utf-8"),
+        "lock": study.folder.read_lock(),
+        "hidden": hidden_marks(study.folder),
+    }
 
     def read() -> Path:
         if not page.is_file():
@@ -217,6 +248,7 @@ def effects(study: Study, **options: Any) -> Effects:
     """Side effects of every model on every task, kept in ``analysis/effects.json``."""
     from traitscope.effects import Effects, measure_effects
 
+    stats = dataset_statistics(study)
     targets = set(study.config.target_names())
     classes = {
         name: task.answer.classes
@@ -225,10 +257,9 @@ def effects(study: Study, **options: Any) -> Effects:
     }
 
     def make() -> Effects:
-        matrix = study.scores(records=True)
-        return measure_effects(matrix, CellRecords(study), dataset_statistics(study), classes=classes, **options)
+        return measure_effects(study.scores(records=True), CellRecords(study), stats, classes=classes, **options)
 
-    found: Effects = kept_json(study, "effects", options, make, Effects)
+    found: Effects = kept_json(study, "effects", {**options, "stats": fingerprint(stats.to_json())}, make, Effects)
     return found
 
 
@@ -236,10 +267,13 @@ def explanation(study: Study, **options: Any) -> Explanation:
     """Which dataset statistics go with traits and gains, kept in ``analysis/explanation.json``."""
     from traitscope.effects import Explanation, explain
 
-    def make() -> Explanation:
-        return explain(traits(study), dataset_statistics(study), study.scores(records=True), **options)
+    stats = dataset_statistics(study)
 
-    found: Explanation = kept_json(study, "explanation", options, make, Explanation)
+    def make() -> Explanation:
+        return explain(traits(study), stats, study.scores(records=True), **options)
+
+    asked = {**options, "stats": fingerprint(stats.to_json())}
+    found: Explanation = kept_json(study, "explanation", asked, make, Explanation)
     return found
 
 

@@ -87,6 +87,29 @@ class StudyData:
         train = self._known(task, f"train {n_train}", lambda: RowsHash(self.load(task).train).whole)
         return {"train": str(train), "eval": str(self.eval_rows(task, n_eval)), "n_eval": str(n_eval)}
 
+    def datasets(self) -> dict[str, str]:
+        """What has statistics, name -> task: every source and control, then the tasks that are no sources."""
+        found = {source.name: source.task for source in self.config.resolved_sources()}
+        return {**found, **{name: name for name in self.config.tasks if name not in found}}
+
+    def text(self, dataset: str) -> tuple[Example, ...]:
+        """A dataset's rows: those that it trains on, or the evaluation rows of a task that has no others."""
+        for source in self.config.resolved_sources():
+            if source.name == dataset:
+                return self.train(source)
+        loaded = self.load(dataset)
+        return loaded.train or loaded.eval
+
+    def n_text(self, dataset: str) -> int:
+        """How many rows a dataset has."""
+        task = self.datasets()[dataset]
+        return self.n_train(task) or self.n_eval(task)
+
+    def text_rows(self, dataset: str, n: int) -> str:
+        """Fingerprint of the first ``n`` rows of a dataset."""
+        key = f"text {dataset} {n}"
+        return str(self._known(self.datasets()[dataset], key, lambda: RowsHash(self.text(dataset)[:n]).whole))
+
     def to_remember(self) -> dict[str, Any]:
         """What a later run may rely on, for ``local.json``."""
         return {**self._remembered, **self._fresh}

@@ -33,7 +33,7 @@ def evaluate_missing(work: Work) -> bool:
     total = sum(map(len, wanted.values()))
     work.report.stage(f"evaluating {len(wanted)} models: {total} cells")
     for source, names in _by_source(work, wanted):
-        plan = _scoring_plan(work, source)
+        plan = scoring_plan(work, source)
         for key, tasks in _forms(work, plan):
             groups = _groups(work, plan, key, source, names)
             left |= groups is None
@@ -62,7 +62,7 @@ def _by_source(work: Work, wanted: dict[str, Any]) -> list[tuple[ModelSource, li
     return sorted(found.items(), key=lambda item: item[0] != base)
 
 
-def _scoring_plan(work: Work, source: ModelSource) -> dict[str, Any]:
+def scoring_plan(work: Work, source: ModelSource) -> dict[str, Any]:
     """How cells are computed, written down before the first one; made anew only on another kind of device."""
     is_base = source == work.units.base.source()
     path = work.folder.root / "plan" / "scoring.json"

@@ -17,7 +17,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord
 from traitscope.store import CellIndex, RunFolder
 from traitscope.store.files import json_bytes
-from traitscope.study import analysis, capturing, evaluating, training
+from traitscope.study import analysis, capturing, evaluating, hidden, training
 from traitscope.study.costs import study_cost
 from traitscope.study.data import StudyData
 from traitscope.study.identity import Identity, base_identity, loaded_identity, model_identity
@@ -174,7 +174,7 @@ class Study:
     # ---- doing it
 
     def run(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
-        """Trains and evaluates all that is missing; None if nothing was.
+        """Trains and evaluates all that is missing, and captures hidden states of the datasets; None if nothing was.
 
         Several processes may run the same study in the same folder; each unit is done once.
 
@@ -193,7 +193,10 @@ class Study:
         return self._fill(train=True, evaluate=False, replace=replace, stop=stop)
 
     def evaluate(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
-        """Evaluates every model whose weights are there. Arguments and errors as in ``run``."""
+        """Evaluates every model whose weights are there, and captures hidden states.
+
+        Arguments and errors as in ``run``.
+        """
         return self._fill(train=False, evaluate=True, replace=replace, stop=stop)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
@@ -209,7 +212,8 @@ class Study:
     def _fill(self, *, train: bool, evaluate: bool, replace: bool, stop: Callable[[], bool] | None) -> Work | None:
         units = self.units()
         state = find_state(units, self.folder, self.data)
-        if state.complete and self.folder.exists():
+        unseen = self._unseen(units.base) if evaluate else []
+        if state.complete and not unseen and self.folder.exists():
             self._remember()
             return None
         verb = "run" if train and evaluate else "train" if train else "eval"
@@ -225,6 +229,7 @@ class Study:
                 left = training.train_missing(work) if train else False
                 if evaluate:
                     left |= evaluating.evaluate_missing(work)
+                    left |= hidden.capture_missing(work)
                 for words in crew.complaints():
                     self.report_to.note(f"a process of this run ended early: {words}")
                 if not left or (not train and not work.leases.busy()):
@@ -232,7 +237,7 @@ class Study:
                 work.wait(POLL_S)
         if workers > 1:
             self.place.take_cores()
-            self._count_in(work, state)
+            self._count_in(work, state, unseen)
         return work
 
     def _crew_size(self, state: State) -> int:
@@ -244,12 +249,18 @@ class Study:
         evaluated = [row for cell in state.missing_cells for row in data.load(cell.task).eval]
         return crew_size(config.compute.workers, config.compute.device, config.base.model, trained, evaluated)
 
-    def _count_in(self, work: Work, before: State) -> None:
+    def _unseen(self, base: Identity) -> list[str]:
+        """The datasets whose mean hidden states are missing."""
+        return hidden.missing_hidden(self.folder, hidden.hidden_inputs(self.config, self.data, base))
+
+    def _count_in(self, work: Work, before: State, unseen: list[str]) -> None:
         """Counts what the run's other processes made as made by the run."""
         after = work.state()
         adapters, cells = ({u.name for u in after.missing_adapters}, {c.unit for c in after.missing_cells})
         work.trained = [unit.name for unit in before.missing_adapters if unit.name not in adapters]
         work.evaluated = [cell.unit for cell in before.missing_cells if cell.unit not in cells]
+        still = self._unseen(work.units.base)
+        work.captured = [f"hidden/{name}" for name in unseen if name not in still]
 
     def loaded_base(self) -> Identity:
         """The base's identity; loads it only where nothing else tells (``auto`` precision in a new folder)."""
@@ -379,7 +390,11 @@ class Study:
         return analysis.scores(self, records=records)
 
     def dataset_stats(self, **options: Any) -> DatasetStats:
-        """Statistics of every task's rows, from their text (options of ``stats.dataset_stats``)."""
+        """Statistics of every task's rows, from their text (options of ``stats.dataset_stats``).
+
+        Semantic similarity is by the base's hidden states, which ``run`` and ``evaluate`` leave in the folder, and by
+        TF-IDF where they are missing. No model is loaded.
+        """
         return analysis.dataset_statistics(self, **options)
 
     def effects(self, **options: Any) -> Effects:

@@ -22,6 +22,7 @@ RESULT_VERSIONS: dict[str, int] = {
     "generation": 1,
     "judging": 1,
     "mix": 1,
+    "hidden": 1,
 }
 
 Kind = Literal["base", "adapter", "mix", "model"]

@@ -23,7 +23,7 @@ class Work:
         every_s: seconds between checkpoints of a bank.
         workers: processes of this machine that share the run.
         asked_to_stop: asked between units and after every step.
-        trained, evaluated, rescored: units that this process committed.
+        trained, evaluated, rescored, captured: units that this process committed.
         tokens: trained by this process.
     """
 
@@ -40,6 +40,7 @@ class Work:
     trained: list[str] = field(default_factory=list)
     evaluated: list[str] = field(default_factory=list)
     rescored: list[str] = field(default_factory=list)
+    captured: list[str] = field(default_factory=list)
     tokens: int = 0
 
     def state(self) -> State:

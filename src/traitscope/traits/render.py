@@ -27,7 +27,8 @@ def render(traits: Traits, *, profiles: bool = True) -> str:
         lines = [f"  {model}: {traits.profile_text(model)}" for model in traits.models]
         parts.append("Profiles (100 x unit-norm score, 5 and more)\n" + "\n".join(lines))
     if traits.skills is not None:
-        parts.append(_skills(traits))
+        lines = [f"  {line}" for line in traits.skills.lines(traits.trait_names)]
+        parts.append("\n".join(["Declared skills against the traits", f"  {traits.skills.statement()}", *lines]))
     if traits.notes:
         parts.append("\n".join(f"note: {note}" for note in traits.notes))
     return "\n\n".join(parts) + "\n"
@@ -117,25 +118,3 @@ def _with_intervals(traits: Traits) -> str:
         columns=list(traits.trait_names),
     )
     return f"{100 * traits.intervals.level:g} % intervals over {traits.intervals.source}\n" + table.to_string()
-
-
-def _skills(traits: Traits) -> str:
-    """Agreement with the declared skills."""
-    agreement = traits.skills
-    if agreement is None:
-        return ""
-    lines = [
-        f"Declared skills against traits: RV {agreement.rv:.2f} (permuted tasks {agreement.rv_null:.2f}, "
-        f"p {agreement.p:.3f})"
-        + (
-            f", canonical correlation {agreement.canonical:.2f} (permuted {agreement.canonical_null:.2f})"
-            if np.isfinite(agreement.canonical)
-            else ""
-        )
-    ]
-    for g, skill in enumerate(agreement.skills):
-        lines.append(
-            f"  {skill}: {traits.trait_names[agreement.trait_G[g]]} r {agreement.correlation_G[g]:+.2f} "
-            f"(p {agreement.p_G[g]:.3f})"
-        )
-    return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from traitscope.errors import TraitscopeError
 
 Floats = npt.NDArray[np.float64]
+
+# The smallest p that permuting n tasks can give a skill of k of them is one in n over k.
+TESTABLE_P = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +27,11 @@ class SkillAgreement:
         rv_null: its mean over permutations of the tasks. p: share of them with at least this RV.
         canonical: first canonical correlation, NaN where traits and skills together fill the task space.
         canonical_null: its mean over the same permutations.
-        skills: the declared skills. trait_K: for each skill the trait (from 0) whose loadings correlate most.
-        correlation_G: that correlation over tasks. p_G: its permutation p over all traits, not corrected over
-            the skills.
+        skills: the declared skills; those of the same tasks are one ("polarity, contrast"). trait_G: for each the
+            trait (from 0) whose loadings correlate most.
+        correlation_G: that correlation over tasks. p_G: its permutation p over all traits. q_G: corrected over the
+            skills (Benjamini-Hochberg); NaN for skills of so few (or so many) tasks that no p could reach 0.05, which
+            are not counted either (Tarone 1990).
         permutations: draws.
     """
 
@@ -38,7 +44,35 @@ class SkillAgreement:
     trait_G: tuple[int, ...]
     correlation_G: Floats
     p_G: Floats
+    q_G: Floats
     permutations: int
+
+    def statement(self, alpha: float = 0.05) -> str:
+        """How well skills and traits agree, in a sentence."""
+        held = [skill for skill, q in zip(self.skills, self.q_G, strict=True) if q <= alpha]
+        names = f" ({'; '.join(held)})" if held else ""
+        tested = int(np.isfinite(self.q_G).sum())
+        untested = len(self.skills) - tested
+        rest = f"; {untested} more are declared by too few tasks to be tested" if untested else ""
+        closer = "lie closer together on the traits than" if self.p <= alpha else "lie no closer on the traits than"
+        canonical = (
+            f"; canonical correlation {self.canonical:.2f} against {self.canonical_null:.2f}"
+            if np.isfinite(self.canonical)
+            else ""
+        )
+        return (
+            f"{len(held)} of {tested} declared skills go with a trait at q <= {alpha:g}{names}{rest}. Tasks that "
+            f"share skills {closer} permuted tasks: RV {self.rv:.2f} against {self.rv_null:.2f} "
+            f"({_p_words(self.p)}){canonical}."
+        )
+
+    def lines(self, trait_names: Sequence[str]) -> list[str]:
+        """A line for each skill: the trait that follows it most, the correlation over tasks, p and q."""
+        return [
+            f"{skill}: {trait_names[self.trait_G[g]]} r {self.correlation_G[g]:+.2f} "
+            f"({_p_words(self.p_G[g])}" + (f", q = {self.q_G[g]:.2g})" if np.isfinite(self.q_G[g]) else ", not tested)")
+            for g, skill in enumerate(self.skills)
+        ]
 
 
 def skill_agreement(
@@ -58,20 +92,27 @@ def skill_agreement(
     Raises:
         TraitscopeError: no skill divides the tasks.
     """
+    from scipy.stats import false_discovery_control
+
     n_tasks = loadings_KN.shape[1]
-    named = [s for s, at in skills.items() if 0 < len(at) < n_tasks]
-    if not named:
+    groups: dict[frozenset[int], list[str]] = {}
+    for skill, at in skills.items():
+        if 0 < len(at) < n_tasks:
+            groups.setdefault(at, []).append(skill)
+    if not groups:
         raise TraitscopeError(
             "no declared skill divides the tasks", where="skills", fix="declare skills in the tasks' tags"
         )
-    skills_NG = np.zeros((n_tasks, len(named)))
-    for g, skill in enumerate(named):
-        skills_NG[sorted(skills[skill]), g] = 1.0
+    skills_NG = np.zeros((n_tasks, len(groups)))
+    for g, at in enumerate(groups):
+        skills_NG[sorted(at), g] = 1.0
+    # RV and canonical correlation see a skill as often as it is declared.
+    repeats_G = np.sqrt([len(names) for names in groups.values()])
     skills_NG -= skills_NG.mean(axis=0)
     position_NK = (loadings_KN * singular_K[:, None]).T
     position_NK = position_NK - position_NK.mean(axis=0)
 
-    gram_skills = skills_NG @ skills_NG.T
+    gram_skills = (skills_NG * repeats_G) @ (skills_NG * repeats_G).T
     gram_traits = position_NK @ position_NK.T
     size = np.sqrt((gram_skills**2).sum() * (gram_traits**2).sum())
     unit_skills = skills_NG / np.linalg.norm(skills_NG, axis=0)
@@ -92,19 +133,29 @@ def skill_agreement(
         drawn = np.swapaxes(basis_traits[order_RN], 1, 2) @ basis_skills
         canonical_null = float(np.linalg.norm(drawn, 2, axis=(1, 2)).mean())
     best_G = np.abs(correlation_KG).argmax(axis=0)
-    reached_G = correlation_KG[best_G, np.arange(len(named))]
+    reached_G = correlation_KG[best_G, np.arange(len(groups))]
+    testable_G = np.array([comb(n_tasks, len(at)) * TESTABLE_P >= 1 for at in groups])
+    p_G = (1 + (shuffled >= np.abs(reached_G) - 1e-12).sum(axis=0)) / (permutations + 1)
+    q_G = np.full(len(groups), np.nan)
+    if testable_G.any():
+        q_G[testable_G] = false_discovery_control(p_G[testable_G])
     return SkillAgreement(
         rv=rv,
         rv_null=float(rv_R.mean()),
         p=(1 + int((rv_R >= rv - 1e-12).sum())) / (permutations + 1),
         canonical=canonical,
         canonical_null=canonical_null,
-        skills=tuple(named),
+        skills=tuple(", ".join(names) for names in groups.values()),
         trait_G=tuple(int(k) for k in best_G),
         correlation_G=reached_G,
-        p_G=(1 + (shuffled >= np.abs(reached_G) - 1e-12).sum(axis=0)) / (permutations + 1),
+        p_G=p_G,
+        q_G=q_G,
         permutations=permutations,
     )
+
+
+def _p_words(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _basis(columns: Floats) -> Floats:
