@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from traitscope.compute import Local
 from traitscope.config import StudyConfig, load_config
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord
 from traitscope.store import CellIndex, RunFolder
-from traitscope.store.files import json_bytes
-from traitscope.study import analysis, capturing, evaluating, hidden, training
+from traitscope.study import analysis, capturing, evaluating, filling
 from traitscope.study.costs import study_cost
 from traitscope.study.data import StudyData
 from traitscope.study.identity import Identity, base_identity, loaded_identity, model_identity
-from traitscope.study.lock import changed_packages, make_lock
 from traitscope.study.planning import StudyPlan
 from traitscope.study.progress import Reporter, Silent
-from traitscope.study.state import State, Units, all_units, find_state, index_table, refuse_changes
+from traitscope.study.state import Units, all_units, find_state, index_table
 from traitscope.study.units import adapter_names
 from traitscope.study.work import Work
-from traitscope.study.workers import Crew, crew_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +31,6 @@ if TYPE_CHECKING:
     from traitscope.stats import DatasetStats
     from traitscope.study.capturing import LayerFindings
     from traitscope.traits import Traits
-
-POLL_S = 0.5
-
-
-def _same(one: StudyConfig, other: StudyConfig) -> bool:
-    """Whether two configurations say the same; where they were read does not count."""
-    return one.model_dump(mode="json") == other.model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +87,7 @@ class Study:
         self.report_to: Reporter = report or Silent()
         self.every_s = every_s
         self.stale_s = stale_s
-        self._text = text
+        self.text = text
 
     @classmethod
     def open(
@@ -186,18 +173,18 @@ class Study:
             TraitscopeError: the study was changed under the folder, or a unit cannot be made.
             Stopped: ``stop`` said so.
         """
-        return self._fill(train=True, evaluate=True, replace=replace, stop=stop)
+        return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop)
 
     def train(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
         """Trains the missing adapters. Arguments and errors as in ``run``."""
-        return self._fill(train=True, evaluate=False, replace=replace, stop=stop)
+        return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop)
 
     def evaluate(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
         """Evaluates every model whose weights are there, and captures hidden states.
 
         Arguments and errors as in ``run``.
         """
-        return self._fill(train=False, evaluate=True, replace=replace, stop=stop)
+        return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
         """Judges all committed cells anew from their records: parser and metrics, no model.
@@ -205,62 +192,9 @@ class Study:
         Raises:
             TraitscopeError: a cell was made from other rows or under other settings.
         """
-        with self._work(self.units(), False, stop) as work:
+        with filling.open_work(self, self.units(), False, stop) as work:
             evaluating.rescore(work, everything=True)
             return work
-
-    def _fill(self, *, train: bool, evaluate: bool, replace: bool, stop: Callable[[], bool] | None) -> Work | None:
-        units = self.units()
-        state = find_state(units, self.folder, self.data)
-        unseen = self._unseen(units.base) if evaluate else []
-        if state.complete and not unseen and self.folder.exists():
-            self._remember()
-            return None
-        verb = "run" if train and evaluate else "train" if train else "eval"
-        workers = self._crew_size(state)
-        if workers > 1:
-            self.place.share_cores(workers)
-        with (
-            self._work(self._loaded_units(units), replace, stop, workers) as work,
-            Crew(self.folder.root, verb, workers) as crew,
-        ):
-            while True:
-                evaluating.rescore(work)
-                left = training.train_missing(work) if train else False
-                if evaluate:
-                    left |= evaluating.evaluate_missing(work)
-                    left |= hidden.capture_missing(work)
-                for words in crew.complaints():
-                    self.report_to.note(f"a process of this run ended early: {words}")
-                if not left or (not train and not work.leases.busy()):
-                    break
-                work.wait(POLL_S)
-        if workers > 1:
-            self.place.take_cores()
-            self._count_in(work, state, unseen)
-        return work
-
-    def _crew_size(self, state: State) -> int:
-        data, config = self.data, self.config
-        trained: list[Example] = []
-        for unit in state.missing_adapters:
-            parts = data.mix(unit.mix) if unit.mix is not None else [(p, data.train(p)) for p in unit.parts]
-            trained += [row for _, rows in parts for row in rows] * unit.recipe.epochs
-        evaluated = [row for cell in state.missing_cells for row in data.load(cell.task).eval]
-        return crew_size(config.compute.workers, config.compute.device, config.base.model, trained, evaluated)
-
-    def _unseen(self, base: Identity) -> list[str]:
-        """The datasets whose mean hidden states are missing."""
-        return hidden.missing_hidden(self.folder, hidden.hidden_inputs(self.config, self.data, base))
-
-    def _count_in(self, work: Work, before: State, unseen: list[str]) -> None:
-        """Counts what the run's other processes made as made by the run."""
-        after = work.state()
-        adapters, cells = ({u.name for u in after.missing_adapters}, {c.unit for c in after.missing_cells})
-        work.trained = [unit.name for unit in before.missing_adapters if unit.name not in adapters]
-        work.evaluated = [cell.unit for cell in before.missing_cells if cell.unit not in cells]
-        still = self._unseen(work.units.base)
-        work.captured = [f"hidden/{name}" for name in unseen if name not in still]
 
     def loaded_base(self) -> Identity:
         """The base's identity; loads it only where nothing else tells (``auto`` precision in a new folder)."""
@@ -269,85 +203,6 @@ class Study:
             self.report_to.stage(f"loading {base.model}")
             base = loaded_identity(base.model, base.asked, self.place.base(base.source()))
         return base
-
-    def _loaded_units(self, units: Units) -> Units:
-        """The units with every model's identity known, loading those for which nothing else tells it."""
-        base, others = self.loaded_base(), dict(units.identities)
-        for name, identity in others.items():
-            model = self.config.models[name]
-            found = model_identity(model, base, identity.to_json() if identity.revision else None)
-            if found is None or found.fingerprint.startswith("not loaded yet"):
-                self.report_to.stage(f"loading {model.model}")
-                asked = Identity(model.model, model.revision, None, base.dtype, "")
-                found = loaded_identity(model.model, model.revision, self.place.base(asked.source()))
-            others[name] = found
-        return all_units(self.config, self.data, base, others)
-
-    @contextmanager
-    def _work(self, units: Units, replace: bool, stop: Callable[[], bool] | None, workers: int = 1) -> Iterator[Work]:
-        self.folder.prepare()
-        with self.folder.leases(stale_s=self.stale_s, beat_s=min(5.0, self.stale_s / 6)) as leases:
-            work = Work(
-                self.config,
-                self.folder,
-                leases,
-                self.data,
-                units,
-                self.place,
-                self.report_to,
-                self.every_s,
-                workers,
-                stop or (lambda: False),
-            )
-            self._settle_changes(work, replace)
-            self._write_down(units)
-            evaluating.write_tasks(work)
-            self.folder.log("start", adapters=len(units.adapters), cells=len(units.cells))
-            try:
-                yield work
-            finally:
-                self._remember()
-            self.folder.log("end", trained=len(work.trained), evaluated=len(work.evaluated), tokens=work.tokens)
-
-    def _settle_changes(self, work: Work, replace: bool) -> None:
-        state = work.state()
-        if replace:
-            if state.changed:
-                place = self.folder.set_aside(list(state.changed))
-                self.report_to.note(f"{len(state.changed)} units of an earlier study moved to {place}")
-            training.drop_open_banks(work)
-            return
-        old = load_config(self.folder.study_file) if self.folder.exists() else None
-        error = refuse_changes(state, old, self.config, self.folder)
-        if error is not None:
-            raise error
-        training.open_banks(work)
-
-    def _write_down(self, units: Units) -> None:
-        old = self.folder.read_lock()
-        lock = make_lock(self.config, units, self.data)
-        if old is not None and (changed := changed_packages(old, lock)):
-            self.report_to.note(
-                f"software changed since this folder was begun: {', '.join(changed)}; "
-                "new units agree with old ones to rounding, not to the bit"
-            )
-        self.folder.write_if_changed(self.folder.study_file, self._study_text())
-        self.folder.write_if_changed(self.folder.root / "lock.json", json_bytes(lock))
-        self._remember()
-
-    def _study_text(self) -> bytes:
-        if self._text is not None:
-            return self._text
-        if self.folder.exists() and _same(load_config(self.folder.study_file), self.config):
-            return self.folder.study_file.read_bytes()
-        plain = self.config.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode()
-
-    def _remember(self) -> None:
-        try:
-            self.folder.write_local({"root": str(self.config.root.resolve()), "tasks": self.data.to_remember()})
-        except TraitscopeError:
-            return  # a cache: a folder that cannot be written is still read
 
     # ---- what there is
 
