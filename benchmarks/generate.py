@@ -25,7 +25,7 @@ class Sizes:
     """``peer_adapters`` of the ``adapters`` are timed with the peer; ``steps`` of training, ``examples`` per task."""
 
     adapters: int = 10
-    peer_adapters: int = 2
+    peer_adapters: int = 10
     steps: int = 20
     examples: int = 60
     probe: int = 32

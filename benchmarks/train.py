@@ -33,15 +33,15 @@ class Sizes:
     """``peer_adapters`` of the ``adapters`` are timed with each peer; ``large`` is the 100M-class model's part."""
 
     adapters: int = 10
-    peer_adapters: int = 3
-    steps: int = 20
+    peer_adapters: int = 2
+    steps: int = 12
     batch: int = 16
     shortest: int = 20
     longest: int = 200
     dtypes: tuple[str, ...] = ("fp32", "bf16")
     large: Shape | None = LLAMA_100M
     large_peer_adapters: int = 1
-    large_steps: int = 3
+    large_steps: int = 2
     large_batch: int = 8
 
 

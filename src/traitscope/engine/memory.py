@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from traitscope.engine.jobs import TrainJob
 
 # Beyond these a pass gains nothing: the matrix products are saturated (docs/performance.md).
-CPU_TRAIN_TOKENS = 2048
+CPU_TRAIN_TOKENS = 4096
 CPU_SCORE_TOKENS = 2048
 GPU_TOKENS = 16384
 # Keys and values of the rows being generated, on a CPU and on a GPU: fixed, so that the same rows make the same batches
