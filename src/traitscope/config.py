@@ -1,6 +1,4 @@
-"""What a study file may say. All classes are frozen; unknown keys are refused; errors name file, line and
-fix.
-"""
+"""What a study file may say: frozen classes that refuse unknown keys, with errors that name file, line and fix."""
 
 from __future__ import annotations
 
