@@ -89,5 +89,6 @@ def _traits(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(held["layer"], held["gap"], "o", color=colour, markersize=4)
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.set_title("gap mix − base, by trait", fontsize=8.5)
-    axes.legend(loc="best", fontsize=7)
+    # Curves fill the panel from corner to corner: the names stand beside it.
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
     axes.grid(axis="y")
