@@ -25,7 +25,8 @@ def write_study(
             task["data"]["eval"] = n_eval
     if epochs is not None:
         study["recipe"]["epochs"] = epochs
-    study["compute"] = {"device": "cpu"}
+    # One process on each side of a comparison.
+    study["compute"] = {"device": "cpu", "workers": 1}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False))
