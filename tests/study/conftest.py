@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny
-
-HERE = Path(__file__).parent
+from processes import Forks
 
 
 @pytest.fixture(scope="session")
@@ -29,65 +22,9 @@ def study_file(tmp_path: Path, base: Path) -> Path:
     return tiny.make_study(tmp_path / "study", base)
 
 
-class Forks:
-    """Processes that run a study, forked from a parent that holds the imports; they are real and may be killed."""
-
-    def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self._parent = subprocess.Popen(
-            [sys.executable, str(HERE / "forks.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-
-    def _ask(self, **request: object) -> dict[str, int]:
-        assert self._parent.stdin is not None and self._parent.stdout is not None
-        self._parent.stdin.write(json.dumps(request) + "\n")
-        self._parent.stdin.flush()
-        return dict(json.loads(self._parent.stdout.readline()))
-
-    def start(self, study: Path, out: Path, *, every_s: float = 0.0, stale_s: float = 60.0) -> int:
-        """Runs the study in a new process; gives its id."""
-        return self._ask(do="start", study=str(study), out=str(out), every_s=every_s, stale_s=stale_s)["pid"]
-
-    def wait(self, pid: int, seconds: float | None = None) -> int | None:
-        """Its exit status (negative: the signal that ended it), or None if it still runs after ``seconds``."""
-        return self._ask(do="wait", pid=pid, seconds=seconds)["status"]
-
-    def kill(self, pid: int) -> None:
-        """SIGKILL, and the wait for it."""
-        os.kill(pid, signal.SIGKILL)
-        self.wait(pid)
-
-    def close(self) -> None:
-        """Ends the parent."""
-        assert self._parent.stdin is not None
-        self._parent.stdin.close()
-        self._parent.wait(20)
-
-
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     """The parent of study processes."""
     parent = Forks()
     yield parent
     parent.close()
-
-
-def snapshot(folder: Path) -> dict[str, str]:
-    """sha256 of every file that must be the same for the same study and plan: not the log, not the caches."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        cache = name in ("run.jsonl", "local.json", "leases/.guard") or name.endswith("/index.json")
-        if path.is_file() and not cache:
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-def log_of(folder: Path, event: str) -> list[str]:
-    """The units that the log names for an event."""
-    lines = (json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines())
-    return [line["unit"] for line in lines if line["event"] == event]

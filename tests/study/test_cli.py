@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import tiny
+from processes import snapshot
 from typer.testing import CliRunner
 
-from conftest import snapshot
 from traitscope.cli import app
 from traitscope.study import Study
 

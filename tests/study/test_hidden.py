@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from processes import snapshot
 
-from conftest import snapshot
 from traitscope.errors import TraitscopeError
 from traitscope.study import Study
 

@@ -10,8 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
-from conftest import Forks, log_of, snapshot
+from processes import Forks, log_of, snapshot
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import tiny
+from processes import log_of, snapshot
 
-from conftest import log_of, snapshot
 from traitscope.config import StudyConfig, load_config
 from traitscope.errors import TraitscopeError
 from traitscope.study import Stopped, Study
@@ -337,6 +338,17 @@ def test_the_scoring_of_a_group_side_by_side_gives_the_cells_of_models_alone(
     assert groups == [["base", "tone-s0", "tone.mislabel-s0"], ["sums-s0", "all-s0"]]
 
 
+def test_saying_a_default_makes_no_other_finding(copy: Path) -> None:
+    study = Study.open(copy)
+    marks = study.folder.analysis / "inputs.json"
+    study.traits(k=1)
+    kept = marks.read_bytes()
+    study.traits(k=1, seed=0)
+    assert marks.read_bytes() == kept
+    study.traits(k=1, seed=1)
+    assert marks.read_bytes() != kept
+
+
 def test_the_lock_names_versions_revision_and_rows(filled: Path) -> None:
     lock = json.loads((filled / "runs/tiny/lock.json").read_text())
     import torch
@@ -359,6 +371,7 @@ def test_traits_and_statistics_are_kept_until_a_cell_changes(copy: Path, monkeyp
     first = study.traits(permutations=99, draws=50, replicates=0)
     import traitscope.traits
 
+    @functools.wraps(traitscope.traits.fit_traits)
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("fitted again")
 

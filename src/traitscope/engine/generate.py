@@ -186,13 +186,14 @@ class _Generation:
         lives: list[Live] = []
         for group in [[slot] for slot in slots] if merge else [slots]:
             with _merged(bank, group[0] if merge else None):
-                lives += self._prefill(group, chosen, answers)
+                lives.append(self._prefill(group, chosen, answers))
                 if alone:
                     self._decode(lives, answers)
-        self._decode(lives, answers)
+        if not alone:
+            self._decode(lives, answers)
         self.made.update(answers.done)
 
-    def _prefill(self, slots: list[int], chosen: list[int], answers: Answers) -> list[Live]:
+    def _prefill(self, slots: list[int], chosen: list[int], answers: Answers) -> Live:
         """First pass of the rows under ``slots``: fills their caches, scores their drafts, says what is known.
 
         Rows that are generated together lie together in one cache, on a CPU those of one model: they end at about the
@@ -234,7 +235,7 @@ class _Generation:
             self.pace.add(len(ids))
 
         run_passes(range(len(owners)), sizes, self.limit, run)
-        return [live]
+        return live
 
     def _read(self, states_QD: torch.Tensor, indices: list[int]) -> tuple[list[list[int]], list[np.ndarray]]:
         """What the model says after each prompt as far as its draft agrees, and the draft's log-probabilities."""

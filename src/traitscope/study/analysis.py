@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -108,6 +109,12 @@ def kept(
     return found
 
 
+def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options a finding is made with, defaults included: saying a default makes no other finding."""
+    parameters = inspect.signature(function).parameters.values()
+    return {**{p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}, **options}
+
+
 def kept_json(study: Study, name: str, options: Mapping[str, Any], make: Callable[[], Any], kind: Any) -> Any:
     """``kept`` for a result with ``to_json`` and ``from_json``, in ``analysis/<name>.json``."""
     path = study.folder.analysis / f"{name}.json"
@@ -135,7 +142,7 @@ def traits(study: Study, **options: Any) -> Traits:
     def make() -> Traits:
         return fit_traits(study.scores(records=True), **options)
 
-    found: Traits = kept_json(study, "traits", options, make, Traits)
+    found: Traits = kept_json(study, "traits", with_defaults(fit_traits, options), make, Traits)
     return found
 
 
@@ -170,7 +177,7 @@ def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
             raise _NoTokenizer(str(error)) from error
         return make(lambda text: list(tokenizer.encode(text, add_special_tokens=False)))
 
-    asked = {**options, "hidden": hidden_marks(study.folder)}
+    asked = {**with_defaults(dataset_stats, options), "hidden": hidden_marks(study.folder)}
     try:
         found: DatasetStats = kept_json(study, "stats", asked, make_with_tokens, DatasetStats)
     except _NoTokenizer as error:
@@ -259,7 +266,13 @@ def effects(study: Study, **options: Any) -> Effects:
     def make() -> Effects:
         return measure_effects(study.scores(records=True), CellRecords(study), stats, classes=classes, **options)
 
-    found: Effects = kept_json(study, "effects", {**options, "stats": fingerprint(stats.to_json())}, make, Effects)
+    found: Effects = kept_json(
+        study,
+        "effects",
+        {**with_defaults(measure_effects, options), "stats": fingerprint(stats.to_json())},
+        make,
+        Effects,
+    )
     return found
 
 
@@ -272,7 +285,7 @@ def explanation(study: Study, **options: Any) -> Explanation:
     def make() -> Explanation:
         return explain(traits(study), stats, study.scores(records=True), **options)
 
-    asked = {**options, "stats": fingerprint(stats.to_json())}
+    asked = {**with_defaults(explain, options), "stats": fingerprint(stats.to_json())}
     found: Explanation = kept_json(study, "explanation", asked, make, Explanation)
     return found
 

@@ -175,7 +175,8 @@ def estimate(
     adapters = sum(shape.adapter_parameters(rank) for rank in ranks)
     width = sum(d_in + 2 * d_out for d_in, d_out in shape.linear)
     weight = BYTES.get(units.base.dtype, 4.0)
-    tokens_per_pass = 2048 if trained else 1024
+    # Training passes hold as many tokens on a CPU (engine/memory.py).
+    tokens_per_pass = 4096 if trained else 1024
     memory = shape.parameters * weight + adapters * 16 + tokens_per_pass * width * max(weight, 2.0)
     rows = sum(cell.n for cell in state.missing_cells)
     return Cost(
