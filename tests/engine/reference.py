@@ -1,4 +1,4 @@
-"""What training one adapter means, written again from the documented rules over PEFT, AdamW and transformers' schedules.
+"""Training one adapter, written again from the documented rules over PEFT, AdamW and transformers' schedules.
 
 Nothing of ours takes part but the job's plain values: rows, recipe and seed.
 """
@@ -41,7 +41,7 @@ def peer_of(model: torch.nn.Module, job: TrainJob) -> torch.nn.Module:
 
 
 def start_from_seed(peer: torch.nn.Module, seed: int) -> None:
-    """The documented start, in fp32: one generator of the seed, A uniform in +-1 / sqrt(d_in) in the model's order, B zero."""
+    """The documented start, in fp32 of one generator: A uniform in +-1 / sqrt(d_in) in the model's order, B zero."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in peer.named_parameters():
@@ -53,7 +53,7 @@ def start_from_seed(peer: torch.nn.Module, seed: int) -> None:
 
 
 def batches_of(job: TrainJob) -> Iterator[list[TrainRow]]:
-    """The documented order: a permutation from [seed, epoch] for every epoch, cut into batches, the short last one kept."""
+    """The documented order: a permutation from [seed, epoch] for every epoch, cut into batches, the rest kept."""
     for epoch in range(job.epochs):
         order = np.random.default_rng([job.seed, epoch]).permutation(len(job.rows)).tolist()
         while order:
