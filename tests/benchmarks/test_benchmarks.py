@@ -14,8 +14,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-pytest.importorskip("lm_eval")
-
 from benchmarks.harness import Report, Row, Span, faster  # noqa: E402
 
 from benchmarks import harness  # noqa: E402

@@ -16,8 +16,6 @@ from traitscope.engine.base import Base, wrap_model
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 
-pytest.importorskip("bitsandbytes")
-
 
 def plain_model() -> torch.nn.Module:
     """A random Llama whose layers are wide enough for blocks of 64 weights."""
