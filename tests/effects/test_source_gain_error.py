@@ -12,7 +12,7 @@ from traitscope.effects import measure_effects
 
 def test_the_error_has_a_part_of_the_examples_and_a_part_of_the_seeds() -> None:
     study = random_study(("c", "d"), ("a",), 150, np.random.default_rng(5), lambda s, t: 0.8, seeds=(0, 1, 2))
-    effects = measure_effects(study.matrix, study.records, replicates=300, permutations=49)
+    effects = measure_effects(study.matrix, study.records, replicates=300, permutations=99)
     found = effects.of_kind("source_gain").set_index("source")
     gains = effects.tables["gains"].set_index("model")
     cells = {s: gains.loc[[f"{s}-s{k}" for k in range(3)]] for s in ("c", "d")}
