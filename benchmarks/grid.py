@@ -29,8 +29,8 @@ from benchmarks.harness import Report, Span, environment, faster, measured
 from traitscope.compute import Local
 from traitscope.config import StudyConfig
 from traitscope.engine import Adapter
-from traitscope.modelfiles import resolve_model
 from traitscope.records import Example, ExampleRecord, Generated
+from traitscope.store.models import resolve_model
 from traitscope.study import Study
 from traitscope.tasks.encode import prompt_text
 from traitscope.tasks.judge import judge_options, judge_texts, summarise

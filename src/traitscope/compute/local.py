@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from traitscope.cells import EvalRows, eval_rows, evaluate
+from traitscope.compute.cells import EvalRows, eval_rows, evaluate
 from traitscope.config import ComputeConfig, RecipeConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord, PromptRow, TrainRow

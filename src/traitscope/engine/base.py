@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
-from traitscope.engine.fingerprint import fingerprint_folder, resolve_model
 from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
 from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, nf4_options
 from traitscope.errors import TraitscopeError
+from traitscope.store.models import fingerprint_folder, resolve_model
 
 if TYPE_CHECKING:
     from traitscope.engine.layout import Layout

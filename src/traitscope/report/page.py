@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import traitscope
+from traitscope._version import __version__
 from traitscope.report import words
 from traitscope.report.contents import Contents, cells_text
 from traitscope.report.figures import Drawn
@@ -60,7 +60,7 @@ def render_page(contents: Contents, drawn: Sequence[Drawn], tables: Sequence[str
     effects, traits, stats, layers = contents.effects, contents.traits, contents.stats, contents.layers
     return _template().render(
         name=contents.name,
-        version=traitscope.__version__,
+        version=__version__,
         facts=contents.facts or (("Cells", cells_text(contents.scores)),),
         matrix_notes=contents.scores.notes,
         figures={

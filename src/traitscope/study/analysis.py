@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import traitscope
 from traitscope.errors import TraitscopeError
+from traitscope.registry import plugin_hashes
 from traitscope.store import fingerprint
 from traitscope.study.costs import load_tokenizer
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
@@ -73,13 +73,13 @@ def cells_mark(study: Study) -> str:
     """
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
-    return fingerprint([_software(), study.models(), study.config.target_names(), tags, heads])
+    return fingerprint([_software(), plugin_hashes(), study.models(), study.config.target_names(), tags, heads])
 
 
 @functools.cache
 def _software() -> list[list[Any]]:
     """Name, size and time of every source file: a finding is made again after any change of the code."""
-    root = Path(traitscope.__file__).parent
+    root = Path(__file__).parents[1]
     stats = ((path, path.stat()) for path in sorted(root.rglob("*.py")))
     return [[path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 

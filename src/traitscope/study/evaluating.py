@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from traitscope.cells import make_cell, rescore_cell
+from traitscope.compute.cells import make_cell, rescore_cell
 from traitscope.compute.local import ModelSource, adapter_folder
 from traitscope.records import Cell, Example, ExampleRecord
 from traitscope.store import CellStamp, LeaseLost, RowsHash, put_if_absent

@@ -9,8 +9,8 @@ from typing import Any
 
 from traitscope.compute.local import ModelSource, adapter_folder
 from traitscope.config import BaseConfig, ModelConfig
-from traitscope.modelfiles import fingerprint_folder, hash_file, resolve_model
 from traitscope.store import fingerprint
+from traitscope.store.models import fingerprint_folder, hash_file, resolve_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traitscope.modelfiles import resolve_model
+from traitscope.store.models import resolve_model
 from traitscope.study.state import State, Units
 
 # Share of the measured matrix-product rate that a pass reaches in the end (attention, norms, small products).

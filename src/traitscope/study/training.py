@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import traitscope
+from traitscope._version import __version__
 from traitscope.errors import TraitscopeError
 from traitscope.store import AdapterHead, LeaseLost, fingerprint, write_atomic
 from traitscope.store.files import disk_errors, json_bytes, read_json
@@ -220,7 +220,7 @@ tags: [lora, traitscope]
 ---
 # {unit.name}
 
-A LoRA adapter trained on {what}{altered} by traitscope {traitscope.__version__}, study `{work.config.study}`.
+A LoRA adapter trained on {what}{altered} by traitscope {__version__}, study `{work.config.study}`.
 
 | | |
 | --- | --- |
