@@ -15,7 +15,8 @@ from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
 from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
 from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, nf4_options
 from traitscope.errors import TraitscopeError
-from traitscope.store.models import fingerprint_folder, resolve_model
+from traitscope.store.fingerprints import fingerprint_folder
+from traitscope.store.models import resolve_model
 
 if TYPE_CHECKING:
     from traitscope.engine.layout import Layout

@@ -11,7 +11,6 @@ import torch
 
 from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base, use_layout
-from traitscope.engine.jobs import Progress
 from traitscope.engine.layout import CausalPack
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
@@ -21,7 +20,7 @@ from traitscope.engine.prefix import Prefix
 from traitscope.engine.score import common_prefix, merges, prefix_states
 from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
-from traitscope.records import PromptRow
+from traitscope.records import Progress, PromptRow
 
 POSITIONS = ("last", "mean")
 

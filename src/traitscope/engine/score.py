@@ -10,7 +10,6 @@ import torch
 
 from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base, use_layout
-from traitscope.engine.jobs import Progress
 from traitscope.engine.layout import CausalPack, TreePack
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import score_tokens
@@ -20,7 +19,7 @@ from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix
 from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
-from traitscope.records import OptionRow
+from traitscope.records import OptionRow, Progress
 
 # A common prefix shorter than this costs more to merge than to compute again.
 MIN_PREFIX = 16
