@@ -137,12 +137,12 @@ def _inputs(study: Study) -> dict[str, str]:
 
 def traits(study: Study, **options: Any) -> Traits:
     """Traits of the study's matrix, kept in ``analysis/traits.json``."""
-    from traitscope.traits import Traits, fit_traits
+    from traitscope.traits import TraitOptions, Traits, fit_traits
 
     def make() -> Traits:
         return fit_traits(study.scores(records=True), **options)
 
-    found: Traits = kept_json(study, "traits", with_defaults(fit_traits, options), make, Traits)
+    found: Traits = kept_json(study, "traits", with_defaults(TraitOptions, options), make, Traits)
     return found
 
 
