@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,10 @@ from traitscope.engine.prefix import Prefix, merge_prefixes
 
 # A row joins a block while it fills at least this share of the block's length.
 FILL = 0.75
+
+
+# By layer, the (key, value) [Hkv, T, d] of all tokens of a pass.
+KeysAndValues = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 
 class Layout(Protocol):
@@ -69,6 +74,13 @@ class Bucket:
             out_TC.index_copy_(0, self.tokens, block.index_select(0, self.places))
 
 
+def token_ranges(slots: Sequence[int], ends: Sequence[int] | np.ndarray) -> list[tuple[int, int, int]]:
+    """Token ranges (start, stop, slot) of adjacent rows of one slot; ``ends`` are the rows' ends."""
+    cuts = [0, *(np.flatnonzero(np.diff(np.asarray(slots))) + 1).tolist(), len(slots)]
+    starts = [0, *(int(end) for end in ends)]
+    return [(starts[a], starts[b], slots[a]) for a, b in pairwise(cuts)]
+
+
 def alike(lengths: Sequence[int]) -> list[list[int]]:
     """Rows of like length together: every row fills at least ``FILL`` of the longest of its group."""
     groups: list[list[int]] = []
@@ -110,7 +122,7 @@ class CausalPack:
         lengths: tokens of each row, in the order in which they lie.
         device: where the indices go.
         prefixes: one shared prefix per token range (start, stop), or none.
-        keep: a mapping by layer that receives (key, value) [Hkv, T, d] of every layer, for caches.
+        keep: receives keys and values of every layer, for caches.
     """
 
     def __init__(
@@ -119,7 +131,7 @@ class CausalPack:
         *,
         device: torch.device,
         prefixes: Sequence[tuple[int, int, Prefix]] = (),
-        keep: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
+        keep: KeysAndValues | None = None,
     ) -> None:
         self.lengths = list(lengths)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(int).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,11 @@ class Prefix:
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
     length: int
+
+
+def spans(prefixes: Mapping[int, Prefix], ranges: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, Prefix]]:
+    """The prefix of every token range (start, stop, slot); none where no slot has one."""
+    return [(start, stop, prefixes[slot]) for start, stop, slot in ranges] if prefixes else []
 
 
 def merge_prefixes(

@@ -33,8 +33,7 @@ def analyse_layers(
     """Compare base, mix and each task's control layer by layer.
 
     Args:
-        provider: ``provider(task, models)`` gives the states of those models on the task; called once per
-            task.
+        provider: ``provider(task, models)`` gives the states of those models on the task; called once per task.
         tasks: task names in the order of the report.
         on_progress: called with (task, done, total).
         options: the fields of ``LayerOptions``, by name; ``controls`` and ``examples`` must be given.
@@ -144,8 +143,7 @@ def _meta(asked: LayerOptions, seen: _Seen) -> dict[str, Any]:
 
 
 def _sections(result: LayersResult, draws: int, seed: int) -> dict[str, Sections]:
-    """Sections of all trained tasks, of each cluster, and of the unseen tasks; none where no task has a
-    control."""
+    """Sections of all trained tasks, of each cluster, and of the unseen tasks; none where no task has a control."""
     with_control = set(result.meta["controls"])
     trained = [t for t in result.tasks if t in with_control and t not in result.meta["unseen"]]
     groups: dict[str, list[str]] = {"all tasks": trained}

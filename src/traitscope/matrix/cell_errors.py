@@ -136,8 +136,7 @@ def replicates(raw: View, noise: CellNoise | None, records: Records, count: int,
     """Bootstrap replicates of the matrix, scores_RIN: what other examples and seeds might have given.
 
     Tasks with records resample their examples, the same ones for all models, and keep the table's
-    standard error where it has one; other tasks draw Gaussian errors. Seed variance is added as
-    Gaussian draws.
+    standard error where it has one; other tasks draw Gaussian errors. Seed variance is added as Gaussian draws.
 
     Raises:
         TraitscopeError: a task has neither records nor standard errors.

@@ -132,8 +132,7 @@ def sequential_test(
 
     Step k compares the (k+1)-th singular value with the largest one of noise matrices from which the k left
     and right singular vectors found so far are projected out: what is left to noise beside k strong traits.
-    Where the true traits are well above the noise, the chance of one too many is about alpha, however many
-    there are.
+    Where the true traits are well above the noise, the chance of one too many is about alpha, however many there are.
 
     Args:
         values_IN: the matrix, NaN where missing. noise_RIN: draws of its errors, in the same unit.
