@@ -120,8 +120,7 @@ def render(template: str, row: Row, *, where: str) -> str:
     """The text of ``template`` for one row; ``where`` names template and row in errors.
 
     Raises:
-        TraitscopeError: if a column is missing, a value to be printed is empty or a list, or an expression
-        fails.
+        TraitscopeError: if a column is missing, a value to be printed is empty or a list, or an expression fails.
     """
     return str(_run(lambda: _template(template).render(_context(row)), row, where))
 

@@ -137,12 +137,12 @@ def _inputs(study: Context) -> dict[str, str]:
 
 def traits(study: Context, **options: Any) -> Traits:
     """Traits of the study's matrix, kept in ``analysis/traits.json``."""
-    from traitscope.traits import Traits, fit_traits
+    from traitscope.traits import TraitOptions, Traits, fit_traits
 
     def make() -> Traits:
         return fit_traits(scores(study, records=True), **options)
 
-    found: Traits = kept_json(study, "traits", with_defaults(fit_traits, options), make, Traits)
+    found: Traits = kept_json(study, "traits", with_defaults(TraitOptions, options), make, Traits)
     return found
 
 

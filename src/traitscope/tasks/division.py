@@ -194,8 +194,7 @@ class Division:
         """One set of rows: eval takes from the front of a seeded order of questions, train from its back.
 
         Rows that ask the same question stand on one side only; eval takes one row per question, train one row
-        per question first and the repeated ones after them. So both sides keep their rows when the other one
-        grows.
+        per question first and the repeated ones after them. So both sides keep their rows when the other one grows.
         """
         data = self._config.data
         rows, mark = self._read(None)

@@ -125,8 +125,7 @@ def judge_losses(task: Task, examples: Sequence[Example], logprobs: OptionLogpro
 
 
 def rejudge(task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
-    """The records judged once more from what they store (outputs, log-likelihoods), after a parser or metric
-    changed.
+    """The records judged once more from what they store (outputs, log-likelihoods), after a parser or metric changed.
 
     Examples are found by id, so ``examples`` may be more than the records.
 
@@ -150,8 +149,7 @@ def summarise(
 ) -> tuple[tuple[Score, ...], dict[str, Any]]:
     """All metrics of a cell (the primary one first, answer loss always among them) and its summary.
 
-    ``examples`` (found by id) are needed for the references of free answers; by default the task's own eval
-    rows.
+    ``examples`` (found by id) are needed for the references of free answers; by default the task's own eval rows.
 
     Raises:
         TraitscopeError: if there is no record.

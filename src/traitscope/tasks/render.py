@@ -42,8 +42,7 @@ class Renderer:
         """The rendered row with its solved examples in front.
 
         Raises:
-            TraitscopeError: if a template fails, the prompt or the answer is empty, or gold is not among the
-            options.
+            TraitscopeError: if a template fails, the prompt or the answer is empty, or gold is not among the options.
         """
         options: tuple[str, ...] | None = None
         gold: int | None = None
