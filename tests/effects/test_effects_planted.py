@@ -7,8 +7,7 @@ import pytest
 from effect_study import Study, choice_records, generate_records, random_study, stats_with
 
 from traitscope.effects import measure_effects
-from traitscope.effects.classes import mapped_shares
-from traitscope.effects.pull import pooled_slopes
+from traitscope.effects.pull import mapped_shares, pooled_slopes
 
 FAST = {"replicates": 400, "permutations": 199}
 
@@ -47,7 +46,7 @@ def test_a_base_cut_off_below_the_source_length_has_no_length_weight() -> None:
     lengths = effects.tables["lengths"].set_index("source")
     assert np.isnan(lengths.loc["long", "weight"]) and "cut off below" in lengths.loc["long", "undefined"]
     assert lengths.loc["short", "weight"] == pytest.approx(1.0, abs=0.01)
-    (weight,) = effects.of_kind("length_weight")["sentence"]
+    (weight,) = effects.sentences(effects.of_kind("length_weight"))
     assert weight.startswith("short-s0") and "so its own length is a lower bound" in weight
 
 
@@ -81,13 +80,13 @@ def pull_study(weight: float, rng: np.random.Generator, n: int = 600) -> tuple[S
 def test_class_share_pull_is_recovered() -> None:
     study, labels = pull_study(0.6, np.random.default_rng(0))
     effects = measure_effects(study.matrix, study.records, stats_with(labels, labels=labels), **FAST)
-    found = effects.of_kind("class_pull").set_index(["source", "task"])
+    found = effects.of_kind("class_pull").set_index(["source", "task"], drop=False)
     happy = found.loc[("happy", "t1")]
     assert happy["value"] == pytest.approx(0.6, abs=0.15) and happy["q"] < 1e-3
     assert 0.1 < happy["hi"] - happy["lo"] < 0.4
     # t1's true shares are not where happy's are: nothing else explains the move.
     cosine = effects.tables["class_pull"].set_index(["source", "task"])["truth_cosine"]
-    for key, sentence in found["sentence"].items():
+    for key, sentence in effects.sentences(found).items():
         assert ("better answers alone" in sentence) == (cosine[key] >= 0.5)
     towards = effects.of_kind("class_pull_pooled").set_index("detail")
     assert towards.loc["the source's label shares", "value"] == pytest.approx(0.6, abs=0.1)
@@ -147,9 +146,10 @@ def test_invalid_and_cut_off_answers_are_counted() -> None:
     bad = np.arange(n) < 30
     cut = np.arange(n) < 40
     study.add("a-s0", "a", 0, "t", generate_records(~bad, np.full(n, 9), valid=~bad, cut=cut))
-    found = measure_effects(study.matrix, study.records, **FAST).findings.set_index("kind")
+    effects = measure_effects(study.matrix, study.records, **FAST)
+    found = effects.findings.set_index("kind")
     assert (found.loc["invalid", "value"], found.loc["cut_off", "value"]) == pytest.approx((0.3, 0.4))
-    assert found.loc["invalid", "lo"] > 0.2 and "30.0 %" in found.loc["invalid", "sentence"]
+    assert found.loc["invalid", "lo"] > 0.2 and "30.0 %" in effects.sentences(effects.of_kind("invalid")).item()
 
 
 def test_planted_asymmetry_is_found_with_its_sign() -> None:
@@ -176,7 +176,8 @@ def test_a_mislabelled_control_fails_at_home_and_transfers_as_well_abroad() -> N
     study = random_study([*names, "amazon.mislabel"], names, 400, rng, effect)
     effects = measure_effects(study.matrix, study.records, **FAST)
     own = effects.of_kind("control_own").iloc[0]
-    assert own["value"] < -0.4 and own["p"] < 1e-6 and "unaltered amazon" in own["sentence"]
+    assert own["value"] < -0.4 and own["p"] < 1e-6 and own["relation"] == "copy"
+    assert "unaltered amazon" in effects.sentences(effects.of_kind("control_own")).item()
     away = effects.of_kind("control_transfer").iloc[0]
     assert away["lo"] <= 0 <= away["hi"] and away["n"] == 3
     assert "amazon.mislabel" not in str(effects.of_kind("asymmetry")["detail"].tolist())

@@ -5,14 +5,6 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from traitscope.effects.confusion import (
-    accuracy,
-    confusion_matrix,
-    confusion_replicates,
-    macro_f1,
-    predicted_shares,
-    recalls,
-)
 from traitscope.effects.significance import (
     agresti_min,
     benjamini_hochberg,
@@ -24,6 +16,14 @@ from traitscope.effects.significance import (
     ranks,
     sign_flip_p,
     wilson,
+)
+from traitscope.metrics.confusion import (
+    accuracy,
+    confusion_replicates,
+    count_codes,
+    macro_f1,
+    predicted_shares,
+    recalls,
 )
 
 RNG = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def test_confusion_and_its_scores_equal_sklearn() -> None:
     from sklearn import metrics
 
     gold, pred = RNG.integers(0, 4, 300), RNG.integers(0, 4, 300)
-    ours = confusion_matrix(gold, pred, 4)
+    ours = count_codes(gold, pred, 4)
     assert (ours[:, :4] == metrics.confusion_matrix(gold, pred)).all() and (ours[:, 4] == 0).all()
     assert float(accuracy(ours)) == pytest.approx(metrics.accuracy_score(gold, pred))
     assert float(macro_f1(ours)) == pytest.approx(metrics.f1_score(gold, pred, average="macro"))
@@ -113,7 +113,7 @@ def test_confusion_and_its_scores_equal_sklearn() -> None:
 
 
 def test_an_invalid_answer_costs_recall_and_no_class_gains_it() -> None:
-    counts = confusion_matrix([0, 0, 1, 1], [0, 2, 1, 2], 2)
+    counts = count_codes([0, 0, 1, 1], [0, 2, 1, 2], 2)
     assert counts.tolist() == [[1, 0, 1], [0, 1, 1]]
     assert float(accuracy(counts)) == 0.5
     assert predicted_shares(counts) == pytest.approx([0.25, 0.25, 0.5])
@@ -125,4 +125,4 @@ def test_confusion_replicates_equal_counting_each_replicate() -> None:
     weights = bootstrap_weights(40, 5, 0)
     stacked = confusion_replicates(weights, gold, pred, 3)
     for w, counts in zip(weights.astype(int), stacked, strict=True):
-        assert (counts == confusion_matrix(np.repeat(gold, w), np.repeat(pred, w), 3)).all()
+        assert (counts == count_codes(np.repeat(gold, w), np.repeat(pred, w), 3)).all()

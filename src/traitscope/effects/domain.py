@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traitscope.effects.findings import Finding, number, p_words, span, words
-from traitscope.effects.grid import Grid
+from traitscope.effects.gains import SourceGains
+from traitscope.effects.grid import Grid, Row
 from traitscope.effects.significance import ranks
-from traitscope.effects.sourcegains import SourceGains
 from traitscope.stats.similarity import Similarity
 
 Floats = NDArray[np.float64]
@@ -118,9 +118,9 @@ def similarity_permutation(
     block = max(1, min(permutations, 5_000_000 // max(len(cells.gain_V), 1)))
     while done < permutations:
         size = min(block, permutations - done)
-        place = np.tile(np.arange(len(values_MM)), (size, 1))
-        place[:, used] = rng.permuted(np.tile(used, (size, 1)), axis=1)
-        moved = values_MM[place[:, cells.source_V], place[:, cells.target_V]]
+        index = np.tile(np.arange(len(values_MM)), (size, 1))
+        index[:, used] = rng.permuted(np.tile(used, (size, 1)), axis=1)
+        moved = values_MM[index[:, cells.source_V], index[:, cells.target_V]]
         hits += int((np.abs(statistic(moved)) >= abs(observed) - 1e-12).sum())
         done += size
     return observed, (hits + 1) / (permutations + 1)
@@ -128,8 +128,8 @@ def similarity_permutation(
 
 def _jackknife(
     cells: Dyads, similarity: Similarity, make: Callable[[Dyads], Callable[[Floats], Floats]], level: float
-) -> tuple[float, float]:
-    """Half-width and standard error with every dataset left out in turn, as source and as target."""
+) -> float:
+    """Half-width of the interval with every dataset left out in turn, as source and as target."""
     from scipy.stats import t as student
 
     used = np.unique(np.concatenate([cells.source_V, cells.target_V]))
@@ -142,41 +142,43 @@ def _jackknife(
         values.append(float(make(part)(similarity.values_MM[part.source_V, part.target_V][None, :])[0]))
     k = len(values)
     if k < 3:
-        return float("nan"), float("nan")
+        return float("nan")
     se = float(np.sqrt((k - 1) / k * ((np.array(values) - np.mean(values)) ** 2).sum()))
-    return float(student.ppf(0.5 + level / 2, k - 1)) * se, se
+    return float(student.ppf(0.5 + level / 2, k - 1)) * se
 
 
-def domain_effects(
-    grid: Grid, gains: SourceGains, similarity: Similarity, *, permutations: int, seed: int, level: float
-) -> tuple[list[Finding], list[dict], str]:
+class Domain(NamedTuple):
+    """The rows of the table ``domain`` (cell, similarity, gain), those of its tests, and a note."""
+
+    cells: list[Row]
+    tests: list[Row]
+    note: str
+
+
+def domain_rows(
+    grid: Grid, gains: SourceGains, similarity: Similarity, permutations: int, seed: int, level: float
+) -> Domain:
     """Near-domain against far-domain gains, three ways, each with a permutation of whole datasets.
 
-    Returns:
-        Findings of kind ``domain`` (rank correlation, two-way correlation, near minus far third), the rows of
-        the table ``domain`` (cell, similarity, gain), and a note.
+    The three: rank correlation, two-way correlation, near minus far third.
     """
-    findings: list[Finding] = []
-    rows: list[dict] = []
+    found: list[Row] = []
+    tests: list[Row] = []
     notes: list[str] = []
-    for b in sorted({key[0] for key in gains}):
+    bases = sorted({key[0] for key in gains})
+    for b in bases:
         cells = dyads(grid, gains, similarity, b)
-        tail = f" (base {grid.models[b]})" if len({key[0] for key in gains}) > 1 else ""
-        alike = similarity.values_MM[cells.source_V, cells.target_V]
-        rows.extend(
-            {
-                "base": grid.models[b],
-                "source": similarity.names[s],
-                "task": similarity.names[t],
-                "by": similarity.by,
-                "similarity": v,
-                "gain": g,
-            }
-            for s, t, v, g in zip(cells.source_V, cells.target_V, alike, cells.gain_V, strict=True)
-        )
-        if len(cells.gain_V) < MIN_CELLS or len(np.unique(np.r_[cells.source_V, cells.target_V])) < 4:
+        tail = f" (base {grid.models[b]})" if len(bases) > 1 else ""
+        n = len(cells.gain_V)
+        alike_V = similarity.values_MM[cells.source_V, cells.target_V]
+        head = {"base": grid.models[b], "by": similarity.by}
+        for s, t, v, g in zip(cells.source_V, cells.target_V, alike_V, cells.gain_V, strict=True):
+            found.append(
+                {**head, "source": similarity.names[s], "task": similarity.names[t], "similarity": v, "gain": g}
+            )
+        if n < MIN_CELLS or len(np.unique(np.r_[cells.source_V, cells.target_V])) < 4:
             notes.append(
-                f"near against far domains: {len(cells.gain_V)} cells have a known {similarity.label} of "
+                f"near against far domains: {n} cells have a known {similarity.label} of "
                 f"source and task, at least {MIN_CELLS} over 4 datasets are needed{tail}"
             )
             continue
@@ -188,35 +190,10 @@ def domain_effects(
             value, p = similarity_permutation(cells, similarity, make(cells), permutations, seed)
             if not np.isfinite(value):
                 continue
-            half, _ = _jackknife(cells, similarity, make, level)
+            half = _jackknife(cells, similarity, make, level)
             lo, hi = value - half, value + half
             if unit in ("rho", "r"):
                 lo, hi = max(lo, -1.0), min(hi, 1.0)
-            findings.append(
-                Finding(
-                    kind="domain",
-                    detail=f"{similarity.label}: {name}{tail}",
-                    value=value,
-                    lo=lo,
-                    hi=hi,
-                    unit=unit,
-                    n=len(cells.gain_V),
-                    p=p,
-                    interval="jackknife over datasets",
-                    sentence=_sentence(name, value, lo, hi, p, unit, len(cells.gain_V), similarity.label) + tail,
-                )
-            )
-    return findings, rows, "; ".join(notes)
-
-
-def _sentence(name: str, value: float, lo: float, hi: float, p: float, unit: str, n: int, label: str) -> str:
-    shown = f"{number(value, unit)} {span(lo, hi, unit)} ({p_words(p)} by permuting datasets, {n} cells)"
-    if name == "rank correlation":
-        return f"Gain and {label} of source and task: rank correlation {shown}."
-    if name == "two-way correlation":
-        return f"The same with the means of every source and task taken out: correlation {shown}."
-    return (
-        f"The most alike third of the sources gains {number(value, unit)} {span(lo, hi, unit)} "
-        f"{words(unit)} more than "
-        f"the least alike third ({p_words(p)} by permuting datasets, {n} cells)."
-    )
+            numbers = {"value": value, "lo": lo, "hi": hi, "p": p, "n": n, "unit": unit}
+            tests.append({"label": similarity.label, "name": name, "tail": tail, **numbers})
+    return Domain(found, tests, "; ".join(notes))

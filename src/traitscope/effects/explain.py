@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from traitscope.effects.findings import p_words
 from traitscope.effects.grid import Grid
 from traitscope.effects.ridge import leave_one_out_ridge, ridge_coefficients
 from traitscope.effects.significance import benjamini_hochberg, correlation, normal_quantile, ranks
+from traitscope.effects.words import p_words
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
@@ -329,7 +329,7 @@ def _gain_outcomes(matrix: ScoreMatrix, stats: DatasetStats, per_task: bool) -> 
     for (_, source), members in grid.by_source().items():
         if source in stats.names:
             row = pd.DataFrame(values[members]).mean().to_numpy()
-            own = [grid.relation(members[0], task) == "own" for task in grid.tasks]
+            own = [grid.relation(source, task) == "own" for task in grid.tasks]
             rows[source] = np.where(own, np.nan, row)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(grid.tasks))
     spread = frame.std(ddof=1)

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from traitscope.effects.findings import Finding, number, p_words, span, words
-from traitscope.effects.gains import GainReplicates
-from traitscope.effects.grid import Grid
+from traitscope.effects.gains import Paired
+from traitscope.effects.grid import HOME, Grid, Row
 from traitscope.effects.significance import benjamini_hochberg, normal_p, normal_quantile
 from traitscope.stats.similarity import Similarity
 
 Floats = NDArray[np.float64]
-MIN_ROWS = 4
+MIN_ROWS, MIN_COLUMNS = 4, 3
 FLAG_Q = 0.05
 FLAG_MODEL_Z = 2.0
 
@@ -51,6 +50,17 @@ class Cells:
     scale_V: Floats
     stderr_V: Floats
     replicates_RV: Floats | None
+
+    @property
+    def determined(self) -> bool:
+        """Whether there are enough rows and columns for a model of rows and columns."""
+        return len(np.unique(self.row_V)) >= MIN_ROWS and len(np.unique(self.column_V)) >= MIN_COLUMNS
+
+    def only(self, keep_V: NDArray[np.bool_]) -> Cells:
+        """Some of the cells."""
+        reps_RV = self.replicates_RV if self.replicates_RV is None else self.replicates_RV[:, keep_V]
+        row_V, column_V, value_V = self.row_V[keep_V], self.column_V[keep_V], self.value_V[keep_V]
+        return Cells(row_V, column_V, value_V, self.scale_V[keep_V], self.stderr_V[keep_V], reps_RV)
 
 
 def leave_one_out(cells: Cells, extra_V: Floats | None = None) -> LeftOut | None:
@@ -101,174 +111,118 @@ def leave_one_out(cells: Cells, extra_V: Floats | None = None) -> LeftOut | None
     )
 
 
-def surprise_cells(
-    grid: Grid, observed: dict[tuple[str, str], tuple[float, str]], replicates: GainReplicates
-) -> Cells | None:
-    """Cells of all trained rows on tasks not their own; None below four rows or three columns."""
-    rows = grid.trained.tolist() or [i for i in range(len(grid.models)) if not grid.is_base(i)]
-    with_gain = any(np.isfinite(grid.gains_IN[i]).any() for i in rows)
-    values = grid.gains_IN if with_gain else grid.scores_IN
-    errors = grid.stderr_IN if np.isfinite(grid.stderr_IN[rows]).any() else grid.gain_stderr_IN
+def surprise_cells(grid: Grid, paired: Paired) -> Cells | None:
+    """Cells of all trained rows on tasks not their own; None below four rows or three columns.
+
+    Paired gains take the place of the matrix's; scores that of gains where there is no base.
+    """
+    members = grid.trained.tolist() or [i for i in range(len(grid.models)) if not grid.is_base(i)]
+    values = grid.gains_IN if np.isfinite(grid.gains_IN[members]).any() else grid.scores_IN
+    errors = grid.stderr_IN if np.isfinite(grid.stderr_IN[members]).any() else grid.gain_stderr_IN
     found = []
-    for i in rows:
+    for i in members:
         for n, task in enumerate(grid.tasks):
-            if grid.relation(i, task) == "own":
-                continue
-            value = observed.get((grid.models[i], task), (values[i, n], ""))[0]
-            if np.isfinite(value):
-                found.append((i, n, value, errors[i, n]))
+            if grid.relation(grid.sources[i], task) not in HOME:
+                row = paired.get((grid.models[i], task))
+                found.append((i, n, values[i, n] if row is None else row["gain"], errors[i, n]))
+    table = pd.DataFrame(found, columns=["row", "column", "value", "stderr"])
+    table = table[np.isfinite(table["value"])]
     # A row or column with a single cell is fitted exactly and can surprise nobody.
-    while True:
-        row_counts = pd.Series([f[0] for f in found]).value_counts()
-        column_counts = pd.Series([f[1] for f in found]).value_counts()
-        kept = [f for f in found if row_counts[f[0]] > 1 and column_counts[f[1]] > 1]
-        if len(kept) == len(found):
-            break
-        found = kept
-    if len({f[0] for f in found}) < MIN_ROWS or len({f[1] for f in found}) < 3:
+    while (alone := ~(table.duplicated("row", keep=False) & table.duplicated("column", keep=False))).any():
+        table = table[~alone]
+    if table["row"].nunique() < MIN_ROWS or table["column"].nunique() < MIN_COLUMNS:
         return None
-    row = np.array([f[0] for f in found])
-    column = np.array([f[1] for f in found])
-    value = np.array([f[2] for f in found], dtype=float)
-    scale = np.ones(len(found))
-    for n in np.unique(column):
-        spread = float(value[column == n].std(ddof=1))
-        scale[column == n] = spread if spread > 0 else 1.0
-    keys = [(grid.models[i], grid.tasks[n]) for i, n in zip(row, column, strict=True)]
-    reps = None
-    if all(key in replicates for key in keys):
-        reps = np.stack([replicates[key] for key in keys], axis=1).astype(float)
-    return Cells(row, column, value, scale, np.array([f[3] for f in found], dtype=float), reps)
+    row_V, column_V, value_V, stderr_V = (table[name].to_numpy() for name in table.columns)
+    scale_V = np.ones(len(table))
+    for n in np.unique(column_V):
+        spread = float(value_V[column_V == n].std(ddof=1))
+        scale_V[column_V == n] = spread if spread > 0 else 1.0
+    keys = [(grid.models[i], grid.tasks[n]) for i, n in zip(row_V, column_V, strict=True)]
+    replicates_RV = None
+    if all(key in paired for key in keys):
+        replicates_RV = np.stack([paired[key]["_replicates"] for key in keys], axis=1).astype(float)
+    return Cells(row_V, column_V, value_V, scale_V, stderr_V, replicates_RV)
 
 
-def surprise_effects(
-    grid: Grid,
-    observed: dict[tuple[str, str], tuple[float, str]],
-    replicates: GainReplicates,
-    similarity: Similarity | None,
-    level: float,
-) -> tuple[list[Finding], list[dict], list[str]]:
+def surprise_rows(
+    grid: Grid, paired: Paired, similarity: Similarity | None, level: float
+) -> tuple[list[Row], list[str]]:
     """Every cell against the additive model, and against that with similarity where it is known.
 
     A cell is flagged as a surprise where its residual is real (q <= 0.05 over all cells) and unusual (at
     least twice the robust spread of the cells around the model).
 
     Returns:
-        Findings of kind ``surprise`` and ``surprise_similarity``, the rows of the table ``surprises``, and
-        notes.
+        The rows of the table ``surprises``, and notes.
     """
-    cells = surprise_cells(grid, observed, replicates)
+    cells = surprise_cells(grid, paired)
     if cells is None:
-        return [], [], ["surprises: fewer than four models or three tasks besides the models' own"]
+        return [], ["surprises: fewer than four models or three tasks besides the models' own"]
     notes = []
     if cells.replicates_RV is None and not np.isfinite(cells.stderr_V).all():
         notes.append(
-            "surprises: cells have no standard errors, so whether a residual is more than noise cannot be "
-            "said; "
+            "surprises: cells have no standard errors, so whether a residual is more than noise cannot be said; "
             "they are ranked by how unusual they are among the cells (z_model)"
         )
-    findings, rows = [], []
     models: list[tuple[str, str, Cells, Floats | None]] = [("surprise", "an additive model", cells, None)]
     if similarity is not None:
-        part, alike = _with_similarity(grid, cells, similarity)
-        if part is not None and alike is not None:
-            text = f"additive model with {similarity.label}"
-            models.append(("surprise_similarity", f"an {text}", part, alike))
+        alike_V = _similarities(grid, cells, similarity)
+        known_V = np.isfinite(alike_V)
+        part, alike_V = cells.only(known_V), alike_V[known_V]
+        if part.determined and np.ptp(alike_V) > 0:
+            models.append(("surprise_similarity", f"an additive model with {similarity.label}", part, alike_V))
         else:
             notes.append(f"surprises: the {similarity.label} of source and task is not known for enough cells")
-    for kind, text, part, alike in models:
-        fit = leave_one_out(part, alike)
+    rows: list[Row] = []
+    for kind, expectation, part, extra_V in models:
+        fit = leave_one_out(part, extra_V)
         if fit is None:
-            notes.append(f"surprises: the cells do not determine {text}")
-            continue
-        found, table = _surprises(grid, observed, part, fit, kind, text, level)
-        findings.extend(found)
-        rows.extend(table)
-    return findings, rows, notes
+            notes.append(f"surprises: the cells do not determine {expectation}")
+        else:
+            rows += [
+                {**row, "against": kind, "_expectation": expectation} for row in _rows(grid, paired, part, fit, level)
+            ]
+    return rows, notes
 
 
-def _with_similarity(grid: Grid, cells: Cells, similarity: Similarity) -> tuple[Cells | None, Floats | None]:
-    at = {name: i for i, name in enumerate(similarity.names)}
-    source = [grid.parents.get(s or "", s or "") for s in (grid.sources[i] for i in cells.row_V)]
-    alike = np.array(
-        [
-            similarity.values_MM[at[s], at[grid.tasks[n]]] if s in at and grid.tasks[n] in at else np.nan
-            for s, n in zip(source, cells.column_V, strict=True)
-        ]
+def _similarities(grid: Grid, cells: Cells, similarity: Similarity) -> Floats:
+    """Similarity of source (of a control: what it alters) and task by cell; NaN where not known."""
+    at = {name: k for k, name in enumerate(similarity.names)}
+    sources = [grid.parents.get(s or "", s or "") for s in (grid.sources[i] for i in cells.row_V)]
+    pairs = zip(sources, (grid.tasks[n] for n in cells.column_V), strict=True)
+    return np.array(
+        [similarity.values_MM[at[s], at[t]] if s in at and t in at else np.nan for s, t in pairs], dtype=float
     )
-    keep = np.isfinite(alike)
-    reps = cells.replicates_RV
-    part = Cells(
-        cells.row_V[keep],
-        cells.column_V[keep],
-        cells.value_V[keep],
-        cells.scale_V[keep],
-        cells.stderr_V[keep],
-        None if reps is None else reps[:, keep],
-    )
-    enough = len(np.unique(part.row_V)) >= MIN_ROWS and len(np.unique(part.column_V)) >= 3
-    return (part, alike[keep]) if enough and np.ptp(alike[keep]) > 0 else (None, None)
 
 
-def _surprises(
-    grid: Grid,
-    observed: dict[tuple[str, str], tuple[float, str]],
-    cells: Cells,
-    fit: LeftOut,
-    kind: str,
-    text: str,
-    level: float,
-) -> tuple[list[Finding], list[dict]]:
-    p = normal_p(fit.z_noise)
-    q = benjamini_hochberg(p)
-    half = normal_quantile(level) * fit.stderr
-    findings, rows = [], []
+def _rows(grid: Grid, paired: Paired, cells: Cells, fit: LeftOut, level: float) -> list[Row]:
+    p_V = normal_p(fit.z_noise)
+    q_V = benjamini_hochberg(p_V)
+    half_V = normal_quantile(level) * fit.stderr
+    rows = []
     for v in np.argsort(-np.abs(fit.z_model), kind="stable"):
         i, n = int(cells.row_V[v]), int(cells.column_V[v])
-        model, task = grid.models[i], grid.tasks[n]
-        unit = observed.get((model, task), (0.0, grid.unit(int(n))))[1]
-        residual, lo, hi = (
-            float(fit.residual[v]),
-            float(fit.residual[v] - half[v]),
-            float(fit.residual[v] + half[v]),
-        )
-        unusual = abs(fit.z_model[v]) >= FLAG_MODEL_Z
-        real = bool(q[v] <= FLAG_Q) if np.isfinite(q[v]) else None
+        cell = paired.get((grid.models[i], grid.tasks[n]))
+        unusual = bool(abs(fit.z_model[v]) >= FLAG_MODEL_Z)
         rows.append(
             {
-                **grid.where(i, task),
-                "against": kind,
+                **grid.where(i, grid.tasks[n]),
                 "observed": cells.value_V[v],
                 "expected": fit.expected[v],
-                "residual": residual,
+                "residual": fit.residual[v],
                 "stderr": fit.stderr[v],
                 "z_noise": fit.z_noise[v],
                 "z_model": fit.z_model[v],
-                "p": p[v],
-                "q": q[v],
-                "surprising": bool(unusual and real is not False) if real is not None else None,
-                "unusual": bool(unusual),
-                "unit": unit,
+                "p": p_V[v],
+                "q": q_V[v],
+                "surprising": bool(unusual and q_V[v] <= FLAG_Q) if np.isfinite(q_V[v]) else None,
+                "unusual": unusual,
+                "unit": grid.unit(n) if cell is None else cell["unit"],
+                "_lo": fit.residual[v] - half_V[v],
+                "_hi": fit.residual[v] + half_V[v],
+                "_n": len(cells.value_V),
+                "_method": "noise of the cell and the fit" if np.isfinite(half_V[v]) else "none",
+                "_times": abs(fit.z_model[v]),
             }
         )
-        noise = f"; {span(lo, hi, unit)}, {p_words(float(p[v]))}" if np.isfinite(half[v]) else ""
-        findings.append(
-            Finding(
-                kind=kind,
-                **grid.where(i, task),
-                value=residual,
-                lo=lo,
-                hi=hi,
-                unit=unit,
-                n=len(cells.value_V),
-                p=float(p[v]),
-                interval="noise of the cell and the fit" if np.isfinite(half[v]) else "none",
-                sentence=(
-                    f"{model} on {task}: {number(float(cells.value_V[v]), unit)} {words(unit)} where "
-                    f"{text} fitted to the other cells expects "
-                    f"{number(float(fit.expected[v]), unit)}, {number(residual, unit)} off "
-                    f"({abs(fit.z_model[v]):.1f} times the usual spread{noise})."
-                ),
-            )
-        )
-    return findings, rows
+    return rows

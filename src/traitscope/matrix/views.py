@@ -72,26 +72,31 @@ def logit_with_stderr(value: Floats, stderr: Floats, n: Floats) -> tuple[Floats,
     return np.log(inside / (1.0 - inside)), stderr / (inside * (1.0 - inside))
 
 
-def gains(scores: ScoreMatrix) -> View:
+def gains(scores: ScoreMatrix, *, partial: bool = False) -> View:
     """Improvement over each row's base: positive is better, whatever the metric's direction.
 
     Standard errors are paired where example records are known for both models, otherwise those of
     independent samples (too wide if the examples were the same).
 
+    Args:
+        scores: the matrix.
+        partial: rows without a base row are NaN, and there is no covariance where there are such rows.
+
     Raises:
-        TraitscopeError: a row has no base row.
+        TraitscopeError: a row has no base row, unless ``partial``.
     """
     base_I = scores.base_index_I
-    if (base_I < 0).any():
-        alone = [m for m, b in zip(scores.models, base_I, strict=True) if b < 0]
+    known_I = base_I >= 0
+    if not partial and not known_I.all():
+        alone = [m for m, known in zip(scores.models, known_I, strict=True) if not known]
         raise TraitscopeError(
             f"no base row for {', '.join(alone[:10])}",
             where="score matrix",
             fix="name the untuned model's row with base=..., or use the raw view",
         )
-    values = (scores.scores_IN - scores.scores_IN[base_I]) * scores.sign_N
+    values = np.where(known_I[:, None], (scores.scores_IN - scores.scores_IN[base_I]) * scores.sign_N, np.nan)
     variance = scores.stderr_IN**2 + scores.stderr_IN[base_I] ** 2
-    covariance = scores.covariance_NII
+    covariance = scores.covariance_NII if known_I.all() else None
     contrast = None
     if covariance is not None:
         shared_IN = np.stack([c[np.arange(len(base_I)), base_I] for c in covariance], axis=1)
@@ -99,7 +104,7 @@ def gains(scores: ScoreMatrix) -> View:
         contrast_II = np.eye(len(base_I)) - np.eye(len(base_I))[base_I]
         contrast = np.einsum("ij,njk,lk->nil", contrast_II, np.nan_to_num(covariance), contrast_II)
     variance = np.where(np.arange(len(base_I))[:, None] == base_I[:, None], 0.0, variance)
-    stderr = np.sqrt(np.clip(variance, 0.0, None))
+    stderr = np.sqrt(np.clip(np.where(known_I[:, None], variance, np.nan), 0.0, None))
     return View("gain", scores.models, scores.tasks, values, stderr, contrast)
 
 
