@@ -183,6 +183,27 @@ def test_a_mislabelled_control_fails_at_home_and_transfers_as_well_abroad() -> N
     assert "amazon.mislabel" not in str(effects.of_kind("asymmetry")["detail"].tolist())
 
 
+def test_a_control_is_paired_with_the_unaltered_source_of_its_own_seed() -> None:
+    # Of 40 examples: seed 0 of the source has 10 right, seed 1 has 30; its control 8 and 24; one more control has a
+    # seed of its own and is set against the first of the source.
+    right = {("x", 0): 10, ("x", 1): 30, ("x.mislabel", 0): 8, ("x.mislabel", 1): 24, ("x.noise", 5): 12}
+    study = Study()
+    for task in ("x", "y"):
+        study.add("base", None, None, task, generate_records(np.arange(40) < 20, np.full(40, 5)))
+        for (source, seed), k in reversed(right.items()):
+            study.add(f"{source}-s{seed}", source, seed, task, generate_records(np.arange(40) < k, np.full(40, 5)))
+    effects = measure_effects(study.matrix, study.records, **FAST)
+    table = effects.tables["controls"].set_index(["model", "task"])
+    for task in ("x", "y"):
+        assert table.loc[("x.mislabel-s0", task), ["parent_value", "value"]].tolist() == [10 / 40, 8 / 40]
+        assert table.loc[("x.mislabel-s1", task), ["parent_value", "value"]].tolist() == [30 / 40, 24 / 40]
+        assert table.loc[("x.noise-s5", task), "parent_value"] in (10 / 40, 30 / 40)
+    own = effects.of_kind("control_own").set_index("model")["value"]
+    assert own[["x.mislabel-s0", "x.mislabel-s1"]].tolist() == pytest.approx([-2 / 40, -6 / 40])
+    away = effects.of_kind("control_transfer").set_index("model")["value"]
+    assert away[["x.mislabel-s0", "x.mislabel-s1"]].tolist() == pytest.approx([-2 / 40, -6 / 40])
+
+
 def test_success_by_tag_counts_smooths_and_warns_of_few_examples() -> None:
     n = 200
     tags = [json.dumps({"dep": "nsubj|oprd" if k < 4 else "nsubj" if k < 150 else "dobj"}) for k in range(n)]
@@ -245,8 +266,9 @@ def test_pooled_slopes_equal_least_squares_and_need_three_sources() -> None:
     want = rng.normal(size=(60, 2))
     step = want @ [0.5, 0.2] + rng.normal(0, 0.1, 60)
     groups = np.repeat(list("abcdef"), 10)
-    pooled = pooled_slopes(step, want, groups, 60, 0.95)
-    assert pooled is not None
-    assert pooled.slopes == pytest.approx(np.linalg.lstsq(want, step, rcond=None)[0], abs=1e-10)
-    assert (pooled.lo < [0.5, 0.2]).all() and (pooled.hi > [0.5, 0.2]).all()
-    assert pooled_slopes(step[:20], want[:20], groups[:20], 20, 0.95) is None
+    pooled = pooled_slopes(step, want, groups, 0.95)
+    fitted = np.linalg.lstsq(want, step, rcond=None)[0]
+    for slope, least_squares, truth in zip(pooled, fitted, [0.5, 0.2], strict=True):
+        assert slope["value"] == pytest.approx(least_squares, abs=1e-10) and slope["sources"] == 6
+        assert slope["lo"] < truth < slope["hi"]
+    assert pooled_slopes(step[:20], want[:20], groups[:20], 0.95) == []

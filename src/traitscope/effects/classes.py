@@ -64,8 +64,7 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
         base_R = whole_R if seen.all() else _f1_replicates(panel, 0, seen)
         change = value - float(macro_f1(_confusion(panel, 0, seen)))
         lo, hi = percentile_interval(own_R, n, panel.level)
-        test = replicate_test(change, own_R - base_R, n, panel.level, "change_")
-        p = test.pop("change_p")
+        test = replicate_test(change, own_R - base_R, n, panel.level)
         rows.append(
             {
                 **panel.where(m),
@@ -73,13 +72,15 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
                 "lo": float(lo),
                 "hi": float(hi),
                 "change": change,
-                **test,
-                "p": np.nan if m == 0 else p,
+                "change_lo": test["lo"],
+                "change_hi": test["hi"],
+                "p": np.nan if m == 0 else test["p"],
                 "accuracy": float(np.trace(counts) / counts.sum()),
                 "balanced_accuracy": float(np.nanmean(recalls(counts))),
                 "invalid": float(predicted_shares(counts)[-1]),
                 "n": n,
                 "_base": m == 0,
+                "_change_p": test["p"],
             }
         )
     return rows

@@ -81,9 +81,8 @@ def measure_effects(
         "controls": control_rows,
     }
     rows: dict[str, list[Row]] = {name: [] for name in estimands}
-    for panel in build_panels(
-        grid, records or {}, classes=classes, tags=tags, replicates=replicates, seed=seed, level=level
-    ):
+    drawing = {"replicates": replicates, "seed": seed, "level": level}
+    for panel in build_panels(grid, records or {}, classes, tags, **drawing):
         for name, rows_of in estimands.items():
             rows[name] += rows_of(panel)
     paired = by_cell(rows["gains"])
@@ -106,7 +105,7 @@ def measure_effects(
         findings=findings_frame(rows, grid),
         tables={name: _shown(table) for name, table in rows.items() if table and name not in UNSHOWN},
         notes=tuple(note for note in notes if note),
-        settings={"replicates": replicates, "permutations": permutations, "seed": seed, "level": level},
+        settings={"permutations": permutations, **drawing},
     )
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from traitscope.effects.gains import SourceGain, SourceGains
+from traitscope.effects.gains import SourceGains
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import normal_p, normal_quantile, percentile_interval, replicate_test
@@ -30,32 +30,30 @@ def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> tuple[list[R
             there, back = gains.get((b, i, j)), gains.get((b, j, i))
             if there is None or back is None:
                 continue
-            if there.unit != back.unit:
+            if there["unit"] != back["unit"]:
                 skipped += 1
                 continue
-            head = {"base": grid.models[b], "i": i, "j": j, "i_to_j": there.value, "j_to_i": back.value}
+            head = {"base": grid.models[b], "i": i, "j": j, "i_to_j": there["value"], "j_to_i": back["value"]}
             rows.append({**head, **_difference(there, back, level)})
     note = f"asymmetry: {skipped} pairs left out, their tasks are scored in different units" if skipped else ""
     return rows, note
 
 
-def _difference(there: SourceGain, back: SourceGain, level: float) -> Row:
-    value = there.value - back.value
-    se = float(np.hypot(there.stderr, back.stderr))
-    if there.replicates_R is not None and back.replicates_R is not None:
-        replicates_R = there.replicates_R - back.replicates_R
+def _difference(there: Row, back: Row, level: float) -> Row:
+    value, method = there["value"] - back["value"], "normal"
+    se = float(np.hypot(there["stderr"], back["stderr"]))
+    half = normal_quantile(level) * se
+    lo, hi = value - half, value + half
+    if there["replicates"] is not None and back["replicates"] is not None:
+        replicates_R, method = there["replicates"] - back["replicates"], "bootstrap"
         lo, hi = map(float, percentile_interval(replicates_R, len(replicates_R), level))
-        method = "bootstrap"
-    else:
-        half = normal_quantile(level) * se
-        lo, hi, method = value - half, value + half, "normal"
     return {
         "difference": value,
         "lo": lo,
         "hi": hi,
         "p": float(normal_p(value / se)) if np.isfinite(se) and se > 0 else np.nan,
-        "unit": there.unit,
-        "_n": min(there.seeds, back.seeds),
+        "unit": there["unit"],
+        "_n": min(there["seeds"], back["seeds"]),
         "_method": method,
     }
 

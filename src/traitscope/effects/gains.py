@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,18 +115,8 @@ def seed_rows(grid: Grid, paired: Paired, level: float) -> list[Row]:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class SourceGain:
-    """Gain of one source on one task, its standard error over examples (NaN if unknown), its replicates."""
-
-    value: float
-    stderr: float
-    replicates_R: Floats | None
-    seeds: int
-    unit: str
-
-
-SourceGains = Mapping[tuple[int, str, str], SourceGain]
+# By (base row, source, task): value, stderr (over examples, NaN if unknown), replicates (or None), seeds, unit.
+SourceGains = Mapping[tuple[int, str, str], Row]
 
 
 def source_gains(grid: Grid, paired: Paired) -> SourceGains:
@@ -135,27 +124,24 @@ def source_gains(grid: Grid, paired: Paired) -> SourceGains:
 
     Paired gains take the place of the matrix's where any seed has one.
     """
-    found: dict[tuple[int, str, str], SourceGain] = {}
+    found: dict[tuple[int, str, str], Row] = {}
     for (b, source), members in grid.by_source(controls=True).items():
         for n, task in enumerate(grid.tasks):
             rows = [paired[grid.models[i], task] for i in members if (grid.models[i], task) in paired]
+            known = [i for i in members if np.isfinite(grid.gains_IN[i, n])]
             if rows:
-                found[b, source, task] = _mean_of(rows)
-                continue
-            gains = grid.gains_IN[members, n]
-            known = np.isfinite(gains)
-            if known.any():
+                value_J = np.array([row["gain"] for row in rows])
+                replicates_R = np.mean([row["_replicates"] for row in rows], axis=0, dtype=float)
+                stderr, unit = float(replicates_R.std(ddof=1)), rows[0]["unit"]
+            elif known:
+                value_J, replicates_R, unit = grid.gains_IN[known, n], None, grid.unit(n)
                 # The base's error is common to the seeds, so it does not shrink with their number.
-                stderr = float(np.sqrt(np.mean(grid.gain_stderr_IN[members, n][known] ** 2)))
-                value, seeds = float(gains[known].mean()), int(known.sum())
-                found[b, source, task] = SourceGain(value, stderr, None, seeds, grid.unit(n))
+                stderr = float(np.sqrt(np.mean(grid.gain_stderr_IN[known, n] ** 2)))
+            else:
+                continue
+            gain = {"value": float(value_J.mean()), "stderr": stderr, "replicates": replicates_R}
+            found[b, source, task] = {**gain, "seeds": len(value_J), "unit": unit}
     return found
-
-
-def _mean_of(rows: list[Row]) -> SourceGain:
-    replicates_R = np.mean([row["_replicates"] for row in rows], axis=0, dtype=float)
-    value = float(np.mean([row["gain"] for row in rows]))
-    return SourceGain(value, float(replicates_R.std(ddof=1)), replicates_R, len(rows), rows[0]["unit"])
 
 
 def by_cell(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:

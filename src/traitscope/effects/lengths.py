@@ -34,7 +34,7 @@ def length_rows(panel: Panel, habits: Mapping[str, Habit]) -> list[Row]:
         panel: a task whose answers are generated (others give no rows).
         habits: answer length of each source's training data.
     """
-    if not panel.generated:
+    if not np.isfinite(panel.length_MS).any():
         return []
     change = panel.change(panel.length_MS)
     base_R = panel.means(panel.length_MS)[:, 0]

@@ -60,6 +60,7 @@ class Change:
             f"{ends}hi": float(self.hi[m]),
             f"{ends}p": float(self.p[m]),
             "n": int(self.n[m]),
+            "_mean": float(self.mean[m]),
             "_method": str(self.method[m]),
         }
 
@@ -115,11 +116,6 @@ class Panel:
     def relation(self, m: int) -> str:
         """What the task is to one model."""
         return self.grid.relation(self.grid.sources[self.rows[m]], self.task)
-
-    @property
-    def generated(self) -> bool:
-        """Whether the task's answers are generated (and so have a length of their own)."""
-        return bool(np.isfinite(self.length_MS).any())
 
     @cached_property
     def weights_RS(self) -> NDArray[np.float32]:
@@ -181,12 +177,9 @@ class Panel:
 def build_panels(
     grid: Grid,
     records: Records,
-    *,
     classes: Mapping[str, Sequence[str]] | None = None,
     tags: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
-    replicates: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
+    **drawing: Any,
 ) -> Iterator[Panel]:
     """The panels of all tasks, base model by base model; tasks without records of their base are passed over.
 
@@ -197,9 +190,7 @@ def build_panels(
         classes: class names of the choice tasks in class order; guessed from the gold answers where not
             given.
         tags: more tags: task -> example id -> key -> value.
-        replicates: bootstrap replicates.
-        seed: seed of the bootstrap.
-        level: of the intervals.
+        drawing: ``replicates``, ``seed`` and ``level`` of the panels.
     """
     present = set(records)
     for b in sorted({int(i) for i in grid.base_I if i >= 0}):
@@ -210,9 +201,8 @@ def build_panels(
             rows = [b, *(i for i in members if i != b and (grid.models[i], task) in present)]
             if len(rows) > 1:
                 frames = [records[grid.models[i], task] for i in rows]
-                carried = _tags(frames[0], (tags or {}).get(task, {}))
-                given = {"tags": carried, "replicates": replicates, "seed": seed, "level": level}
-                yield _panel(task, grid, np.array(rows), frames, (classes or {}).get(task), given)
+                drawing["tags"] = _tags(frames[0], (tags or {}).get(task, {}))
+                yield _panel(task, grid, np.array(rows), frames, (classes or {}).get(task), drawing)
 
 
 def _panel(

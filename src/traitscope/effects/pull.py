@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,57 +98,33 @@ def pooled_rows(lengths: Sequence[Row], class_pulls: Sequence[Row], grid: Grid, 
 
     cells = [row for row in lengths if counted(row) and np.isfinite(row["weight"])]
     want = [[row["source_length"] - row["base_length"]] for row in cells]
-    pooled = pooled_slopes([row["shift"] for row in cells], want, [row["source"] for row in cells], len(cells), level)
-    found = _pooled(pooled, "length_weight_pooled", ("the source's length",))
+    pooled = pooled_slopes([row["shift"] for row in cells], want, [row["source"] for row in cells], level)
+    about = {"kind": "length_weight_pooled", "n": len(cells)}
+    found = [{**about, "towards": "the source's length", **slope} for slope in pooled]
     cells = [row for row in class_pulls if counted(row)]
     parts = [row for row in cells if np.isfinite(row["_step"]).all()]
-    if parts:
-        groups = [row["source"] for row in parts for _ in row["_step"]]
-        step, wants = (np.concatenate([row[name] for row in parts]) for name in ("_step", "_wants"))
-        pooled = pooled_slopes(step, wants, groups, len(cells), level)
-        found += _pooled(pooled, "class_pull_pooled", ("the source's label shares", "the true shares"))
-    return found
+    step = [share for row in parts for share in row["_step"]]
+    want = [pair for row in parts for pair in row["_wants"]]
+    pooled = pooled_slopes(step, want, [row["source"] for row in parts for _ in row["_step"]], level)
+    about = {"kind": "class_pull_pooled", "n": len(cells)}
+    towards = ("the source's label shares", "the true shares")
+    return found + [{**about, "towards": name, **slope} for name, slope in zip(towards, pooled, strict=bool(pooled))]
 
 
-class Pooled(NamedTuple):
-    """Slopes with delete-one-source jackknife errors; ``n`` cells from ``sources`` sources."""
-
-    slopes: Floats
-    lo: Floats
-    hi: Floats
-    p: Floats
-    n: int
-    sources: int
-
-
-def _pooled(pooled: Pooled | None, kind: str, towards: tuple[str, ...]) -> list[Row]:
-    if pooled is None:
-        return []
-    columns = zip(pooled.slopes, pooled.lo, pooled.hi, pooled.p, strict=True)
-    return [
-        {
-            "kind": kind,
-            "towards": name,
-            **dict(zip(("value", "lo", "hi", "p"), ends, strict=True)),
-            "n": pooled.n,
-            "sources": pooled.sources,
-        }
-        for name, ends in zip(towards, columns, strict=True)
-    ]
-
-
-def pooled_slopes(step: ArrayLike, wants: ArrayLike, groups: ArrayLike, cells: int, level: float) -> Pooled | None:
+def pooled_slopes(step: ArrayLike, wants: ArrayLike, groups: ArrayLike, level: float) -> list[dict[str, float]]:
     """Least squares through the origin of what was observed on what each habit would give.
+
+    Errors are a jackknife over the sources; intervals and p are Student's t on the number of sources less one.
 
     Args:
         step: V observed steps away from the base's habit (lengths, or class shares one after the other).
         wants: V x P steps to the habits (the source's; the truth), the same units.
         groups: the source behind every entry.
-        cells: how many cells the entries come from.
-        level: of the interval, Student's t on the number of sources less one.
+        level: of the intervals.
 
     Returns:
-        None where fewer than three sources, or not enough spread, are there.
+        For each of the P habits value, lo, hi, p, sources; nothing where there are fewer than three sources, or
+        not enough spread.
     """
     from scipy.stats import t as student
 
@@ -157,19 +132,16 @@ def pooled_slopes(step: ArrayLike, wants: ArrayLike, groups: ArrayLike, cells: i
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     k = len(names)
     if k < MIN_SOURCES:
-        return None
+        return []
     gram = np.array([x[codes == g].T @ x[codes == g] for g in range(k)])
     moment = np.array([x[codes == g].T @ y[codes == g] for g in range(k)])
-    if np.linalg.matrix_rank(gram.sum(axis=0)) < x.shape[1]:
-        return None
+    rest = gram.sum(axis=0) - gram
+    if np.linalg.matrix_rank(gram.sum(axis=0)) < x.shape[1] or (np.linalg.cond(rest) > 1e10).any():
+        return []
     slopes = np.linalg.solve(gram.sum(axis=0), moment.sum(axis=0))
-    left_out = []
-    for g in range(k):
-        rest = gram.sum(axis=0) - gram[g]
-        if np.linalg.cond(rest) > 1e10:
-            return None
-        left_out.append(np.linalg.solve(rest, moment.sum(axis=0) - moment[g]))
-    se = np.sqrt((k - 1) / k * ((np.array(left_out) - np.mean(left_out, axis=0)) ** 2).sum(axis=0))
+    left_out = np.array([np.linalg.solve(rest[g], moment.sum(axis=0) - moment[g]) for g in range(k)])
+    se = np.sqrt((k - 1) / k * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
     half = student.ppf(0.5 + level / 2, k - 1) * se
     p = 2 * student.sf(np.abs(slopes) / np.maximum(se, 1e-15), k - 1)
-    return Pooled(slopes, slopes - half, slopes + half, p, cells, k)
+    columns = zip(slopes, slopes - half, slopes + half, p, strict=True)
+    return [{**dict(zip(("value", "lo", "hi", "p"), slope, strict=True)), "sources": k} for slope in columns]

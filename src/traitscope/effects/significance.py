@@ -146,15 +146,10 @@ def sign_flip_p(differences_MS: Floats, replicates: int, seed: int, key: str = "
     return (hits + 1.0) / (replicates + 1.0)
 
 
-def ranks(values: ArrayLike, axis: int = 0) -> Floats:
-    """Average ranks along an axis; NaN stays NaN."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values, axis=axis, nan_policy="omit"), dtype=float)
-
-
-def correlation(left: Floats, right: Floats) -> float:
-    """Pearson correlation; NaN where one side does not vary."""
-    a, b = left - left.mean(), right - right.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 1e-12 else float("nan")
+def additive_basis(row_V: ArrayLike, column_V: ArrayLike, extra_V: Floats | None = None) -> Floats:
+    """Orthonormal basis (V x rank) of a mean for every row and column, and of one regressor more."""
+    blocks = [(np.asarray(codes)[:, None] == np.unique(codes)).astype(float) for codes in (row_V, column_V)]
+    if extra_V is not None:
+        blocks.append((extra_V - extra_V.mean())[:, None])
+    left, singular, _ = np.linalg.svd(np.hstack(blocks), full_matrices=False)
+    return left[:, singular > 1e-9 * singular[0]]

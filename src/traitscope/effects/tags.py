@@ -52,6 +52,7 @@ def tag_rows(panel: Panel) -> list[Row]:
                 "hi": float(hi_MV[m, v]),
                 "p": float(p_MV[m, v]),
                 "few": bool(n_MV[m, v] < FEW),
+                "_name": name,
             }
             for m in panel.others
             for v, name in enumerate(names)

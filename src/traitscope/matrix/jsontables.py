@@ -19,15 +19,16 @@ def dump_findings(payload: Mapping[str, Any], form: int) -> str:
 
 
 def load_findings(text: str, form: int, what: str) -> dict[str, Any]:
-    """The payload that :func:`dump_findings` wrote.
+    """The payload that :func:`dump_findings` wrote, without the format number.
 
     Raises:
         TraitscopeError: if the text was written by another format version.
     """
     payload: dict[str, Any] = json.loads(text)
-    if payload.get("format") != form:
+    found = payload.pop("format", None)
+    if found != form:
         raise TraitscopeError(
-            f"format {payload.get('format')!r} of {what} is not {form}",
+            f"format {found!r} of {what} is not {form}",
             where=what,
             fix="compute them again with this version",
         )
