@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from traitscope.config.data import Name, Texts
 from traitscope.config.problems import Problem, check_name
@@ -43,11 +43,19 @@ class ModelConfig(Settings):
 
 
 class LayersConfig(Settings):
-    """The layer-by-layer account: which hidden states are captured."""
+    """The layer-by-layer account: which hidden states are captured, and how they are compared."""
 
     examples: int = Field(500, ge=8, description="Examples per task (the same number for all)")
     position: Literal["last", "mean"] = Field("last", description="The last prompt token, or the prompt's mean")
+    measures: Texts = Field((), description="Similarity measures beside the default ones, by name")
     causal: int = Field(100, ge=0, description="Examples per task on which adapters are gated by windows (0: not done)")
+
+    @field_validator("measures")
+    @classmethod
+    def _measures(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(measures):
+            check_name("measure", name, (index,))
+        return measures
 
 
 class ComputeConfig(Settings):

@@ -71,7 +71,7 @@ def study_layers(study: Context, *, mix: str | None = None, causal: bool = True,
 def _analyse(
     study: Context, rows: _Rows, settings: LayersConfig, causal: bool, options: dict[str, Any]
 ) -> LayerFindings:
-    from traitscope.layers import analyse_layers
+    from traitscope.layers import DEFAULT_MEASURES, analyse_layers
 
     n = min(settings.examples, *(study.data.n_eval(task) for task in rows.tasks))
     if n < settings.examples:
@@ -91,7 +91,7 @@ def _analyse(
         mix=rows.mix,
         clusters=rows.clusters,
         unseen=rows.unseen,
-        **options,
+        **{"measures": tuple(dict.fromkeys((*DEFAULT_MEASURES, *settings.measures))), **options},
     )
     check = _causal(study, rows, found, settings.causal) if causal and settings.causal else None
     return LayerFindings(found, check, _correlates(study, rows, found) if _has_curves(found) else None)
