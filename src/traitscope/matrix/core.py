@@ -142,9 +142,12 @@ class ScoreMatrix(ScoreArrays):
         """Scores as measured."""
         return View("raw", self.models, self.tasks, self.scores_IN, self.stderr_IN, self.covariance_NII)
 
-    def gains(self) -> View:
-        """Improvement over each row's base, with paired standard errors where records are known."""
-        return views.gains(self.raw(), self.base_index_I, self.sign_N)
+    def gains(self, *, partial: bool = False) -> View:
+        """Improvement over each row's base, with paired standard errors where records are known.
+
+        Rows without a base row are an error, or NaN where ``partial``.
+        """
+        return views.gains(self.raw(), self.base_index_I, self.sign_N, partial=partial)
 
     def z(self) -> View:
         """Columns centred and divided by their standard deviation over the rows."""

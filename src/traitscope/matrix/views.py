@@ -49,7 +49,7 @@ def logit_with_stderr(value: Floats, stderr: Floats, n: Floats) -> tuple[Floats,
     return np.log(inside / (1.0 - inside)), stderr / (inside * (1.0 - inside))
 
 
-def gains(raw: View, base_index_I: npt.NDArray[np.int64], sign_N: Floats) -> View:
+def gains(raw: View, base_index_I: npt.NDArray[np.int64], sign_N: Floats, *, partial: bool = False) -> View:
     """Improvement over each row's base: positive is better, whatever the metric's direction.
 
     Standard errors are paired where example records are known for both models, otherwise those of
@@ -59,28 +59,30 @@ def gains(raw: View, base_index_I: npt.NDArray[np.int64], sign_N: Floats) -> Vie
         raw: the scores as measured.
         base_index_I: index of each row's base row; -1 where there is none.
         sign_N: -1 for tasks that are better when lower, else +1.
+        partial: rows without a base row are NaN, and there is no covariance where there are such rows.
 
     Raises:
-        TraitscopeError: a row has no base row.
+        TraitscopeError: a row has no base row, unless ``partial``.
     """
     base_I = base_index_I
-    if (base_I < 0).any():
-        alone = [m for m, b in zip(raw.models, base_I, strict=True) if b < 0]
+    known_I = base_I >= 0
+    if not partial and not known_I.all():
+        alone = [m for m, known in zip(raw.models, known_I, strict=True) if not known]
         raise TraitscopeError(
             f"no base row for {', '.join(alone[:10])}",
             where="score matrix",
             fix="name the untuned model's row with base=..., or use the raw view",
         )
-    values = (raw.values_IN - raw.values_IN[base_I]) * sign_N
+    values = np.where(known_I[:, None], (raw.values_IN - raw.values_IN[base_I]) * sign_N, np.nan)
     variance = raw.stderr_IN**2 + raw.stderr_IN[base_I] ** 2
     contrast = None
-    if raw.covariance_NII is not None:
+    if raw.covariance_NII is not None and known_I.all():
         shared_IN = np.stack([c[np.arange(len(base_I)), base_I] for c in raw.covariance_NII], axis=1)
         variance = variance - 2.0 * shared_IN
         contrast_II = np.eye(len(base_I)) - np.eye(len(base_I))[base_I]
         contrast = np.einsum("ij,njk,lk->nil", contrast_II, np.nan_to_num(raw.covariance_NII), contrast_II)
     variance = np.where(np.arange(len(base_I))[:, None] == base_I[:, None], 0.0, variance)
-    stderr = np.sqrt(np.clip(variance, 0.0, None))
+    stderr = np.sqrt(np.clip(np.where(known_I[:, None], variance, np.nan), 0.0, None))
     return replace(raw, kind="gain", values_IN=values, stderr_IN=stderr, covariance_NII=contrast)
 
 

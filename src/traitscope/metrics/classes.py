@@ -31,7 +31,8 @@ def accuracy_norm(outcomes: Outcomes) -> NDArray[np.float64]:
 
 
 def confusion_matrix(gold: Sequence[str], pred: Sequence[str | None], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Counts with C rows (gold class) and C + 1 columns (predicted class; invalid or foreign answers last).
+    """Counts with C rows (gold class) and C + 1 columns (predicted class; invalid or foreign answers
+    last).
     """
     place = {name: i for i, name in enumerate(classes)}
     confusion = np.zeros((len(classes), len(classes) + 1), dtype=np.int64)
@@ -57,7 +58,8 @@ def mcc_of(confusion: NDArray[np.int64]) -> float:
     """Matthews correlation for C classes (Gorodkin 2004, Comput. Biol. Chem. 28:367).
 
     (n c - sum_k t_k p_k) / sqrt((n^2 - sum p_k^2) (n^2 - sum t_k^2)), with n examples, c hits, t_k gold and
-    p_k predicted counts; invalid answers are one more predicted class. 0 where the root is 0, as in scikit-learn.
+    p_k predicted counts; invalid answers are one more predicted class. 0 where the root is 0, as in
+    scikit-learn.
     """
     counts = confusion.astype(np.float64)
     n, hits = counts.sum(), np.trace(counts[:, :-1])

@@ -20,8 +20,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise_answer(text: str) -> str:
-    """Lower case, no ASCII punctuation, no English articles, single spaces: SQuAD 1.1's rule (arXiv 1606.05250).
-    """
+    """Lower case, no ASCII punctuation, no English articles, single spaces: SQuAD 1.1's rule (arXiv 1606.05250)."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -66,8 +65,7 @@ def _best(compare: Callable[[str, str], float]) -> Callable[[Outcomes], NDArray[
 
 
 def answer_loss(outcomes: Outcomes) -> NDArray[np.float64]:
-    """The mean negative log-likelihood of the gold answer and its stop token, in nats per token, per example.
-    """
+    """The mean negative log-likelihood of the gold answer and its stop token, in nats per token, per example."""
     return outcomes.loss_S
 
 

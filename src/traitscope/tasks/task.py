@@ -102,8 +102,7 @@ class Task:
         return {"task": config, "metrics": list(self.metric_names), "versions": versions}
 
     def fingerprint(self) -> str:
-        """SHA-256 over the definition and the content of the rows; the numbers of rows taken are not in it.
-        """
+        """SHA-256 over the definition and the content of the rows; the numbers of rows taken are not in it."""
         text = json.dumps([self.definition(), self.load().fingerprint], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
