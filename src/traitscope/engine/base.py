@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
-from traitscope.engine.fingerprint import fingerprint_folder, resolve_model
 from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
 from traitscope.engine.layout import CausalPack, Layout
 from traitscope.engine.linear import original_linear, shape_of
 from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, nf4_options
 from traitscope.engine.runtime import Runtime
 from traitscope.errors import TraitscopeError
+from traitscope.store.fingerprints import fingerprint_folder
+from traitscope.store.models import resolve_model
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ import torch
 from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base
 from traitscope.engine.forward import causal_pass, hidden_states, slot_groups
-from traitscope.engine.jobs import Progress
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.padded import real_tokens
@@ -22,7 +21,7 @@ from traitscope.engine.prefix import Prefix
 from traitscope.engine.score import common_prefix, merges, prefix_states
 from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
-from traitscope.records import PromptRow
+from traitscope.records import Progress, PromptRow
 
 POSITIONS = ("last", "mean")
 

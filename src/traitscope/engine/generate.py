@@ -18,7 +18,6 @@ from traitscope.engine.base import Base
 from traitscope.engine.decode import Answers, DecodeStep, Live, Stops
 from traitscope.engine.forward import Pass, causal_pass, logits, outputs_at, slot_groups
 from traitscope.engine.generate_padded import generate_padded
-from traitscope.engine.jobs import Progress
 from traitscope.engine.layout import CausalPack, KeysAndValues, token_ranges
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import cache_rows, score_tokens
@@ -27,7 +26,7 @@ from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix, spans
 from traitscope.engine.score import Scored, check_rows, common_prefix, merges, pick, prefix_states, score_options
 from traitscope.errors import TraitscopeError
-from traitscope.records import Generated, OptionRow, PromptRow
+from traitscope.records import Generated, OptionRow, Progress, PromptRow
 
 # A cache is made smaller when this share of its rows has ended: copying it costs about as much as three steps.
 LEAVE = 0.4

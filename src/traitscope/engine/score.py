@@ -11,7 +11,6 @@ import torch
 from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base
 from traitscope.engine.forward import Pass, causal_pass, hidden_states, logits, outputs_at, slot_groups
-from traitscope.engine.jobs import Progress
 from traitscope.engine.layout import KeysAndValues, TreePack, token_ranges
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import score_tokens
@@ -20,7 +19,7 @@ from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix, spans
 from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
-from traitscope.records import OptionRow
+from traitscope.records import OptionRow, Progress
 
 # A common prefix shorter than this costs more to merge than to compute again.
 MIN_PREFIX = 16

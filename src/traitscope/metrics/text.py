@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.metrics.base import METRICS, Metric, Outcomes
-from traitscope.tasks.parsers import final_number
+from traitscope.metrics.numbers import final_number
 
 _FREE = frozenset({"generate"})
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -33,7 +33,7 @@ def _quasi_exact(pred: str, reference: str) -> float:
 
 
 def _same_number(pred: str, reference: str) -> float:
-    numbers = final_number(pred, ()), final_number(reference, ())
+    numbers = final_number(pred), final_number(reference)
     return float(None not in numbers and Decimal(numbers[0] or 0) == Decimal(numbers[1] or 0))
 
 

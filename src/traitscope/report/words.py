@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.effects.result import TITLES
+from traitscope.findings import count_of
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -72,11 +73,6 @@ def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
 
 def _sentences(rows: pd.DataFrame) -> tuple[Sentence, ...]:
     return tuple(Sentence(str(r["sentence"]), q_text(r["q"])) for r in rows.to_dict("records"))
-
-
-def count_of(number: int, one: str, many: str | None = None) -> str:
-    """``1 mix``, ``2 mixes``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def q_text(q: Any) -> str:

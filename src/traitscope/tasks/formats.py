@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from traitscope.dataconfig import DataConfig
+from traitscope.config.data import DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import Registry, did_you_mean
 

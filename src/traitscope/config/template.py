@@ -13,10 +13,10 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, Un
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from traitscope.config.problems import Problem
+from traitscope.config.yamlfile import KeyPath
 from traitscope.errors import TraitscopeError
-from traitscope.problems import Problem
 from traitscope.registry import did_you_mean, near_names
-from traitscope.yamlfile import KeyPath
 
 Row = Mapping[str, Any]
 
