@@ -2,7 +2,6 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-BENCH_STAMP := $(VENV)/.installed-bench
 STUDY ?= runs/demo
 
 .PHONY: demo demo-full test verify lint bench bench-full lock clean
@@ -25,10 +24,10 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(BENCH_STAMP)
+bench: $(STAMP)
 	$(PY) -m benchmarks
 
-bench-full: $(BENCH_STAMP)
+bench-full: $(STAMP)
 	$(PY) -m benchmarks --full
 
 $(PY):
@@ -38,15 +37,11 @@ $(STAMP): $(PY) pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-$(BENCH_STAMP): $(STAMP)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
-	touch $@
-
 # Rewrites constraints.txt with what the loose bounds of pyproject.toml resolve to today.
 lock:
 	rm -rf $(VENV)
 	python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet torch==2.13.0 -e '.[test,bench]'
+	$(PY) -m pip install --quiet torch==2.13.0 -e '.[test]'
 	$(PY) -m pip freeze --exclude-editable | grep -v '^torch' > constraints.txt
 	echo 'torch==2.13.0' >> constraints.txt
 

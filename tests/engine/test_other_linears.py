@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import TinyTokenizer, random_adapters, tiny_model
+from reference import peft_alone
 from test_inference_exact import option_rows, peer_scores
-from test_train_exact import peft_alone, three_jobs
+from test_train_exact import three_jobs
 
 from traitscope.engine import Bank, plan_bank, score_options, train, wrap_model
 
@@ -82,7 +83,7 @@ def test_bf16_stays_near_peft_in_bf16(architecture: str) -> None:
         jobs = three_jobs("llama")
         results = train(base, jobs, plan_bank(base, jobs))
         for job in jobs:
-            _, losses = peft_alone(model, base, job)
+            _, losses = peft_alone(model, job)
             assert [r.loss for r in results[job.name].history] == pytest.approx(losses, rel=0.02)
             assert results[job.name].adapter.flat.dtype == torch.float32
 

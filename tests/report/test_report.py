@@ -102,8 +102,8 @@ def test_every_section_and_figure_is_there(page, folder):
 def test_the_findings_stand_in_words_with_their_q(page):
     effects = synthetic.effects()
     assert synthetic.traits().count.statement in page
-    best = effects.of_kind("gain").sort_values("value").iloc[-1]
-    assert str(escape(best["sentence"])) in page
+    best = effects.of_kind("gain").sort_values("value").tail(1)
+    assert str(escape(effects.sentences(best).item())) in page
     assert re.search(r'<span class="q">q [=<] ', page)
     assert synthetic.causal().verdict in page
     assert all(str(escape(line)) in page for line in synthetic.correlates().lines())

@@ -43,8 +43,9 @@ PAIRS = [
 
 def harness(tokenizer: Any) -> Any:
     """lm-evaluation-harness' model class around a tokenizer, which records token pairs instead of scoring them."""
-    huggingface = pytest.importorskip("lm_eval.models.huggingface")
-    model = object.__new__(huggingface.HFLM)
+    from lm_eval.models.huggingface import HFLM
+
+    model = object.__new__(HFLM)
     model.tokenizer, model.backend, model.enable_thinking = tokenizer, "causal", False
     model.add_bos_token = model.custom_prefix_token_id = None
     model._loglikelihood_tokens = lambda requests, **_: [(c, k) for _, c, k in requests]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from traitscope.config import StudyConfig, load_config
+from traitscope.config import StudyConfig, TaskConfig, load_config
 from traitscope.tasks import Task, TaskData
 
 STUDY = Path(__file__).with_name("shared_study.yaml")
@@ -29,10 +29,8 @@ def load(study: StudyConfig, shared_data: Path, name: str) -> TaskData:
     return _loaded[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_task_loads_and_its_examples_are_whole(study: StudyConfig, shared_data: Path, name: str) -> None:
-    config = study.tasks[name]
-    data = load(study, shared_data, name)
+def the_examples_are_whole(config: TaskConfig, data: TaskData, name: str) -> None:
+    """As many examples as asked for, with distinct ids, rendered prompts, and the gold option as the answer."""
     if isinstance(config.data.train, int):
         assert len(data.train) == config.data.train
     if config.data.eval is not None:
@@ -51,18 +49,26 @@ def test_the_task_loads_and_its_examples_are_whole(study: StudyConfig, shared_da
         assert sum(s > 0 for s in shares.values()) >= 2
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_question_trains_and_evaluates(study: StudyConfig, shared_data: Path, name: str) -> None:
-    data = load(study, shared_data, name)
-    row_options = isinstance(study.tasks[name].answer.choice, str)
-    loss = study.tasks[name].answer.form == "loss"
-    shots = study.tasks[name].shots.n
+def the_splits_share_nothing(config: TaskConfig, data: TaskData) -> None:
+    """No question trains and evaluates."""
+    row_options = isinstance(config.answer.choice, str)
+    loss = config.answer.form == "loss"
     asked = [
         {(e.prompt.strip(), e.options if row_options else None, e.answer if loss else None) for e in examples}
         for examples in (data.train, data.eval)
     ]
     assert not asked[0] & asked[1]
-    assert shots or asked[1]
+    assert config.shots.n or asked[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_task_loads_and_its_examples_are_whole(study: StudyConfig, shared_data: Path, name: str) -> None:
+    the_examples_are_whole(study.tasks[name], load(study, shared_data, name), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_question_trains_and_evaluates(study: StudyConfig, shared_data: Path, name: str) -> None:
+    the_splits_share_nothing(study.tasks[name], load(study, shared_data, name))
 
 
 def test_sorted_files_are_shuffled(study: StudyConfig, shared_data: Path) -> None:

@@ -39,7 +39,8 @@ def as_parquet(folder: Path) -> dict[str, Any]:
 
 
 def as_folder(folder: Path) -> dict[str, Any]:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     datasets.Dataset.from_list(ROWS).save_to_disk(str(folder / "saved"))
     return {"path": "saved"}
 
@@ -87,7 +88,8 @@ def test_globs_take_files_in_order_and_name_them(tmp_path: Path) -> None:
 
 
 def test_saved_folders_have_splits(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     parts = {"train": datasets.Dataset.from_list(ROWS[:30]), "test": datasets.Dataset.from_list(ROWS[30:])}
     datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
     data = load(tmp_path, {"path": "saved", "splits": {"train": "train", "eval": "test"}})
@@ -268,7 +270,8 @@ def test_the_fingerprint_follows_content_and_prompt_but_not_counts(tmp_path: Pat
 
 
 def test_embedded_tasks_load_by_name() -> None:
-    embedded = pytest.importorskip("traitscope.tasks.embedded")
+    from traitscope.tasks import embedded
+
     name = embedded.NAMES[0]
     columns = list(embedded.generate(name, "train", 1, 0)[0])
     config = TaskConfig(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
+import published_traits
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -71,12 +69,11 @@ def test_signs_survive_small_noise_and_reordering_of_the_tasks() -> None:
 
 
 @pytest.mark.parametrize("singular", [[1.331, 1.21, 1.1, 1.0], [3.4, 2.3, 1.5, 1.0]])
-def test_the_papers_loadings_and_scores_come_back(shared: Path, singular: list[float]) -> None:
-    paper = json.loads((shared / "papers" / "latent_traits.json").read_text())
-    loadings = np.array([paper["loadings"][f"PC{i}"] for i in range(4)])
-    scores = np.array([row["scores"] for row in paper["scores"]])
-    names = [row["name"] or row["row"] for row in paper["scores"]]
-    matrix = pd.DataFrame((scores * singular) @ loadings, index=names, columns=paper["setup"]["tasks"])
+def test_the_papers_loadings_and_scores_come_back(singular: list[float]) -> None:
+    loadings = np.array(published_traits.LOADINGS)
+    scores = np.array(list(published_traits.SCORES.values()))
+    names = list(published_traits.SCORES)
+    matrix = pd.DataFrame((scores * singular) @ loadings, index=names, columns=list(published_traits.TASKS))
     traits = fit_traits(ScoreMatrix.from_wide(matrix), k=4, **QUICK)
     sign = signs(loadings)
     assert np.abs(traits.loadings_KN - loadings * sign[:, None]).max() < 0.03

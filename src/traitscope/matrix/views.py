@@ -75,12 +75,13 @@ def gains(raw: View, base_index_I: npt.NDArray[np.int64], sign_N: Floats, *, par
         )
     values = np.where(known_I[:, None], (raw.values_IN - raw.values_IN[base_I]) * sign_N, np.nan)
     variance = raw.stderr_IN**2 + raw.stderr_IN[base_I] ** 2
+    covariance = raw.covariance_NII if known_I.all() else None
     contrast = None
-    if raw.covariance_NII is not None and known_I.all():
-        shared_IN = np.stack([c[np.arange(len(base_I)), base_I] for c in raw.covariance_NII], axis=1)
+    if covariance is not None:
+        shared_IN = np.stack([c[np.arange(len(base_I)), base_I] for c in covariance], axis=1)
         variance = variance - 2.0 * shared_IN
         contrast_II = np.eye(len(base_I)) - np.eye(len(base_I))[base_I]
-        contrast = np.einsum("ij,njk,lk->nil", contrast_II, np.nan_to_num(raw.covariance_NII), contrast_II)
+        contrast = np.einsum("ij,njk,lk->nil", contrast_II, np.nan_to_num(covariance), contrast_II)
     variance = np.where(np.arange(len(base_I))[:, None] == base_I[:, None], 0.0, variance)
     stderr = np.sqrt(np.clip(np.where(known_I[:, None], variance, np.nan), 0.0, None))
     return replace(raw, kind="gain", values_IN=values, stderr_IN=stderr, covariance_NII=contrast)

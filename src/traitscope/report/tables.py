@@ -25,7 +25,8 @@ def csv_files(findings: Findings) -> dict[str, str]:
         frames["trait_scores"] = (traits.scores.rename_axis("model"), True)
         frames["explained_variance"] = (traits.null.frame(), True)
     if effects is not None:
-        frames["findings"] = (effects.findings, False)
+        told = effects.findings.drop(columns="numbers").assign(sentence=effects.sentences())
+        frames["findings"] = (told, False)
         frames |= {f"effects_{name}": (table, False) for name, table in effects.tables.items()}
     if stats is not None:
         frames["statistics"] = (stats.frame.rename_axis("dataset"), True)
