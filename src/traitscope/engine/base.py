@@ -300,11 +300,11 @@ def _close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> bool:
 @contextmanager
 def use_layout(base: Base, layout: Layout) -> Iterator[None]:
     """The passes inside it run under ``layout``."""
-    base.runtime.layout = layout
+    outer, base.runtime.layout = base.runtime.layout, layout
     ACTIVE_PASSES.append(layout)
     try:
         with fused_rotary(base.rotary_modules):
             yield
     finally:
-        base.runtime.layout = None
+        base.runtime.layout = outer
         ACTIVE_PASSES.pop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,5 +90,10 @@ def _packed(bank: Bank, one: Pass, layout: Layout, model: nn.Module, **options: 
     """The model's output for all rows as one sequence."""
     bank.set_ranges(token_ranges(one.slots, np.cumsum([len(row) for row in one.rows])))
     ids_T = torch.tensor([token for row in one.rows for token in row], device=bank.base.device)
-    with use_layout(bank.base, layout):
+    with under_way(bank.base, one):
         return model(input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False, **options)
+
+
+def under_way(base: Base, one: Pass) -> AbstractContextManager[None]:
+    """What the model computes inside it, recomputation in a backward pass included, is this pass."""
+    return nullcontext() if one.layout is None else use_layout(base, one.layout)

@@ -12,7 +12,6 @@ import torch
 
 from traitscope.engine.bank import Bank
 from traitscope.engine.layout import token_ranges
-from traitscope.records import TrainRow
 
 
 def real_tokens(lengths: Sequence[int]) -> torch.Tensor:
@@ -37,19 +36,15 @@ def _batch(
     return inputs, real_tokens(lengths).to(device)
 
 
-def padded_hidden(bank: Bank, rows: Sequence[TrainRow | Sequence[int]], slots: Sequence[int]) -> torch.Tensor:
+def padded_hidden(bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int]) -> torch.Tensor:
     """Hidden states after the final norm of all real tokens, row after row: [T, D]."""
-    inputs, real_T = _batch(bank, [_ids(row) for row in rows], slots)
+    inputs, real_T = _batch(bank, rows, slots)
     hidden = bank.base.backbone(**inputs, use_cache=False).last_hidden_state
     return hidden.reshape(-1, hidden.shape[-1])[real_T]
 
 
-def padded_logits(bank: Bank, rows: Sequence[TrainRow | Sequence[int]], slots: Sequence[int]) -> torch.Tensor:
+def padded_logits(bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int]) -> torch.Tensor:
     """Logits of all real tokens, row after row: [T, V]."""
-    inputs, real_T = _batch(bank, [_ids(row) for row in rows], slots)
+    inputs, real_T = _batch(bank, rows, slots)
     logits = bank.base.model(**inputs, use_cache=False).logits
     return logits.reshape(-1, logits.shape[-1])[real_T]
-
-
-def _ids(row: TrainRow | Sequence[int]) -> Sequence[int]:
-    return row.ids if isinstance(row, TrainRow) else row

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import torch
 
 from traitscope.engine.bank import Bank
-from traitscope.engine.base import Base, use_layout
+from traitscope.engine.base import Base
+from traitscope.engine.forward import causal_pass, outputs_at, under_way
 from traitscope.engine.jobs import TrainJob
-from traitscope.engine.layout import CausalPack
 from traitscope.engine.lora import Adapter
 from traitscope.engine.loss import weighted_loss, weighted_loss_of_logits
-from traitscope.engine.padded import padded_hidden, padded_logits
 from traitscope.engine.plan import BankPlan
 from traitscope.errors import TraitscopeError
 from traitscope.records import StepRecord, TrainRow
@@ -191,37 +190,17 @@ class BankTrainer:
         target_S = torch.tensor(targets, device=device)
         precise = torch.float64 if base.dtype == torch.float64 else torch.float32
         weight_S = torch.tensor(weights, device=device, dtype=precise)
-        ranges, at = [], 0
-        for piece in pieces:
-            n = sum(len(row.ids) for row in piece.rows)
-            ranges.append((at, at + n, piece.slot))
-            at += n
-        with torch.enable_grad():
-            self.base.runtime.anchor = torch.zeros(1, device=device, dtype=base.dtype, requires_grad=True)
-            if base.packed:
-                self.bank.set_ranges(ranges)
-                layout = CausalPack([len(row.ids) for row in rows], device=device)
-                ids_T = torch.tensor([i for row in rows for i in row.ids], device=device)
-                inputs = {
-                    "input_ids": ids_T[None], "position_ids": layout.position_ids[None], "use_cache": False,
-                }  # fmt: skip
-                with use_layout(base, layout):
-                    if base.plain_head:
-                        hidden = base.backbone(**inputs).last_hidden_state[0][source_S]
-                        total, losses_S = weighted_loss(base.head, hidden, target_S, weight_S)
-                    else:
-                        logits = base.model(**inputs, logits_to_keep=source_S).logits[0]
-                        total, losses_S = weighted_loss_of_logits(logits, target_S, weight_S)
-                    total.backward()
+        slots = [piece.slot for piece in pieces for _ in piece.rows]
+        one = causal_pass(base, [row.ids for row in rows], slots)
+        # Recomputed layers look at the layout in the backward pass.
+        with torch.enable_grad(), under_way(base, one):
+            base.runtime.anchor = torch.zeros(1, device=device, dtype=base.dtype, requires_grad=True)
+            outputs_S = outputs_at(self.bank, one, source_S)
+            if base.plain_head:
+                total, losses_S = weighted_loss(base.head, outputs_S, target_S, weight_S)
             else:
-                slots = [piece.slot for piece in pieces for _ in piece.rows]
-                if base.plain_head:
-                    hidden = padded_hidden(self.bank, rows, slots)[source_S]
-                    total, losses_S = weighted_loss(base.head, hidden, target_S, weight_S)
-                else:
-                    logits = padded_logits(self.bank, rows, slots)[source_S]
-                    total, losses_S = weighted_loss_of_logits(logits, target_S, weight_S)
-                total.backward()
+                total, losses_S = weighted_loss_of_logits(outputs_S, target_S, weight_S)
+            total.backward()
         owner_S = torch.tensor(owners, device=device)
         weighted = losses_S * weight_S
         return {piece.slot: float(weighted[owner_S == piece.slot].sum()) for piece in pieces}
