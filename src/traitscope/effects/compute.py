@@ -89,22 +89,30 @@ def measure_effects(
     rows["gains"] += matrix_gain_rows(grid, paired, level)
     rows["source_gains"] = seed_rows(grid, paired, level)
     gains = source_gains(grid, paired)
-    rows["asymmetry"], note = asymmetry_rows(grid, gains, level)
-    notes = [note]
     rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)
-    similarity = None if stats is None else stats.similarity.get("semantic")
-    if similarity is None:
-        notes.append("near against far domains: not computed, no dataset statistics were given")
-    else:
-        rows["domain"], rows["domain_tests"], note = domain_rows(grid, gains, similarity, permutations, seed, level)
-        notes.append(note)
-    rows["surprises"], more = surprise_rows(grid, paired, similarity, level)
     rows["pooled"] = pooled_rows(rows["lengths"], rows["class_pull"], grid, level)
-    notes += more + _what_is_missing(grid, rows, paired, stats)
+    similarity = None if stats is None else stats.similarity.get("semantic")
+    notes: list[str] = []
+    for found, said in (
+        asymmetry_rows(grid, gains, level),
+        domain_rows(grid, gains, similarity, permutations, seed, level),
+        surprise_rows(grid, paired, similarity, level),
+    ):
+        rows |= found
+        notes += said
+    notes += _what_is_missing(grid, rows, paired)
+    if stats is None:
+        notes.append("class and length pull: not computed, no dataset statistics were given")
+    undefined = sum(bool(row["undefined"] and row["source"]) for row in rows["lengths"])
+    if undefined and habits:
+        notes.append(
+            f"length weight undefined in {undefined} cells (base and source alike in length, base "
+            "cut off below the source's length, or length not known)"
+        )
     return Effects(
         findings=findings_frame(rows, grid),
         tables={name: _shown(table) for name, table in rows.items() if table and name not in UNSHOWN},
-        notes=tuple(note for note in notes if note),
+        notes=tuple(notes),
         settings={"permutations": permutations, **drawing},
     )
 
@@ -113,18 +121,14 @@ def _shown(rows: Iterable[Row]) -> pd.DataFrame:
     return pd.DataFrame([{name: v for name, v in row.items() if not name.startswith("_")} for row in rows])
 
 
-def _what_is_missing(
-    grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Paired, stats: DatasetStats | None
-) -> list[str]:
-    """What could not be computed, and what an interval does not cover."""
+def _what_is_missing(grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Paired) -> list[str]:
+    """What the matrix or the records lack, and what an interval does not cover."""
     notes = []
-    cells = [
-        (grid.models[i], grid.tasks[n]) for i, n in np.argwhere(np.isfinite(grid.scores_IN)) if not grid.is_base(i)
-    ]
-    untold = [cell for cell in cells if cell not in paired]
+    known = [(i, grid.models[i], grid.tasks[n]) for i, n in np.argwhere(np.isfinite(grid.scores_IN))]
+    untold = sum((model, task) not in paired for i, model, task in known if not grid.is_base(i))
     if untold:
         notes.append(
-            f"no example records for {len(untold)} of {len(untold) + len(paired)} cells: no paired test, "
+            f"no example records for {untold} of {untold + len(paired)} cells: no paired test, "
             "win and harm rates, class shares, lengths, invalid answers or tags there"
         )
     blind = sum(row["_method"] == "none" for row in rows["gains"])
@@ -149,14 +153,6 @@ def _what_is_missing(
         notes.append(
             "one seed per source: intervals cover the examples drawn, not another training run "
             "(published deviations between seeds are 0.9 to 2 points)"
-        )
-    if stats is None:
-        notes.append("class and length pull: not computed, no dataset statistics were given")
-    undefined = sum(bool(row["undefined"] and row["source"]) for row in rows["lengths"])
-    if undefined and _habits(stats):
-        notes.append(
-            f"length weight undefined in {undefined} cells (base and source alike in length, base "
-            "cut off below the source's length, or length not known)"
         )
     return notes
 

@@ -8,22 +8,19 @@ from itertools import combinations
 import numpy as np
 
 from traitscope.effects.gains import SourceGains
-from traitscope.effects.grid import Grid, Row
+from traitscope.effects.grid import Found, Grid, Row
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import normal_p, normal_quantile, percentile_interval, replicate_test
 
 
-def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> tuple[list[Row], str]:
+def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> Found:
     """T_ij - T_ji: the gain of source i on task j minus that of j on i, for all pairs that are both.
 
     The two gains rest on different examples, so their errors add.
-
-    Returns:
-        The rows of the table ``asymmetry``, and a note (empty where all was computed).
     """
     both = sorted({source for _, source, _ in gains if source in grid.column})
     if len(both) < 2:
-        return [], "asymmetry: fewer than two sources are targets as well"
+        return {}, ["asymmetry: fewer than two sources are targets as well"]
     rows, skipped = [], 0
     for b in sorted({key[0] for key in gains}):
         for i, j in combinations(both, 2):
@@ -35,8 +32,8 @@ def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> tuple[list[R
                 continue
             head = {"base": grid.models[b], "i": i, "j": j, "i_to_j": there["value"], "j_to_i": back["value"]}
             rows.append({**head, **_difference(there, back, level)})
-    note = f"asymmetry: {skipped} pairs left out, their tasks are scored in different units" if skipped else ""
-    return rows, note
+    note = f"asymmetry: {skipped} pairs left out, their tasks are scored in different units"
+    return {"asymmetry": rows}, [note] if skipped else []
 
 
 def _difference(there: Row, back: Row, level: float) -> Row:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.effects.gains import SourceGains
-from traitscope.effects.grid import Grid, Row
+from traitscope.effects.grid import Found, Grid, Row
 from traitscope.effects.significance import additive_basis
 from traitscope.stats.similarity import Similarity
 
@@ -133,18 +133,16 @@ def _jackknife(cells: Dyads, values_MM: Floats, statistic: Statistic, level: flo
     return float(student.ppf(0.5 + level / 2, k - 1)) * se
 
 
-class Domain(NamedTuple):
-    """The rows of the table ``domain`` (cell, similarity, gain), those of its tests, and a note."""
-
-    cells: list[Row]
-    tests: list[Row]
-    note: str
-
-
 def domain_rows(
-    grid: Grid, gains: SourceGains, similarity: Similarity, permutations: int, seed: int, level: float
-) -> Domain:
-    """Near-domain against far-domain gains, three ways, each with a permutation of whole datasets."""
+    grid: Grid, gains: SourceGains, similarity: Similarity | None, permutations: int, seed: int, level: float
+) -> Found:
+    """Near-domain against far-domain gains, three ways, each with a permutation of whole datasets.
+
+    Returns:
+        The rows of the tables ``domain`` (cell, similarity, gain) and ``domain_tests``, and notes.
+    """
+    if similarity is None:
+        return {}, ["near against far domains: not computed, no dataset statistics were given"]
     found, tests, notes = list[Row](), list[Row](), list[str]()
     names, label, values_MM = similarity.names, similarity.label, similarity.values_MM
     bases = sorted({b for b, _, _ in gains})
@@ -174,4 +172,4 @@ def domain_rows(
                     lo, hi = max(lo, -1.0), min(hi, 1.0)
                 numbers = {"value": value, "lo": lo, "hi": hi, "p": p, "n": n, "unit": unit_of}
                 tests.append({"label": label, "name": name, "tail": tail, **numbers})
-    return Domain(found, tests, "; ".join(notes))
+    return {"domain": found, "domain_tests": tests}, ["; ".join(notes)] if notes else []

@@ -15,6 +15,8 @@ from traitscope.matrix import ScoreMatrix
 Floats = NDArray[np.float64]
 # One row of a table; what only the findings need of it stands under names that begin with "_".
 Row = dict[str, Any]
+# Rows by table, and notes on what could not be computed.
+Found = tuple[dict[str, list[Row]], list[str]]
 # The relations of a cell to what its row was trained on that are no transfer.
 HOME = ("own", "copy")
 

@@ -56,9 +56,7 @@ class Change:
             reference: float(self.reference[m]),
             mean: float(self.mean[m]),
             value: float(self.value[m]),
-            f"{ends}lo": float(self.lo[m]),
-            f"{ends}hi": float(self.hi[m]),
-            f"{ends}p": float(self.p[m]),
+            **{f"{ends}{name}": float(getattr(self, name)[m]) for name in ("lo", "hi", "p")},
             "n": int(self.n[m]),
             "_mean": float(self.mean[m]),
             "_method": str(self.method[m]),
@@ -237,7 +235,7 @@ def _panel(
         preds[m, at] = frame["pred"].to_numpy(dtype=object)[take]
     gold = frames[0]["gold"].to_numpy(dtype=object)
     names = tuple(c.strip() for c in classes) if classes else _guess_classes(gold, frames[0])
-    gold_S, pred_MS = _codes(gold, preds, names)
+    gold_S, pred_MS = _codes(gold, preds, names or ())
     scored = bool(np.isfinite(arrays["correct"]).any())
     return Panel(
         task=task,
@@ -284,10 +282,8 @@ def _guess_classes(gold: NDArray[Any], frame: pd.DataFrame) -> tuple[str, ...] |
 
 
 def _codes(
-    gold: NDArray[Any], preds: NDArray[Any], names: tuple[str, ...] | None
+    gold: NDArray[Any], preds: NDArray[Any], names: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    if names is None:
-        return np.full(gold.shape, -1), np.full(preds.shape, -1)
     code = {name: i for i, name in enumerate(names)}
     invalid = len(names)
     gold_S = np.array([code.get(str(g).strip(), -1) for g in gold], dtype=np.int64)

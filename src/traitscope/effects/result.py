@@ -20,7 +20,7 @@ COLUMNS = (
     *("kind", "model", "source", "seed", "task", "detail", "relation"),
     *("value", "lo", "hi", "p", "q", "n", "unit", "method", "numbers"),
 )
-TEXT = ("kind", "model", "source", "task", "detail", "relation", "unit", "method")
+TYPES = {**dict.fromkeys(("value", "lo", "hi", "p", "q"), "float64"), "n": "int64", "seed": "Int64"}
 
 
 def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid) -> pd.DataFrame:
@@ -34,18 +34,11 @@ def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid) -> pd.DataFram
     for finding in found:
         known = finding["task"] and (finding["model"] or finding["source"])
         finding["relation"] = grid.relation(finding["source"], finding["task"]) if known else None
-    frame = pd.DataFrame(found, columns=[name for name in COLUMNS if name != "q"])
-    for name in ("value", "lo", "hi", "p"):
-        frame[name] = frame[name].astype(float)
-    frame["seed"] = pd.array([None if pd.isna(s) else int(s) for s in frame["seed"]], dtype="Int64")
-    frame["n"] = frame["n"].astype("int64")
-    for name in TEXT:
-        frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
-    frame["q"] = np.nan
+    frame = pd.DataFrame(found, columns=list(COLUMNS), dtype=object).astype(TYPES)
     for kind, part in frame.groupby("kind", sort=False):
         for _, family in part.groupby(list(KINDS[str(kind)].family), sort=False, dropna=False):
             frame.loc[family.index, "q"] = benjamini_hochberg(family["p"])
-    return frame[list(COLUMNS)]
+    return frame
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from traitscope.effects.gains import Paired
-from traitscope.effects.grid import HOME, Grid, Row
+from traitscope.effects.grid import HOME, Found, Grid, Row
 from traitscope.effects.significance import additive_basis, benjamini_hochberg, normal_p, normal_quantile
 from traitscope.stats.similarity import Similarity
 
@@ -90,20 +90,15 @@ def leave_one_out(cells: pd.DataFrame, extra_V: Floats | None = None) -> pd.Data
     )
 
 
-def surprise_rows(
-    grid: Grid, paired: Paired, similarity: Similarity | None, level: float
-) -> tuple[list[Row], list[str]]:
+def surprise_rows(grid: Grid, paired: Paired, similarity: Similarity | None, level: float) -> Found:
     """Every cell against the additive model, and against that with similarity where it is known.
 
     A cell is flagged as a surprise where its residual is real (q <= 0.05 over all cells) and unusual (at
     least twice the robust spread of the cells around the model).
-
-    Returns:
-        The rows of the table ``surprises``, and notes.
     """
     cells = surprise_cells(grid, paired)
     if not _enough(cells):
-        return [], ["surprises: fewer than four models or three tasks besides the models' own"]
+        return {}, ["surprises: fewer than four models or three tasks besides the models' own"]
     rows: list[Row] = []
     notes = []
     if cells["replicates"].isna().any() and not np.isfinite(cells["error"]).all():
@@ -126,7 +121,7 @@ def surprise_rows(
             notes.append(f"surprises: the cells do not determine {expectation}")
         else:
             rows += _rows(grid, fit, level, {"against": kind, "_expectation": expectation})
-    return rows, notes
+    return {"surprises": rows}, notes
 
 
 def _enough(cells: pd.DataFrame) -> bool:
