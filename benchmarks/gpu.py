@@ -16,8 +16,8 @@ from benchmarks import harness, peers, train
 from benchmarks.harness import Report, Span, faster, measured
 from benchmarks.models import LLAMA_1B, LLAMA_8B, Pair, Shape, random_adapters, random_pair, random_rows
 from traitscope.engine import Bank, LoraSpec, TrainJob, score_options
-from traitscope.modelfiles import resolve_model
 from traitscope.records import OptionRow
+from traitscope.store.models import resolve_model
 
 SPEC = LoraSpec(16, 32.0)
 

@@ -26,11 +26,12 @@ import yaml
 
 from benchmarks import demo, harness, peers
 from benchmarks.harness import Report, Span, environment, faster, measured
-from traitscope.compute import Local
+from traitscope.compute import Adapted, Evaluate, Records, TrainingJob, answer
+from traitscope.compute.local import Local
 from traitscope.config import StudyConfig
 from traitscope.engine import Adapter
-from traitscope.modelfiles import resolve_model
 from traitscope.records import Example, ExampleRecord, Generated
+from traitscope.store.models import resolve_model
 from traitscope.study import Study
 from traitscope.tasks.encode import prompt_text
 from traitscope.tasks.judge import judge_options, judge_texts, summarise
@@ -86,10 +87,10 @@ def ours(path: Path, folder: Path) -> tuple[Side, Study]:
 class Peer:
     """(a): Trainer and HFLM on one loaded base."""
 
-    def __init__(self, path: Path, folder: Path, place: Local, source: Any) -> None:
+    def __init__(self, path: Path, folder: Path, local: Local, source: Any) -> None:
         self.config, self.tasks = demo.read_study(path)
         self.folder = folder
-        self.place, self.source = place, source
+        self.local, self.source = local, source
         self.side = Side()
         self.batch_sizes: dict[str, int] = {}
 
@@ -97,7 +98,7 @@ class Peer:
         """Every adapter with Trainer, saved as PEFT saves it. Drawing the initial weights is not counted."""
         from transformers import AutoModelForCausalLM
 
-        base = self.place.base(self.source)
+        base = self.local.base(self.source)
         with measured() as loading:
             model = AutoModelForCausalLM.from_pretrained(
                 resolve_model("embedded"), dtype=torch.float32, attn_implementation="sdpa"
@@ -107,10 +108,10 @@ class Peer:
             recipe, seed = source.recipe, source.recipe.seeds[0]
             with measured() as span:
                 examples = self.tasks[source.task].load().train
-                rows = self.place.encode(self.source, [(self.tasks[source.task], examples)], recipe.max_tokens)
+                name = f"{source.name}-s{seed}"
+                parts = ((self.tasks[source.task], examples),)
+                job = self.local.engine_job(base, TrainingJob(name=name, parts=parts, recipe=recipe, seed=seed))
             total += span
-            name = f"{source.name}-s{seed}"
-            job = self.place.job(self.source, name, rows, recipe, seed)
             initial = Adapter.init(base, job.spec, seed)
             with measured() as span:
                 wrapped = peers.peft_model(model, {"default": initial})
@@ -133,7 +134,7 @@ class Peer:
             wrapped = PeftModel.from_pretrained(base, self.folder / "adapters" / names[0], adapter_name=names[0])
             for name in names[1:]:
                 wrapped.load_adapter(self.folder / "adapters" / name, adapter_name=name)
-            lm = peers.Harness(wrapped.eval(), self.place.base(self.source).tokenizer)
+            lm = peers.Harness(wrapped.eval(), self.local.base(self.source).tokenizer)
         for task in (self.tasks[name] for name in self.config.target_names()):
             with measured() as span:
                 examples = task.load().eval
@@ -180,14 +181,21 @@ def judged(task: Task, examples: Sequence[Example], found: Sequence[Any]) -> lis
 def score_again(study: Study, folder: Path, models: Sequence[str]) -> dict[str, dict[str, list[ExampleRecord]]]:
     """(a)'s adapters, scored by traitscope."""
     source = study.loaded_base().source()
-    plan = study.place.scoring_plan(source)
-    out = {}
+    plan = study.backend.plan_scoring(source)
+    out: dict[str, dict[str, list[ExampleRecord]]] = {}
     for model in models:
-        with study.place.group(source, {model: folder / "adapters" / model}, plan) as group:
-            out[model] = {
-                task: group.evaluate(study.data.tasks[task], study.data.load(task).eval)[model]
-                for task in study.config.target_names()
-            }
+        for name, task in study.data.tasks.items():
+            order = Evaluate(
+                key=f"{model} on {name}",
+                model=source,
+                models={model: Adapted(path=folder / "adapters" / model)},
+                task=task,
+                examples=task.load().eval,
+                plan=plan,
+            )
+            found = answer(study.backend, order)
+            assert isinstance(found, Records)
+            out.setdefault(model, {})[name] = found.records[model]
     return out
 
 
@@ -318,8 +326,7 @@ def run(sizes: Sizes, out: Path) -> Report:
         path = demo.write_study(folder, train_share=sizes.train_share, n_eval=sizes.n_eval)
         keep_tasks(path, sizes.tasks)
         mine, study = ours(path, folder / "run")
-        place = Local(study.config.compute)
-        peer = Peer(path, folder / "peer", place, study.loaded_base().source())
+        peer = Peer(path, folder / "peer", Local(study.config.compute), study.loaded_base().source())
         peer.train()
         peer.score(sizes.batch_sizes, sizes.probe)
         names = list(source_names(study.config))

@@ -14,8 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from traitscope.engine import Adapter, Base, LoraSpec, load_base, wrap_model
-from traitscope.modelfiles import resolve_model
 from traitscope.records import TrainRow
+from traitscope.store.models import resolve_model
 from traitscope.tasks.embedded.prose import document
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

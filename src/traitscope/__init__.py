@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from traitscope._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from traitscope.config import StudyConfig as StudyConfig
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from traitscope.layers import analyse_layers as analyse_layers
     from traitscope.layers import find_sections as find_sections
     from traitscope.matrix import ScoreMatrix as ScoreMatrix
+    from traitscope.registry import load_plugins as load_plugins
     from traitscope.stats import DatasetStats as DatasetStats
     from traitscope.stats import dataset_stats as dataset_stats
     from traitscope.study import Study as Study
@@ -56,6 +57,7 @@ _HOMES = {
     "fit_traits": "traits",
     "load_base": "engine",
     "load_config": "config",
+    "load_plugins": "registry",
     "measure_effects": "effects",
 }
 

@@ -7,7 +7,7 @@ tasks; tasks turn the engine's outputs into records, the store writes them, the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +131,25 @@ class Cell:
     scores: tuple[Score, ...]
     records: tuple[ExampleRecord, ...]
     summary: dict[str, Any] = field(default_factory=dict)
+
+
+class StepRecord(NamedTuple):
+    """One optimiser step of one job: mean loss per answer token (nats), learning rate, tokens, gradient norm."""
+
+    step: int
+    loss: float
+    lr: float
+    tokens: int
+    grad_norm: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a long computation stands. ``share_of_peak`` is None where the machine's peak was not measured."""
+
+    done_tokens: int
+    total_tokens: int
+    tokens_per_s: float
+    share_of_peak: float | None
+    seconds_left: float
+    note: str = ""

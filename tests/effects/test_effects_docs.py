@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from traitscope.effects.result import TITLES
+from traitscope.effects.kinds import KINDS
+from traitscope.effects.result import COLUMNS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -19,4 +20,9 @@ def test_the_examples_of_the_documentation_run(page: str, capsys: pytest.Capture
 
 def test_every_kind_of_finding_is_documented() -> None:
     page = (DOCS / "effects.md").read_text()
-    assert [kind for kind in TITLES if f"`{kind}`" not in page] == []
+    assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
+
+
+def test_every_column_of_the_findings_is_documented() -> None:
+    table = (DOCS / "effects.md").read_text().split("## The findings by kind")[0]
+    assert [column for column in COLUMNS if f"`{column}`" not in table] == []

@@ -131,7 +131,7 @@ def test_explanations_come_back_from_json() -> None:
     found = explain_outcomes(*frames(9, 3, 0))
     again = Explanation.from_json(found.to_json())
     assert again.render() == found.render()
-    pd.testing.assert_frame_equal(again.correlations, found.correlations)
+    pd.testing.assert_frame_equal(again.correlations, found.correlations, check_dtype=False, check_exact=True)
 
 
 def test_user_errors_say_what_to_do() -> None:

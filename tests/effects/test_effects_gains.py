@@ -1,14 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from effect_study import Study, generate_records, random_study
+from effect_study import Study, choice_records, generate_records, random_study
 from scipy import stats as scipy_stats
+from statsmodels.stats.proportion import proportion_confint
 
 from traitscope.effects import Effects, measure_effects
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import benjamini_hochberg, mcnemar_exact
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
+from traitscope.report.words import effect_groups
 
 
 def panel_of(values_MS: np.ndarray, replicates: int, seed: int = 0) -> Panel:
@@ -17,9 +19,8 @@ def panel_of(values_MS: np.ndarray, replicates: int, seed: int = 0) -> Panel:
     blank = np.full(shape, np.nan)
     return Panel(
         task="t",
-        models=tuple(map(str, range(shape[0]))),
+        grid=None,
         rows=np.arange(shape[0]),
-        base=0,
         ids=np.arange(shape[1]),
         correct_MS=values_MS,
         unit="share",
@@ -27,7 +28,6 @@ def panel_of(values_MS: np.ndarray, replicates: int, seed: int = 0) -> Panel:
         valid_MS=blank,
         cut_MS=blank,
         length_MS=blank,
-        loss_MS=blank,
         classes=None,
         gold_S=np.zeros(shape[1], dtype=int),
         pred_MS=np.zeros(shape, dtype=int),
@@ -129,7 +129,7 @@ def test_the_planted_gain_is_found_and_the_others_are_not(planted) -> None:
     gains = planted[1].of_kind("gain")
     held = gains[gains["q"] <= 0.05]
     assert set(zip(held["model"], held["task"], strict=True)) == {("d-s0", "a"), ("d-s1", "a")}
-    assert (gains["looked_at"] == 24).all()
+    assert gains["p"].notna().sum() == 24
 
 
 def test_seeds_are_averaged_with_their_variance(planted) -> None:
@@ -142,10 +142,10 @@ def test_seeds_are_averaged_with_their_variance(planted) -> None:
 
 
 def test_every_finding_has_a_sentence_with_its_numbers(planted) -> None:
-    findings = planted[1].findings
-    assert findings["sentence"].str.len().min() > 20
-    row = findings[findings["kind"] == "gain"].iloc[0]
-    assert f"{100 * row['value']:+.1f}" in row["sentence"] and f"n = {row['n']}" in row["sentence"]
+    findings, sentences = planted[1].findings, planted[1].sentences()
+    assert sentences.str.len().min() > 20
+    k = findings.index[findings["kind"] == "gain"][0]
+    assert f"{100 * findings['value'][k]:+.1f}" in sentences[k] and f"n = {findings['n'][k]}" in sentences[k]
     assert findings.loc[findings["p"].notna(), "q"].notna().all()
 
 
@@ -154,7 +154,8 @@ def test_effects_come_back_from_json(planted) -> None:
     assert again.to_json() == planted[1].to_json()
     pd.testing.assert_frame_equal(again.findings, planted[1].findings, check_dtype=False)
     assert again.render() == planted[1].render()
-    with pytest.raises(TraitscopeError, match="is not 1"):
+    assert again.sentences().tolist() == planted[1].sentences().tolist()
+    with pytest.raises(TraitscopeError, match="is not 2"):
         Effects.from_json('{"format": 7}')
 
 
@@ -212,3 +213,66 @@ def test_impossible_settings_are_refused() -> None:
     matrix = ScoreMatrix.from_wide(pd.DataFrame({"t": [0.1, 0.2]}, index=["base", "a"]))
     with pytest.raises(TraitscopeError, match="at least 100 replicates"):
         measure_effects(matrix, replicates=10)
+
+
+def win_and_harm_study() -> Study:
+    """Base right on 30 of 50 examples; the adapter loses 6 of these and wins 4 of the other 20."""
+    study, number = Study(), np.arange(50)
+    study.add("base", None, None, "t", generate_records(number < 30, np.full(50, 5)))
+    study.add("a-s0", "a", 0, "t", generate_records(((number >= 6) & (number < 30)) | (number >= 46), np.full(50, 5)))
+    return study
+
+
+def test_harm_is_of_the_examples_the_base_has_right_and_wins_are_of_all() -> None:
+    study = win_and_harm_study()
+    row = measure_effects(study.matrix, study.records).tables["gains"].iloc[0]
+    assert row[["won", "lost", "base_right", "n"]].tolist() == [4, 6, 30, 50]
+    assert (row["win_rate"], row["harm_rate"]) == (4 / 50, 6 / 30)
+    for name, k, n in (("win", 4, 50), ("harm", 6, 30)):
+        expected = proportion_confint(k, n, method="wilson")
+        assert (row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx(expected, abs=1e-10)
+    assert row["p"] == pytest.approx(2 * (1 + 10 + 45 + 120 + 210) / 2**10)
+
+
+def test_a_finding_holds_by_its_q_and_not_by_its_p() -> None:
+    """Five cells, the best with p = 2/64 and 16/128: by p at 5 % one holds, by q (5 x 2/64 = 10/64) none."""
+    study, number = Study(), np.arange(40)
+    base = number < 20
+    for k, (lost, won) in enumerate([(0, 6), (1, 6), (3, 3), (2, 3), (4, 4)]):
+        study.add("base", None, None, f"t{k}", generate_records(base, np.full(40, 5)))
+        ours = (base & (number >= lost)) | ((number >= 20) & (number < 20 + won))
+        study.add("a-s0", "a", 0, f"t{k}", generate_records(ours, np.full(40, 5)))
+    effects = measure_effects(study.matrix, study.records)
+    gains = effects.of_kind("gain").reset_index(drop=True)
+    assert gains["p"].tolist() == pytest.approx([2 / 64, 16 / 128, 1.0, 1.0, 1.0])
+    assert gains["q"].tolist() == pytest.approx([10 / 64, 5 / 16, 1.0, 1.0, 1.0])
+    assert "Gains over the base: 0 of 5 hold at q <= 0.05" in effects.render()
+    assert "Gains over the base: 1 of 5 hold at q <= 0.2" in effects.render(alpha=0.2)
+    assert effects.significant(0.2)["kind"].eq("gain").sum() == 1
+    (group,) = [g for g in effect_groups(effects) if g.kind == "gain"]
+    assert (group.tested, group.held) == (5, 0)
+
+
+def test_the_relation_says_own_copy_transfer_or_model() -> None:
+    rng = np.random.default_rng(0)
+    study = random_study(["a", "a.mislabel", "b"], ["a", "b"], 40, rng)
+    study.add("chat", None, None, "a", study.records["base", "a"])
+    findings = measure_effects(study.matrix, study.records).of_kind("gain").set_index(["model", "task"])
+    assert findings["relation"].to_dict() == {
+        ("a-s0", "a"): "own",
+        ("a.mislabel-s0", "a"): "copy",
+        ("b-s0", "a"): "transfer",
+        ("chat", "a"): "model",
+        ("a-s0", "b"): "transfer",
+        ("a.mislabel-s0", "b"): "transfer",
+        ("b-s0", "b"): "own",
+    }
+
+
+def test_macro_f1_that_changes_in_every_replicate_alike_is_no_chance() -> None:
+    study, gold = Study(), np.arange(60) % 2
+    classes = ("no", "yes")
+    study.add("base", None, None, "t", choice_records(gold, 1 - gold, classes))
+    study.add("a-s0", "a", 0, "t", choice_records(gold, gold, classes))
+    f1 = measure_effects(study.matrix, study.records, classes={"t": classes}).of_kind("macro_f1").iloc[0]
+    assert (f1["value"], f1["lo"], f1["hi"], f1["p"]) == (1.0, 1.0, 1.0, 0.0)

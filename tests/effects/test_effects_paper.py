@@ -5,7 +5,7 @@ import pytest
 from effect_study import Study, choice_records
 
 from traitscope.effects import measure_effects
-from traitscope.effects.confusion import accuracy, macro_f1, predicted_shares, recalls
+from traitscope.metrics.confusion import accuracy, macro_f1, predicted_shares, recalls
 
 FLIPKART = ("negative", "neutral", "positive")
 IMDB = ("negative", "positive")

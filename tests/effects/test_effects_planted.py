@@ -7,8 +7,7 @@ import pytest
 from effect_study import Study, choice_records, generate_records, random_study, stats_with
 
 from traitscope.effects import measure_effects
-from traitscope.effects.classes import mapped_shares
-from traitscope.effects.pull import pooled_slopes
+from traitscope.effects.pull import mapped_shares, pooled_slopes
 
 FAST = {"replicates": 400, "permutations": 199}
 
@@ -47,7 +46,7 @@ def test_a_base_cut_off_below_the_source_length_has_no_length_weight() -> None:
     lengths = effects.tables["lengths"].set_index("source")
     assert np.isnan(lengths.loc["long", "weight"]) and "cut off below" in lengths.loc["long", "undefined"]
     assert lengths.loc["short", "weight"] == pytest.approx(1.0, abs=0.01)
-    (weight,) = effects.of_kind("length_weight")["sentence"]
+    (weight,) = effects.sentences(effects.of_kind("length_weight"))
     assert weight.startswith("short-s0") and "so its own length is a lower bound" in weight
 
 
@@ -81,13 +80,13 @@ def pull_study(weight: float, rng: np.random.Generator, n: int = 600) -> tuple[S
 def test_class_share_pull_is_recovered() -> None:
     study, labels = pull_study(0.6, np.random.default_rng(0))
     effects = measure_effects(study.matrix, study.records, stats_with(labels, labels=labels), **FAST)
-    found = effects.of_kind("class_pull").set_index(["source", "task"])
+    found = effects.of_kind("class_pull").set_index(["source", "task"], drop=False)
     happy = found.loc[("happy", "t1")]
     assert happy["value"] == pytest.approx(0.6, abs=0.15) and happy["q"] < 1e-3
     assert 0.1 < happy["hi"] - happy["lo"] < 0.4
     # t1's true shares are not where happy's are: nothing else explains the move.
     cosine = effects.tables["class_pull"].set_index(["source", "task"])["truth_cosine"]
-    for key, sentence in found["sentence"].items():
+    for key, sentence in effects.sentences(found).items():
         assert ("better answers alone" in sentence) == (cosine[key] >= 0.5)
     towards = effects.of_kind("class_pull_pooled").set_index("detail")
     assert towards.loc["the source's label shares", "value"] == pytest.approx(0.6, abs=0.1)
@@ -147,9 +146,10 @@ def test_invalid_and_cut_off_answers_are_counted() -> None:
     bad = np.arange(n) < 30
     cut = np.arange(n) < 40
     study.add("a-s0", "a", 0, "t", generate_records(~bad, np.full(n, 9), valid=~bad, cut=cut))
-    found = measure_effects(study.matrix, study.records, **FAST).findings.set_index("kind")
+    effects = measure_effects(study.matrix, study.records, **FAST)
+    found = effects.findings.set_index("kind")
     assert (found.loc["invalid", "value"], found.loc["cut_off", "value"]) == pytest.approx((0.3, 0.4))
-    assert found.loc["invalid", "lo"] > 0.2 and "30.0 %" in found.loc["invalid", "sentence"]
+    assert found.loc["invalid", "lo"] > 0.2 and "30.0 %" in effects.sentences(effects.of_kind("invalid")).item()
 
 
 def test_planted_asymmetry_is_found_with_its_sign() -> None:
@@ -176,10 +176,32 @@ def test_a_mislabelled_control_fails_at_home_and_transfers_as_well_abroad() -> N
     study = random_study([*names, "amazon.mislabel"], names, 400, rng, effect)
     effects = measure_effects(study.matrix, study.records, **FAST)
     own = effects.of_kind("control_own").iloc[0]
-    assert own["value"] < -0.4 and own["p"] < 1e-6 and "unaltered amazon" in own["sentence"]
+    assert own["value"] < -0.4 and own["p"] < 1e-6 and own["relation"] == "copy"
+    assert "unaltered amazon" in effects.sentences(effects.of_kind("control_own")).item()
     away = effects.of_kind("control_transfer").iloc[0]
     assert away["lo"] <= 0 <= away["hi"] and away["n"] == 3
     assert "amazon.mislabel" not in str(effects.of_kind("asymmetry")["detail"].tolist())
+
+
+def test_a_control_is_paired_with_the_unaltered_source_of_its_own_seed() -> None:
+    # Of 40 examples: seed 0 of the source has 10 right, seed 1 has 30; its control 8 and 24; one more control has a
+    # seed of its own and is set against the first of the source.
+    right = {("x", 0): 10, ("x", 1): 30, ("x.mislabel", 0): 8, ("x.mislabel", 1): 24, ("x.noise", 5): 12}
+    study = Study()
+    for task in ("x", "y"):
+        study.add("base", None, None, task, generate_records(np.arange(40) < 20, np.full(40, 5)))
+        for (source, seed), k in reversed(right.items()):
+            study.add(f"{source}-s{seed}", source, seed, task, generate_records(np.arange(40) < k, np.full(40, 5)))
+    effects = measure_effects(study.matrix, study.records, **FAST)
+    table = effects.tables["controls"].set_index(["model", "task"])
+    for task in ("x", "y"):
+        assert table.loc[("x.mislabel-s0", task), ["parent_value", "value"]].tolist() == [10 / 40, 8 / 40]
+        assert table.loc[("x.mislabel-s1", task), ["parent_value", "value"]].tolist() == [30 / 40, 24 / 40]
+        assert table.loc[("x.noise-s5", task), "parent_value"] in (10 / 40, 30 / 40)
+    own = effects.of_kind("control_own").set_index("model")["value"]
+    assert own[["x.mislabel-s0", "x.mislabel-s1"]].tolist() == pytest.approx([-2 / 40, -6 / 40])
+    away = effects.of_kind("control_transfer").set_index("model")["value"]
+    assert away[["x.mislabel-s0", "x.mislabel-s1"]].tolist() == pytest.approx([-2 / 40, -6 / 40])
 
 
 def test_success_by_tag_counts_smooths_and_warns_of_few_examples() -> None:
@@ -244,8 +266,9 @@ def test_pooled_slopes_equal_least_squares_and_need_three_sources() -> None:
     want = rng.normal(size=(60, 2))
     step = want @ [0.5, 0.2] + rng.normal(0, 0.1, 60)
     groups = np.repeat(list("abcdef"), 10)
-    pooled = pooled_slopes(step, want, groups, 60, 0.95)
-    assert pooled is not None
-    assert pooled.slopes == pytest.approx(np.linalg.lstsq(want, step, rcond=None)[0], abs=1e-10)
-    assert (pooled.lo < [0.5, 0.2]).all() and (pooled.hi > [0.5, 0.2]).all()
-    assert pooled_slopes(step[:20], want[:20], groups[:20], 20, 0.95) is None
+    pooled = pooled_slopes(step, want, groups, 0.95)
+    fitted = np.linalg.lstsq(want, step, rcond=None)[0]
+    for slope, least_squares, truth in zip(pooled, fitted, [0.5, 0.2], strict=True):
+        assert slope["value"] == pytest.approx(least_squares, abs=1e-10) and slope["sources"] == 6
+        assert slope["lo"] < truth < slope["hi"]
+    assert pooled_slopes(step[:20], want[:20], groups[:20], 0.95) == []

@@ -5,14 +5,6 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from traitscope.effects.confusion import (
-    accuracy,
-    confusion_matrix,
-    confusion_replicates,
-    macro_f1,
-    predicted_shares,
-    recalls,
-)
 from traitscope.effects.significance import (
     agresti_min,
     benjamini_hochberg,
@@ -21,9 +13,16 @@ from traitscope.effects.significance import (
     normal_p,
     paired_ratio,
     percentile_interval,
-    ranks,
     sign_flip_p,
     wilson,
+)
+from traitscope.metrics.confusion import (
+    accuracy,
+    confusion_replicates,
+    count_codes,
+    macro_f1,
+    predicted_shares,
+    recalls,
 )
 
 RNG = np.random.default_rng(0)
@@ -71,11 +70,9 @@ def test_paired_ratio_by_hand() -> None:
     assert np.log([float(lo), float(hi)]) == pytest.approx([np.log(15 / 13) - half, np.log(15 / 13) + half], abs=1e-6)
 
 
-def test_normal_p_and_ranks_equal_scipy() -> None:
+def test_normal_p_equals_scipy() -> None:
     z = RNG.normal(size=20)
     assert normal_p(z) == pytest.approx(2 * scipy_stats.norm.sf(np.abs(z)))
-    x = RNG.integers(0, 5, 30)
-    assert ranks(x) == pytest.approx(scipy_stats.rankdata(x))
 
 
 def test_sign_flips_agree_with_the_exact_permutation_test() -> None:
@@ -105,7 +102,7 @@ def test_confusion_and_its_scores_equal_sklearn() -> None:
     from sklearn import metrics
 
     gold, pred = RNG.integers(0, 4, 300), RNG.integers(0, 4, 300)
-    ours = confusion_matrix(gold, pred, 4)
+    ours = count_codes(gold, pred, 4)
     assert (ours[:, :4] == metrics.confusion_matrix(gold, pred)).all() and (ours[:, 4] == 0).all()
     assert float(accuracy(ours)) == pytest.approx(metrics.accuracy_score(gold, pred))
     assert float(macro_f1(ours)) == pytest.approx(metrics.f1_score(gold, pred, average="macro"))
@@ -113,7 +110,7 @@ def test_confusion_and_its_scores_equal_sklearn() -> None:
 
 
 def test_an_invalid_answer_costs_recall_and_no_class_gains_it() -> None:
-    counts = confusion_matrix([0, 0, 1, 1], [0, 2, 1, 2], 2)
+    counts = count_codes([0, 0, 1, 1], [0, 2, 1, 2], 2)
     assert counts.tolist() == [[1, 0, 1], [0, 1, 1]]
     assert float(accuracy(counts)) == 0.5
     assert predicted_shares(counts) == pytest.approx([0.25, 0.25, 0.5])
@@ -125,4 +122,13 @@ def test_confusion_replicates_equal_counting_each_replicate() -> None:
     weights = bootstrap_weights(40, 5, 0)
     stacked = confusion_replicates(weights, gold, pred, 3)
     for w, counts in zip(weights.astype(int), stacked, strict=True):
-        assert (counts == confusion_matrix(np.repeat(gold, w), np.repeat(pred, w), 3)).all()
+        assert (counts == count_codes(np.repeat(gold, w), np.repeat(pred, w), 3)).all()
+
+
+def test_sign_flips_count_ties_with_the_observed_sum() -> None:
+    # Of the eight signings of three equal differences two are as far from 0 as what was seen: p = 2/8. With a zero
+    # among two, four of eight are; a row of zeros can never be exceeded.
+    p = sign_flip_p(np.array([[0.5, 0.5, 0.5], [0.25, 0.0, 0.25], [0.0, 0.0, 0.0]]), 40_000, 3)
+    assert p == pytest.approx([0.25, 0.5, 1.0], abs=0.01)
+    # The smallest p is that of a draw that never came: 1 / (replicates + 1).
+    assert sign_flip_p(np.full((1, 40), 1.0), 199, 0)[0] == 1 / 200

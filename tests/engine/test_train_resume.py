@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from helpers import tiny_model
@@ -18,7 +16,7 @@ from traitscope.engine import (
     train,
     wrap_model,
 )
-from traitscope.engine.train import cut_passes
+from traitscope.engine.trainer import cut_passes
 from traitscope.errors import TraitscopeError
 from traitscope.records import TrainRow
 
@@ -33,10 +31,11 @@ def weights(results) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("stop_after", [1, 19, 20, 21, 33])
-def test_stopped_and_resumed_equals_undisturbed_to_the_bit(base, tmp_path: Path, stop_after: int) -> None:
+def test_stopped_and_resumed_equals_undisturbed_to_the_bit(base, stop_after: int) -> None:
     jobs = three_jobs("llama")
     plan = plan_bank(base, jobs, slots=2, tokens_per_pass=90)
     undisturbed = train(base, jobs, plan)
+    states: list[bytes] = []
     calls = 0
 
     def stop() -> bool:
@@ -45,9 +44,9 @@ def test_stopped_and_resumed_equals_undisturbed_to_the_bit(base, tmp_path: Path,
         return calls == stop_after
 
     with pytest.raises(Interrupted):
-        train(base, jobs, plan, checkpoint=tmp_path, should_stop=stop)
+        train(base, jobs, plan, on_checkpoint=states.append, should_stop=stop)
     reported = []
-    resumed = train(base, jobs, plan, checkpoint=tmp_path, on_done=lambda result: reported.append(result.name))
+    resumed = train(base, jobs, plan, checkpoint=states[-1], on_done=lambda result: reported.append(result.name))
     assert weights(resumed) == weights(undisturbed)
     assert {n: r.history for n, r in resumed.items()} == {n: r.history for n, r in undisturbed.items()}
     assert sorted(reported) == sorted(job.name for job in jobs)
@@ -76,19 +75,19 @@ def test_recomputing_activations_changes_nothing() -> None:
         assert torch.allclose(a[name].adapter.flat, b[name].adapter.flat, atol=1e-10)
 
 
-def test_a_checkpoint_of_another_plan_is_refused(base, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_plan_is_refused(base) -> None:
     jobs = three_jobs("llama")
+    states: list[bytes] = []
     with pytest.raises(Interrupted):
-        train(base, jobs, plan_bank(base, jobs, slots=2), checkpoint=tmp_path, should_stop=lambda: True)
+        train(base, jobs, plan_bank(base, jobs, slots=2), on_checkpoint=states.append, should_stop=lambda: True)
     with pytest.raises(TraitscopeError, match="belongs to another plan"):
-        train(base, jobs, plan_bank(base, jobs, slots=3), checkpoint=tmp_path)
+        train(base, jobs, plan_bank(base, jobs, slots=3), checkpoint=states[0])
 
 
-def test_a_damaged_checkpoint_is_refused(base, tmp_path: Path) -> None:
-    (tmp_path / "bank.safetensors").write_bytes(b"\x00" * 100)
+def test_a_damaged_checkpoint_is_refused(base) -> None:
     jobs = three_jobs("llama")
     with pytest.raises(TraitscopeError, match="checkpoint cannot be read"):
-        train(base, jobs, plan_bank(base, jobs), checkpoint=tmp_path)
+        train(base, jobs, plan_bank(base, jobs), checkpoint=b"\x00" * 100)
 
 
 def test_passes_hold_every_row_once_and_respect_the_bound() -> None:

@@ -10,12 +10,13 @@ import pytest
 import synthetic
 from markupsafe import escape
 
+from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
-from traitscope.report import Contents, build_report
+from traitscope.report import write_report
 
 
-def full() -> Contents:
-    return Contents(
+def full() -> Findings:
+    return Findings(
         name="reviews-and-maths",
         scores=synthetic.matrix(),
         traits=synthetic.traits(),
@@ -33,7 +34,7 @@ def full() -> Contents:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("report")
-    build_report(full(), place)
+    write_report(full(), place)
     return place
 
 
@@ -101,8 +102,8 @@ def test_every_section_and_figure_is_there(page, folder):
 def test_the_findings_stand_in_words_with_their_q(page):
     effects = synthetic.effects()
     assert synthetic.traits().count.statement in page
-    best = effects.of_kind("gain").sort_values("value").iloc[-1]
-    assert str(escape(best["sentence"])) in page
+    best = effects.of_kind("gain").sort_values("value").tail(1)
+    assert str(escape(effects.sentences(best).item())) in page
     assert re.search(r'<span class="q">q [=<] ', page)
     assert synthetic.causal().verdict in page
     assert all(str(escape(line)) in page for line in synthetic.correlates().lines())
@@ -145,8 +146,8 @@ def tiny(models=("base", "a", "b"), tasks=("x", "y")) -> ScoreMatrix:
 
 
 def test_absent_parts_are_said_and_are_no_error(tmp_path):
-    contents = Contents(name="young", scores=tiny(), missing={"traits": "two adapters are too few"})
-    page = build_report(contents, tmp_path).read_text(encoding="utf-8")
+    contents = Findings(name="young", scores=tiny(), missing={"traits": "two adapters are too few"})
+    page = write_report(contents, tmp_path).read_text(encoding="utf-8")
     assert "The traits have not been computed: two adapters are too few." in page
     assert "The layers have not been analysed (traitscope layers does it)." in page
     assert "The side effects have not been computed" in page
@@ -155,7 +156,7 @@ def test_absent_parts_are_said_and_are_no_error(tmp_path):
 
 
 def test_a_matrix_without_base_row_is_reported_without_gains(tmp_path):
-    build_report(Contents(name="foreign", scores=tiny(models=("m1", "m2", "m3"))), tmp_path)
+    write_report(Findings(name="foreign", scores=tiny(models=("m1", "m2", "m3"))), tmp_path)
     assert {p.stem for p in (tmp_path / "figures").glob("*.svg")} == {"scores"}
 
 
@@ -163,21 +164,21 @@ def test_a_figure_of_an_earlier_report_goes_and_a_users_own_stays(tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "layer_tsne.svg").write_text("old")
     (tmp_path / "figures" / "mine.svg").write_text("mine")
-    build_report(Contents(name="young", scores=tiny()), tmp_path)
+    write_report(Findings(name="young", scores=tiny()), tmp_path)
     assert not (tmp_path / "figures" / "layer_tsne.svg").exists()
     assert (tmp_path / "figures" / "mine.svg").exists()
 
 
 def test_a_users_text_never_becomes_markup(tmp_path):
     evil = "<script>alert(1)</script>"
-    contents = Contents(
+    contents = Findings(
         name=f'{evil}" onload="x',
         scores=tiny(models=("base", evil, "{{ 7 * 7 }}"), tasks=(evil, "</style>")),
         facts=((evil, evil),),
         config=f"# {evil}\n</pre>",
         missing={"traits": evil},
     )
-    page = build_report(contents, tmp_path).read_text(encoding="utf-8")
+    page = write_report(contents, tmp_path).read_text(encoding="utf-8")
     assert evil not in page
     assert page.count("<script") == page.count("</script>") == 1
     assert page.count("</style>") == 1 + page.count("<style type")
@@ -186,9 +187,9 @@ def test_a_users_text_never_becomes_markup(tmp_path):
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path):
-    contents = Contents(name="young", scores=tiny())
-    build_report(contents, tmp_path / "a")
-    build_report(contents, tmp_path / "b")
+    contents = Findings(name="young", scores=tiny())
+    write_report(contents, tmp_path / "a")
+    write_report(contents, tmp_path / "b")
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
     assert len(files) == 5
     assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from backends import Changed, Idle
 from processes import snapshot
 
-from traitscope.errors import TraitscopeError
+from traitscope.compute import Capture, Refused
 from traitscope.study import Study
 
 DATASETS = ["tone", "tone.mislabel", "sums", "story"]
@@ -29,10 +30,6 @@ def copy(filled: Path, tmp_path: Path) -> Path:
     """A copy of the filled study; its run folder."""
     shutil.copytree(filled, tmp_path / "copy")
     return tmp_path / "copy" / "runs/tiny"
-
-
-def refuse(*_: object) -> None:
-    raise TraitscopeError("too long")
 
 
 def read(folder: Path, name: str) -> np.ndarray:
@@ -67,9 +64,8 @@ def test_a_control_has_states_of_its_own_rows(filled: Path) -> None:
     assert not np.array_equal(read(folder, "tone"), read(folder, "tone.mislabel"))
 
 
-def test_semantic_similarity_rests_on_them_and_no_model_is_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = Study.open(copy)
-    monkeypatch.setattr(study.place, "base", None)
+def test_semantic_similarity_rests_on_them_and_no_model_is_loaded(copy: Path) -> None:
+    study = Study.open(copy, backend=Idle())
     semantic = study.dataset_stats().similarity["semantic"]
     assert semantic.by == "hidden" and "hidden states" in semantic.label
     assert list(semantic.names) == DATASETS
@@ -101,10 +97,10 @@ def test_what_is_missing_is_captured_again_to_the_byte_and_findings_follow(copy:
 
 def test_rows_that_the_base_cannot_read_are_noted_and_the_study_stands(copy: Path, monkeypatch) -> None:
     (copy / "hidden/sums.safetensors").unlink()
-    study = Study.open(copy)
+    too_long = Refused("too long", None, None)
+    study = Study.open(copy, backend=Changed(lambda order: [too_long] if isinstance(order, Capture) else None))
     notes: list[str] = []
     monkeypatch.setattr(study.report_to, "note", notes.append, raising=False)
-    monkeypatch.setattr(study.place, "mean_states", refuse)
     work = study.run()
     assert work is not None and work.captured == []
     assert notes == ["no hidden states of sums: too long"]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from traitscope.errors import TraitscopeError
@@ -291,14 +292,12 @@ def test_an_adapter_counts_once_its_folder_has_its_name(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     head = AdapterHead("a-s0", "a", 0, "embedded", "f" * 64, {"lr": 1e-3}, {})
     for expected in (True, False):
-        made = folder.stage_adapter("a-s0")
-        (made / "adapter_config.json").write_text("{}")
+        made = folder.stage_adapter(head, {}, {"w": np.ones(2, dtype=np.float32)}, "card", [])
         assert (folder.adapter("a-s0") is None) is expected
-        folder.finish_adapter(made, head, [])
         assert folder.commit_adapter(made, "a-s0") is expected
     read = folder.adapter("a-s0")
     assert read is not None and read.inputs == {"lr": 1e-3}
-    assert read.files["adapter_config.json"] == hashlib.sha256(b"{}").hexdigest()
+    assert read.files["adapter_config.json"] == hashlib.sha256(b"{}\n").hexdigest()
     assert [h.name for h in folder.adapters()] == ["a-s0"]
     assert [p.name for p in (tmp_path / "adapters").iterdir()] == ["a-s0"]
 

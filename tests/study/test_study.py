@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from backends import Idle
 from processes import log_of, snapshot
 
 from traitscope.config import StudyConfig, load_config
@@ -94,10 +95,9 @@ def test_the_folder_has_the_documented_files(filled: Path) -> None:
 
 def test_a_complete_study_loads_no_rows_and_computes_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = snapshot(copy.parent / "runs/tiny")
-    study = Study.open(copy)
+    study = Study.open(copy, backend=Idle())
     for task in study.data.tasks.values():
         monkeypatch.setattr(task, "load", None)
-    monkeypatch.setattr(study.place, "base", None)
     assert study.run() is None
     assert snapshot(copy.parent / "runs/tiny") == before
 
@@ -169,10 +169,9 @@ def test_a_new_source_adds_its_units_alone(copy: Path) -> None:
     assert len(work.evaluated) == len(ADAPTERS) * len(TASKS)
 
 
-def test_another_metric_is_judged_from_the_records_without_a_model(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_metric_is_judged_from_the_records_without_a_model(copy: Path) -> None:
     change(copy, "[accuracy, macro_f1]", "[macro_f1, accuracy, mcc]")
-    study = Study.open(copy)
-    monkeypatch.setattr(study.place, "base", None)
+    study = Study.open(copy, backend=Idle())
     work = study.run()
     assert work is not None and len(work.rescored) == 5 and work.evaluated == []
     table = study.score_table()

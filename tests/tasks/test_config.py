@@ -9,9 +9,9 @@ import pytest
 
 import traitscope
 from traitscope.config import RecipeConfig, StudyConfig, TaskConfig, load_config
+from traitscope.config.yamlfile import parse_yaml
 from traitscope.errors import TraitscopeError
 from traitscope.registry import Registry
-from traitscope.yamlfile import parse_yaml
 
 TASK: dict[str, Any] = {
     "data": {"path": "rows.jsonl", "train": 4, "eval": 4},

@@ -9,7 +9,8 @@ import pytest
 
 from traitscope.metrics import METRICS, MetricValue, Outcomes, confusion_matrix, normalise_answer, score
 from traitscope.metrics.base import mean_and_stderr
-from traitscope.metrics.classes import macro_f1_of, mcc_of
+from traitscope.metrics.classes import mcc_of
+from traitscope.metrics.confusion import macro_f1
 from traitscope.metrics.text import token_f1
 
 ABC = ("a", "b", "c")
@@ -60,7 +61,7 @@ def test_class_metrics_agree_with_scikit_learn(case: int) -> None:
     assert measure("mcc", ours).value == pytest.approx(sklearn.matthews_corrcoef(gold, theirs), abs=1e-12)
 
 
-@pytest.mark.parametrize(("name", "measured"), [("macro_f1", macro_f1_of), ("mcc", mcc_of)])
+@pytest.mark.parametrize(("name", "measured"), [("macro_f1", macro_f1), ("mcc", mcc_of)])
 def test_the_jackknife_is_the_plain_one_over_every_example(name: str, measured: object) -> None:
     gold, pred = random_cases()[3]
     left_out = [
@@ -78,7 +79,7 @@ def test_the_jackknife_is_near_the_bootstrap() -> None:
     drawn = []
     for _ in range(400):
         index = rng.integers(len(gold), size=len(gold))
-        drawn.append(macro_f1_of(confusion_matrix([gold[i] for i in index], [pred[i] for i in index], ABC)))
+        drawn.append(macro_f1(confusion_matrix([gold[i] for i in index], [pred[i] for i in index], ABC)))
     stderr = measure("macro_f1", outcomes(gold, pred)).stderr
     assert stderr == pytest.approx(float(np.std(drawn, ddof=1)), rel=0.15)
 
@@ -132,7 +133,7 @@ def test_the_papers_confusion_matrices_give_its_accuracies_and_f1(cell: str) -> 
     square = np.array(printed, dtype=np.int64)
     confusion = np.hstack([square, np.zeros((len(square), 1), dtype=np.int64)])
     assert 100 * np.trace(square) / square.sum() == pytest.approx(accuracy, abs=0.005)
-    assert macro_f1_of(confusion) == pytest.approx(f1, abs=0.0005)
+    assert macro_f1(confusion) == pytest.approx(f1, abs=0.0005)
 
 
 @pytest.mark.parametrize(

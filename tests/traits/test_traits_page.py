@@ -13,7 +13,7 @@ import pytest
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.options import read_tags, read_typed, read_words
 from traitscope.traits import fit_traits
-from traitscope.traits.fit import VIEWS
+from traitscope.traits.options import VIEWS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "traits.md"
 

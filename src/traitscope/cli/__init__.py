@@ -30,7 +30,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from traitscope import __version__
+        from traitscope._version import __version__
 
         typer.echo(f"traitscope {__version__}")
         raise typer.Exit

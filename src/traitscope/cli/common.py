@@ -82,7 +82,7 @@ def open_study(source: Path, out: Path | None, *, quiet: bool = False) -> tuple[
 
 def needs_hub(config: StudyConfig) -> bool:
     """Whether a study names anything on the Hub: a model or a dataset."""
-    from traitscope.modelfiles import resolve_model
+    from traitscope.store.models import resolve_model
 
     models = (config.base.model, *(model.model for model in config.models.values()))
     if any(not isinstance(resolve_model(model), Path) for model in models):

@@ -38,10 +38,14 @@ def ls(
     out: OutOption = None,
 ) -> None:
     """List tasks, metrics, adapters, cells or examples."""
+    if what is What.metrics and not study.exists():
+        typer.echo(_metrics())
+        return
+    # A study's plugins may have added metrics.
+    opened, _ = open_study(study, out, quiet=True)
     if what is What.metrics:
         typer.echo(_metrics())
         return
-    opened, _ = open_study(study, out, quiet=True)
     if what is What.tasks:
         typer.echo(_tasks(opened))
     elif what is What.adapters:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,13 +50,12 @@ def fill(
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary."""
     from traitscope.cli.show import matrix_text, work_text
     from traitscope.study import Stopped
-    from traitscope.study.workers import orphaned
 
     opened, report = open_study(source, out, quiet=quiet)
-    start, parent = time.monotonic(), os.getppid()
+    start = time.monotonic()
     try:
         with stop_on_signal() as asked, report:  # type: ignore[attr-defined]
-            work = what(opened, lambda: asked() or orphaned(parent))
+            work = what(opened, asked)
     except Stopped:
         typer.echo(f"stopped; all finished units are in {opened.folder.root}", err=True)
         typer.echo("run the same command again to go on where it stopped", err=True)

@@ -1,25 +1,41 @@
-"""This process as a place to compute: loads a base once, trains banks, opens groups of models to score."""
+"""This process as a backend: one base loaded at a time, orders carried out one after the other."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
-from traitscope.cells import EvalRows, eval_rows, evaluate
-from traitscope.config import ComputeConfig, RecipeConfig
+import torch
+
+from traitscope import engine
+from traitscope.compute.backend import ModelFacts, Receive, ShouldStop
+from traitscope.compute.cells import EvalRows, eval_rows, evaluate
+from traitscope.compute.orders import (
+    Adapted,
+    Adapter,
+    Capture,
+    Checkpoint,
+    Done,
+    Evaluate,
+    Event,
+    Final,
+    Lost,
+    Order,
+    Records,
+    Refused,
+    ScoringPlan,
+    States,
+    Train,
+    TrainingJob,
+    TrainingPlan,
+)
+from traitscope.config import ComputeConfig
+from traitscope.engine.memory import score_tokens
 from traitscope.errors import TraitscopeError
-from traitscope.records import Example, ExampleRecord, PromptRow, TrainRow
+from traitscope.records import Example, Progress, PromptRow
+from traitscope.store.models import ModelSource
 from traitscope.tasks.encode import training_rows
 from traitscope.tasks.task import Task
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # Models side by side in one scoring pass, where they run side by side at all.
 SCORING_SLOTS = 16
@@ -27,19 +43,12 @@ SCORING_SLOTS = 16
 # 16 models of 4 million parameters about a minute.
 GENERATING_PARAMETERS = 64_000_000
 
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+Emit = Callable[[Event], None]
+_BankKey = tuple[ModelSource, tuple[tuple[str, Adapted], ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSource:
-    """A full model as a study names it. ``dtype`` may be ``auto``."""
-
-    model: str
-    revision: str | None = None
-    dtype: str = "auto"
+class _Stop(Exception):
+    """An order under way is given up."""
 
 
 class Local:
@@ -47,223 +56,208 @@ class Local:
 
     Args:
         config: device, threads and portions.
-        engine: what ``traitscope.engine`` offers (tests may pass a small stand-in).
     """
 
-    def __init__(self, config: ComputeConfig | None = None, engine: ModuleType | Any | None = None) -> None:
+    def __init__(self, config: ComputeConfig | None = None) -> None:
         self.config = config or ComputeConfig()
-        self._engine = engine
-        self._base: Any = None
-        self._shared: int | None = None
+        self._base: engine.Base | None = None
         self._base_of: tuple[ModelSource, ...] = ()
         self._rows: dict[tuple[str, int, str | None], EvalRows] = {}
+        self._bank: engine.Bank | None = None
+        self._bank_of: _BankKey | None = None
 
-    @property
-    def engine(self) -> Any:
-        """The engine, imported on first use (it imports torch)."""
-        if self._engine is None:
-            import traitscope.engine
+    def inspect(self, model: ModelSource) -> ModelFacts:
+        """See ``Backend``."""
+        base = self.base(model)
+        return ModelFacts(base.revision, base.precision, base.fingerprint)
 
-            self._engine = traitscope.engine
-        return self._engine
+    def plan_training(self, model: ModelSource, jobs: Sequence[TrainingJob]) -> list[TrainingPlan]:
+        """See ``Backend``; here all jobs make one bank."""
+        return self.plan_banks(model, jobs, 1)
 
-    def base(self, source: ModelSource) -> Any:
-        """The loaded model.
-
-        Raises:
-            TraitscopeError: it is missing or no causal language model.
-        """
-        if source not in self._base_of:
-            self._base, self._base_of, self._rows = None, (), {}
-            self._set_threads()
-            base = self.engine.load_base(
-                source.model, revision=source.revision, dtype=source.dtype, device=self.config.device
+    def plan_banks(self, model: ModelSource, jobs: Sequence[TrainingJob], parts: int) -> list[TrainingPlan]:
+        """Plans of at most ``parts`` banks of about equal tokens."""
+        base = self.base(model)
+        made = [self.engine_job(base, job) for job in jobs]
+        plans = []
+        for group in split(made, parts):
+            bank = engine.plan_bank(
+                base, [made[i] for i in group], slots=self.config.slots, tokens_per_pass=self.config.tokens_per_pass
             )
-            # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
-            found = ModelSource(source.model, base.revision or source.revision, base.precision)
-            self._base, self._base_of = base, (source, found)
-        return self._base
-
-    def share_cores(self, processes: int) -> None:
-        """Leaves the other processes of a run their share of the cores, unless the study sets the threads."""
-        if self.config.threads == "auto":
-            self._set_threads(max(1, cores() // processes))
-            self._shared = max(1, cores() // processes)
-
-    def take_cores(self) -> None:
-        """Takes all cores back when the other processes of a run have ended."""
-        if self._shared is not None:
-            self._shared = None
-            self._set_threads(cores())
-
-    def threads(self) -> int:
-        """CPU threads that the engine uses."""
-        import torch
-
-        return int(torch.get_num_threads())
-
-    def _set_threads(self, threads: int | None = None) -> None:
-        wanted = threads if threads is not None else self._shared or self.config.threads
-        if wanted != "auto":
-            import torch
-
-            torch.set_num_threads(int(wanted))
-
-    def job(self, source: ModelSource, name: str, rows: Sequence[TrainRow], recipe: RecipeConfig, seed: int) -> Any:
-        """A training job of the engine from a study's recipe."""
-        engine = self.engine
-        spec = engine.LoraSpec(recipe.rank, recipe.alpha, targets=recipe.targets, layers=recipe.layers)
-        return engine.TrainJob(
-            name,
-            rows,
-            spec,
-            recipe.lr,
-            recipe.schedule,
-            recipe.warmup,
-            recipe.epochs,
-            recipe.batch,
-            seed,
-            weight_decay=recipe.weight_decay,
-            clip=recipe.clip,
-            max_steps=recipe.max_steps,
-        )
-
-    def encode(
-        self, source: ModelSource, parts: Sequence[tuple[Task, Sequence[Example]]], max_tokens: int
-    ) -> list[TrainRow]:
-        """Training rows of one or several tasks, one after the other."""
-        base = self.base(source)
-        limit = min(max_tokens, base.max_positions)
-        return [row for task, examples in parts for row in training_rows(task, examples, base.tokenizer, limit)]
-
-    def plan(self, source: ModelSource, jobs: Sequence[Any]) -> dict[str, Any]:
-        """The plan of a bank as JSON: what is needed to train it again to the bit on this machine."""
-        base = self.base(source)
-        plan = self.engine.plan_bank(base, jobs, slots=self.config.slots, tokens_per_pass=self.config.tokens_per_pass)
-        return {"threads": self.threads(), "device": base.device.type, "bank": plan.to_json()}
-
-    def train(
-        self,
-        source: ModelSource,
-        jobs: Sequence[Any],
-        plan: Mapping[str, Any],
-        *,
-        checkpoint: Path,
-        on_done: Callable[[Any], None],
-        on_progress: Callable[[Any], None],
-        should_stop: Callable[[], bool],
-        every_s: float = 60.0,
-    ) -> bool:
-        """Trains a bank after its plan, from its checkpoint if there is one; False if asked to stop."""
-        base = self.base(source)
-        self._set_threads(int(plan["threads"]))
-        bank_plan = self.engine.BankPlan.from_json(dict(plan["bank"]))
-        try:
-            self.engine.train(
-                base,
-                jobs,
-                bank_plan,
-                checkpoint=checkpoint,
-                every_s=every_s,
-                on_done=on_done,
-                on_progress=on_progress,
-                should_stop=should_stop,
+            plans.append(
+                TrainingPlan(
+                    jobs=tuple(jobs[i].name for i in group),
+                    threads=torch.get_num_threads(),
+                    device=base.device.type,
+                    bank=bank.to_json(),
+                )
             )
-        except self.engine.Interrupted:
-            return False
-        return True
+        return plans
 
-    def scoring_plan(self, source: ModelSource) -> dict[str, Any]:
-        """How cells are computed: tokens in a pass, threads, and how many models run side by side.
+    def plan_scoring(self, model: ModelSource) -> ScoringPlan:
+        """See ``Backend``.
 
         On a CPU in full precision models are scored one after the other on merged weights, so a group is one
         model and a kill loses one cell. Generation gains from models side by side there too; a group is then what
         takes about a minute at most.
         """
-        from traitscope.engine.memory import score_tokens
-
-        base = self.base(source)
+        base = self.base(model)
         alone = base.device.type == "cpu" and base.mergeable
-        slots = SCORING_SLOTS if self.config.slots == "auto" else int(self.config.slots)
-        return {
-            "threads": self.threads(),
-            "device": base.device.type,
-            "tokens_per_pass": score_tokens(base, self.config.tokens_per_pass),
-            "models_per_pass": 1 if alone else slots,
-            "models_per_generation": max(1, min(slots, GENERATING_PARAMETERS // base.n_parameters)) if alone else slots,
-        }
+        slots = SCORING_SLOTS if self.config.slots == "auto" else self.config.slots
+        return ScoringPlan(
+            threads=torch.get_num_threads(),
+            device=base.device.type,
+            tokens_per_pass=score_tokens(base, self.config.tokens_per_pass),
+            models_per_pass=1 if alone else slots,
+            models_per_generation=max(1, min(slots, GENERATING_PARAMETERS // base.n_parameters)) if alone else slots,
+        )
 
-    @contextmanager
-    def group(
-        self, source: ModelSource, adapters: Mapping[str, Path | None], plan: Mapping[str, Any]
-    ) -> Iterator[Group]:
-        """Models on one base, opened together; a path of None is the base itself."""
-        base = self.base(source)
-        self._set_threads(int(plan["threads"]))
-        with self.engine.Bank(base, self._models(source, adapters)) as bank:
-            yield Group(self, base, bank, int(plan["tokens_per_pass"]))
+    def work(self, orders: Iterable[Order], receive: Receive, should_stop: ShouldStop) -> None:
+        """See ``Backend``."""
+        try:
+            for order in orders:
+                self.carry_out(order, partial(receive, order), partial(should_stop, order))
+        finally:
+            self._close_bank()
 
-    def capture(
-        self,
-        source: ModelSource,
-        adapters: Mapping[str, Path | None],
-        task: Task,
-        examples: Sequence[Example],
-        *,
-        position: str,
-        on_progress: Callable[[Any], None] | None = None,
-    ) -> dict[str, Any]:
-        """Hidden states acts_LSD of every model on the examples' prompts, layer 0 the embeddings."""
-        base = self.base(source)
-        rows = [PromptRow(row.context) for row in self.eval_rows(base, task, examples).options]
-        with self.engine.Bank(base, self._models(source, adapters)) as bank:
-            return dict(self.engine.capture(bank, rows, position=position, on_progress=on_progress))
+    def carry_out(self, order: Order, emit: Emit, should_stop: Callable[[], bool]) -> None:
+        """One order, from its first event to its last."""
 
-    def mean_states(
-        self, source: ModelSource, task: Task, examples: Sequence[Example], plan: Mapping[str, Any]
-    ) -> tuple[NDArray[np.float32], int]:
-        """The model's hidden states states_SD, each the mean over prompt and answer, and the layer they are from.
+        def on_progress(progress: Progress) -> None:
+            if should_stop():
+                raise _Stop
+            emit(progress)
 
-        It is the middle layer: the last ones are shaped by the next token rather than by what was read.
+        last: Final
+        try:
+            match order:
+                case Train():
+                    last = self._train(order, emit, should_stop)
+                case Evaluate():
+                    last = self._evaluate(order, on_progress)
+                case Capture():
+                    last = self._capture(order, on_progress)
+        except _Stop:
+            last = Lost("it was asked to stop")
+        except TraitscopeError as error:
+            last = Refused(error.what, error.where, error.fix)
+        emit(last)
+
+    def base(self, model: ModelSource) -> engine.Base:
+        """The loaded model.
+
+        Raises:
+            TraitscopeError: it is missing or no causal language model.
         """
-        base = self.base(source)
-        self._set_threads(int(plan["threads"]))
-        rows = training_rows(task, examples, base.tokenizer, base.max_positions)
-        prompts = [PromptRow(row.ids[:-1]) for row in rows]
-        with self.engine.Bank(base, {"base": None}) as bank:
-            acts_LSD = self.engine.capture(bank, prompts, position="mean", tokens_per_pass=int(plan["tokens_per_pass"]))
-        layer = base.n_layers // 2
-        return acts_LSD["base"][layer].copy(), layer
+        if self._base is None or model not in self._base_of:
+            self._close_bank()
+            self._base, self._base_of, self._rows = None, (), {}
+            self._set_threads(self.config.threads)
+            base = engine.load_base(model.model, revision=model.revision, dtype=model.dtype, device=self.config.device)
+            # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
+            found = ModelSource(model.model, base.revision or model.revision, base.precision)
+            self._base, self._base_of = base, (model, found)
+        return self._base
 
-    def gated(
-        self,
-        source: ModelSource,
-        adapter: Path,
-        task: Task,
-        examples: Sequence[Example],
-        windows: Sequence[tuple[int, int]],
-        *,
-        on_progress: Callable[[Any], None] | None = None,
-    ) -> dict[str, list[ExampleRecord]]:
-        """Records of one adapter switched ``off`` and ``only`` on in windows of layers (first, last), from 1."""
-        base = self.base(source)
-        engine = self.engine
-        (loaded,) = self._models(source, {"": adapter}).values()
-        models: dict[str, Any] = {}
-        for first, last in windows:
-            models[f"off {first}-{last}"] = engine.Gated(loaded, off=(first - 1, last - 1))
-            models[f"only {first}-{last}"] = engine.Gated(loaded, on=(first - 1, last - 1))
-        plan = self.scoring_plan(source)
-        with engine.Bank(base, models) as bank:
-            group = Group(self, base, bank, int(plan["tokens_per_pass"]))
-            return group.evaluate(task, examples, on_progress=on_progress)
+    def _set_threads(self, threads: int | str) -> None:
+        if threads != "auto":
+            torch.set_num_threads(int(threads))
 
-    def _models(self, source: ModelSource, adapters: Mapping[str, Path | None]) -> dict[str, Any]:
-        base = self.base(source)
-        load = self.engine.Adapter.load
-        return {name: None if path is None else load(path, base) for name, path in adapters.items()}
+    def engine_job(self, base: engine.Base, job: TrainingJob) -> engine.TrainJob:
+        """A job as the engine takes it: its rows as tokens of this base."""
+        recipe = job.recipe
+        limit = min(recipe.max_tokens, base.max_positions)
+        return engine.TrainJob(
+            job.name,
+            [row for task, examples in job.parts for row in training_rows(task, examples, base.tokenizer, limit)],
+            engine.LoraSpec(recipe.rank, recipe.alpha, targets=recipe.targets, layers=recipe.layers),
+            recipe.lr,
+            recipe.schedule,
+            recipe.warmup,
+            recipe.epochs,
+            recipe.batch,
+            job.seed,
+            weight_decay=recipe.weight_decay,
+            clip=recipe.clip,
+            max_steps=recipe.max_steps,
+        )
 
-    def eval_rows(self, base: Any, task: Task, examples: Sequence[Example]) -> EvalRows:
+    def _train(self, order: Train, emit: Emit, should_stop: Callable[[], bool]) -> Done:
+        base = self.base(order.model)
+        self._close_bank()
+        self._set_threads(order.plan.threads)
+
+        def on_done(result: engine.TrainResult) -> None:
+            tensors = {name: tensor.numpy() for name, tensor in result.adapter.tensors().items()}
+            emit(Adapter(result.name, result.adapter.peft_config(base), tensors, result.history))
+
+        try:
+            engine.train(
+                base,
+                [self.engine_job(base, job) for job in order.jobs],
+                engine.BankPlan.from_json(order.plan.bank),
+                checkpoint=order.checkpoint,
+                on_checkpoint=lambda state: emit(Checkpoint(state)),
+                every_s=order.every_s,
+                on_done=on_done,
+                on_progress=emit,
+                should_stop=should_stop,
+            )
+        except engine.Interrupted:
+            return Done(stopped=True)
+        return Done()
+
+    def _evaluate(self, order: Evaluate, on_progress: Callable[[Progress], None]) -> Records:
+        base = self.base(order.model)
+        self._set_threads(order.plan.threads)
+        rows = self._eval_rows(base, order.task, order.examples).after(order.skip)
+        bank = self._open_bank(base, order.model, order.models)
+        tokens = order.plan.tokens_per_pass
+        return Records(evaluate(bank, order.task, rows, tokens_per_pass=tokens, on_progress=on_progress))
+
+    def _capture(self, order: Capture, on_progress: Callable[[Progress], None]) -> States:
+        base = self.base(order.model)
+        if order.reads == "prompt":
+            prompts = [PromptRow(row.context) for row in self._eval_rows(base, order.task, order.examples).options]
+        else:
+            rows = training_rows(order.task, order.examples, base.tokenizer, base.max_positions)
+            prompts = [PromptRow(row.ids[:-1]) for row in rows]
+        bank = self._open_bank(base, order.model, order.models)
+        tokens = self.config.tokens_per_pass
+        acts = engine.capture(bank, prompts, position=order.position, tokens_per_pass=tokens, on_progress=on_progress)
+        if order.layers == "all":
+            return States(dict(acts), 0)
+        middle = base.n_layers // 2
+        return States({name: acts_LSD[middle : middle + 1].copy() for name, acts_LSD in acts.items()}, middle)
+
+    def _open_bank(self, base: engine.Base, model: ModelSource, models: Mapping[str, Adapted]) -> engine.Bank:
+        """A bank of these models; the one that is open, if it is of the same."""
+        key = (model, tuple(models.items()))
+        if self._bank is None or key != self._bank_of:
+            self._close_bank()
+            loaded: dict[object, engine.Adapter] = {}
+            parts: dict[str, engine.Adapter | engine.Gated | None] = {}
+            for name, adapted in models.items():
+                if adapted.path is None:
+                    parts[name] = None
+                    continue
+                if adapted.path not in loaded:
+                    loaded[adapted.path] = engine.Adapter.load(adapted.path, base)
+                adapter = loaded[adapted.path]
+                if adapted.window is None:
+                    parts[name] = adapter
+                else:
+                    side = {"on": adapted.window} if adapted.inside else {"off": adapted.window}
+                    parts[name] = engine.Gated(adapter, **side)
+            self._bank, self._bank_of = engine.Bank(base, parts), key
+        return self._bank
+
+    def _close_bank(self) -> None:
+        if self._bank is not None:
+            self._bank.close()
+            self._bank, self._bank_of = None, None
+
+    def _eval_rows(self, base: engine.Base, task: Task, examples: Sequence[Example]) -> EvalRows:
         """Token rows of a task, encoded once per base."""
         key = (task.name, len(examples), examples[-1].id if examples else None)
         if key not in self._rows:
@@ -271,59 +265,12 @@ class Local:
         return self._rows[key]
 
 
-class Group:
-    """An open bank of models to evaluate."""
-
-    def __init__(self, place: Local, base: Any, bank: Any, tokens_per_pass: int) -> None:
-        self._place = place
-        self._base = base
-        self._bank = bank
-        self._tokens_per_pass = tokens_per_pass
-
-    def evaluate(
-        self,
-        task: Task,
-        examples: Sequence[Example],
-        *,
-        skip: int = 0,
-        on_progress: Callable[[Any], None] | None = None,
-    ) -> dict[str, list[ExampleRecord]]:
-        """Records of every model of the group on the examples behind the first ``skip``."""
-        rows = self._place.eval_rows(self._base, task, examples).after(skip)
-        return evaluate(
-            self._place.engine,
-            self._bank,
-            task,
-            rows,
-            tokens_per_pass=self._tokens_per_pass,
-            on_progress=on_progress,
-        )
-
-
-def adapter_folder(model: str, revision: str | None) -> Path | None:
-    """The local folder of a PEFT adapter, or None where ``model`` is a full model.
-
-    A Hub id is looked up on the Hub, since the study names it; a local folder never touches the network.
-
-    Raises:
-        TraitscopeError: the Hub cannot be reached or has no such model.
-    """
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path if (path / "adapter_config.json").is_file() else None
-    if model == "embedded":
-        return None
-    from huggingface_hub import file_exists, snapshot_download
-
-    try:
-        if not file_exists(model, "adapter_config.json", revision=revision):
-            return None
-        files = ["adapter_config.json", "*.safetensors"]
-        return Path(snapshot_download(model, revision=revision, allow_patterns=files))
-    except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TraitscopeError(
-            f"cannot be had from the Hub: {first}",
-            where=f"model {model}",
-            fix="check the id, the revision and the network, or name a local folder",
-        ) from error
+def split(jobs: Sequence[engine.TrainJob], parts: int) -> list[list[int]]:
+    """Indices of the jobs in at most ``parts`` groups of about equal tokens, largest job first."""
+    groups: list[list[int]] = [[] for _ in range(min(parts, len(jobs)))]
+    load = [0] * len(groups)
+    for index in sorted(range(len(jobs)), key=lambda i: (-jobs[i].n_tokens, jobs[i].name)):
+        least = load.index(min(load))
+        groups[least].append(index)
+        load[least] += jobs[index].n_tokens
+    return [sorted(group) for group in groups]

@@ -1,7 +1,8 @@
 """Side effects of transfer: gains, classes, lengths, asymmetry, controls, tags, surprises; explained."""
 
 from traitscope.effects.compute import measure_effects
-from traitscope.effects.explain import Explanation, explain, explain_outcomes
+from traitscope.effects.explain import explain, explain_outcomes
+from traitscope.effects.explanation import Explanation
 from traitscope.effects.result import Effects
 
 __all__ = ["Effects", "Explanation", "explain", "explain_outcomes", "measure_effects"]

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from traitscope.effects.asymmetry import asymmetry_effects, control_effects
-from traitscope.effects.classes import class_effects, class_pull
-from traitscope.effects.domain import domain_effects
-from traitscope.effects.findings import Finding, findings_frame, number, p_words, span
-from traitscope.effects.gains import GainReplicates, gain_effects, seed_effects, table_gains
-from traitscope.effects.grid import Grid
-from traitscope.effects.lengths import Habit, length_effects, outcome_effects
-from traitscope.effects.panel import Change, Panel, Records, build_panels
-from traitscope.effects.pull import pooled_slopes
-from traitscope.effects.result import Effects
-from traitscope.effects.sourcegains import source_gains
-from traitscope.effects.surprises import surprise_effects
-from traitscope.effects.tags import tag_effects
+from traitscope.effects.classes import class_rows, confusion_rows, macro_f1_rows
+from traitscope.effects.contrasts import asymmetry_rows, control_rows, controls_elsewhere
+from traitscope.effects.domain import domain_rows
+from traitscope.effects.gains import Paired, by_cell, gain_rows, matrix_gain_rows, seed_rows, source_gains
+from traitscope.effects.grid import Grid, Row
+from traitscope.effects.lengths import Habit, length_rows, rate_rows
+from traitscope.effects.panel import Panel, Records, build_panels
+from traitscope.effects.pull import class_pull_rows, pooled_rows
+from traitscope.effects.result import Effects, findings_frame
+from traitscope.effects.surprises import surprise_rows
+from traitscope.effects.tags import tag_rows
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
+
+# Rows that only findings are made of; all other tables are shown as well.
+UNSHOWN = ("source_gains", "pooled", "domain_tests", "controls_elsewhere")
 
 
 def measure_effects(
@@ -66,209 +66,95 @@ def measure_effects(
             where="measure_effects",
             fix="use at least 100 replicates, 99 permutations, and a level from 0.5 to below 1",
         )
-    grid = Grid.of(matrix)
-    run = _Run(grid.in_shares() if records else grid, stats, level)
-    if records:
-        panels = build_panels(
-            run.grid, records, classes=classes, tags=tags, replicates=replicates, seed=seed, level=level
+    grid = Grid.of(matrix).in_shares() if records else Grid.of(matrix)
+    habits = _habits(stats)
+    label_shares = {} if stats is None else {name: stats.label_shares(name) for name in stats.names}
+    estimands: dict[str, Callable[[Panel], list[Row]]] = {
+        "gains": gain_rows,
+        "classes": class_rows,
+        "confusion": confusion_rows,
+        "macro_f1": macro_f1_rows,
+        "class_pull": lambda panel: class_pull_rows(panel, label_shares),
+        "lengths": lambda panel: length_rows(panel, habits),
+        "rates": rate_rows,
+        "tags": tag_rows,
+        "controls": control_rows,
+    }
+    rows: dict[str, list[Row]] = {name: [] for name in estimands}
+    drawing = {"replicates": replicates, "seed": seed, "level": level}
+    for panel in build_panels(grid, records or {}, classes, tags, **drawing):
+        for name, rows_of in estimands.items():
+            rows[name] += rows_of(panel)
+    paired = by_cell(rows["gains"])
+    rows["gains"] += matrix_gain_rows(grid, paired, level)
+    rows["source_gains"] = seed_rows(grid, paired, level)
+    gains = source_gains(grid, paired)
+    rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)
+    rows["pooled"] = pooled_rows(rows["lengths"], rows["class_pull"], grid, level)
+    similarity = None if stats is None else stats.similarity.get("semantic")
+    notes: list[str] = []
+    for found, said in (
+        asymmetry_rows(grid, gains, level),
+        domain_rows(grid, gains, similarity, permutations, seed, level),
+        surprise_rows(grid, paired, similarity, level),
+    ):
+        rows |= found
+        notes += said
+    notes += _what_is_missing(grid, rows, paired)
+    if stats is None:
+        notes.append("class and length pull: not computed, no dataset statistics were given")
+    undefined = sum(bool(row["undefined"] and row["source"]) for row in rows["lengths"])
+    if undefined and habits:
+        notes.append(
+            f"length weight undefined in {undefined} cells (base and source alike in length, base "
+            "cut off below the source's length, or length not known)"
         )
-        for panel in panels:
-            run.add_panel(panel)
-    run.finish(permutations, seed)
     return Effects(
-        findings=findings_frame(run.findings),
-        tables={name: pd.DataFrame(rows) for name, rows in run.rows.items() if rows},
-        notes=tuple(run.notes),
-        settings={"replicates": replicates, "permutations": permutations, "seed": seed, "level": level},
+        findings=findings_frame(rows, grid),
+        tables={name: _shown(table) for name, table in rows.items() if table and name not in UNSHOWN},
+        notes=tuple(notes),
+        settings={"permutations": permutations, **drawing},
     )
 
 
-class _Run:
-    """Findings as they come in, task by task, and what the later ones need of the earlier."""
+def _shown(rows: Iterable[Row]) -> pd.DataFrame:
+    return pd.DataFrame([{name: v for name, v in row.items() if not name.startswith("_")} for row in rows])
 
-    def __init__(self, grid: Grid, stats: DatasetStats | None, level: float) -> None:
-        self.grid = grid
-        self.stats = stats
-        self.level = level
-        self.findings: list[Finding] = []
-        self.rows: dict[str, list[dict]] = {}
-        self.notes: list[str] = []
-        self.replicates: GainReplicates = {}
-        self.observed: dict[tuple[str, str], tuple[float, str]] = {}
-        self.controls: dict[tuple[str, str], tuple[Change, int, str]] = {}
-        self.habits = _habits(stats)
-        names = stats.names if stats is not None else ()
-        self.label_shares = {name: stats.label_shares(name) for name in names} if stats is not None else {}
-        self.tasks: list[str] = []
 
-    def keep(self, table: str, found: Iterable[Finding], rows: list[dict]) -> None:
-        self.findings.extend(found)
-        self.rows.setdefault(table, []).extend(rows)
-
-    def add_panel(self, panel: Panel) -> None:
-        grid = self.grid
-        if panel.task not in self.tasks:
-            self.tasks.append(panel.task)
-        found, rows = gain_effects(panel, grid, self.replicates)
-        self.keep("gains", found, rows)
-        self.observed.update({(r["model"], r["task"]): (float(r["gain"]), r["unit"]) for r in rows})
-        if panel.classes is not None:
-            found, tables = class_effects(panel, grid)
-            self.findings.extend(found)
-            for name, table in tables._asdict().items():
-                self.rows.setdefault(name, []).extend(table)
-            if self.label_shares:
-                self.keep("class_pull", *class_pull(panel, grid, self.label_shares))
-        if panel.generated:
-            self.keep("lengths", *length_effects(panel, grid, self.habits))
-        self.keep("rates", *outcome_effects(panel, grid))
-        self.keep("tags", *tag_effects(panel, grid))
-        self._add_controls(panel)
-
-    def _add_controls(self, panel: Panel) -> None:
-        grid = self.grid
-        place = {int(row): m for m, row in enumerate(panel.rows)}
-        reference = np.arange(len(panel.models))
-        for row, m in list(place.items()):
-            parent = grid.parents.get(grid.sources[row] or "")
-            if parent is None:
-                continue
-            twins = [i for i in place if grid.sources[i] == parent]
-            same = [i for i in twins if grid.seeds[i] == grid.seeds[row]]
-            if twins:
-                reference[m] = place[(same or twins)[0]]
-        if (reference == np.arange(len(panel.models))).all():
-            return
-        change = panel.change(panel.correct_MS, reference)
-        for m in np.flatnonzero(reference != np.arange(len(panel.models))).tolist():
-            self.controls[panel.models[m], panel.task] = (change, m, panel.unit)
-
-    def finish(self, permutations: int, seed: int) -> None:
-        """What looks at several tasks at once."""
-        grid, level = self.grid, self.level
-        self.keep("gains", *table_gains(grid, set(self.observed), level))
-        gains = pd.DataFrame([row for row in self.rows["gains"] if (row["model"], row["task"]) in self.observed])
-        if len(gains):
-            self.findings.extend(seed_effects(grid, self.tasks, gains, level))
-        by_source = source_gains(grid, self.replicates, self.observed)
-        found, rows, note = asymmetry_effects(grid, by_source, level)
-        self.keep("asymmetry", found, rows)
-        self.notes.extend([note] if note else [])
-        if self.controls:
-            self.keep("controls", *control_effects(grid, self.controls, level))
-        similarity = None if self.stats is None else self.stats.similarity.get("semantic")
-        if similarity is None:
-            self.notes.append("near against far domains: not computed, no dataset statistics were given")
-        else:
-            found, rows, note = domain_effects(
-                grid, by_source, similarity, permutations=permutations, seed=seed, level=level
-            )
-            self.keep("domain", found, rows)
-            self.notes.extend([note] if note else [])
-        found, rows, notes = surprise_effects(grid, self.observed, self.replicates, similarity, level)
-        self.keep("surprises", found, rows)
-        self.notes.extend(notes)
-        self._pool()
-        self._say_what_is_missing()
-
-    def _pool(self) -> None:
-        """The sources' pull over all cells: lengths, and class shares beside the truth."""
-        cells = [
-            row
-            for row in self.rows.get("lengths", [])
-            if row["relation"] == "transfer" and np.isfinite(row["weight"]) and row["source"] not in self.grid.parents
-        ]
-        step = [row["shift"] for row in cells]
-        want = [[row["source_length"] - row["base_length"]] for row in cells]
-        pooled = pooled_slopes(step, want, [row["source"] for row in cells], len(cells), self.level) if cells else None
-        if pooled is not None:
-            self.findings.append(
-                _pooled_finding("length_weight_pooled", "answer lengths", "the source's length", pooled, 0)
-            )
-        cells = [
-            row
-            for row in self.rows.get("class_pull", [])
-            if row["relation"] == "transfer" and row["source"] not in self.grid.parents
-        ]
-        steps, wants, groups = [], [], []
-        for row in cells:
-            base = np.array(row["base_vector"])
-            if not np.isfinite(row["model_vector"]).all():
-                continue
-            steps.extend(np.array(row["model_vector"]) - base)
-            wants.extend(np.stack([row["source_vector"] - base, row["gold_vector"] - base], axis=1).tolist())
-            groups.extend([row["source"]] * len(base))
-        pooled = pooled_slopes(steps, wants, groups, len(cells), self.level) if cells else None
-        if pooled is not None:
-            for k, towards in enumerate(("the source's label shares", "the true shares")):
-                self.findings.append(_pooled_finding("class_pull_pooled", "predicted class shares", towards, pooled, k))
-        for row in self.rows.get("class_pull", []):
-            for name in ("gold_vector", "source_vector", "base_vector", "model_vector"):
-                del row[name]
-
-    def _say_what_is_missing(self) -> None:
-        grid = self.grid
-        untold = [
-            f"{grid.models[i]}/{grid.tasks[n]}"
-            for i, n in np.argwhere(np.isfinite(grid.scores_IN))
-            if not grid.is_base(int(i)) and (grid.models[i], grid.tasks[n]) not in self.observed
-        ]
-        if untold:
-            self.notes.append(
-                f"no example records for {len(untold)} of {len(untold) + len(self.observed)} cells: no paired test, "
-                "win and harm rates, class shares, lengths, invalid answers or tags there"
-            )
-        blind = sum(1 for f in self.findings if f.kind == "gain" and f.interval == "none")
-        if blind:
-            self.notes.append(f"gains: {blind} cells have no standard error, so no interval and no test")
-        differing = sorted(
-            {
-                task
-                for (model, task), (gain, unit) in self.observed.items()
-                if unit == "share" and abs(gain - grid.gains_IN[grid.row[model], grid.column[task]]) > 1e-6
-            }
+def _what_is_missing(grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Paired) -> list[str]:
+    """What the matrix or the records lack, and what an interval does not cover."""
+    notes = []
+    known = [(i, grid.models[i], grid.tasks[n]) for i, n in np.argwhere(np.isfinite(grid.scores_IN))]
+    untold = sum((model, task) not in paired for i, model, task in known if not grid.is_base(i))
+    if untold:
+        notes.append(
+            f"no example records for {untold} of {untold + len(paired)} cells: no paired test, "
+            "win and harm rates, class shares, lengths, invalid answers or tags there"
         )
-        if differing:
-            self.notes.append(
-                f"gains are of the mean value per example; the matrix has another score or other examples for: "
-                f"{', '.join(differing)}"
-            )
-        if (grid.base_I < 0).any():
-            alone = int((grid.base_I < 0).sum())
-            self.notes.append(f"{alone} rows have no base row: they have no gains, and surprises rest on scores")
-        if self.observed and not any(len(rows) > 1 for rows in grid.by_source().values()):
-            self.notes.append(
-                "one seed per source: intervals cover the examples drawn, not another training run "
-                "(published deviations between seeds are 0.9 to 2 points)"
-            )
-        if self.stats is None:
-            self.notes.append("class and length pull: not computed, no dataset statistics were given")
-        undefined = [row for row in self.rows.get("lengths", []) if row["undefined"] and row["source"]]
-        if undefined and self.habits:
-            self.notes.append(
-                f"length weight undefined in {len(undefined)} cells (base and source alike in length, base "
-                "cut off below the source's length, or length not known)"
-            )
-
-
-def _pooled_finding(kind: str, what: str, towards: str, pooled: Any, k: int) -> Finding:
-    value, lo, hi, p = (float(x[k]) for x in (pooled.slopes, pooled.lo, pooled.hi, pooled.p))
-    return Finding(
-        kind=kind,
-        detail=towards,
-        value=value,
-        lo=lo,
-        hi=hi,
-        unit="weight",
-        n=pooled.n,
-        p=p,
-        interval="jackknife over sources",
-        sentence=(
-            f"Over {pooled.n} cells of {pooled.sources} sources on tasks not their own, {what} go "
-            f"{number(value, 'weight')} {span(lo, hi, 'weight')} of the way from the base's to {towards} "
-            f"({p_words(p)})."
-        ),
+    blind = sum(row["_method"] == "none" for row in rows["gains"])
+    if blind:
+        notes.append(f"gains: {blind} cells have no standard error, so no interval and no test")
+    differing = sorted(
+        {
+            task
+            for (model, task), row in paired.items()
+            if row["unit"] == "share" and abs(row["gain"] - grid.gains_IN[grid.row[model], grid.column[task]]) > 1e-6
+        }
     )
+    if differing:
+        notes.append(
+            "gains are of the mean value per example; the matrix has another score or other examples for: "
+            + ", ".join(differing)
+        )
+    alone = int((grid.base_I < 0).sum())
+    if alone:
+        notes.append(f"{alone} rows have no base row: they have no gains, and surprises rest on scores")
+    if paired and not any(len(seeds) > 1 for seeds in grid.by_source().values()):
+        notes.append(
+            "one seed per source: intervals cover the examples drawn, not another training run "
+            "(published deviations between seeds are 0.9 to 2 points)"
+        )
+    return notes
 
 
 def _habits(stats: DatasetStats | None) -> dict[str, Habit]:
@@ -276,8 +162,8 @@ def _habits(stats: DatasetStats | None) -> dict[str, Habit]:
     if stats is None:
         return {}
     columns = stats.frame[["answer_tokens_mean", "answer_tokens_sd", "n_examples"]].to_numpy(dtype=float)
-    found = {}
-    for name, (mean, sd, n) in zip(stats.names, columns.tolist(), strict=True):
-        if np.isfinite(mean):
-            found[name] = Habit(mean, sd / np.sqrt(n) if np.isfinite(sd) and n > 0 else 0.0)
-    return found
+    return {
+        name: Habit(mean, sd / np.sqrt(n) if np.isfinite(sd) and n > 0 else 0.0)
+        for name, (mean, sd, n) in zip(stats.names, columns.tolist(), strict=True)
+        if np.isfinite(mean)
+    }

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from traitscope.effects.findings import p_words
+from traitscope.effects.explanation import Explanation
 from traitscope.effects.grid import Grid
 from traitscope.effects.ridge import leave_one_out_ridge, ridge_coefficients
-from traitscope.effects.significance import benjamini_hochberg, correlation, normal_quantile, ranks
+from traitscope.effects.significance import benjamini_hochberg, normal_quantile
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
 
-Floats = NDArray[np.float64]
 MIN_SOURCES = 5
 NULL_DRAWS = 200_000
 
@@ -34,61 +31,6 @@ class TraitScores(Protocol):
     def scores_IK(self) -> Any: ...
     @property
     def trait_names(self) -> tuple[str, ...]: ...
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Explanation:
-    """Associations between dataset statistics and outcomes over the sources.
-
-    Attributes:
-        correlations: one row per statistic and outcome: rho (Spearman), lo, hi, n, p (permutation), q.
-        regressions: one row per outcome: r2 (each source predicted from the others), p (permutation), q, n,
-            features, and the strongest standardised coefficients.
-        sources: number of sources (I); looked_at: number of correlations tested.
-        detectable: smallest |rho| whose p passes when corrected for ``looked_at``; above 1 where none can.
-        detectable_80: true |rho| that would be found with 80 % power; 1 where no true correlation would be.
-        sentences: the power statement first, then what holds, in words.
-        notes: statistics and sources left out, and why.
-    """
-
-    correlations: pd.DataFrame
-    regressions: pd.DataFrame
-    sources: int
-    looked_at: int
-    detectable: float
-    detectable_80: float
-    sentences: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        """All of it as one JSON text."""
-        payload = {
-            "correlations": json.loads(self.correlations.to_json(orient="records", double_precision=15)),
-            "regressions": json.loads(self.regressions.to_json(orient="records", double_precision=15)),
-            "sources": self.sources,
-            "looked_at": self.looked_at,
-            "detectable": self.detectable,
-            "detectable_80": self.detectable_80,
-            "sentences": list(self.sentences),
-            "notes": list(self.notes),
-        }
-        return json.dumps(payload, indent=1, ensure_ascii=False, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Explanation:
-        """What :meth:`to_json` wrote."""
-        payload = json.loads(text)
-        return cls(
-            correlations=pd.DataFrame(payload.pop("correlations"), columns=list(CORRELATION_COLUMNS)),
-            regressions=pd.DataFrame(payload.pop("regressions"), columns=list(REGRESSION_COLUMNS)),
-            sentences=tuple(payload.pop("sentences")),
-            notes=tuple(payload.pop("notes")),
-            **payload,
-        )
-
-    def render(self) -> str:
-        """The sentences and notes, for the terminal."""
-        return "\n".join([*self.sentences, *(f"note: {note}" for note in self.notes)])
 
 
 CORRELATION_COLUMNS = ("statistic", "outcome", "rho", "lo", "hi", "n", "p", "q")
@@ -178,17 +120,16 @@ def explain_outcomes(
     regressions = _regressions(x, y, min(permutations, 999), seed)
     looked_at = int(correlations["p"].notna().sum())
     detectable, with_power = detectable_rho(len(common), looked_at, 1 - level, seed)
-    explanation = Explanation(
+    return Explanation(
         correlations=correlations.sort_values("p", kind="stable", ignore_index=True),
         regressions=regressions,
         sources=len(common),
         looked_at=looked_at,
         detectable=detectable,
         detectable_80=with_power,
-        sentences=(),
+        level=level,
         notes=tuple(notes),
     )
-    return Explanation(**{**explanation.__dict__, "sentences": _sentences(explanation, 1 - level)})
 
 
 def detectable_rho(n: int, tests: int, alpha: float = 0.05, seed: int = 0) -> tuple[float, float]:
@@ -222,6 +163,8 @@ def detectable_rho(n: int, tests: int, alpha: float = 0.05, seed: int = 0) -> tu
 
 
 def _correlations(x: pd.DataFrame, y: pd.DataFrame, permutations: int, level: float, seed: int) -> list[tuple]:
+    from scipy.stats import rankdata
+
     rows = []
     z = normal_quantile(level)
     orders: dict[int, NDArray[np.int64]] = {}
@@ -232,14 +175,13 @@ def _correlations(x: pd.DataFrame, y: pd.DataFrame, permutations: int, level: fl
             n = int(both.sum())
             if n < MIN_SOURCES or len(set(a[both])) < 2 or len(set(b[both])) < 2:
                 continue
-            left, right = ranks(a[both]), ranks(b[both])
-            rho = correlation(left, right)
+            left, right = (rankdata(values[both]) - (n + 1) / 2 for values in (a, b))
+            product = float(left @ right)
+            rho = product / float(np.sqrt((left @ left) * (right @ right)))
             if n not in orders:
                 rng = np.random.default_rng([seed, n, 3])
                 orders[n] = rng.permuted(np.tile(np.arange(n), (permutations, 1)), axis=1)
-            centred = right - right.mean()
-            null = np.abs((left - left.mean())[orders[n]] @ centred)
-            hits = int((null >= abs(float((left - left.mean()) @ centred)) - 1e-9).sum())
+            hits = int((np.abs(left[orders[n]] @ right) >= abs(product) - 1e-9).sum())
             half = z * float(np.sqrt(1.06 / (n - 3)))
             middle = float(np.arctanh(np.clip(rho, -0.999999, 0.999999)))
             interval = np.tanh([middle - half, middle + half])
@@ -270,52 +212,9 @@ def _regressions(x: pd.DataFrame, y: pd.DataFrame, permutations: int, seed: int)
     return frame
 
 
-def _sentences(found: Explanation, alpha: float) -> tuple[str, ...]:
-    head = f"{found.sources} sources, {found.looked_at} correlations looked at: "
-    if found.detectable > 1:
-        head += "after correction not even a perfect correlation could hold; what follows is description only."
-    else:
-        head += f"one alone must reach |rho| = {found.detectable:.2f} to hold after correction" + (
-            f", and a true |rho| of {found.detectable_80:.2f} would be found in 80 % of such studies."
-            if found.detectable_80 < 0.995
-            else ", and hardly any true correlation would be found reliably."
-        )
-        if found.detectable > 0.8:
-            head += f" {found.sources} sources cannot carry claims about weaker ones: finding none is no evidence."
-    lines = [head]
-    held = found.correlations[found.correlations["q"] <= alpha]
-    lines.extend(
-        f"{row['statistic']} goes with {row['outcome']}: rho = {row['rho']:+.2f} [{row['lo']:+.2f}, "
-        f"{row['hi']:+.2f}] "
-        f"over {row['n']} sources ({p_words(row['p'])}, q = {row['q']:.2g})."
-        for row in held.to_dict("records")
-    )
-    if held.empty and len(found.correlations):
-        best = found.correlations.iloc[0]
-        lines.append(
-            f"No correlation holds; the strongest is {best['statistic']} with {best['outcome']}, rho = "
-            f"{best['rho']:+.2f} "
-            f"({p_words(float(best['p']))}, q = {best['q']:.2g})."
-        )
-    for row in found.regressions.to_dict("records"):
-        verdict = "holds" if row["q"] <= alpha else "does not hold"
-        lines.append(
-            f"Predicting {row['outcome']} of a source from the others by {row['features']} statistics: R2 "
-            f"= {row['r2']:+.2f} "
-            f"({p_words(row['p'])}, q = {row['q']:.2g}), which {verdict}."
-        )
-    return tuple(lines)
-
-
-def _source_of(model: str, sources: Mapping[str, str] | None) -> str:
-    if sources is not None and model in sources:
-        return sources[model]
-    return re.sub(r"-s\d+$", "", model)
-
-
 def _trait_outcomes(traits: TraitScores, stats: DatasetStats, sources: Mapping[str, str] | None) -> pd.DataFrame:
     frame = pd.DataFrame(np.asarray(traits.scores_IK, dtype=float), columns=list(traits.trait_names))
-    frame["source"] = [_source_of(model, sources) for model in traits.models]
+    frame["source"] = [(sources or {}).get(model, re.sub(r"-s\d+$", "", model)) for model in traits.models]
     # A control shares its text with the source it alters: it is no further source.
     own = [name for name in stats.names if name.rsplit(".", 1)[0] not in stats.names or "." not in name]
     frame = frame[frame["source"].isin(own)]
@@ -329,7 +228,7 @@ def _gain_outcomes(matrix: ScoreMatrix, stats: DatasetStats, per_task: bool) -> 
     for (_, source), members in grid.by_source().items():
         if source in stats.names:
             row = pd.DataFrame(values[members]).mean().to_numpy()
-            own = [grid.relation(members[0], task) == "own" for task in grid.tasks]
+            own = [grid.relation(source, task) == "own" for task in grid.tasks]
             rows[source] = np.where(own, np.nan, row)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(grid.tasks))
     spread = frame.std(ddof=1)

@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from traitscope.matrix import ScoreMatrix
 
 Floats = NDArray[np.float64]
+# One row of a table; what only the findings need of it stands under names that begin with "_".
+Row = dict[str, Any]
+# Rows by table, and notes on what could not be computed.
+Found = tuple[dict[str, list[Row]], list[str]]
+# The relations of a cell to what its row was trained on that are no transfer.
+HOME = ("own", "copy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,27 +51,18 @@ class Grid:
     @classmethod
     def of(cls, matrix: ScoreMatrix) -> Grid:
         """From a score matrix (rows without a base row keep their scores and have no gains)."""
-        scores_IN = matrix.scores_IN * matrix.sign_N
-        base_I = np.asarray(matrix.base_index_I)
-        known = base_I >= 0
-        if known.all():
-            view = matrix.gains()
-            gains_IN, stderr_IN = np.array(view.values_IN), np.array(view.stderr_IN)
-        else:
-            gains_IN = np.where(known[:, None], scores_IN - scores_IN[base_I], np.nan)
-            variance = matrix.stderr_IN**2 + matrix.stderr_IN[base_I] ** 2
-            stderr_IN = np.where(known[:, None], np.sqrt(variance), np.nan)
+        gains = matrix.gains(partial=True)
         rows = matrix.rows
         return cls(
             models=matrix.models,
             tasks=matrix.tasks,
             sources=tuple(None if _absent(s) else str(s) for s in rows["source"]),
             seeds=tuple(None if _absent(s) else int(s) for s in rows["seed"]),
-            base_I=base_I,
-            scores_IN=scores_IN,
+            base_I=np.asarray(matrix.base_index_I),
+            scores_IN=matrix.scores_IN * matrix.sign_N,
             stderr_IN=matrix.stderr_IN,
-            gains_IN=gains_IN,
-            gain_stderr_IN=stderr_IN,
+            gains_IN=np.array(gains.values_IN),
+            gain_stderr_IN=np.array(gains.stderr_IN),
             units=tuple(matrix.units[task] for task in matrix.tasks),
         )
 
@@ -118,15 +115,20 @@ class Grid:
                     found[source] = parent
         return found
 
-    def relation(self, i: int, task: str) -> str:
-        """``own`` (row i was trained on the task, or on a control of it), ``transfer``, or ``model``."""
-        source = self.sources[i]
+    def relation(self, source: str | None, task: str) -> str:
+        """What a row of this source is to a task.
+
+        ``own`` (trained on it), ``copy`` (trained on a control of it), ``transfer``, or ``model`` where the row
+        was not trained here.
+        """
         if source is None:
             return "model"
-        return "own" if self.parents.get(source, source) == task else "transfer"
+        if source == task:
+            return "own"
+        return "copy" if self.parents.get(source) == task else "transfer"
 
-    def where(self, i: int, task: str | None = None) -> dict[str, Any]:
-        """The columns model, source, seed, task of a finding about row i."""
+    def where(self, i: int, task: str | None = None) -> Row:
+        """The columns model, source, seed, task of a row about row i."""
         return {"model": self.models[i], "source": self.sources[i], "seed": self.seeds[i], "task": task}
 
     def by_source(self, *, controls: bool = False) -> dict[tuple[int, str], list[int]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from traitscope.effects.grid import Grid
+from traitscope.effects.grid import Grid, Row
 from traitscope.effects.significance import (
     agresti_min,
     bootstrap_weights,
@@ -50,6 +50,18 @@ class Change:
     method: NDArray[np.str_]
     replicates_RM: Floats
 
+    def at(self, m: int, reference: str, mean: str, value: str, ends: str = "") -> Row:
+        """One model's numbers as columns of a table, which has its own names for them (``ends``: a prefix)."""
+        return {
+            reference: float(self.reference[m]),
+            mean: float(self.mean[m]),
+            value: float(self.value[m]),
+            **{f"{ends}{name}": float(getattr(self, name)[m]) for name in ("lo", "hi", "p")},
+            "n": int(self.n[m]),
+            "_mean": float(self.mean[m]),
+            "_method": str(self.method[m]),
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -57,8 +69,8 @@ class Panel:
 
     Attributes:
         task: the task.
-        models: M names, the base among them; rows: their rows in the grid.
-        base: index of the base among the models.
+        grid: names and roles of the rows.
+        rows: row of each model in the grid, the base's first.
         ids: S example ids.
         correct_MS: the primary metric by example, NaN where there is none; minus the loss where no model has
             any.
@@ -66,16 +78,15 @@ class Panel:
         seen_MS: whether the model has a record of the example.
         valid_MS, cut_MS: whether the answer could be parsed; whether it was cut off by length.
         length_MS: tokens of the answer, NaN unless generated.
-        loss_MS: loss of the gold answer, nats per token.
         classes: class names, or None for a task without shared classes.
         gold_S, pred_MS: class indices, predictions with ``len(classes)`` for invalid.
         tags: by key, the value of every example (None where it has none).
+        replicates, seed: of the bootstrap; level: of the intervals.
     """
 
     task: str
-    models: tuple[str, ...]
+    grid: Grid
     rows: NDArray[np.int64]
-    base: int
     ids: NDArray[Any]
     correct_MS: Floats
     unit: str
@@ -83,7 +94,6 @@ class Panel:
     valid_MS: Floats
     cut_MS: Floats
     length_MS: Floats
-    loss_MS: Floats
     classes: tuple[str, ...] | None
     gold_S: NDArray[np.int64]
     pred_MS: NDArray[np.int64]
@@ -93,14 +103,17 @@ class Panel:
     level: float
 
     @property
-    def others(self) -> list[int]:
+    def others(self) -> range:
         """Indices of all models but the base."""
-        return [m for m in range(len(self.models)) if m != self.base]
+        return range(1, len(self.rows))
 
-    @property
-    def generated(self) -> bool:
-        """Whether the task's answers are generated (and so have a length of their own)."""
-        return bool(np.isfinite(self.length_MS).any())
+    def where(self, m: int) -> Row:
+        """The columns model, source, seed, task of a table's row about one model."""
+        return self.grid.where(int(self.rows[m]), self.task)
+
+    def relation(self, m: int) -> str:
+        """What the task is to one model."""
+        return self.grid.relation(self.grid.sources[self.rows[m]], self.task)
 
     @cached_property
     def weights_RS(self) -> NDArray[np.float32]:
@@ -117,14 +130,14 @@ class Panel:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(total / count, dtype=float)
 
-    def change(self, values_MS: Floats, reference: int | NDArray[np.int64] | None = None) -> Change:
+    def change(self, values_MS: Floats, reference_M: NDArray[np.int64] | None = None) -> Change:
         """Paired change of a value by example against a reference model (default: the base).
 
         Args:
             values_MS: one value per model and example; NaN leaves the example out of that model's pairs.
-            reference: index of the model to compare with, or one index per model.
+            reference_M: index of the model to compare each one with.
         """
-        against = np.broadcast_to(self.base if reference is None else reference, len(self.models))
+        against = np.zeros(len(self.rows), dtype=np.int64) if reference_M is None else reference_M
         other_MS = values_MS[against]
         diff_MS = values_MS - other_MS
         known = np.isfinite(diff_MS)
@@ -134,17 +147,16 @@ class Panel:
         mean = np.where(known, values_MS, 0.0).sum(axis=1) / divisor
         reference_mean = np.where(known, other_MS, 0.0).sum(axis=1) / divisor
         replicates_RM = self.means(diff_MS)
-        interval = percentile_interval(replicates_RM, int(max(n.max(initial=2), 2)), self.level)
+        lo, hi = percentile_interval(replicates_RM, int(max(n.max(initial=2), 2)), self.level)
         binary = bool(np.isin(values_MS[np.isfinite(values_MS)], (0.0, 1.0)).all())
         if binary:
             p = mcnemar_exact(lost, won)
             few = (lost + won) < FEW_DISCORDANT
-            exact = agresti_min(lost, won, divisor, self.level)
-            lo, hi = np.where(few, exact.lo, interval.lo), np.where(few, exact.hi, interval.hi)
+            exact_lo, exact_hi = agresti_min(lost, won, divisor, self.level)
+            lo, hi = np.where(few, exact_lo, lo), np.where(few, exact_hi, hi)
         else:
             p = sign_flip_p(diff_MS, SIGN_FLIPS, self.seed, self.task)
             few = np.zeros(len(n), dtype=bool)
-            lo, hi = interval
         return Change(
             n=n,
             reference=reference_mean,
@@ -163,12 +175,9 @@ class Panel:
 def build_panels(
     grid: Grid,
     records: Records,
-    *,
     classes: Mapping[str, Sequence[str]] | None = None,
     tags: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
-    replicates: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
+    **drawing: Any,
 ) -> Iterator[Panel]:
     """The panels of all tasks, base model by base model; tasks without records of their base are passed over.
 
@@ -179,9 +188,7 @@ def build_panels(
         classes: class names of the choice tasks in class order; guessed from the gold answers where not
             given.
         tags: more tags: task -> example id -> key -> value.
-        replicates: bootstrap replicates.
-        seed: seed of the bootstrap.
-        level: of the intervals.
+        drawing: ``replicates``, ``seed`` and ``level`` of the panels.
     """
     present = set(records)
     for b in sorted({int(i) for i in grid.base_I if i >= 0}):
@@ -192,44 +199,35 @@ def build_panels(
             rows = [b, *(i for i in members if i != b and (grid.models[i], task) in present)]
             if len(rows) > 1:
                 frames = [records[grid.models[i], task] for i in rows]
-                yield _panel(
-                    task,
-                    tuple(grid.models[i] for i in rows),
-                    np.array(rows),
-                    frames,
-                    (classes or {}).get(task),
-                    (tags or {}).get(task, {}),
-                    (replicates, seed, level),
-                )
+                drawing["tags"] = _tags(frames[0], (tags or {}).get(task, {}))
+                yield _panel(task, grid, np.array(rows), frames, (classes or {}).get(task), drawing)
 
 
 def _panel(
     task: str,
-    models: tuple[str, ...],
+    grid: Grid,
     rows: NDArray[np.int64],
     frames: Sequence[pd.DataFrame],
     classes: Sequence[str] | None,
-    more_tags: Mapping[str, Mapping[str, str]],
-    settings: tuple[int, int, float],
+    given: Mapping[str, Any],
 ) -> Panel:
     ids = frames[0]["id"].to_numpy()
     index = pd.Index(ids)
     if index.has_duplicates:
         raise TraitscopeError(
             f"example id {index[index.duplicated()][0]!r} occurs twice",
-            where=f"records of {models[0]} on {task}",
+            where=f"records of {grid.models[rows[0]]} on {task}",
             fix="give every example of a task its own id",
         )
-    shape = (len(models), len(ids))
+    shape = (len(rows), len(ids))
     arrays = {name: np.full(shape, np.nan) for name in ("correct", "valid", "cut", "length", "loss")}
     seen = np.zeros(shape, dtype=bool)
     preds = np.full(shape, None, dtype=object)
     for m, frame in enumerate(frames):
-        at, take = _align(index, ids, frame, models[m], task)
+        at, take = _align(index, frame, f"records of {grid.models[rows[m]]} on {task}")
         seen[m, at] = True
-        arrays["correct"][m, at] = _floats(frame, "correct")[take]
-        arrays["valid"][m, at] = _floats(frame, "valid")[take]
-        arrays["loss"][m, at] = _floats(frame, "loss")[take]
+        for name in ("correct", "valid", "loss"):
+            arrays[name][m, at] = _floats(frame, name)[take]
         finish = frame["finish"].to_numpy(dtype=object)[take]
         generated = np.array([isinstance(f, str) for f in finish], dtype=bool)
         arrays["cut"][m, at] = np.where(generated, finish == "length", np.nan)
@@ -237,52 +235,37 @@ def _panel(
         preds[m, at] = frame["pred"].to_numpy(dtype=object)[take]
     gold = frames[0]["gold"].to_numpy(dtype=object)
     names = tuple(c.strip() for c in classes) if classes else _guess_classes(gold, frames[0])
-    gold_S, pred_MS = _codes(gold, preds, names)
-    if names is not None and (gold_S < 0).any():
-        names = None
-    unit, correct = "share", arrays["correct"]
-    if not np.isfinite(correct).any():
-        unit, correct = "nats per token", -arrays["loss"]
+    gold_S, pred_MS = _codes(gold, preds, names or ())
+    scored = bool(np.isfinite(arrays["correct"]).any())
     return Panel(
         task=task,
-        models=models,
+        grid=grid,
         rows=rows,
-        base=0,
         ids=ids,
-        correct_MS=correct,
-        unit=unit,
+        correct_MS=arrays["correct"] if scored else -arrays["loss"],
+        unit="share" if scored else "nats per token",
         seen_MS=seen,
         valid_MS=arrays["valid"],
         cut_MS=arrays["cut"],
         length_MS=arrays["length"],
-        loss_MS=arrays["loss"],
-        classes=names,
+        classes=None if (gold_S < 0).any() else names,
         gold_S=gold_S,
         pred_MS=pred_MS,
-        tags=_tags(frames[0], ids, more_tags),
-        replicates=settings[0],
-        seed=settings[1],
-        level=settings[2],
+        **given,
     )
 
 
-def _align(
-    index: pd.Index, ids: NDArray[Any], frame: pd.DataFrame, model: str, task: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places in the panel, and the rows of the frame that go there."""
-    own = frame["id"].to_numpy()
-    if len(own) == len(ids) and (own == ids).all():
-        everything = np.arange(len(ids))
-        return everything, everything
-    places = index.get_indexer(pd.Index(own))
-    take = np.flatnonzero(places >= 0)
-    if not take.size or len(set(places[take])) < take.size:
+def _align(index: pd.Index, frame: pd.DataFrame, where: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in the panel, and the rows of the frame that go there."""
+    at = index.get_indexer(pd.Index(frame["id"].to_numpy()))
+    take = np.flatnonzero(at >= 0)
+    if not take.size or len(set(at[take])) < take.size:
         raise TraitscopeError(
             "no example in common with the base, or one that occurs twice",
-            where=f"records of {model} on {task}",
+            where=where,
             fix="evaluate the model on the same rows as the base",
         )
-    return places[take], take
+    return at[take], take
 
 
 def _floats(frame: pd.DataFrame, column: str) -> Floats:
@@ -299,10 +282,8 @@ def _guess_classes(gold: NDArray[Any], frame: pd.DataFrame) -> tuple[str, ...] |
 
 
 def _codes(
-    gold: NDArray[Any], preds: NDArray[Any], names: tuple[str, ...] | None
+    gold: NDArray[Any], preds: NDArray[Any], names: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    if names is None:
-        return np.full(gold.shape, -1), np.full(preds.shape, -1)
     code = {name: i for i, name in enumerate(names)}
     invalid = len(names)
     gold_S = np.array([code.get(str(g).strip(), -1) for g in gold], dtype=np.int64)
@@ -310,14 +291,14 @@ def _codes(
     return gold_S, np.array(flat, dtype=np.int64).reshape(preds.shape)
 
 
-def _tags(frame: pd.DataFrame, ids: NDArray[Any], more: Mapping[str, Mapping[str, str]]) -> dict[str, list[str | None]]:
-    rows: list[dict[str, str]] = [{} for _ in ids]
+def _tags(frame: pd.DataFrame, more: Mapping[str, Mapping[str, str]]) -> dict[str, list[str | None]]:
+    rows: list[dict[str, str]] = [{} for _ in range(len(frame))]
     if "tags" in frame.columns:
         for row, value in zip(rows, frame["tags"], strict=True):
             parsed = json.loads(value) if isinstance(value, str) and value else value
             if isinstance(parsed, dict):
                 row.update({str(k): str(v) for k, v in parsed.items() if v is not None})
-    for row, name in zip(rows, ids, strict=True):
+    for row, name in zip(rows, frame["id"], strict=True):
         row.update(more.get(str(name), {}))
     keys = sorted({key for row in rows for key in row})
     return {key: [row.get(key) for row in rows] for key in keys}

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """Lower and upper ends, arrays of one shape."""
-
-    lo: Floats
-    hi: Floats
+# Lower and upper ends of intervals, arrays of one shape.
+Ends = tuple[Floats, Floats]
 
 
 def benjamini_hochberg(p: ArrayLike) -> Floats:
@@ -23,15 +17,13 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
 
     Benjamini and Hochberg 1995.
     """
+    from scipy.stats import false_discovery_control
+
     p_values = np.asarray(p, dtype=float)
-    flat = p_values.ravel()
-    known = np.flatnonzero(~np.isnan(flat))
-    q = np.full(flat.shape, np.nan)
-    if known.size:
-        order = known[np.argsort(flat[known], kind="stable")]
-        scaled = flat[order] * known.size / np.arange(1, known.size + 1)
-        q[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return q.reshape(p_values.shape)
+    q, known = np.full(p_values.shape, np.nan), ~np.isnan(p_values)
+    if known.any():
+        q[known] = false_discovery_control(p_values[known])
+    return q
 
 
 def mcnemar_exact(lost: ArrayLike, won: ArrayLike) -> Floats:
@@ -56,7 +48,7 @@ def normal_quantile(level: float) -> float:
     return float(ndtri(0.5 + level / 2.0))
 
 
-def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.95) -> Interval:
+def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.95) -> Ends:
     """Score interval of a share k/n; NaN where n is 0. Wilson 1927."""
     successes, trials = np.asarray(k, dtype=float), np.asarray(n, dtype=float)
     z = normal_quantile(level)
@@ -64,10 +56,10 @@ def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.95) -> Interval:
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
-    return Interval(np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0))
+    return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
 
 
-def agresti_min(lost: ArrayLike, won: ArrayLike, n: ArrayLike, level: float = 0.95) -> Interval:
+def agresti_min(lost: ArrayLike, won: ArrayLike, n: ArrayLike, level: float = 0.95) -> Ends:
     """Interval of the difference of two paired shares, (won - lost) / n.
 
     Half an example is added to each of the four counts: it keeps its coverage where few examples differ, and
@@ -77,10 +69,10 @@ def agresti_min(lost: ArrayLike, won: ArrayLike, n: ArrayLike, level: float = 0.
     z = normal_quantile(level)
     centre = (c - b) / (total + 2)
     spread = np.sqrt(np.maximum((b + c + 1) - (c - b) ** 2 / (total + 2), 0.0)) / (total + 2)
-    return Interval(np.clip(centre - z * spread, -1.0, 1.0), np.clip(centre + z * spread, -1.0, 1.0))
+    return np.clip(centre - z * spread, -1.0, 1.0), np.clip(centre + z * spread, -1.0, 1.0)
 
 
-def paired_ratio(both: ArrayLike, lost: ArrayLike, won: ArrayLike, level: float = 0.95) -> tuple[Floats, Interval]:
+def paired_ratio(both: ArrayLike, lost: ArrayLike, won: ArrayLike, level: float = 0.95) -> tuple[Floats, Ends]:
     """Smoothed ratio of two paired success counts (both + won) / (both + lost), and its interval.
 
     One half is added to every count; the interval is that of the log ratio, with variance
@@ -89,10 +81,10 @@ def paired_ratio(both: ArrayLike, lost: ArrayLike, won: ArrayLike, level: float 
     a, b, c = (np.asarray(x, dtype=float) + 0.5 for x in (both, lost, won))
     ratio = (a + c) / (a + b)
     half = normal_quantile(level) * np.sqrt((b + c) / ((a + b) * (a + c)))
-    return ratio, Interval(ratio * np.exp(-half), ratio * np.exp(half))
+    return ratio, (ratio * np.exp(-half), ratio * np.exp(half))
 
 
-def percentile_interval(replicates_R: Floats, n: int, level: float = 0.95, axis: int = 0) -> Interval:
+def percentile_interval(replicates_R: Floats, n: int, level: float = 0.95, axis: int = 0) -> Ends:
     """Percentile interval of bootstrap replicates, its tails widened for small n as Student's t is.
 
     The plain one is too narrow by the factor sqrt((n-1)/n) z/t. Hesterberg 2015, expanded percentile
@@ -105,7 +97,23 @@ def percentile_interval(replicates_R: Floats, n: int, level: float = 0.95, axis:
         tail = float(ndtr(stdtrit(n - 1, tail) * np.sqrt(n / (n - 1))))
     with np.errstate(invalid="ignore"):
         lo, hi = np.quantile(replicates_R, [tail, 1.0 - tail], axis=axis)
-    return Interval(lo, hi)
+    return lo, hi
+
+
+def replicate_test(value: float, replicates_R: Floats, n: int, level: float, ends: str = "") -> dict[str, float]:
+    """Percentile interval of a value and the normal p of its bootstrap's standard error, as columns of a table.
+
+    Args:
+        value: what was observed.
+        replicates_R: what the bootstrap drew.
+        n: examples behind it.
+        level: of the interval.
+        ends: a prefix of the columns ``lo``, ``hi``, ``p``.
+    """
+    lo, hi = percentile_interval(replicates_R, n, level)
+    se = float(replicates_R.std(ddof=1))
+    p = float(normal_p(value / se)) if se > 0 else (1.0 if value == 0 else 0.0)
+    return {f"{ends}lo": float(lo), f"{ends}hi": float(hi), f"{ends}p": p}
 
 
 def bootstrap_weights(n: int, replicates: int, seed: int, key: str = "") -> NDArray[np.float32]:
@@ -138,15 +146,10 @@ def sign_flip_p(differences_MS: Floats, replicates: int, seed: int, key: str = "
     return (hits + 1.0) / (replicates + 1.0)
 
 
-def ranks(values: ArrayLike, axis: int = 0) -> Floats:
-    """Average ranks along an axis; NaN stays NaN."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values, axis=axis, nan_policy="omit"), dtype=float)
-
-
-def correlation(left: Floats, right: Floats) -> float:
-    """Pearson correlation; NaN where one side does not vary."""
-    a, b = left - left.mean(), right - right.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 1e-12 else float("nan")
+def additive_basis(row_V: ArrayLike, column_V: ArrayLike, extra_V: Floats | None = None) -> Floats:
+    """Orthonormal basis (V x rank) of a mean for every row and column, and of one regressor more."""
+    blocks = [(np.asarray(codes)[:, None] == np.unique(codes)).astype(float) for codes in (row_V, column_V)]
+    if extra_V is not None:
+        blocks.append((extra_V - extra_V.mean())[:, None])
+    left, singular, _ = np.linalg.svd(np.hstack(blocks), full_matrices=False)
+    return left[:, singular > 1e-9 * singular[0]]

@@ -4,11 +4,13 @@ from traitscope.engine.bank import Bank, Gated
 from traitscope.engine.base import Base, load_base, wrap_model
 from traitscope.engine.capture import capture
 from traitscope.engine.generate import generate, generate_and_score
-from traitscope.engine.jobs import Progress, StepRecord, TrainJob
+from traitscope.engine.jobs import TrainJob
 from traitscope.engine.lora import Adapter, LoraSpec
 from traitscope.engine.plan import BankPlan, plan_bank
 from traitscope.engine.score import score_options
-from traitscope.engine.train import Interrupted, TrainResult, train
+from traitscope.engine.train import Interrupted, train
+from traitscope.engine.trainer import TrainResult
+from traitscope.records import Progress, StepRecord
 
 __all__ = [
     "Adapter",

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from traitscope.engine.kernels import attend
+from traitscope.engine.kernels import Attention, attend
 
 NAME = "traitscope"
 
@@ -54,21 +54,21 @@ def packed_attention(
 
         if kwargs.get("softcap") is None:
             return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-        out = attend(
-            query, key, value, mask=attention_mask, causal=attention_mask is None and query.shape[2] > 1,
-            scale=float(kwargs["scaling"]), softcap=float(kwargs["softcap"]),
-        )  # fmt: skip
-        return out.transpose(1, 2), None
+        how = _how(module, query, kwargs)
+        causal = attention_mask is None and query.shape[2] > 1
+        return attend(how, query, key, value, mask=attention_mask, causal=causal).transpose(1, 2), None
     for name in UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise ValueError(f"attention option {name} is not implemented for packed rows")
-    out = layout.attend(
-        int(cast(int, module.layer_idx)),
-        query,
-        key,
-        value,
-        scale=float(kwargs["scaling"]) if kwargs.get("scaling") is not None else query.shape[-1] ** -0.5,
-        window=kwargs.get("sliding_window"),
-        softcap=kwargs.get("softcap"),
+    return layout.attend(_how(module, query, kwargs), query, key, value), None
+
+
+def _how(module: nn.Module, query: torch.Tensor, options: dict[str, Any]) -> Attention:
+    """The layer's attention from what transformers hands over."""
+    scaling = options.get("scaling")
+    return Attention(
+        layer=int(cast(int, module.layer_idx)),
+        scale=query.shape[-1] ** -0.5 if scaling is None else float(scaling),
+        window=options.get("sliding_window"),
+        softcap=options.get("softcap"),
     )
-    return out, None

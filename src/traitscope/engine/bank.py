@@ -6,7 +6,8 @@ numbered in the order of the models given; a model that is None is the base itse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,6 @@ class Bank:
         self.layers: dict[str, BankLinear] = {}
         self.flats: list[torch.Tensor | None] = []
         self.grads: list[torch.Tensor | None] = []
-        self.merged_slot: int | None = None
         self._wrap()
         for slot, model in enumerate(self.models):
             self.flats.append(None)
@@ -127,16 +127,20 @@ class Bank:
                 pair.grad_a, pair.grad_b = piece.views(grad)
             layer.slots[slot] = pair
 
-    def merge(self, slot: int | None) -> None:
-        """Merge one slot's adapter into working copies of the weights (None: undo). Used for scoring in fp32.
+    @contextmanager
+    def merged(self, slot: int | None) -> Iterator[None]:
+        """One slot's adapter is merged into working copies of the weights (None: no slot's).
 
-        The copies are always made from the frozen weights, never by subtracting from an earlier merge.
+        The copies are made from the frozen weights, which are never written.
         """
-        for layer in self.layers.values():
-            layer.merged = None
-            if slot is not None and slot in layer.slots:
-                layer.merge(slot)
-        self.merged_slot = slot
+        try:
+            for layer in self.layers.values():
+                if slot is not None and slot in layer.slots:
+                    layer.merge(slot)
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.merged = None
 
     def set_ranges(self, ranges: Sequence[tuple[int, int, int]]) -> None:
         """Say which tokens of the next pass belong to which slot: (start, stop, slot), adjacent and in order."""

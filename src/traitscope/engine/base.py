@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
-from traitscope.engine.fingerprint import fingerprint_folder, resolve_model
 from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
+from traitscope.engine.layout import CausalPack, Layout
+from traitscope.engine.linear import original_linear, shape_of
 from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, nf4_options
+from traitscope.engine.runtime import Runtime
 from traitscope.errors import TraitscopeError
-
-if TYPE_CHECKING:
-    from traitscope.engine.layout import Layout
+from traitscope.store.fingerprints import fingerprint_folder
+from traitscope.store.models import resolve_model
 
 log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
-
-
-@dataclass
-class Runtime:
-    """What the attention function and the bank's linear layers need to know of the pass under way."""
-
-    layout: Layout | None = None
-    slot_ranges: list[tuple[int, int, int]] = field(default_factory=list)
-    anchor: torch.Tensor | None = None
-    # Set while every token of every pass belongs to one slot, whatever the batch's shape.
-    whole_slot: int | None = None
 
 
 @dataclass
@@ -126,8 +118,6 @@ class Base:
     @cached_property
     def n_parameters(self) -> int:
         """Parameters that take part in a matrix product per token: all but the input embedding (unless tied)."""
-        from traitscope.engine.linear import shape_of
-
         inside = {
             name: shape_of(module)
             for name, module in self.model.named_modules()
@@ -143,8 +133,6 @@ class Base:
     @cached_property
     def linear_names(self) -> list[str]:
         """Names of all linear modules inside the decoder layers (PEFT's ``all-linear``: no head, no embedding)."""
-        from traitscope.engine.linear import original_linear
-
         prefix = _layers_prefix(self)
         return [
             name
@@ -251,8 +239,6 @@ def wrap_model(
     reproduce it (an architecture outside transformers' attention interface, a special head) the padded path
     or the model's own head is used instead.
     """
-    from traitscope.engine.layout import CausalPack
-
     register()
     model.eval()
     keep_differentiable(model)
@@ -311,23 +297,14 @@ def _close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> bool:
     return bool((ours - theirs).abs().max() <= tolerance * scale)
 
 
-class use_layout:
-    """Context manager: the passes inside it run under ``layout``."""
-
-    def __init__(self, base: Base, layout: Layout) -> None:
-        self.runtime = base.runtime
-        self.layout = layout
-        self.rotary = fused_rotary(base.rotary_modules) if base.rotary_modules else None
-
-    def __enter__(self) -> Layout:
-        self.runtime.layout = self.layout
-        ACTIVE_PASSES.append(self.layout)
-        if self.rotary is not None:
-            self.rotary.__enter__()
-        return self.layout
-
-    def __exit__(self, *_: object) -> None:
-        if self.rotary is not None:
-            self.rotary.__exit__()
-        self.runtime.layout = None
+@contextmanager
+def use_layout(base: Base, layout: Layout) -> Iterator[None]:
+    """The passes inside it run under ``layout``."""
+    outer, base.runtime.layout = base.runtime.layout, layout
+    ACTIVE_PASSES.append(layout)
+    try:
+        with fused_rotary(base.rotary_modules):
+            yield
+    finally:
+        base.runtime.layout = outer
         ACTIVE_PASSES.pop()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,18 +11,17 @@ import numpy as np
 import torch
 
 from traitscope.engine.bank import Bank
-from traitscope.engine.base import Base, use_layout
-from traitscope.engine.jobs import Progress
-from traitscope.engine.layout import CausalPack
+from traitscope.engine.base import Base
+from traitscope.engine.forward import causal_pass, hidden_states, slot_groups
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
-from traitscope.engine.padded import padded_hidden
+from traitscope.engine.padded import real_tokens
 from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix
 from traitscope.engine.score import common_prefix, merges, prefix_states
 from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
-from traitscope.records import PromptRow
+from traitscope.records import Progress, PromptRow
 
 POSITIONS = ("last", "mean")
 
@@ -58,8 +58,7 @@ def capture(
                 where=f"row {number}",
                 fix="shorten the prompts",
             )
-    merge = merges(bank) if merge is None else merge
-    groups = [[slot] for slot in range(len(bank.names))] if merge else [list(range(len(bank.names)))]
+    merge = merges(bank, merge)
     n_layers = base.n_layers + 1 + int(normed)
     # The mean needs every token of every prompt; the last token needs only keys and values of what all prompts share.
     shared = common_prefix([row.context for row in rows]) if base.packed and position == "last" else 0
@@ -72,7 +71,7 @@ def capture(
     trunk = Trunk(base, lowest if merge else [], sum(sizes))
     below: dict[tuple[int, ...], dict[int, torch.Tensor]] = {}
 
-    def run(slots: list[int], prefixes: list[Prefix], chosen: list[int]) -> None:
+    def run(slots: list[int], prefixes: dict[int, Prefix], chosen: list[int]) -> None:
         contexts = [rows[i].context[shared:] for i in chosen]
         deepest, key = min(lowest[slot] for slot in slots), tuple(chosen)
         with trunk.model(deepest, key) as first:
@@ -89,13 +88,10 @@ def capture(
         pace.add(sum(sizes[i] for i in chosen) * len(slots))
 
     with torch.no_grad():
-        for slots in groups:
-            bank.merge(slots[0] if merge else None)
-            try:
-                prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else []
+        for slots, merged in slot_groups(bank, merge):
+            with bank.merged(merged):
+                prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else {}
                 run_passes(order, [size * len(slots) for size in sizes], limit, partial(run, slots, prefixes))
-            finally:
-                bank.merge(None)
     return out
 
 
@@ -103,15 +99,17 @@ def _pass(
     bank: Bank,
     contexts: list[tuple[int, ...]],
     slots: list[int],
-    prefixes: list[Prefix],
+    prefixes: dict[int, Prefix],
     position: str,
     normed: bool,
 ) -> list[torch.Tensor]:
     """The chosen positions of every layer, slot after slot: tensors [slots x rows, D]."""
     base = bank.base
-    lengths = [len(ids) for ids in contexts] * len(slots)
+    one = causal_pass(base, contexts * len(slots), [slot for slot in slots for _ in contexts], prefixes=prefixes)
+    lengths = [len(row) for row in one.rows]
     ends_R = torch.tensor(np.cumsum(lengths), device=base.device) - 1
     row_T = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(base.device)
+    real_T = None if base.packed else real_tokens(lengths).to(base.device)
 
     def chosen(states_TD: torch.Tensor) -> torch.Tensor:
         if position == "last":
@@ -120,54 +118,27 @@ def _pass(
         total_RD.index_add_(0, row_T, states_TD.float())
         return total_RD / torch.tensor(lengths, device=base.device)[:, None]
 
-    with _Watch(base, chosen) as watch:
-        if base.packed:
-            n = sum(len(ids) for ids in contexts)
-            bank.set_ranges([(i * n, (i + 1) * n, slot) for i, slot in enumerate(slots)])
-            spans = [(i * n, (i + 1) * n, prefix) for i, prefix in enumerate(prefixes)]
-            layout = CausalPack(lengths, device=base.device, prefixes=spans)
-            ids_T = torch.tensor([i for ids in contexts for i in ids] * len(slots), device=base.device)
-            with use_layout(base, layout):
-                inputs: dict[str, Any] = {"input_ids": ids_T[None], "position_ids": layout.position_ids[None]}
-                last = base.backbone(**inputs, use_cache=False).last_hidden_state[0]
-        else:
-            owners = [slot for slot in slots for _ in contexts]
-            padding = [len(ids) for ids in contexts] * len(slots)
-            watch.real = _real_tokens(padding).to(base.device)
-            last = padded_hidden(bank, contexts * len(slots), owners)
-    layers = [watch.states[layer] for layer in range(base.n_layers + 1)]
+    with _watching(base, lambda flat: chosen(flat if real_T is None else flat.index_select(0, real_T))) as states:
+        last = hidden_states(bank, one)
+    layers = [states[layer] for layer in range(base.n_layers + 1)]
     return layers + ([chosen(last)] if normed else [])
 
 
-def _real_tokens(lengths: list[int]) -> torch.Tensor:
-    width = max(lengths)
-    return (torch.arange(width)[None] < torch.tensor(lengths)[:, None]).reshape(-1).nonzero()[:, 0]
+@contextmanager
+def _watching(base: Base, take: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[dict[int, torch.Tensor]]:
+    """What ``take`` makes of every decoder layer's output in the pass inside it, by layer; 0: the first one's input."""
+    states: dict[int, torch.Tensor] = {}
 
+    def keep(layer: int, output: Any) -> None:
+        output = output[0] if isinstance(output, tuple) else output
+        states[layer] = take(output.reshape(-1, output.shape[-1]))
 
-class _Watch:
-    """Context manager: keeps the chosen positions of every decoder layer's input and output."""
+    def before(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        keep(0, args[0] if args else kwargs["hidden_states"])
 
-    def __init__(self, base: Base, chosen: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self.base = base
-        self.chosen = chosen
-        self.real: torch.Tensor | None = None
-        self.states: dict[int, torch.Tensor] = {}
-        self.hooks: list[Any] = []
-
-    def _keep(self, layer: int, states: Any) -> None:
-        states = states[0] if isinstance(states, tuple) else states
-        flat = states.reshape(-1, states.shape[-1])
-        self.states[layer] = self.chosen(flat if self.real is None else flat.index_select(0, self.real))
-
-    def __enter__(self) -> _Watch:
-        def before(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._keep(0, args[0] if args else kwargs["hidden_states"])
-
-        self.hooks.append(self.base.layers[0].register_forward_pre_hook(before, with_kwargs=True))
-        for number, layer in enumerate(self.base.layers, start=1):
-            self.hooks.append(layer.register_forward_hook(lambda _m, _i, out, number=number: self._keep(number, out)))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
+    with ExitStack() as hooks:
+        layers = base.layers
+        hooks.enter_context(layers[0].register_forward_pre_hook(before, with_kwargs=True))
+        for number, layer in enumerate(layers, start=1):
+            hooks.enter_context(layer.register_forward_hook(lambda _m, _i, out, number=number: keep(number, out)))
+        yield states

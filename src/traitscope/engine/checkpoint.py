@@ -1,29 +1,25 @@
-"""The state of a bank in training as one file, replaced atomically: a kill at any moment leaves the last whole one."""
+"""The state of a bank in training as bytes; whoever asked for the training keeps them."""
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from traitscope.engine.jobs import StepRecord
 from traitscope.engine.lora import Adapter
+from traitscope.engine.trainer import BankTrainer, TrainResult
 from traitscope.errors import TraitscopeError
+from traitscope.records import StepRecord
 
-if TYPE_CHECKING:
-    from traitscope.engine.train import BankTrainer, TrainResult
-
-FILE = "bank.safetensors"
+_FIX = "remove the checkpoint; its jobs start again"
 
 
-def save_checkpoint(trainer: BankTrainer, folder: Path, results: dict[str, TrainResult]) -> None:
-    """Write weights, both moments and the place in the data of every slot, and what has ended so far."""
-    from safetensors.torch import save_file
+def checkpoint_state(trainer: BankTrainer, results: Mapping[str, TrainResult]) -> bytes:
+    """Weights, both moments and the place in the data of every slot, and what has ended so far, as safetensors."""
+    from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
     slots: list[dict[str, Any] | None] = []
     for slot, state in enumerate(trainer.slots):
@@ -49,42 +45,27 @@ def save_checkpoint(trainer: BankTrainer, folder: Path, results: dict[str, Train
         "slots": slots,
         "done": done,
     }
-    temporary = folder / f".{FILE}.{os.getpid()}"
-    save_file(tensors or {"empty": torch.zeros(1)}, temporary, metadata={"traitscope": json.dumps(meta)})
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(folder / FILE)
+    return save(tensors or {"empty": torch.zeros(1)}, {"traitscope": json.dumps(meta)})
 
 
-def load_checkpoint(trainer: BankTrainer, folder: Path) -> list[TrainResult]:
-    """Put a saved state into ``trainer``; returns the jobs that had ended. No file: nothing happens.
+def restore(trainer: BankTrainer, saved_state: bytes) -> list[TrainResult]:
+    """Put a saved state into ``trainer``; returns the jobs that had ended.
 
     Raises:
-        TraitscopeError: the file is damaged, or belongs to another plan or base.
+        TraitscopeError: the state is damaged, or belongs to another plan or base.
     """
-    from safetensors import safe_open
+    from safetensors.torch import load
 
-    from traitscope.engine.train import TrainResult
-
-    path = folder / FILE
-    if not path.is_file():
-        return []
+    where = f"checkpoint of {', '.join(trainer.plan.jobs[:4])}"
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = json.loads(file.metadata()["traitscope"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise TraitscopeError(
-            f"the checkpoint cannot be read: {error}",
-            where=str(path),
-            fix="remove the file; its jobs start again",
-        ) from error
+        # The header stands behind its own length, eight bytes of it.
+        header = json.loads(saved_state[8 : 8 + int.from_bytes(saved_state[:8], "little")])
+        meta: dict[str, Any] = json.loads(header["__metadata__"]["traitscope"])
+        tensors = load(saved_state)
+    except Exception as error:  # safetensors raises errors of its own
+        raise TraitscopeError(f"the checkpoint cannot be read: {error}", where=where, fix=_FIX) from error
     if meta["plan"] != trainer.plan.to_json() or meta["base"] != trainer.base.fingerprint:
-        raise TraitscopeError(
-            "the checkpoint belongs to another plan or base model",
-            where=str(path),
-            fix="remove the folder, or go back to the settings with which it was made",
-        )
+        raise TraitscopeError("the checkpoint belongs to another plan or base model", where=where, fix=_FIX)
     trainer.next_job = meta["next_job"]
     trainer.bank_step = meta["bank_step"]
     trainer.done_tokens = meta["done_tokens"]
@@ -95,7 +76,7 @@ def load_checkpoint(trainer: BankTrainer, folder: Path) -> list[TrainResult]:
             continue
         job = trainer.jobs[saved["job"]]
         fresh = Adapter.init(trainer.base, job.spec, job.seed)
-        state = trainer.place(slot, job, Adapter(fresh.spec, fresh.pieces, tensors[f"slot{slot}.weights"]))
+        state = trainer.put(slot, job, Adapter(fresh.spec, fresh.pieces, tensors[f"slot{slot}.weights"]))
         state.step = saved["step"]
         state.history = [StepRecord(*record) for record in saved["history"]]
         moments = {

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from traitscope.engine.base import Base
-from traitscope.engine.kernels import attend_lse
+from traitscope.engine.kernels import Attention, attend_lse
 from traitscope.engine.prefix import Prefix, merge_prefixes
 from traitscope.errors import TraitscopeError
 from traitscope.records import Generated
@@ -80,39 +80,25 @@ class DecodeStep:
             self._masks[number, window] = seen[:, None, None]
         return self._masks[number, window]
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
+    def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """query [1, H, B, d], key and value [1, Hkv, B, d]; returns [1, B, H, d]."""
         heads, dim = query.shape[1], query.shape[3]
         outs = []
         for number, (live, stop) in enumerate(zip(self.lives, self.stops, strict=True)):
             n_rows, top = len(live.owners), self.tops[number]
             here = slice(stop - n_rows, stop)
-            keys, values = live.keys[layer], live.values[layer]
+            keys, values = live.keys[how.layer], live.values[how.layer]
             keys[self.rows[number], :, live.lengths] = key[0, :, here].transpose(0, 1)
             values[self.rows[number], :, live.lengths] = value[0, :, here].transpose(0, 1)
             groups = keys.shape[1]
             # Query heads that share a key head stand side by side as that head's queries: nothing is repeated.
             q = query[0, :, here].transpose(0, 1).reshape(n_rows, groups, heads // groups, dim)
-            out, lse = attend_lse(
-                q, keys[:, :, :top], values[:, :, :top], mask=self.mask(number, window), causal=False, scale=scale,
-                softcap=softcap,
-            )  # fmt: skip
+            mask = self.mask(number, how.window)
+            out, lse = attend_lse(how, q, keys[:, :, :top], values[:, :, :top], mask=mask, causal=False)
             out_BHd = out.reshape(n_rows, heads, dim)
             if self.prefixes:
-                out_BHd = merge_prefixes(
-                    self.prefixes[number], layer, query[:, :, here], out_BHd, lse.reshape(n_rows, heads),
-                    self.position_ids[here], scale=scale, window=window, softcap=softcap,
-                )  # fmt: skip
+                lse_BH, positions_B = lse.reshape(n_rows, heads), self.position_ids[here]
+                out_BHd = merge_prefixes(how, self.prefixes[number], query[:, :, here], out_BHd, lse_BH, positions_B)
             outs.append(out_BHd)
         return torch.cat(outs)[None]
 

@@ -7,7 +7,8 @@ by operation. A module is replaced only where our form reproduces its own output
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -117,23 +118,21 @@ def _norm_form(module: nn.Module, weight: torch.Tensor, eps: float) -> tuple[boo
     return None
 
 
-class fused_rotary:
-    """Context manager: the model's module of code uses our rotary embedding while a pass of ours runs.
+@contextmanager
+def fused_rotary(module_names: tuple[str, ...]) -> Iterator[None]:
+    """The models' modules of code use our rotary embedding while a pass of ours runs.
 
     The function is a global of transformers' modelling file; it is put back on leaving.
     """
-
-    def __init__(self, module_names: tuple[str, ...]) -> None:
-        self.modules = [sys.modules[name] for name in module_names]
-        self.originals = [vars(module)["apply_rotary_pos_emb"] for module in self.modules]
-
-    def __enter__(self) -> None:
-        for module in self.modules:
-            vars(module)["apply_rotary_pos_emb"] = rotary
-
-    def __exit__(self, *_: object) -> None:
-        for module, original in zip(self.modules, self.originals, strict=True):
-            vars(module)["apply_rotary_pos_emb"] = original
+    files = [vars(sys.modules[name]) for name in module_names]
+    originals = [file["apply_rotary_pos_emb"] for file in files]
+    for file in files:
+        file["apply_rotary_pos_emb"] = rotary
+    try:
+        yield
+    finally:
+        for file, original in zip(files, originals, strict=True):
+            file["apply_rotary_pos_emb"] = original
 
 
 def rotary_modules(model: nn.Module) -> tuple[str, ...]:

@@ -8,26 +8,25 @@ at a time for all models of the bank together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Required, TypedDict, Unpack
 
 import numpy as np
 import torch
 
 from traitscope.engine.bank import Bank
-from traitscope.engine.base import Base, use_layout
+from traitscope.engine.base import Base
 from traitscope.engine.decode import Answers, DecodeStep, Live, Stops
+from traitscope.engine.forward import Pass, causal_pass, logits, outputs_at, slot_groups
 from traitscope.engine.generate_padded import generate_padded
-from traitscope.engine.jobs import Progress
-from traitscope.engine.layout import CausalPack
+from traitscope.engine.layout import CausalPack, KeysAndValues, token_ranges
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import cache_rows, score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.passes import run_passes
-from traitscope.engine.prefix import Prefix
+from traitscope.engine.prefix import Prefix, spans
 from traitscope.engine.score import Scored, check_rows, common_prefix, merges, pick, prefix_states, score_options
 from traitscope.errors import TraitscopeError
-from traitscope.records import Generated, OptionRow, PromptRow
+from traitscope.records import Generated, OptionRow, Progress, PromptRow
 
 # A cache is made smaller when this share of its rows has ended: copying it costs about as much as three steps.
 LEAVE = 0.4
@@ -35,54 +34,58 @@ LEAVE = 0.4
 Owner = tuple[int, int]
 
 
-def generate(
-    bank: Bank,
-    rows: Sequence[PromptRow],
-    *,
-    max_new_tokens: int,
-    stop: Sequence[str] = (),
-    stop_ids: Sequence[int] = (),
-    tokens_per_pass: int | str = "auto",
-    share_prefix: bool = True,
-    merge: bool | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> dict[str, list[Generated]]:
+class GenerateOptions(TypedDict, total=False):
+    """Options of ``generate`` and ``generate_and_score``."""
+
+    max_new_tokens: Required[int]
+    """Cut-off; a row that reaches it ends with ``finish="length"``."""
+
+    stop: Sequence[str]
+    """Strings that end an answer; the text is cut before the first of them."""
+
+    stop_ids: Sequence[int]
+    """Tokens that end an answer beside the model's own, such as a chat template's end of turn."""
+
+    tokens_per_pass: int | str
+    """Most tokens in one pass; "auto": what fits."""
+
+    share_prefix: bool
+    """As in ``score_options``."""
+
+    merge: bool | None
+    """As in ``score_options``: merged weights serve the prompts; the answers of several models are decoded together in
+    slots."""
+
+    on_progress: Callable[[Progress], None] | None
+    """Called after every pass."""
+
+
+def generate(bank: Bank, rows: Sequence[PromptRow], **options: Unpack[GenerateOptions]) -> dict[str, list[Generated]]:
     """Continue every prompt greedily under every model of the bank.
 
     Args:
         bank: the models.
         rows: the prompts; prompts that occur twice are continued once.
-        max_new_tokens: cut-off; a row that reaches it ends with ``finish="length"``.
-        stop: strings that end an answer; the text is cut before the first of them.
-        stop_ids: tokens that end an answer beside the model's own, such as a chat template's end of turn.
-        share_prefix, merge: as in ``score_options``. Merged weights serve the prompts; the answers of several models
-            are decoded together in slots.
+        options: see ``GenerateOptions``.
 
     Raises:
         TraitscopeError: a prompt fills the model's positions.
     """
     plain = [OptionRow(row.context, ()) for row in rows]
-    run = _Generation(bank, plain, max_new_tokens, Stops(bank.base, stop, stop_ids), tokens_per_pass, on_progress)
-    run.run(share_prefix, merge)
+    run = _Generation(bank, plain, **options)
+    run.run()
     return {name: [run.answer(slot, row) for row in plain] for slot, name in enumerate(bank.names)}
 
 
 def generate_and_score(
-    bank: Bank,
-    rows: Sequence[OptionRow],
-    *,
-    max_new_tokens: int,
-    stop: Sequence[str] = (),
-    stop_ids: Sequence[int] = (),
-    tokens_per_pass: int | str = "auto",
-    share_prefix: bool = True,
-    merge: bool | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    bank: Bank, rows: Sequence[OptionRow], **options: Unpack[GenerateOptions]
 ) -> tuple[dict[str, list[Generated]], dict[str, list[Scored]]]:
     """``generate`` for the rows' prompts and ``score_options`` for their one option, with every prompt computed once.
 
     Args:
+        bank: the models.
         rows: prompts, each with its reference answer as the only option.
+        options: see ``GenerateOptions``.
 
     Returns:
         The continuations and the log-probabilities of the references, as the two functions give them.
@@ -91,17 +94,17 @@ def generate_and_score(
         TraitscopeError: as the two functions do.
     """
     check_rows(bank.base, rows)
-    options: Any = {"tokens_per_pass": tokens_per_pass, "share_prefix": share_prefix, "merge": merge}
     if not bank.base.packed:
-        prompts = [PromptRow(row.context) for row in rows]
-        scored = score_options(bank, rows, **options, on_progress=on_progress)
-        made = generate(
-            bank, prompts, max_new_tokens=max_new_tokens, stop=stop, stop_ids=stop_ids, **options,
-            on_progress=on_progress,
-        )  # fmt: skip
-        return made, scored
-    run = _Generation(bank, rows, max_new_tokens, Stops(bank.base, stop, stop_ids), tokens_per_pass, on_progress)
-    run.run(share_prefix, merge)
+        scored = score_options(
+            bank,
+            rows,
+            tokens_per_pass=options.get("tokens_per_pass", "auto"),
+            merge=options.get("merge"),
+            on_progress=options.get("on_progress"),
+        )
+        return generate(bank, [PromptRow(row.context) for row in rows], **options), scored
+    run = _Generation(bank, rows, **options)
+    run.run()
     slots = list(enumerate(bank.names))
     return (
         {name: [run.answer(slot, row) for row in rows] for slot, name in slots},
@@ -116,17 +119,23 @@ class _Generation:
         self,
         bank: Bank,
         rows: Sequence[OptionRow],
-        max_new: int,
-        stops: Stops,
-        tokens_per_pass: int | str,
-        on_progress: Callable[[Progress], None] | None,
+        *,
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        stop_ids: Sequence[int] = (),
+        tokens_per_pass: int | str = "auto",
+        share_prefix: bool = True,
+        merge: bool | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         base = bank.base
         for number, row in enumerate(rows):
             _check_prompt(base, row.context, number)
         self.bank = bank
-        self.max_new = max_new
-        self.stops = stops
+        self.max_new = max_new_tokens
+        self.stops = Stops(base, stop, stop_ids)
+        self.share_prefix = share_prefix
+        self.groups = slot_groups(bank, merges(bank, merge))
         self.places: dict[OptionRow, int] = {}
         for row in rows:
             self.places.setdefault(row, len(self.places))
@@ -137,7 +146,7 @@ class _Generation:
         self.scores: dict[Owner, np.ndarray] = {}
         self.shared = 0
         self.prefixes: dict[int, Prefix] = {}
-        per_model = sum(map(len, self.contexts)) + sum(map(len, self.drafts)) + max_new * len(self.places)
+        per_model = sum(map(len, self.contexts)) + sum(map(len, self.drafts)) + max_new_tokens * len(self.places)
         self.pace = Pace(base, per_model * len(bank.names), flops_per_parameter=2, report=on_progress)
 
     def answer(self, slot: int, row: OptionRow) -> Generated:
@@ -146,27 +155,26 @@ class _Generation:
     def score(self, slot: int, row: OptionRow) -> Scored:
         return (self.scores[slot, self.places[row]],)
 
-    def run(self, share_prefix: bool, merge: bool | None) -> None:
+    def run(self) -> None:
         """Answer all rows under all models."""
         bank, slots = self.bank, list(range(len(self.bank.names)))
         if not self.contexts:
             return
-        merge = merges(bank) if merge is None else merge
         with torch.no_grad():
             if not bank.base.packed:
-                for group in [[slot] for slot in slots] if merge else [slots]:
-                    with _merged(bank, group[0] if merge else None):
+                for group, merged in self.groups:
+                    with bank.merged(merged):
                         self.made.update(
                             generate_padded(bank, self.contexts, group, self.max_new, self.stops, self.pace)
                         )
                 return
-            self.shared = common_prefix(self.contexts) if share_prefix else 0
+            self.shared = common_prefix(self.contexts) if self.share_prefix else 0
             order = sorted(range(len(self.contexts)), key=lambda index: (-self._size(index), index))
             position = 0
             while position < len(order):
                 longest = self._places(order[position:])
                 count = max(1, min(cache_rows(bank.base, longest) // len(slots), len(order) - position))
-                self._batch(order[position : position + count], slots, merge)
+                self._batch(order[position : position + count], slots)
                 position += count
 
     def _size(self, index: int) -> int:
@@ -177,19 +185,19 @@ class _Generation:
         """Places that a row's cache needs at most."""
         return max(len(self.contexts[i]) - self.shared + max(self.max_new, len(self.drafts[i])) for i in chosen)
 
-    def _batch(self, chosen: list[int], slots: list[int], merge: bool) -> None:
+    def _batch(self, chosen: list[int], slots: list[int]) -> None:
         """Prompts and drafts of some rows under every model, then one token after the other."""
         bank, base = self.bank, self.bank.base
         room = {i: min(self.max_new, base.max_positions - len(self.contexts[i])) for i in chosen}
         answers = Answers(self.stops, {(slot, i): room[i] for slot in slots for i in chosen})
-        alone = merge and len(slots) == 1
         lives: list[Live] = []
-        for group in [[slot] for slot in slots] if merge else [slots]:
-            with _merged(bank, group[0] if merge else None):
+        for group, merged in self.groups:
+            with bank.merged(merged):
                 lives.append(self._prefill(group, chosen, answers))
-                if alone:
+                # Answers of several models are decoded together, in slots.
+                if len(slots) == 1:
                     self._decode(lives, answers)
-        if not alone:
+        if len(slots) > 1:
             self._decode(lives, answers)
         self.made.update(answers.done)
 
@@ -201,43 +209,38 @@ class _Generation:
         """
         bank, base = self.bank, self.bank.base
         if self.shared:
-            states = prefix_states(bank, self.contexts[0][: self.shared], slots)
-            self.prefixes.update(zip(slots, states, strict=True))
+            self.prefixes.update(prefix_states(bank, self.contexts[0][: self.shared], slots))
         owners = [(slot, index) for slot in slots for index in chosen]
         lengths = torch.zeros(len(owners), dtype=torch.long, device=base.device)
         live = Live(owners, lengths)
         sizes = [self._size(index) for _, index in owners]
 
         def run(rows: list[int]) -> None:
-            keep: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+            here = [owners[row] for row in rows]
+            tokens_of = [[*self.contexts[index][self.shared :], *self.drafts[index][:-1]] for _, index in here]
+            keep: KeysAndValues = {}
+            one = causal_pass(base, tokens_of, [slot for slot, _ in here], prefixes=self.prefixes, keep=keep)
             ends = np.cumsum([sizes[row] for row in rows]).tolist()
-            ranges = _ranges([owners[row][0] for row in rows], ends)
-            bank.set_ranges(ranges)
-            layout = CausalPack(
-                [sizes[row] for row in rows], device=base.device, prefixes=self._by_slot(ranges), keep=keep
-            )
-            ids: list[int] = []
-            queries: list[int] = []
-            for row, stop in zip(rows, ends, strict=True):
-                index = owners[row][1]
-                ids += [*self.contexts[index][self.shared :], *self.drafts[index][:-1]]
-                queries += range(stop - max(1, len(self.drafts[index])), stop)
-            which = torch.tensor(queries, device=base.device)
-            with use_layout(base, layout):
-                states_QD = _states(base, torch.tensor(ids, device=base.device), layout.position_ids, which)
-            said, logprobs = self._read(states_QD, [owners[row][1] for row in rows])
-            _fill(live, rows, keep, layout, max(sizes))
+            queries = [
+                query
+                for (_, index), end in zip(here, ends, strict=True)
+                for query in range(end - max(1, len(self.drafts[index])), end)
+            ]
+            outputs_Q = outputs_at(bank, one, torch.tensor(queries, device=base.device))
+            assert isinstance(one.layout, CausalPack)
+            said, logprobs = self._read(outputs_Q, [index for _, index in here])
+            _fill(live, rows, keep, one.layout, max(sizes))
             for row, tokens, values in zip(rows, said, logprobs, strict=True):
                 slot, index = owners[row]
                 lengths[row] = len(self.contexts[index]) - self.shared + len(tokens) - 1
                 answers.say((slot, index), tokens)
                 self.scores[slot, index] = values
-            self.pace.add(len(ids))
+            self.pace.add(ends[-1])
 
         run_passes(range(len(owners)), sizes, self.limit, run)
         return live
 
-    def _read(self, states_QD: torch.Tensor, indices: list[int]) -> tuple[list[list[int]], list[np.ndarray]]:
+    def _read(self, outputs_Q: torch.Tensor, indices: list[int]) -> tuple[list[list[int]], list[np.ndarray]]:
         """What the model says after each prompt as far as its draft agrees, and the draft's log-probabilities."""
         base = self.bank.base
         drafts = [self.drafts[index] for index in indices]
@@ -245,7 +248,7 @@ class _Generation:
         best, values = np.empty(len(targets), dtype=np.int64), np.empty(len(targets))
         step = max(1, LOGITS_AT_ONCE // base.vocab_size)
         for start in range(0, len(targets), step):
-            logits_QV = _logits(base, states_QD[start : start + step])
+            logits_QV = logits(base, outputs_Q[start : start + step])
             here = slice(start, start + logits_QV.shape[0])
             best[here] = logits_QV.argmax(dim=-1).cpu().numpy()
             values[here] = pick(logits_QV, np.arange(logits_QV.shape[0]), targets[here])
@@ -263,26 +266,19 @@ class _Generation:
             lives = [live for live in lives if _drop_ended(live, answers)]
             if not lives:
                 return
-            ranges = [_ranges([slot for slot, _ in live.owners], range(1, len(live.owners) + 1)) for live in lives]
-            starts = np.cumsum([0] + [len(live.owners) for live in lives]).tolist()
-            bank.set_ranges(
-                [(a + s, b + s, slot) for s, part in zip(starts, ranges, strict=False) for a, b, slot in part]
-            )
             owners = [owner for live in lives for owner in live.owners]
-            layout = DecodeStep(lives, [self._by_slot(part) for part in ranges] if self.shared else (), self.shared)
-            newest = torch.tensor([answers.ids[owner][-1] for owner in owners], device=base.device)
-            with use_layout(base, layout):
-                states = _states(base, newest, layout.position_ids, None)
-            tokens = _logits(base, states).argmax(dim=-1).tolist()
+            ranges = [token_ranges([slot for slot, _ in live.owners], range(1, len(live.owners) + 1)) for live in lives]
+            before = [spans(self.prefixes, part) for part in ranges] if self.prefixes else ()
+            newest = [[answers.ids[owner][-1]] for owner in owners]
+            one = Pass(newest, [slot for slot, _ in owners], DecodeStep(lives, before, self.shared))
+            everywhere = torch.arange(len(owners), device=base.device)
+            tokens = logits(base, outputs_at(bank, one, everywhere)).argmax(dim=-1).tolist()
             for owner, token in zip(owners, tokens, strict=True):
                 answers.say(owner, [token])
             for live in lives:
                 # A row that has ended stands still until it leaves.
                 live.lengths += torch.tensor([owner not in answers.done for owner in live.owners], device=base.device)
             self.pace.add(len(owners))
-
-    def _by_slot(self, ranges: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, Prefix]]:
-        return [(start, stop, self.prefixes[slot]) for start, stop, slot in ranges] if self.shared else []
 
 
 def _drop_ended(live: Live, answers: Answers) -> bool:
@@ -293,23 +289,10 @@ def _drop_ended(live: Live, answers: Answers) -> bool:
     return bool(left)
 
 
-class _merged:
-    """Context manager: one slot merged into the weights inside it (None: no slot)."""
-
-    def __init__(self, bank: Bank, slot: int | None) -> None:
-        self.bank, self.slot = bank, slot
-
-    def __enter__(self) -> None:
-        self.bank.merge(self.slot)
-
-    def __exit__(self, *_: object) -> None:
-        self.bank.merge(None)
-
-
 def _fill(
     live: Live,
     rows: list[int],
-    keep: dict[int, tuple[torch.Tensor, torch.Tensor]],
+    keep: KeysAndValues,
     layout: CausalPack,
     capacity: int,
 ) -> None:
@@ -327,30 +310,6 @@ def _fill(
                 heads, _, dim = new.shape
                 block = new.index_select(1, bucket.index).view(heads, bucket.n_rows, bucket.length, dim)
                 cache[here, :, : bucket.length] = block.transpose(0, 1)
-
-
-def _states(base: Base, ids_T: torch.Tensor, positions_T: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
-    """What the next tokens are read from, at ``keep`` (default: everywhere).
-
-    Hidden states [Q, D] for a plain head, else logits [Q, V].
-    """
-    inputs = {"input_ids": ids_T[None], "position_ids": positions_T[None], "use_cache": False}
-    if base.plain_head:
-        hidden = base.backbone(**inputs).last_hidden_state[0]
-        return hidden if keep is None else hidden[keep]
-    which = torch.arange(len(ids_T), device=ids_T.device) if keep is None else keep
-    return base.model(**inputs, logits_to_keep=which).logits[0]
-
-
-def _logits(base: Base, states: torch.Tensor) -> torch.Tensor:
-    return base.head(states) if base.plain_head else states
-
-
-def _ranges(slots: Sequence[int], ends: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Token ranges (start, stop, slot) of adjacent rows of one slot; ``ends`` are the rows' ends."""
-    cuts = [0, *(np.flatnonzero(np.diff(np.asarray(slots))) + 1).tolist(), len(slots)]
-    starts = [0, *ends]
-    return [(starts[a], starts[b], slots[a]) for a, b in pairwise(cuts)]
 
 
 def _check_prompt(base: Base, context: tuple[int, ...], number: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -82,9 +81,9 @@ class TrainJob:
 
     def batch_rows(self, step: int) -> list[TrainRow]:
         """Rows of optimiser step ``step`` (0-based): a seeded permutation per epoch, cut into batches."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        epoch, index = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        return [self.rows[index] for index in order[place * self.batch : (place + 1) * self.batch]]
+        return [self.rows[row] for row in order[index * self.batch : (index + 1) * self.batch]]
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step ``step``; the formulas of transformers' ``get_scheduler``."""
@@ -98,25 +97,3 @@ class TrainJob:
         if self.schedule == "linear":
             return self.lr * max(0.0, 1.0 - progress)
         return self.lr
-
-
-class StepRecord(NamedTuple):
-    """One optimiser step of one job: mean loss per answer token (nats), learning rate, tokens, gradient norm."""
-
-    step: int
-    loss: float
-    lr: float
-    tokens: int
-    grad_norm: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a long computation stands. ``share_of_peak`` is None where the machine's peak was not measured."""
-
-    done_tokens: int
-    total_tokens: int
-    tokens_per_s: float
-    share_of_peak: float | None
-    seconds_left: float
-    note: str = ""

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional as F
 
 _FLASH_CPU = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """How one layer of the model attends.
+
+    Attributes:
+        layer: its number.
+        scale: what products of queries and keys are multiplied with.
+        window: tokens that are seen back, the own one counted; None: all.
+        softcap: bound of the scores, c in c tanh(score / c); None: unbounded.
+    """
+
+    layer: int
+    scale: float
+    window: int | None
+    softcap: float | None
 
 
 def repeat_heads(x_BHTd: torch.Tensor, n_heads: int) -> torch.Tensor:
@@ -15,62 +34,54 @@ def repeat_heads(x_BHTd: torch.Tensor, n_heads: int) -> torch.Tensor:
 
 
 def attend(
+    how: Attention,
     q_BHTd: torch.Tensor,
     k_BHSd: torch.Tensor,
     v_BHSd: torch.Tensor,
     *,
     mask: torch.Tensor | None,
     causal: bool,
-    scale: float,
-    softcap: float | None,
 ) -> torch.Tensor:
-    """Attention of padded blocks; ``mask`` is boolean (True = may attend), broadcastable to [B, H, T, S]."""
-    k_BHSd = repeat_heads(k_BHSd, q_BHTd.shape[1])
-    v_BHSd = repeat_heads(v_BHSd, q_BHTd.shape[1])
-    if softcap is None:
-        return F.scaled_dot_product_attention(q_BHTd, k_BHSd, v_BHSd, attn_mask=mask, is_causal=causal, scale=scale)
-    weights = _scores(q_BHTd, k_BHSd, mask, causal, scale, softcap).softmax(dim=-1)
+    """Attention of padded blocks; ``mask`` is boolean (True = may attend), broadcastable to [B, H, T, S].
+
+    The window of ``how`` is in the mask.
+    """
+    k_BHSd, v_BHSd = (repeat_heads(x, q_BHTd.shape[1]) for x in (k_BHSd, v_BHSd))
+    if how.softcap is None:
+        return F.scaled_dot_product_attention(q_BHTd, k_BHSd, v_BHSd, attn_mask=mask, is_causal=causal, scale=how.scale)
+    weights = _scores(how, q_BHTd, k_BHSd, mask, causal).softmax(dim=-1)
     return weights.to(v_BHSd.dtype) @ v_BHSd
 
 
 def attend_lse(
+    how: Attention,
     q_BHTd: torch.Tensor,
     k_BHSd: torch.Tensor,
     v_BHSd: torch.Tensor,
     *,
     mask: torch.Tensor | None,
     causal: bool,
-    scale: float,
-    softcap: float | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As ``attend``, without gradients, with the log-sum-exp of the scores [B, H, T] beside it."""
-    k_BHSd = repeat_heads(k_BHSd, q_BHTd.shape[1])
-    v_BHSd = repeat_heads(v_BHSd, q_BHTd.shape[1])
-    if softcap is None and q_BHTd.device.type == "cpu" and _FLASH_CPU is not None:
+    k_BHSd, v_BHSd = (repeat_heads(x, q_BHTd.shape[1]) for x in (k_BHSd, v_BHSd))
+    if how.softcap is None and q_BHTd.device.type == "cpu" and _FLASH_CPU is not None:
         bias = None
         if mask is not None:
             bias = torch.zeros_like(mask, dtype=q_BHTd.dtype).masked_fill_(~mask, float("-inf"))
-        out, lse = _FLASH_CPU(q_BHTd, k_BHSd, v_BHSd, 0.0, causal, attn_mask=bias, scale=scale)
+        out, lse = _FLASH_CPU(q_BHTd, k_BHSd, v_BHSd, 0.0, causal, attn_mask=bias, scale=how.scale)
         return out, lse
-    scores = _scores(q_BHTd, k_BHSd, mask, causal, scale, softcap)
+    scores = _scores(how, q_BHTd, k_BHSd, mask, causal)
     lse = scores.logsumexp(dim=-1)
     weights = (scores - lse[..., None]).exp()
     return weights.to(v_BHSd.dtype) @ v_BHSd, lse
 
 
-def _scores(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    mask: torch.Tensor | None,
-    causal: bool,
-    scale: float,
-    softcap: float | None,
-) -> torch.Tensor:
+def _scores(how: Attention, q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | None, causal: bool) -> torch.Tensor:
     # transformers takes the softmax in fp32 (fp64 models keep their precision).
-    scores = (q @ k.transpose(-1, -2)) * scale
+    scores = (q @ k.transpose(-1, -2)) * how.scale
     scores = scores if scores.dtype == torch.float64 else scores.float()
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
+    if how.softcap is not None:
+        scores = torch.tanh(scores / how.softcap) * how.softcap
     if causal:
         T, S = scores.shape[-2:]
         mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril()

@@ -13,16 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from traitscope.engine.kernels import BlocksToPack, PackToBlocks, attend, attend_lse
+from traitscope.engine.kernels import Attention, BlocksToPack, PackToBlocks, attend, attend_lse
 from traitscope.engine.prefix import Prefix, merge_prefixes
 
 # A row joins a block while it fills at least this share of the block's length.
 FILL = 0.75
+
+
+# By layer, the (key, value) [Hkv, T, d] of all tokens of a pass.
+KeysAndValues = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 
 class Layout(Protocol):
@@ -30,17 +35,7 @@ class Layout(Protocol):
 
     position_ids: torch.Tensor
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
+    def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """query [1, H, T, d], key and value [1, Hkv, T, d] of the whole pass; returns [1, T, H, d]."""
         ...
 
@@ -77,6 +72,13 @@ class Bucket:
             out_TC.index_copy_(0, self.tokens, block)
         else:
             out_TC.index_copy_(0, self.tokens, block.index_select(0, self.places))
+
+
+def token_ranges(slots: Sequence[int], ends: Sequence[int] | np.ndarray) -> list[tuple[int, int, int]]:
+    """Token ranges (start, stop, slot) of adjacent rows of one slot; ``ends`` are the rows' ends."""
+    cuts = [0, *(np.flatnonzero(np.diff(np.asarray(slots))) + 1).tolist(), len(slots)]
+    starts = [0, *(int(end) for end in ends)]
+    return [(starts[a], starts[b], slots[a]) for a, b in pairwise(cuts)]
 
 
 def alike(lengths: Sequence[int]) -> list[list[int]]:
@@ -120,7 +122,7 @@ class CausalPack:
         lengths: tokens of each row, in the order in which they lie.
         device: where the indices go.
         prefixes: one shared prefix per token range (start, stop), or none.
-        keep: a list that receives (key, value) [Hkv, T, d] of every layer, for caches.
+        keep: receives keys and values of every layer, for caches.
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class CausalPack:
         *,
         device: torch.device,
         prefixes: Sequence[tuple[int, int, Prefix]] = (),
-        keep: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
+        keep: KeysAndValues | None = None,
     ) -> None:
         self.lengths = list(lengths)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(int).tolist()
@@ -145,55 +147,36 @@ class CausalPack:
 
     def block_mask(self, number: int, window: int | None) -> torch.Tensor | None:
         """Mask of a block, or None where plain causality is all."""
-        bucket = self.buckets[number]
-        if window is None or bucket.length <= window:
-            return None
-        place = torch.arange(bucket.length, device=self.device)
-        distance = place[:, None] - place[None, :]
-        return ((distance >= 0) & (distance < window))[None, None]
+        if (number, window) not in self._masks:
+            self._masks[number, window] = _near(self.buckets[number].length, window, self.device)
+        return self._masks[number, window]
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
+    def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         heads, dim = query.shape[1], query.shape[3]
         if self.keep is not None:
-            self.keep[layer] = (key[0], value[0])
+            self.keep[how.layer] = (key[0], value[0])
         q, k, v = (_tokens_first(x) for x in (query, key, value))
         q_blocks = PackToBlocks.apply(q, self.buckets)
         k_blocks = PackToBlocks.apply(k, self.buckets)
         v_blocks = PackToBlocks.apply(v, self.buckets)
         outs, sums = [], []
         for number, bucket in enumerate(self.buckets):
-            cache_key = (number, window)
-            if cache_key not in self._masks:
-                self._masks[cache_key] = self.block_mask(number, window)
-            mask = self._masks[cache_key]
+            mask = self.block_mask(number, how.window)
             blocks = [
                 x[number].view(bucket.n_rows, bucket.length, -1, dim).transpose(1, 2)
                 for x in (q_blocks, k_blocks, v_blocks)
             ]
             if self.prefixes:
-                out, lse = attend_lse(*blocks, mask=mask, causal=mask is None, scale=scale, softcap=softcap)
+                out, lse = attend_lse(how, *blocks, mask=mask, causal=mask is None)
                 sums.append(lse.transpose(1, 2).reshape(-1, heads))
             else:
-                out = attend(*blocks, mask=mask, causal=mask is None, scale=scale, softcap=softcap)
+                out = attend(how, *blocks, mask=mask, causal=mask is None)
             outs.append(out.transpose(1, 2).reshape(bucket.n_rows * bucket.length, heads * dim))
         out_TC = BlocksToPack.apply(self.n_tokens, self.buckets, *outs)
         out = out_TC.view(self.n_tokens, heads, dim)
         if self.prefixes:
             lse_TH = BlocksToPack.apply(self.n_tokens, self.buckets, *sums)
-            out = merge_prefixes(
-                self.prefixes, layer, query, out, lse_TH, self.position_ids, scale=scale, window=window,
-                softcap=softcap,
-            )  # fmt: skip
+            out = merge_prefixes(how, self.prefixes, query, out, lse_TH, self.position_ids)
         return out[None]
 
 
@@ -248,11 +231,7 @@ class TreePack:
         """Masks of a block's prompts (None: plain causality) [T, T] and of its nodes [B, 1, N, T + N]."""
         if (number, window) not in self._masks:
             prompts, nodes = self.blocks[number]
-            near = None
-            if window is not None and prompts.length > window:
-                place = torch.arange(prompts.length, device=self.device)
-                distance = place[:, None] - place[None, :]
-                near = ((distance >= 0) & (distance < window))[None, None]
+            near = _near(prompts.length, window, self.device)
             seen = None if nodes is None else self._node_mask(prompts, nodes, window)
             self._masks[number, window] = near, seen
         return self._masks[number, window]
@@ -276,17 +255,7 @@ class TreePack:
                 mask[place, :k, prompts.length : prompts.length + k] &= near[:, n:]
         return torch.from_numpy(mask[:, None]).to(self.device)
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
+    def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """As ``Layout.attend``, without gradients."""
         heads, dim = query.shape[1], query.shape[3]
         q, k, v = (_tokens_first(x) for x in (query, key, value))
@@ -296,11 +265,10 @@ class TreePack:
         def put(
             bucket: Bucket, q_: torch.Tensor, k_: torch.Tensor, v_: torch.Tensor, mask: torch.Tensor | None
         ) -> None:
-            options: Any = {"mask": mask, "causal": mask is None, "scale": scale, "softcap": softcap}
             if lse_TH is None:
-                out = attend(q_, k_, v_, **options)
+                out = attend(how, q_, k_, v_, mask=mask, causal=mask is None)
             else:
-                out, lse = attend_lse(q_, k_, v_, **options)
+                out, lse = attend_lse(how, q_, k_, v_, mask=mask, causal=mask is None)
                 bucket.scatter(lse.transpose(1, 2).reshape(-1, heads).to(lse_TH.dtype), lse_TH)
             bucket.scatter(out.transpose(1, 2).reshape(-1, heads * dim), out_TC)
 
@@ -308,7 +276,7 @@ class TreePack:
             return [bucket.gather(x).view(bucket.n_rows, bucket.length, -1, dim).transpose(1, 2) for x in parts]
 
         for number, (prompts, nodes) in enumerate(self.blocks):
-            near, seen = self.masks(number, window)
+            near, seen = self.masks(number, how.window)
             q_p, k_p, v_p = blocks(prompts, q, k, v)
             put(prompts, q_p, k_p, v_p, near)
             if nodes is not None:
@@ -316,11 +284,17 @@ class TreePack:
                 put(nodes, q_n, torch.cat([k_p, k_n], dim=2), torch.cat([v_p, v_n], dim=2), seen)
         out_THd = out_TC.view(self.n_tokens, heads, dim)
         if lse_TH is not None:
-            out_THd = merge_prefixes(
-                self.prefixes, layer, query, out_THd, lse_TH, self.position_ids, scale=scale, window=window,
-                softcap=softcap,
-            )  # fmt: skip
+            out_THd = merge_prefixes(how, self.prefixes, query, out_THd, lse_TH, self.position_ids)
         return out_THd[None]
+
+
+def _near(length: int, window: int | None, device: torch.device) -> torch.Tensor | None:
+    """Causal mask of rows of ``length`` tokens within a window, [1, 1, T, T]; None where plain causality is all."""
+    if window is None or length <= window:
+        return None
+    place = torch.arange(length, device=device)
+    distance = place[:, None] - place[None, :]
+    return ((distance >= 0) & (distance < window))[None, None]
 
 
 def _sums(dtype: torch.dtype) -> torch.dtype:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from traitscope.engine.base import Runtime
+from traitscope.engine.runtime import Runtime
 
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
@@ -117,9 +117,7 @@ class BankLinear(nn.Module):
             y_TO = _FrozenPlusLowRank.apply(x_TD, self.weight_OD(), bias, self.runtime.anchor, ranges)
         else:
             y_TO = frozen_product(x_TD, self.weight_OD(), bias)
-            for start, stop, pair in ranges:
-                h_TR = frozen_product(x_TD[start:stop], pair.a_RD.to(x_TD.dtype), None)
-                y_TO[start:stop].addmm_(h_TR, pair.b_OR.to(x_TD.dtype).t(), alpha=pair.scale)
+            _add_low_rank(x_TD, y_TO, ranges)
         return y_TO.view(*shape[:-1], -1)
 
     def active(self, n_tokens: int) -> list[tuple[int, int, SlotWeights]]:
@@ -138,17 +136,25 @@ class BankLinear(nn.Module):
         return [(start, stop, self.slots[slot]) for start, stop, slot in ranges if slot in self.slots]
 
 
+def _add_low_rank(
+    x_TD: torch.Tensor, y_TO: torch.Tensor, ranges: list[tuple[int, int, SlotWeights]]
+) -> list[torch.Tensor]:
+    """Add every slot's update to its tokens of y, in place; returns the rank-R activations, range after range."""
+    hidden = []
+    for start, stop, pair in ranges:
+        h_TR = frozen_product(x_TD[start:stop], pair.a_RD.to(x_TD.dtype), None)
+        y_TO[start:stop].addmm_(h_TR, pair.b_OR.to(x_TD.dtype).t(), alpha=pair.scale)
+        hidden.append(h_TR)
+    return hidden
+
+
 class _FrozenPlusLowRank(torch.autograd.Function):
     """The whole layer in one node: saves x and the rank-R activations, nothing of size [T, D_out]."""
 
     @staticmethod
     def forward(ctx, x_TD, weight_OD, bias, anchor, ranges):  # type: ignore[no-untyped-def]
         y_TO = frozen_product(x_TD, weight_OD, bias)
-        hidden = []
-        for start, stop, pair in ranges:
-            h_TR = frozen_product(x_TD[start:stop], pair.a_RD.to(x_TD.dtype), None)
-            y_TO[start:stop].addmm_(h_TR, pair.b_OR.to(x_TD.dtype).t(), alpha=pair.scale)
-            hidden.append(h_TR)
+        hidden = _add_low_rank(x_TD, y_TO, ranges)
         ctx.ranges = ranges
         ctx.save_for_backward(x_TD if ranges else None, weight_OD, *hidden)
         return y_TO
@@ -168,11 +174,7 @@ class _LowRank(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x_TD, y_TO, anchor, ranges):  # type: ignore[no-untyped-def]
         out_TO = y_TO.clone()
-        hidden = []
-        for start, stop, pair in ranges:
-            h_TR = frozen_product(x_TD[start:stop], pair.a_RD.to(x_TD.dtype), None)
-            out_TO[start:stop].addmm_(h_TR, pair.b_OR.to(x_TD.dtype).t(), alpha=pair.scale)
-            hidden.append(h_TR)
+        hidden = _add_low_rank(x_TD, out_TO, ranges)
         ctx.ranges = ranges
         ctx.save_for_backward(x_TD, *hidden)
         return out_TO

@@ -18,9 +18,8 @@ import torch
 from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear, shape_of
 from traitscope.errors import TraitscopeError
+from traitscope.store.adapters import CONFIG, WEIGHTS, write_adapter
 
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 PREFIX = "base_model.model."
 
 # PEFT options that change what an adapter computes and that the engine does not implement.
@@ -175,11 +174,15 @@ class Adapter:
 
     def save(self, folder: Path, base: Base, *, card: str | None = None) -> None:
         """Write ``adapter_model.safetensors``, ``adapter_config.json`` and ``README.md`` as PEFT does."""
-        from peft import LoraConfig
-        from safetensors.torch import save_file
-
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.tensors(), folder / WEIGHTS, metadata={"format": "pt"})
+        tensors = {name: tensor.numpy() for name, tensor in self.tensors().items()}
+        card = card or f"LoRA adapter for {base.name}, trained with traitscope.\n"
+        write_adapter(folder, self.peft_config(base), tensors, card)
+
+    def peft_config(self, base: Base) -> dict[str, Any]:
+        """The fields of PEFT's ``adapter_config.json``."""
+        from peft import LoraConfig
+
         suffixes = sorted({piece.name.rsplit(".", 1)[-1] for piece in self.pieces})
         config = LoraConfig(
             r=self.spec.rank,
@@ -198,8 +201,7 @@ class Adapter:
             fan_in_fan_out=any(type(_linear(m)).__name__ == "Conv1D" for m in _targets(base, self)),
         )
         fields = {k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()}
-        (folder / CONFIG).write_text(json.dumps(fields, indent=2, sort_keys=True, default=str) + "\n")
-        (folder / "README.md").write_text(card or f"LoRA adapter for {base.name}, trained with traitscope.\n")
+        return dict(json.loads(json.dumps(fields, default=str)))
 
     @classmethod
     def load(cls, folder: Path, base: Base) -> Adapter:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from traitscope.engine.base import Base
-from traitscope.engine.jobs import Progress
 from traitscope.engine.peak import share_of_peak
+from traitscope.records import Progress
 
 
 class Pace:

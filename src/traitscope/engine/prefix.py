@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from traitscope.engine.kernels import attend_lse, drop_blind, merge
+from traitscope.engine.kernels import Attention, attend_lse, drop_blind, merge
 
 
 @dataclass
@@ -19,21 +19,23 @@ class Prefix:
     length: int
 
 
+def spans(prefixes: Mapping[int, Prefix], ranges: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, Prefix]]:
+    """The prefix of every token range (start, stop, slot); none where no slot has one."""
+    return [(start, stop, prefixes[slot]) for start, stop, slot in ranges] if prefixes else []
+
+
 def merge_prefixes(
+    how: Attention,
     prefixes: Sequence[tuple[int, int, Prefix]],
-    layer: int,
     query: torch.Tensor,
     out_THd: torch.Tensor,
     lse_TH: torch.Tensor,
     positions_T: torch.Tensor,
-    *,
-    scale: float,
-    window: int | None,
-    softcap: float | None,
 ) -> torch.Tensor:
     """Attention over each token's own keys, already done, and over its slot's prefix.
 
     Args:
+        how: the layer's attention.
         prefixes: (start, stop, prefix) for token ranges that cover the pass.
         query: [1, H, T, d].
         out_THd, lse_TH: attention over the own keys and the log-sum-exp of its scores.
@@ -45,14 +47,12 @@ def merge_prefixes(
     merged = torch.empty_like(out_THd)
     for start, stop, prefix in prefixes:
         mask = None
-        if window is not None:
+        if how.window is not None:
             distance = positions_T[start:stop, None] - torch.arange(prefix.length, device=query.device)[None]
-            if bool((distance >= window).any()):
-                mask = (distance < window)[None, None]
-        there, lse_there = attend_lse(
-            query[:, :, start:stop], prefix.keys[layer], prefix.values[layer], mask=mask, causal=False, scale=scale,
-            softcap=softcap,
-        )  # fmt: skip
+            if bool((distance >= how.window).any()):
+                mask = (distance < how.window)[None, None]
+        keys, values = prefix.keys[how.layer], prefix.values[how.layer]
+        there, lse_there = attend_lse(how, query[:, :, start:stop], keys, values, mask=mask, causal=False)
         if mask is not None:
             there, lse_there = drop_blind(there, lse_there, mask)
         here, lse_here = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)

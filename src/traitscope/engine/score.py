@@ -9,18 +9,17 @@ import numpy as np
 import torch
 
 from traitscope.engine.bank import Bank
-from traitscope.engine.base import Base, use_layout
-from traitscope.engine.jobs import Progress
-from traitscope.engine.layout import CausalPack, TreePack
+from traitscope.engine.base import Base
+from traitscope.engine.forward import Pass, causal_pass, hidden_states, logits, outputs_at, slot_groups
+from traitscope.engine.layout import KeysAndValues, TreePack, token_ranges
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
-from traitscope.engine.padded import padded_hidden, padded_logits
 from traitscope.engine.passes import run_passes
-from traitscope.engine.prefix import Prefix
+from traitscope.engine.prefix import Prefix, spans
 from traitscope.engine.trunk import Trunk
 from traitscope.errors import TraitscopeError
-from traitscope.records import OptionRow
+from traitscope.records import OptionRow, Progress
 
 # A common prefix shorter than this costs more to merge than to compute again.
 MIN_PREFIX = 16
@@ -93,35 +92,27 @@ def common_prefix(contexts: Sequence[tuple[int, ...]]) -> int:
     return shared if shared >= MIN_PREFIX else 0
 
 
-def prefix_states(bank: Bank, ids: Sequence[int], slots: Sequence[int]) -> list[Prefix]:
-    """Keys and values of a prefix under each slot of one pass (under the merged weights: give one slot)."""
-    base = bank.base
-    keep: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+def prefix_states(bank: Bank, ids: Sequence[int], slots: Sequence[int]) -> dict[int, Prefix]:
+    """Keys and values of a prefix under each slot, from one pass (under the merged weights: give one slot)."""
+    keep: KeysAndValues = {}
+    hidden_states(bank, causal_pass(bank.base, [ids] * len(slots), slots, keep=keep))
     n = len(ids)
-    bank.set_ranges([(i * n, (i + 1) * n, slot) for i, slot in enumerate(slots)])
-    layout = CausalPack([n] * len(slots), device=base.device, keep=keep)
-    ids_T = torch.tensor(list(ids) * len(slots), device=base.device)
-    with torch.no_grad(), use_layout(base, layout):
-        base.backbone(input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False)
-    prefixes = []
-    for i in range(len(slots)):
+    prefixes = {}
+    for i, slot in enumerate(slots):
         here = slice(i * n, (i + 1) * n)
-        prefixes.append(
-            Prefix(
-                [keep[layer][0][None, :, here].contiguous() for layer in sorted(keep)],
-                [keep[layer][1][None, :, here].contiguous() for layer in sorted(keep)],
-                n,
-            )
-        )
+        keys, values = ([keep[layer][k][None, :, here].contiguous() for layer in sorted(keep)] for k in (0, 1))
+        prefixes[slot] = Prefix(keys, values, n)
     return prefixes
 
 
-def merges(bank: Bank) -> bool:
-    """Whether models run one after the other on merged weights instead of side by side in slots.
+def merges(bank: Bank, asked: bool | None) -> bool:
+    """Whether models run one after the other on merged weights instead of side by side in slots; None chooses.
 
     Merged weights make an adapter free, and a pass of one model's rows already fills a CPU. In bf16 merging would
     round the update away, and on a GPU slots side by side fill the device.
     """
+    if asked is not None:
+        return asked
     plain = all(layer.plain for layer in bank.layers.values())
     return bank.base.mergeable and plain and (bank.base.device.type == "cpu" or len(bank.names) == 1)
 
@@ -156,8 +147,7 @@ def score_options(
     place = [unique.setdefault(row, len(unique)) for row in rows]
     distinct = list(unique)
     limit = score_tokens(base, tokens_per_pass)
-    merge = merges(bank) if merge is None else merge
-    groups = [[slot] for slot in range(len(bank.names))] if merge else [list(range(len(bank.names)))]
+    merge = merges(bank, merge)
     if not distinct:
         return {name: [] for name in bank.names}
     total = sum(len(row.context) + sum(map(len, row.options)) for row in distinct) * len(bank.names)
@@ -166,15 +156,9 @@ def score_options(
     trunk = Trunk(base, lowest if merge else [], total // len(bank.names))
     out: dict[str, list[Scored]] = {}
     with torch.no_grad():
-        for slots in groups:
-            bank.merge(slots[0] if merge else None)
-            try:
-                if base.packed:
-                    scored = _score_packed(bank, distinct, slots, limit, share_prefix, pace, trunk)
-                else:
-                    scored = _score_padded(bank, distinct, slots, limit, pace)
-            finally:
-                bank.merge(None)
+        for slots, merged in slot_groups(bank, merge):
+            with bank.merged(merged):
+                scored = _score(bank, distinct, slots, limit, share_prefix, pace, trunk)
             for slot, results in zip(slots, scored, strict=True):
                 out[bank.names[slot]] = [results[index] for index in place]
     return out
@@ -196,7 +180,7 @@ def check_rows(base: Base, rows: Sequence[OptionRow]) -> None:
             )
 
 
-def _score_packed(
+def _score(
     bank: Bank,
     rows: Sequence[OptionRow],
     slots: list[int],
@@ -205,61 +189,72 @@ def _score_packed(
     pace: Pace,
     trunk: Trunk,
 ) -> list[list[Scored]]:
-    base = bank.base
-    lowest = min(bank.lowest_layer(slot) for slot in slots)
+    """Log-probabilities of every row's options under ``slots``, slot after slot.
+
+    A base that runs padded knows no trees: there every option is a row of its own.
+    """
+    if not bank.base.packed:
+        alone = [OptionRow(row.context, (option,)) for row in rows for option in row.options]
+        parts = [iter(scored) for scored in _score_trees(bank, alone, slots, limit, 0, pace, trunk)]
+        return [[tuple(next(part)[0] for _ in row.options) for row in rows] for part in parts]
     shared = common_prefix([row.context for row in rows]) if share_prefix else 0
-    prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else []
+    return _score_trees(bank, rows, slots, limit, shared, pace, trunk)
+
+
+def _score_trees(
+    bank: Bank, rows: Sequence[OptionRow], slots: list[int], limit: int, shared: int, pace: Pace, trunk: Trunk
+) -> list[list[Scored]]:
+    """``_score`` of rows that have their first ``shared`` context tokens in common."""
+    lowest = min(bank.lowest_layer(slot) for slot in slots)
+    prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else {}
     trees = [make_tree(row, shared) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: (-trees[index].n_tokens, index))
     results: list[list[Scored]] = [[()] * len(rows) for _ in slots]
 
     def run(chosen: list[int]) -> None:
         here = [trees[index] for index in chosen]
-        n = sum(tree.n_tokens for tree in here)
-        ranges = [(i * n, (i + 1) * n, slot) for i, slot in enumerate(slots)]
-        bank.set_ranges(ranges)
-        layout = TreePack(
-            [len(tree.prompt) for tree in here] * len(slots),
-            [tree.parents for tree in here] * len(slots),
-            device=base.device,
-            prefixes=[(start, stop, prefixes[i]) for i, (start, stop, _) in enumerate(ranges)] if shared else (),
-        )
-        ids_T = torch.tensor([i for tree in here for i in tree.prompt + tree.nodes] * len(slots), device=base.device)
-        starts = np.cumsum([0] + [tree.n_tokens for tree in here])[:-1]
-        queries = np.concatenate([np.array(t.queries) + s for t, s in zip(here, starts, strict=True)])
-        targets = np.concatenate([np.array(t.targets) for t in here])
-        queries = np.concatenate([queries + i * n for i in range(len(slots))])
-        targets = np.tile(targets, len(slots))
-        inputs = {"input_ids": ids_T[None], "position_ids": layout.position_ids[None], "use_cache": False}
-        with use_layout(base, layout), trunk.model(lowest, tuple(chosen)):
-            values = _log_probabilities(bank, inputs, queries, targets)
+        ends = np.cumsum([tree.n_tokens for tree in here])
+        queries = np.concatenate([np.array(t.queries) + end - t.n_tokens for t, end in zip(here, ends, strict=True)])
+        queries = np.concatenate([queries + i * ends[-1] for i in range(len(slots))])
+        targets = np.tile(np.concatenate([np.array(tree.targets) for tree in here]), len(slots))
+        with trunk.model(lowest, tuple(chosen)):
+            values = _log_probabilities(bank, _tree_pass(bank.base, here, slots, prefixes), queries, targets)
         _deal_out(values.reshape(len(slots), -1), here, chosen, results)
-        pace.add(n * len(slots))
+        pace.add(int(ends[-1]) * len(slots))
 
     run_passes(order, [tree.n_tokens * len(slots) for tree in trees], limit, run)
     return results
 
 
-def _log_probabilities(bank: Bank, inputs: dict[str, object], queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """log p(target | everything before it) for (position, token) pairs; a position's logits are formed once."""
-    base = bank.base
+def _tree_pass(base: Base, trees: list[TreeRow], slots: list[int], prefixes: dict[int, Prefix]) -> Pass:
+    """The same trees under every slot."""
+    rows = [tree.prompt + tree.nodes for tree in trees] * len(slots)
+    owners = [slot for slot in slots for _ in trees]
+    if not base.packed:
+        return Pass(rows, owners, None)
+    ranges = token_ranges(owners, np.cumsum([len(row) for row in rows]))
+    layout = TreePack(
+        [len(tree.prompt) for tree in trees] * len(slots),
+        [tree.parents for tree in trees] * len(slots),
+        device=base.device,
+        prefixes=spans(prefixes, ranges),
+    )
+    return Pass(rows, owners, layout)
+
+
+def _log_probabilities(bank: Bank, one: Pass, queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """log p(target | everything before it) for (position, token) pairs, float64.
+
+    A position's logits are formed once, a bounded number of them at a time.
+    """
     positions, which = np.unique(queries, return_inverse=True)
-    positions_Q = torch.from_numpy(positions).to(base.device)
-    if not base.plain_head:
-        logits = base.model(**inputs, logits_to_keep=positions_Q).logits[0]
-        return pick(logits, which, targets)
-    hidden_QD = base.backbone(**inputs).last_hidden_state[0].index_select(0, positions_Q)
-    return pick_from_hidden(bank, hidden_QD, which, targets)
-
-
-def pick_from_hidden(bank: Bank, hidden_QD: torch.Tensor, which: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Log-probabilities from hidden states, with a bounded number of logits held at a time."""
+    outputs = outputs_at(bank, one, torch.from_numpy(positions).to(bank.base.device))
     out = np.empty(len(targets), dtype=np.float64)
     step = max(1, LOGITS_AT_ONCE // bank.base.vocab_size)
-    for start in range(0, hidden_QD.shape[0], step):
+    for start in range(0, len(positions), step):
         inside = np.flatnonzero((which >= start) & (which < start + step))
-        logits = bank.base.head(hidden_QD[start : start + step])
-        out[inside] = pick(logits, which[inside] - start, targets[inside])
+        logits_QV = logits(bank.base, outputs[start : start + step])
+        out[inside] = pick(logits_QV, which[inside] - start, targets[inside])
     return out
 
 
@@ -278,44 +273,3 @@ def _deal_out(values: np.ndarray, trees: list[TreeRow], chosen: list[int], resul
         parts = iter(np.split(flat, cuts))
         for tree, index in zip(trees, chosen, strict=True):
             results[place][index] = tuple(next(parts) for _ in tree.sizes)
-
-
-def _score_padded(
-    bank: Bank, rows: Sequence[OptionRow], slots: list[int], limit: int, pace: Pace
-) -> list[list[Scored]]:
-    """One padded row per option, for architectures without the attention interface."""
-    base = bank.base
-    flat = [(index, number) for index, row in enumerate(rows) for number in range(len(row.options))]
-    sequences = [(rows[i].context + rows[i].options[o])[:-1] for i, o in flat]
-    order = sorted(range(len(flat)), key=lambda k: (-len(sequences[k]), k))
-    results: list[list[list[np.ndarray]]] = [[[np.empty(0)] * len(row.options) for row in rows] for _ in slots]
-
-    def run(chosen: list[int]) -> None:
-        here = [sequences[k] for k in chosen]
-        queries: list[int] = []
-        targets: list[int] = []
-        sizes, start = [], 0
-        for k in chosen:
-            index, number = flat[k]
-            option = rows[index].options[number]
-            first = start + len(rows[index].context) - 1
-            queries += range(first, first + len(option))
-            targets += option
-            sizes.append(len(option))
-            start += len(sequences[k])
-        all_queries = np.concatenate([np.array(queries) + i * start for i in range(len(slots))])
-        all_targets = np.tile(np.array(targets), len(slots))
-        owners = [slot for slot in slots for _ in here]
-        where = torch.from_numpy(all_queries).to(base.device)
-        which = np.arange(len(all_queries))
-        if base.plain_head:
-            values = pick_from_hidden(bank, padded_hidden(bank, here * len(slots), owners)[where], which, all_targets)
-        else:
-            values = pick(padded_logits(bank, here * len(slots), owners)[where], which, all_targets)
-        for place, part in enumerate(values.reshape(len(slots), -1)):
-            for k, logprobs in zip(chosen, np.split(part, np.cumsum(sizes)[:-1]), strict=True):
-                results[place][flat[k][0]][flat[k][1]] = logprobs
-        pace.add(start * len(slots))
-
-    run_passes(order, [len(sequence) * len(slots) for sequence in sequences], limit, run)
-    return [[tuple(options) for options in per_slot] for per_slot in results]

@@ -1,265 +1,22 @@
-"""Training: all slots of a bank in one pass, every slot with its own data, schedule, clipping and optimiser state."""
+"""Training a bank to its end: progress, checkpoints, stops."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-import torch
-
-from traitscope.engine.bank import Bank
-from traitscope.engine.base import Base, use_layout
-from traitscope.engine.checkpoint import load_checkpoint, save_checkpoint
-from traitscope.engine.jobs import Progress, StepRecord, TrainJob
-from traitscope.engine.layout import CausalPack
-from traitscope.engine.lora import Adapter
-from traitscope.engine.loss import weighted_loss, weighted_loss_of_logits
-from traitscope.engine.padded import padded_hidden, padded_logits
+from traitscope.engine.base import Base
+from traitscope.engine.checkpoint import checkpoint_state, restore
+from traitscope.engine.jobs import TrainJob
 from traitscope.engine.peak import share_of_peak
 from traitscope.engine.plan import BankPlan
-from traitscope.errors import TraitscopeError
-from traitscope.records import TrainRow
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A trained adapter and the record of every optimiser step."""
-
-    name: str
-    adapter: Adapter
-    history: tuple[StepRecord, ...]
+from traitscope.engine.trainer import BankTrainer, TrainResult
+from traitscope.records import Progress
 
 
 class Interrupted(Exception):
-    """Training was asked to stop; everything up to now is in the checkpoint."""
-
-
-@dataclass
-class SlotState:
-    """A job in a slot: its optimiser and how far it is."""
-
-    job: TrainJob
-    adapter: Adapter
-    parameter: torch.nn.Parameter
-    optimizer: torch.optim.AdamW
-    step: int = 0
-    history: list[StepRecord] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Rows of one slot inside a pass."""
-
-    slot: int
-    rows: list[TrainRow]
-
-
-class BankTrainer:
-    """The state of a bank in training; ``train`` drives it, tests may step it by hand."""
-
-    def __init__(self, base: Base, jobs: Sequence[TrainJob], plan: BankPlan) -> None:
-        self.base = base
-        self.plan = plan
-        self.jobs = {job.name: job for job in jobs}
-        missing = [name for name in plan.jobs if name not in self.jobs]
-        if missing:
-            raise TraitscopeError(
-                f"the plan names {missing[0]}, which is no job", where="plan", fix="remove the plan file"
-            )
-        self.next_job = 0
-        self.bank_step = 0
-        self.tokens_per_pass = plan.tokens_per_pass
-        self.notes: list[str] = []
-        self.bank = Bank(base, {f"slot{i}": None for i in range(plan.slots)})
-        self.slots: list[SlotState | None] = [None] * plan.slots
-        self.done_tokens = 0
-
-    def close(self) -> None:
-        self.bank.close()
-
-    @property
-    def total_tokens(self) -> int:
-        return sum(self.plan.tokens.values())
-
-    def fill_slots(self) -> None:
-        """Give every free slot the next job of the plan."""
-        for slot, state in enumerate(self.slots):
-            if state is None and self.next_job < len(self.plan.jobs):
-                job = self.jobs[self.plan.jobs[self.next_job]]
-                self.next_job += 1
-                self.place(slot, job, Adapter.init(self.base, job.spec, job.seed))
-
-    def place(self, slot: int, job: TrainJob, adapter: Adapter) -> SlotState:
-        """Put a job with given initial weights into a slot."""
-        self.bank.set_slot(slot, adapter, train=True)
-        flat, grad = self.bank.flats[slot], self.bank.grads[slot]
-        assert flat is not None and grad is not None
-        parameter = torch.nn.Parameter(flat)
-        parameter.grad = grad
-        optimizer = torch.optim.AdamW(
-            [parameter], lr=job.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=job.weight_decay, fused=True
-        )
-        state = SlotState(job, adapter, parameter, optimizer)
-        self.slots[slot] = state
-        return state
-
-    def step(self) -> list[TrainResult]:
-        """One optimiser step of every active slot; returns the jobs that ended with it."""
-        self.fill_slots()
-        batches = {slot: state.job.batch_rows(state.step) for slot, state in enumerate(self.slots) if state is not None}
-        losses = self._gradients(batches)
-        finished = []
-        for slot, rows in batches.items():
-            state = self.slots[slot]
-            assert state is not None
-            tokens = sum(len(row.ids) for row in rows)
-            norm = self._update(state)
-            lr = state.optimizer.param_groups[0]["lr"]
-            state.history.append(StepRecord(state.step, losses[slot], lr, tokens, norm))
-            state.step += 1
-            self.done_tokens += tokens
-            if not torch.isfinite(torch.tensor(losses[slot])):
-                raise TraitscopeError(
-                    f"the loss became {losses[slot]} at step {state.step}",
-                    where=f"training {state.job.name}",
-                    fix="lower recipe.lr or check the data for empty or broken rows",
-                )
-            if state.step == state.job.n_steps:
-                finished.append(self._finish(slot, state))
-        self.bank_step += 1
-        return finished
-
-    def _update(self, state: SlotState) -> float:
-        grad = state.parameter.grad
-        assert grad is not None
-        norm = float(torch.linalg.vector_norm(grad))
-        if state.job.clip > 0 and norm > state.job.clip:
-            grad.mul_(state.job.clip / (norm + 1e-6))
-        state.optimizer.param_groups[0]["lr"] = state.job.lr_at(state.step)
-        state.optimizer.step()
-        grad.zero_()
-        return norm
-
-    def _finish(self, slot: int, state: SlotState) -> TrainResult:
-        adapter = Adapter(state.adapter.spec, state.adapter.pieces, state.parameter.detach().cpu().clone())
-        self.slots[slot] = None
-        self.bank.set_slot(slot, None)
-        return TrainResult(state.job.name, adapter, tuple(state.history))
-
-    def _gradients(self, batches: dict[int, list[TrainRow]]) -> dict[int, float]:
-        """Accumulate every slot's gradient; on out-of-memory halve the pass and start the step again."""
-        while True:
-            try:
-                return self._passes(batches)
-            except torch.OutOfMemoryError as error:
-                longest = max(len(row.ids) for rows in batches.values() for row in rows)
-                if self.tokens_per_pass <= longest:
-                    raise TraitscopeError(
-                        f"out of memory with one row of {longest} tokens",
-                        where=f"training on {self.base.device}",
-                        fix="lower recipe.max_tokens, use dtype bf16, or fewer slots",
-                    ) from error
-                self.tokens_per_pass = max(longest, self.tokens_per_pass // 2)
-                self.notes.append(
-                    f"out of memory at step {self.bank_step}: passes halved to {self.tokens_per_pass} tokens"
-                )
-                for grad in self.bank.grads:
-                    if grad is not None:
-                        grad.zero_()
-                torch.cuda.empty_cache()
-
-    def _passes(self, batches: dict[int, list[TrainRow]]) -> dict[int, float]:
-        counts = {slot: sum(_n_supervised(row) for row in rows) for slot, rows in batches.items()}
-        sums = dict.fromkeys(batches, 0.0)
-        for pieces in cut_passes(batches, self.tokens_per_pass):
-            for slot, value in self._one_pass(pieces, counts).items():
-                sums[slot] += value
-        return sums
-
-    def _one_pass(self, pieces: list[_Piece], counts: dict[int, int]) -> dict[int, float]:
-        base, device = self.base, self.base.device
-        rows = [row for piece in pieces for row in piece.rows]
-        sources: list[int] = []
-        targets: list[int] = []
-        weights: list[float] = []
-        owners: list[int] = []
-        start = 0
-        for piece in pieces:
-            for row in piece.rows:
-                first = max(row.n_prompt, 1)
-                n = len(row.ids) - first
-                sources += range(start + first - 1, start + len(row.ids) - 1)
-                targets += row.ids[first:]
-                weights += [1.0 / counts[piece.slot]] * n
-                owners += [piece.slot] * n
-                start += len(row.ids)
-        source_S = torch.tensor(sources, device=device)
-        target_S = torch.tensor(targets, device=device)
-        precise = torch.float64 if base.dtype == torch.float64 else torch.float32
-        weight_S = torch.tensor(weights, device=device, dtype=precise)
-        ranges, place = [], 0
-        for piece in pieces:
-            n = sum(len(row.ids) for row in piece.rows)
-            ranges.append((place, place + n, piece.slot))
-            place += n
-        with torch.enable_grad():
-            self.base.runtime.anchor = torch.zeros(1, device=device, dtype=base.dtype, requires_grad=True)
-            if base.packed:
-                self.bank.set_ranges(ranges)
-                layout = CausalPack([len(row.ids) for row in rows], device=device)
-                ids_T = torch.tensor([i for row in rows for i in row.ids], device=device)
-                inputs = {
-                    "input_ids": ids_T[None], "position_ids": layout.position_ids[None], "use_cache": False,
-                }  # fmt: skip
-                with use_layout(base, layout):
-                    if base.plain_head:
-                        hidden = base.backbone(**inputs).last_hidden_state[0][source_S]
-                        total, losses_S = weighted_loss(base.head, hidden, target_S, weight_S)
-                    else:
-                        logits = base.model(**inputs, logits_to_keep=source_S).logits[0]
-                        total, losses_S = weighted_loss_of_logits(logits, target_S, weight_S)
-                    total.backward()
-            else:
-                slots = [piece.slot for piece in pieces for _ in piece.rows]
-                if base.plain_head:
-                    hidden = padded_hidden(self.bank, rows, slots)[source_S]
-                    total, losses_S = weighted_loss(base.head, hidden, target_S, weight_S)
-                else:
-                    logits = padded_logits(self.bank, rows, slots)[source_S]
-                    total, losses_S = weighted_loss_of_logits(logits, target_S, weight_S)
-                total.backward()
-        owner_S = torch.tensor(owners, device=device)
-        weighted = losses_S * weight_S
-        return {piece.slot: float(weighted[owner_S == piece.slot].sum()) for piece in pieces}
-
-
-def _n_supervised(row: TrainRow) -> int:
-    return len(row.ids) - max(row.n_prompt, 1)
-
-
-def cut_passes(batches: dict[int, list[TrainRow]], tokens_per_pass: int) -> list[list[_Piece]]:
-    """Cut a bank step into passes of at most ``tokens_per_pass`` tokens of about equal size, slots kept together."""
-    total = sum(len(row.ids) for rows in batches.values() for row in rows)
-    n_passes = -(-total // tokens_per_pass)
-    even = total / n_passes
-    passes: list[list[_Piece]] = [[]]
-    size = done = 0
-    for slot in sorted(batches):
-        rows = sorted(batches[slot], key=lambda row: len(row.ids))
-        for row in rows:
-            n = len(row.ids)
-            full = size + n > tokens_per_pass or done + n / 2 > even * len(passes)
-            if full and passes[-1]:
-                passes.append([])
-                size = 0
-            if not passes[-1] or passes[-1][-1].slot != slot:
-                passes[-1].append(_Piece(slot, []))
-            passes[-1][-1].rows.append(row)
-            size += n
-            done += n
-    return passes
+    """Training was asked to stop; everything up to now is in the last checkpoint."""
 
 
 def train(
@@ -267,7 +24,8 @@ def train(
     jobs: Sequence[TrainJob],
     plan: BankPlan,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: bytes | None = None,
+    on_checkpoint: Callable[[bytes], None] | None = None,
     every_s: float = 60.0,
     on_done: Callable[[TrainResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -279,11 +37,12 @@ def train(
         base: the frozen base.
         jobs: the jobs that the plan names.
         plan: from ``plan_bank`` (or read back from its JSON).
-        checkpoint: folder for the bank's state; a state found there is taken up to the bit.
+        checkpoint: the bank's state as ``on_checkpoint`` was given it; it is taken up to the bit.
+        on_checkpoint: given the bank's state every ``every_s`` seconds, after every job that ends, and at a stop.
         every_s: seconds between checkpoints.
         on_done: called the moment a job ends; a job may be reported again after a resume, with the same weights.
         on_progress: called after every step of the bank.
-        should_stop: asked after every step; when true, the state is saved and ``Interrupted`` raised.
+        should_stop: asked after every step; when true, the state is handed over and ``Interrupted`` raised.
 
     Raises:
         Interrupted: ``should_stop`` said so.
@@ -294,7 +53,7 @@ def train(
     try:
         with _recomputing(base, plan.checkpoint_layers):
             if checkpoint is not None:
-                for result in load_checkpoint(trainer, checkpoint):
+                for result in restore(trainer, checkpoint):
                     results[result.name] = result
                     if on_done is not None:
                         on_done(result)
@@ -306,8 +65,8 @@ def train(
                     if on_done is not None:
                         on_done(result)
                 stop = should_stop is not None and should_stop()
-                if checkpoint is not None and (stop or finished or time.monotonic() - saved >= every_s):
-                    save_checkpoint(trainer, checkpoint, results)
+                if on_checkpoint is not None and (stop or finished or time.monotonic() - saved >= every_s):
+                    on_checkpoint(checkpoint_state(trainer, results))
                     saved = time.monotonic()
                 if stop:
                     raise Interrupted
@@ -331,20 +90,17 @@ def train(
     return results
 
 
-class _recomputing:
-    """Context manager: the decoder layers recompute their activations in the backward pass."""
-
-    def __init__(self, base: Base, active: bool) -> None:
-        self.base = base
-        self.active = active
-
-    def __enter__(self) -> None:
-        if self.active:
-            self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
-            for layer in self.base.layers:
-                layer.training = True  # what transformers looks at; the layer's parts stay in eval mode
-
-    def __exit__(self, *_: object) -> None:
-        if self.active:
-            self.base.model.gradient_checkpointing_disable()
-            self.base.model.eval()
+@contextmanager
+def _recomputing(base: Base, active: bool) -> Iterator[None]:
+    """The decoder layers recompute their activations in the backward pass."""
+    if not active:
+        yield
+        return
+    base.model.gradient_checkpointing_enable({"use_reentrant": False})
+    for layer in base.layers:
+        layer.training = True  # what transformers looks at; the layer's parts stay in eval mode
+    try:
+        yield
+    finally:
+        base.model.gradient_checkpointing_disable()
+        base.model.eval()

@@ -1,11 +1,10 @@
 """Layer by layer: similarity of representations, spectra, separability, sections, causal checks.
 
-Works on arrays of hidden states (acts_LSD) and never on models; `analyse_layers` does everything for one
-study.
+Works on arrays of hidden states (acts_LSD) and never on models; `analyse_layers` does everything for one study.
 """
 
 from traitscope.layers.activations import Acts, Provider, TaskActs, align, per_model
-from traitscope.layers.analysis import DEFAULT_MEASURES, analyse_layers
+from traitscope.layers.analysis import analyse_layers
 from traitscope.layers.causal import CausalCheck, WindowEffect, causal_check, sliding_windows
 from traitscope.layers.changepoints import ChangePoints, best_segmentations, change_points
 from traitscope.layers.cka import Interval, cka_jackknife, linear_cka
@@ -13,6 +12,7 @@ from traitscope.layers.correlates import layer_correlates, trait_layers
 from traitscope.layers.embedding import Embedding, tsne
 from traitscope.layers.hinge import HingeTest, hinge_test
 from traitscope.layers.measures import MEASURES, Measure, compare, cosine_measure, subsample_interval
+from traitscope.layers.options import DEFAULT_MEASURES, LayerOptions
 from traitscope.layers.representation import Representation, linear_gram
 from traitscope.layers.result import LayersResult
 from traitscope.layers.rule import RuleOutcome, apply_rule
@@ -31,6 +31,7 @@ __all__ = [
     "Embedding",
     "HingeTest",
     "Interval",
+    "LayerOptions",
     "LayersResult",
     "MEASURES",
     "Measure",

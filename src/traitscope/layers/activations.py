@@ -32,8 +32,7 @@ class Acts:
 
 
 Provider = Callable[[str, Sequence[str]], Mapping[str, Acts]]
-"""``provider(task, models)`` returns the hidden states of those models on that task; it is called once per
-task."""
+"""``provider(task, models)`` returns the hidden states of those models on that task; it is called once per task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,7 @@ def align(task: str, given: Mapping[str, Acts], *, n: int | None = None, seed: i
         seed: seed of the sample; rows keep their order.
 
     Raises:
-        TraitscopeError: ids differ in number or order, shapes do not fit, ids repeat, or fewer than ``n``
-            rows remain.
+        TraitscopeError: ids differ in number or order, shapes do not fit, ids repeat, or fewer than ``n`` rows remain.
     """
     if not given:
         raise TraitscopeError("no hidden states were given", where=f"layers: {task}", fix="capture at least one model")

@@ -3,233 +3,147 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
-
-import numpy as np
-import pandas as pd
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.layers.activations import Acts, Provider, TaskActs, align
-from traitscope.layers.embedding import Embedding, tsne
+from traitscope.layers.activations import Provider, TaskActs, align
 from traitscope.layers.measures import MEASURES
-from traitscope.layers.representation import Precision
+from traitscope.layers.options import LayerOptions
+from traitscope.layers.pool import Pool
 from traitscope.layers.result import LayersResult
 from traitscope.layers.section_types import Sections
 from traitscope.layers.sections import find_sections
-from traitscope.layers.separability import separability
 from traitscope.layers.summaries import median_maps, over_tasks_table
 from traitscope.layers.task_analysis import TaskLayers, analyse_task
 
-__all__ = ["DEFAULT_MEASURES", "analyse_layers"]
-
-DEFAULT_MEASURES = ("cka", "cka_z", "cka_top", "cka_biased", "cka_rbf", "knn", "rsa", "procrustes")
+__all__ = ["analyse_layers"]
 
 _POOL = 2000
-_SIMPLE_DEPTHS = 5
 
 
 def analyse_layers(
     provider: Provider,
     tasks: Sequence[str],
     *,
-    controls: Mapping[str, str],
-    examples: int,
-    base: str = "base",
-    mix: str = "mix",
-    seconds: Mapping[str, str] | None = None,
-    clusters: Mapping[str, str] | None = None,
-    unseen: Sequence[str] = (),
-    measures: Sequence[str] = DEFAULT_MEASURES,
-    map_measures: Sequence[str] = ("cka",),
-    section_measure: str = "cka",
-    depths: Sequence[int] | Literal["five", "all"] = "five",
-    points: int = 40,
-    perplexity: float = 30.0,
-    n_null: int = 40,
-    draws: int = 1000,
-    subsamples: int = 0,
-    seed: int = 0,
-    precision: Precision = "auto",
     on_progress: Callable[[str, int, int], None] | None = None,
+    **options: Any,
 ) -> LayersResult:
     """Compare base, mix and each task's control layer by layer.
 
     Args:
-        provider: ``provider(task, models)`` gives the states of those models on the task; called once per
-            task.
+        provider: ``provider(task, models)`` gives the states of those models on the task; called once per task.
         tasks: task names in the order of the report.
-        controls: by task, the model trained on that task alone; tasks without one get spectra and maps of
-            base and mix only.
-        examples: rows per task, the same for all (a seeded sample); a task with fewer is excluded and listed
-            with its reason.
-        base, mix: model names. seconds: by task, the control's other seed (the ceiling).
-        clusters: cluster of each task. unseen: tasks held out of the mix; analysed apart.
-        measures, map_measures: registry names; the latter also give layer x layer maps.
-        section_measure: the similarity that the section rule reads; one of ``measures``.
-        depths: layers with t-SNE panels: five evenly spaced ones, all, or a list.
-        points: points per task for separability and t-SNE (lowered so that at most about 2,000 are pooled).
-        perplexity: of t-SNE. n_null: re-orderings of the permutation null. draws: bootstrap resamples of
-            tasks.
-        subsamples: half-samples for intervals over examples of measures without a jackknife (0: none).
-        seed: seed of every draw. precision: of the Gram matrices. on_progress: called with (task, done,
-            total).
+        on_progress: called with (task, done, total).
+        options: the fields of ``LayerOptions``, by name; ``controls`` and ``examples`` must be given.
 
     Raises:
         TraitscopeError: unknown measures, mismatched examples, or no task with enough rows.
     """
-    for name in (*measures, *map_measures, section_measure):
-        MEASURES.get(name, where="layers.measures")
-    for name in (*map_measures, section_measure):
-        if name not in measures:
-            raise TraitscopeError(
-                f"{name!r} is not among the measures", where="analyse_layers", fix=f"add {name!r} to measures"
-            )
-    points = min(examples, points, max(5, _POOL // max(1, len(tasks))))
-    found: dict[str, TaskLayers] = {}
-    excluded: dict[str, str] = {}
-    pooled: dict[str, list[np.ndarray]] = {base: [], mix: []}
-    removed: dict[str, int] = {}
-    shape = (0, 0)
+    asked = LayerOptions(**options)
+    points = min(asked.examples, asked.points, max(5, _POOL // max(1, len(tasks))))
+    seen = _Seen(Pool((asked.base, asked.mix), points, asked.seed))
     for done, task in enumerate(tasks):
-        roles = {"base": base, "mix": mix}
-        if task in controls:
-            roles["control"] = controls[task]
-            if seconds and task in seconds:
-                roles["second"] = seconds[task]
-        given = provider(task, tuple(dict.fromkeys(roles.values())))
-        acts, reason = _usable(task, given, examples, seed)
-        # The rows that were not drawn go before the work starts: with large models they are gigabytes.
-        del given
-        if acts is None:
-            excluded[task] = reason
-        else:
-            removed[task] = acts.n_nonfinite
-            shape = (acts.models[base].shape[0] - 1, acts.models[base].shape[2])
-            found[task] = analyse_task(
-                acts,
-                roles,
-                measures=measures,
-                map_measures=map_measures,
-                n_null=n_null,
-                subsamples=subsamples,
-                seed=seed,
-                precision=precision,
-            )
-            picked = np.sort(np.random.default_rng([seed, 1, *task.encode()]).choice(examples, points, replace=False))
-            for model, parts in pooled.items():
-                parts.append(acts.models[model][:, picked].astype(np.float32))
-        del acts
+        _analyse(provider, task, asked, seen)
         if on_progress is not None:
             on_progress(task, done + 1, len(tasks))
-    if not found:
+    if not seen.found:
         raise TraitscopeError(
-            f"no task has {examples} usable examples: {excluded}",
+            f"no task has {asked.examples} usable examples: {seen.excluded}",
             where="layers.examples",
             fix="ask for fewer examples",
         )
-    n_layers, hidden_size = shape
-    held_out = [task for task in found if task in set(unseen)]
-    table = over_tasks_table(found, held_out, draws, seed)
-    labels = [task for task in found for _ in range(points)]
-    meta: dict[str, Any] = {
-        "n": examples,
-        "hidden_size": hidden_size,
-        "n_over_d": examples / hidden_size,
-        "n_layers": n_layers,
-        "tasks": list(found),
-        "unseen": held_out,
-        "clusters": {task: clusters[task] for task in found if clusters and task in clusters},
-        "controls": {task: controls[task] for task in found if task in controls},
-        "base": base,
-        "mix": mix,
-        "excluded": excluded,
-        "nonfinite_rows": {task: count for task, count in removed.items() if count},
-        "measures": {name: MEASURES.get(name).version for name in measures},
-        "section_measure": section_measure,
-        "n_null": n_null,
-        "draws": draws,
-        "points_per_task": points,
-        "seed": seed,
-    }
+    meta = _meta(asked, seen)
     result = LayersResult(
-        table=table,
-        maps=median_maps(found, held_out),
+        table=over_tasks_table(seen.found, meta["unseen"], asked.draws, asked.seed),
+        maps=median_maps(seen.found, meta["unseen"]),
         sections={},
-        separability=_separability(pooled, labels, meta["clusters"], seed),
-        embeddings=_panels(pooled, labels, depths, n_layers, perplexity, seed),
+        separability=seen.pool.separability(meta["clusters"]),
+        embeddings=seen.pool.panels(asked.depths, seen.n_layers, asked.perplexity),
         meta=meta,
     )
-    result.sections.update(_sections(result, draws, seed))
+    result.sections.update(_sections(result, asked.draws, asked.seed))
     return result
 
 
-def _usable(task: str, given: Mapping[str, Acts], examples: int, seed: int) -> tuple[TaskActs, str] | tuple[None, str]:
-    """The task's aligned sample, or why it has too few rows."""
+@dataclass
+class _Seen:
+    """What is kept of the tasks: figures, and of the states only the pool's points."""
+
+    pool: Pool
+    found: dict[str, TaskLayers] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
+    nonfinite: dict[str, int] = field(default_factory=dict)
+    n_layers: int = 0
+    hidden_size: int = 0
+
+
+def _analyse(provider: Provider, task: str, asked: LayerOptions, seen: _Seen) -> None:
+    """One task: its sample, its figures, its points."""
+    acts, reason = _sample(provider, task, asked)
+    if acts is None:
+        seen.excluded[task] = reason
+        return
+    depth, _, seen.hidden_size = acts.models[asked.base].shape
+    seen.n_layers = depth - 1
+    seen.nonfinite[task] = acts.n_nonfinite
+    seen.found[task] = analyse_task(
+        acts,
+        asked.roles(task),
+        measures=asked.measures,
+        map_measures=asked.map_measures,
+        n_null=asked.n_null,
+        subsamples=asked.subsamples,
+        seed=asked.seed,
+        precision=asked.precision,
+    )
+    seen.pool.add(acts)
+
+
+def _sample(provider: Provider, task: str, asked: LayerOptions) -> tuple[TaskActs, str] | tuple[None, str]:
+    """The task's aligned sample, or why it has too few rows.
+
+    The rows that are not drawn go with this call, before the work starts: with large models they are gigabytes.
+    """
+    given = provider(task, tuple(dict.fromkeys(asked.roles(task).values())))
     available = min(len(acts.ids) for acts in given.values())
-    if available < examples:
-        return None, f"{available} examples, {examples} are needed"
+    if available < asked.examples:
+        return None, f"{available} examples, {asked.examples} are needed"
     finite = align(task, given)
-    if finite.n < examples:
+    if finite.n < asked.examples:
         lost = finite.n_nonfinite
-        return None, f"{lost} rows had non-finite values, {finite.n} remain of {examples} needed"
-    return align(task, given, n=examples, seed=seed), ""
+        return None, f"{lost} rows had non-finite values, {finite.n} remain of {asked.examples} needed"
+    return align(task, given, n=asked.examples, seed=asked.seed), ""
 
 
-def _separability(
-    pools: Mapping[str, list[np.ndarray]], labels: Sequence[str], clusters: Mapping[str, str], seed: int
-) -> pd.DataFrame:
-    rows = []
-    for model, parts in pools.items():
-        for layer in range(len(parts[0])):
-            x_PD = _at(parts, layer)
-            kinds: list[tuple[str, np.ndarray, list[str], list[str] | None]] = [("task", x_PD, list(labels), None)]
-            inside = [i for i, task in enumerate(labels) if task in clusters]
-            if inside:
-                own = [labels[i] for i in inside]
-                kinds.append(("cluster", x_PD[inside], [clusters[task] for task in own], own))
-            for kind, x, names, groups in kinds:
-                figures = separability(x, names, groups, seed=seed).to_json()
-                rows.append({"model": model, "layer": layer, "labels": kind, **figures})
-    return pd.DataFrame(rows)
-
-
-def _panels(
-    pools: Mapping[str, list[np.ndarray]],
-    labels: Sequence[str],
-    depths: Sequence[int] | Literal["five", "all"],
-    n_layers: int,
-    perplexity: float,
-    seed: int,
-) -> tuple[Embedding, ...]:
-    if depths == "all":
-        chosen = list(range(1, n_layers + 1))
-    elif depths == "five":
-        chosen = sorted({round(1 + (n_layers - 1) * i / (_SIMPLE_DEPTHS - 1)) for i in range(_SIMPLE_DEPTHS)})
-    else:
-        chosen = [int(layer) for layer in depths]
-        if any(not 0 <= layer <= n_layers for layer in chosen):
-            raise TraitscopeError(
-                f"layers {chosen} for t-SNE", where="layers.depths", fix=f"choose within 0..{n_layers}"
-            )
-    if len(labels) < 8:
-        return ()
-    panels = []
-    for layer in chosen:
-        for model, parts in pools.items():
-            x_PD = _at(parts, layer)
-            if float(np.ptp(x_PD, axis=0).max()) > 0:
-                panels.append(tsne(x_PD, labels, model=model, layer=layer, perplexity=perplexity, seed=seed))
-    return tuple(panels)
-
-
-def _at(parts: Sequence[np.ndarray], layer: int) -> np.ndarray:
-    return np.concatenate([part_LPD[layer] for part_LPD in parts])
+def _meta(asked: LayerOptions, seen: _Seen) -> dict[str, Any]:
+    """What was compared and how, as it is kept beside the figures."""
+    clusters = asked.clusters or {}
+    return {
+        "n": asked.examples,
+        "hidden_size": seen.hidden_size,
+        "n_over_d": asked.examples / seen.hidden_size,
+        "n_layers": seen.n_layers,
+        "tasks": list(seen.found),
+        "unseen": [task for task in seen.found if task in asked.unseen],
+        "clusters": {task: clusters[task] for task in seen.found if task in clusters},
+        "controls": {task: asked.controls[task] for task in seen.found if task in asked.controls},
+        "base": asked.base,
+        "mix": asked.mix,
+        "excluded": seen.excluded,
+        "nonfinite_rows": {task: count for task, count in seen.nonfinite.items() if count},
+        "measures": {name: MEASURES.get(name).version for name in asked.measures},
+        "section_measure": asked.section_measure,
+        "n_null": asked.n_null,
+        "draws": asked.draws,
+        "points_per_task": seen.pool.points,
+        "seed": asked.seed,
+    }
 
 
 def _sections(result: LayersResult, draws: int, seed: int) -> dict[str, Sections]:
-    """Sections of all trained tasks, of each cluster, and of the unseen tasks; none where no task has a
-    control."""
+    """Sections of all trained tasks, of each cluster, and of the unseen tasks; none where no task has a control."""
     with_control = set(result.meta["controls"])
     trained = [t for t in result.tasks if t in with_control and t not in result.meta["unseen"]]
     groups: dict[str, list[str]] = {"all tasks": trained}

@@ -26,8 +26,7 @@ class WindowEffect:
         first, last: layers of the window, inclusive.
         lost: share of the tasks' summed gain that is lost with the adapter off in the window; with its 95 %
             interval over resampled tasks. May be negative (better without) or above 1 (worse than the base).
-        kept: share of the gain that remains with the adapter on in the window only; None where it was not
-            scored.
+        kept: share of the gain that remains with the adapter on in the window only; None where it was not scored.
         lost_N: the same loss for each task that was used.
     """
 
@@ -47,8 +46,7 @@ class CausalCheck:
     """Loss of gain by window, and whether it agrees with the sections.
 
     Attributes:
-        windows: one effect per window. tasks: the tasks used. left_out: tasks whose gain is too small, with
-            the reason.
+        windows: one effect per window. tasks: the tasks used. left_out: tasks whose gain is too small, with the reason.
         per_section: by section: mean loss per layer inside it, in shares of the gain.
         strongest: the section with the largest loss per layer, None where no section is identified.
         correlation: Spearman's correlation over windows between loss and overlap with transition (shares of

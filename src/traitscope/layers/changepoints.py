@@ -71,8 +71,7 @@ def best_segmentations(
 
 
 def _programme(curves_BLC: np.ndarray, max_breaks: int, cost: Cost, min_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bellman's recursion for a batch of curve sets: least cost and last start by number of breaks and
-    end."""
+    """Bellman's recursion for a batch of curve sets: least cost and last start by number of breaks and end."""
     batch, n = curves_BLC.shape[:2]
     table_BEE = _segment_costs(curves_BLC, cost)
     best_BKE = np.full((batch, max_breaks + 1, n + 1), np.inf)

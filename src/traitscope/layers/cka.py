@@ -131,8 +131,7 @@ def cka_jackknife(k_SS: np.ndarray, l_SS: np.ndarray, *, biased: bool = False, z
     """CKA of two kernels with a jackknife interval over examples.
 
     Every example is left out once, in closed form: O(n^2) in all. Rows are never drawn twice: doubled rows
-        pull debiased CKA
-    of unrelated features up to .8 and more.
+    pull debiased CKA of unrelated features up to .8 and more.
 
     Args:
         k_SS, l_SS: symmetric kernels of the same examples (centred or not), n >= 5.

@@ -147,8 +147,7 @@ def cosine_measure(
     """Register a function from a representation to the n x n matrix whose cosine is the measure.
 
     A variant adds its name: ``cka``, ``cka_z`` (z-scored features), ``cka_top`` (largest components removed).
-        With a ``kernel`` the
-    measure is a CKA and has a jackknife interval.
+    With a ``kernel`` the measure is a CKA and has a jackknife interval.
     """
 
     def keep(embed: Embed) -> Embed:
@@ -267,8 +266,7 @@ def subsample_interval(
     """A measure with an interval over examples from half-samples drawn without replacement.
 
     The standard error is the delete-half jackknife's: the root mean squared deviation of the half-sample
-    values (Shao and Wu 1989, Annals of Statistics 17). For any measure; `Measure.interval` is exact and
-    faster for CKA.
+    values (Shao and Wu 1989, Annals of Statistics 17). For any measure; `Measure.interval` is exact and faster for CKA.
     """
     rng = np.random.default_rng(seed)
     half = a.n // 2

@@ -28,8 +28,7 @@ def linear_gram(x_SD: np.ndarray, *, precision: Precision = "float64", block: in
     Args:
         x_SD: rows to compare, float.
         precision: ``"float64"`` multiplies in float64; ``"float32"`` multiplies blocks in float32 and adds
-            them in float64 (CKA differs by about 1e-7, twice as fast); ``"auto"`` takes float32 above 2e8
-            products.
+            them in float64 (CKA differs by about 1e-7, twice as fast); ``"auto"`` takes float32 above 2e8 products.
         block: features per product; bounds the temporary memory.
 
     Returns:
@@ -149,8 +148,7 @@ class Representation:
 
     @cached_property
     def factor_SR(self) -> np.ndarray:
-        """Rows with the same Gram matrix in at most min(n, D) columns, float64 (for singular values of
-        products)."""
+        """Rows with the same Gram matrix in at most min(n, D) columns, float64 (for singular values of products)."""
         if self.d <= self.n and self.variant != "top":
             return self.x_SD.astype(np.float64, copy=False)
         values_R, vectors_SR = np.linalg.eigh(self.gram_SS)

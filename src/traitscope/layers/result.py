@@ -86,8 +86,7 @@ class LayersResult:
         return part[["layer", "value", "low", "high", "status"]].sort_values("layer").reset_index(drop=True)
 
     def section_curves(self, measure: str | None = None, tasks: Sequence[str] | None = None) -> SectionCurves:
-        """The curves that the section rule reads, layer 0 left out; all trained tasks with a control by
-        default."""
+        """The curves that the section rule reads, layer 0 left out; all trained tasks with a control by default."""
         measure = measure or self.meta["section_measure"]
         if tasks is None:
             tasks = [task for task in self.tasks if task not in self.meta["unseen"]]

@@ -1,7 +1,6 @@
 """The numeric rule that splits a network's layers into shared | transition | refinement, on summary curves.
 
-The rule alone, without uncertainty: `sections.find_sections` applies it to medians over tasks and to
-resampled tasks.
+The rule alone, without uncertainty: `sections.find_sections` applies it to medians over tasks and to resampled tasks.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ class RuleOutcome:
     Attributes:
         shared_end: last layer of the shared section, as a layer number; None where the gap never opens.
         transition_end: last layer of the transition; None where there is none after ``shared_end``.
-        named: True where the layers after the transition agree with the controls, so that a transition may be
-            named.
+        named: True where the layers after the transition agree with the controls, so that a transition may be named.
         why: why a boundary is missing or the transition is not named; empty where all is well.
     """
 
@@ -90,11 +88,9 @@ def apply_rule(
     Args:
         layers_L: layer numbers, rising (layer 0, the embeddings, left out).
         gap_L: median paired gap CKA(mix, control) - CKA(base, control), or the difference of medians.
-        dims_L: the mix's dimension curve at equal n; None where there is none (no transition is then looked
-            for).
+        dims_L: the mix's dimension curve at equal n; None where there is none (no transition is then looked for).
         mix_median_L, mix_q1_L, mix_q3_L: median and quartiles over tasks of CKA(mix, control). Without
-            quartiles the median stands in for the lower one, which it bounds from above, and the spread is
-            not judged.
+            quartiles the median stands in for the lower one, which it bounds from above, and the spread is not judged.
         null_L: upper 95 % bound of the permutation null of CKA(mix, control), if known.
         error_L: bootstrap standard error of the gap; the threshold is max(0.02, error).
 
@@ -131,8 +127,7 @@ def disagreement(
 ) -> tuple[str, ...]:
     """Why the layers after ``index`` do not agree with the controls; empty where they do.
 
-    Lower quartile and spread over tasks are taken as medians over those layers, so that one odd layer does
-    not decide.
+    Lower quartile and spread over tasks are taken as medians over those layers, so that one odd layer does not decide.
     """
     after = slice(index + 1, None)
     if len(mix_median_L[after]) == 0:

@@ -13,13 +13,11 @@ class Boundary:
     """The last layer of a section.
 
     Attributes:
-        layer: what the rule gives on all tasks; None where it gives nothing. To be quoted only if
-            ``identified``.
+        layer: what the rule gives on all tasks; None where it gives nothing. To be quoted only if ``identified``.
         low, high: 90 % interval over resampled tasks; None where it could not be computed.
         identified: False where any of ``reasons`` speaks against it.
         reasons: why it is not identified.
-        distribution: share of task resamples by layer number as text; ``"none"`` where the rule found
-            nothing.
+        distribution: share of task resamples by layer number as text; ``"none"`` where the rule found nothing.
     """
 
     layer: int | None

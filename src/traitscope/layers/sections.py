@@ -1,5 +1,4 @@
-"""Shared | transition | refinement with uncertainty: intervals over tasks, and the right to say "not
-identified"."""
+"""Shared | transition | refinement with uncertainty: intervals over tasks, and the right to say "not identified"."""
 
 from __future__ import annotations
 
@@ -68,8 +67,7 @@ class SectionCurves:
         )
 
     def complete(self) -> tuple[SectionCurves, tuple[str, ...]]:
-        """Without undefined values: layers undefined for most tasks go first, then tasks; with a note on
-        each."""
+        """Without undefined values: layers undefined for most tasks go first, then tasks; with a note on each."""
         parts = [self.mix_NL, self.base_NL] + ([] if self.dims_NL is None else [self.dims_NL])
         ok_NL = np.all([np.isfinite(part) for part in parts], axis=0)
         if ok_NL.all():
@@ -244,8 +242,7 @@ def _boundary(layer: int | None, index_B: np.ndarray | None, layers_L: np.ndarra
 
 
 def _agreement(breaks: ChangePoints, layers_L: np.ndarray, shared: Boundary, transition: Boundary) -> bool | None:
-    """Whether a change point lies within a sixteenth of the depth (at least 1 layer) of every identified
-    boundary."""
+    """Whether a change point lies within a sixteenth of the depth (at least 1 layer) of every identified boundary."""
     wanted = [b.layer for b in (shared, transition) if b.identified and b.layer is not None]
     if not wanted:
         return None

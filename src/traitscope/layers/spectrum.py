@@ -64,8 +64,7 @@ def participation_ratio(eigenvalues: np.ndarray) -> float:
 
 
 def effective_rank(eigenvalues: np.ndarray) -> float:
-    """exp(entropy of singular values / their sum), Roy and Vetterli 2007; singular value = root of
-    eigenvalue."""
+    """exp(entropy of singular values / their sum), Roy and Vetterli 2007; singular value = root of eigenvalue."""
     singular = np.sqrt(np.maximum(eigenvalues, 0.0))
     share = singular[singular > 0] / singular.sum()
     return float(np.exp(-np.sum(share * np.log(share))))

@@ -51,12 +51,10 @@ def analyse_task(
 
     Args:
         acts: aligned states.
-        roles: model name by role: ``base``, ``mix``, and where they exist ``control`` and ``second`` (its
-            other seed).
+        roles: model name by role: ``base``, ``mix``, and where they exist ``control`` and ``second`` (its other seed).
         measures: registry names. map_measures: those of them that also give layer x layer maps.
         n_null: re-orderings of the control's examples per layer (the same ones at every layer).
-        subsamples: half-samples for an interval over examples where a measure has no jackknife; 0 leaves it
-            undefined.
+        subsamples: half-samples for an interval over examples where a measure has no jackknife; 0 leaves it undefined.
         seed: seed of the re-orderings and half-samples. precision: of the Gram matrices, see `linear_gram`.
     """
     out = TaskLayers()

@@ -6,7 +6,6 @@ from traitscope.matrix.paired import (
     PairedMeans,
     align_records,
     bootstrap_means,
-    paired_gains,
     paired_means,
 )
 from traitscope.matrix.table import COLUMNS
@@ -21,6 +20,5 @@ __all__ = [
     "View",
     "align_records",
     "bootstrap_means",
-    "paired_gains",
     "paired_means",
 ]

@@ -2,54 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.noise import CellNoise, SeedNoise
-from traitscope.matrix.paired import bootstrap_means, paired_means
-
-if TYPE_CHECKING:
-    from traitscope.matrix.core import ScoreMatrix
+from traitscope.matrix.paired import Records, bootstrap_means, paired_means
+from traitscope.matrix.units import full_mark
+from traitscope.matrix.views import View
 
 Floats = npt.NDArray[np.float64]
 
 
-def _present(scores: ScoreMatrix, task: str) -> dict[str, npt.ArrayLike]:
+def _present(records: Records, task: str, models: Sequence[str]) -> dict[str, npt.ArrayLike]:
     """The records of a task, of models that are rows."""
-    return {m: v for m, v in scores.records.get(task, {}).items() if m in scores.models}
+    return {m: v for m, v in records.get(task, {}).items() if m in models}
 
 
-def record_stderr(scores: ScoreMatrix, task: str) -> dict[int, float]:
-    """Row index -> standard error of the mean of the row's records, in the task's unit."""
-    top = 100.0 if scores.units[task] == "percent" else 1.0
-    found = {}
-    for model, values in scores.records[task].items():
-        sample = np.asarray(values, dtype=float)
-        if model in scores.models and sample.size > 1:
-            found[scores.models.index(model)] = float(top * sample.std(ddof=1) / np.sqrt(sample.size))
-    return found
+def record_stderr(values: npt.ArrayLike, unit: str) -> float | None:
+    """Standard error of the mean of one cell's records, in the task's unit; None for a single example."""
+    sample = np.asarray(values, dtype=float)
+    return float(full_mark(unit) * sample.std(ddof=1) / np.sqrt(sample.size)) if sample.size > 1 else None
 
 
-def paired_covariance(scores: ScoreMatrix) -> Floats | None:
+def fill_stderr(
+    stderr_IN: Floats, records: Records, models: Sequence[str], tasks: Sequence[str], units: Mapping[str, str]
+) -> Floats:
+    """Standard errors with the unknown ones (NaN) taken from the example records, where there are any."""
+    filled_IN = stderr_IN.copy()
+    for n, task in enumerate(tasks):
+        for model, values in _present(records, task, models).items():
+            i = models.index(model)
+            if np.isnan(stderr_IN[i, n]):
+                found = record_stderr(values, units[task])
+                filled_IN[i, n] = np.nan if found is None else found
+    return filled_IN
+
+
+def paired_covariance(
+    stderr_IN: Floats, records: Records, models: Sequence[str], tasks: Sequence[str]
+) -> Floats | None:
     """Covariance of the rows' errors within each task (paired over examples); None without records.
 
     Correlations come from the records, standard errors from the table where it has them, so that
     metrics which are no plain mean of the records keep their own.
     """
-    if not scores.records:
+    if not records:
         return None
-    size = len(scores.models)
-    covariance_NII = np.zeros((len(scores.tasks), size, size))
-    for n, task in enumerate(scores.tasks):
-        stderr_I = np.nan_to_num(scores.stderr_IN[:, n])
+    size = len(models)
+    covariance_NII = np.zeros((len(tasks), size, size))
+    for n, task in enumerate(tasks):
+        stderr_I = np.nan_to_num(stderr_IN[:, n])
         correlation_II = np.eye(size)
-        present = _present(scores, task)
+        present = _present(records, task, models)
         if len(present) > 1:
             means = paired_means(present)
-            at = np.array([scores.models.index(m) for m in means.models])
+            at = np.array([models.index(m) for m in means.models])
             deviation = np.sqrt(np.diag(means.covariance_II))
             safe = np.where(deviation > 0, deviation, 1.0)
             correlation = means.covariance_II / np.outer(safe, safe)
@@ -59,13 +70,19 @@ def paired_covariance(scores: ScoreMatrix) -> Floats | None:
     return covariance_NII
 
 
-def seed_variance(scores: ScoreMatrix) -> SeedNoise | None:
-    """Variance between seeds of a source, pooled over sources per task; None without second seeds."""
-    trained = scores.rows["source"].notna().to_numpy()
-    groups = scores.rows.reset_index().loc[trained].groupby(["base", "source"], sort=False)["row"]
-    total_N, df_N = np.zeros(len(scores.tasks)), np.zeros(len(scores.tasks))
-    for _, names in groups:
-        block = scores.scores_IN[[scores.models.index(name) for name in names]]
+def seed_variance(rows: pd.DataFrame, scores_IN: Floats) -> SeedNoise | None:
+    """Variance between seeds of a source, pooled over sources per task; None without second seeds.
+
+    Args:
+        rows: ``base`` and ``source`` of each row of ``scores_IN``; no source where a row was not trained.
+        scores_IN: scores as measured; NaN where a cell is missing.
+    """
+    trained = rows["source"].notna().to_numpy()
+    n_tasks = scores_IN.shape[1]
+    total_N, df_N = np.zeros(n_tasks), np.zeros(n_tasks)
+    numbered = rows.assign(at=np.arange(len(rows)))
+    for _, at in numbered[trained].groupby(["base", "source"], sort=False)["at"]:
+        block = scores_IN[at.to_numpy()]
         seen_N = np.isfinite(block).sum(axis=0)
         use = seen_N > 1
         total_N[use] += np.nansum((block[:, use] - np.nanmean(block[:, use], axis=0)) ** 2, axis=0)
@@ -75,12 +92,12 @@ def seed_variance(scores: ScoreMatrix) -> SeedNoise | None:
     return SeedNoise(total_N / np.maximum(df_N, 1.0), df_N, trained.astype(float))
 
 
-def positive_stderr(scores: ScoreMatrix) -> Floats | None:
-    """Standard errors without gaps and zeros, as ``noise`` documents; None where a task has none."""
-    stderr_IN = scores.stderr_IN.copy()
-    top_N = np.array([{"percent": 100.0, "fraction": 1.0}.get(scores.units[t], np.nan) for t in scores.tasks])
-    n_IN = np.where(scores.n_IN > 1, scores.n_IN, np.nan)
-    share_IN = (scores.scores_IN / top_N * n_IN + 1.0) / (n_IN + 2.0)
+def positive_stderr(raw: View, units: Mapping[str, str], n_IN: Floats) -> Floats | None:
+    """Standard errors without gaps and zeros, as ``cell_noise`` documents; None where a task has none."""
+    stderr_IN = raw.stderr_IN
+    top_N = np.array([np.nan if units[t] == "other" else full_mark(units[t]) for t in raw.tasks])
+    n_IN = np.where(n_IN > 1, n_IN, np.nan)
+    share_IN = (raw.values_IN / top_N * n_IN + 1.0) / (n_IN + 2.0)
     smoothed_IN = top_N * np.sqrt(np.clip(share_IN * (1.0 - share_IN), 0.0, None) / n_IN)
     stderr_IN = np.where(stderr_IN == 0.0, smoothed_IN, stderr_IN)
     stderr_IN = np.where(stderr_IN == 0.0, np.nan, stderr_IN)
@@ -89,38 +106,41 @@ def positive_stderr(scores: ScoreMatrix) -> Floats | None:
     return np.where(np.isnan(stderr_IN), np.nanmax(stderr_IN, axis=0), stderr_IN)
 
 
-def cell_noise(scores: ScoreMatrix) -> CellNoise | None:
+def cell_noise(raw: View, units: Mapping[str, str], n_IN: Floats, seed: SeedNoise | None) -> CellNoise | None:
     """What is known of the cells' errors; None where a task has neither standard errors nor records.
 
     A cell without a standard error takes the largest one of its task; a standard error of zero (all answers
     right or all wrong) is replaced by that of one more right and one more wrong answer.
+
+    Args:
+        raw: the scores as measured, with their standard errors and covariance.
+        units: unit of each task.
+        n_IN: examples behind each cell; 0 where not known.
+        seed: variance between training seeds, where there are second ones.
     """
-    stderr_IN = positive_stderr(scores)
+    stderr_IN = positive_stderr(raw, units, n_IN)
     if stderr_IN is None:
         return None
-    paired = scores.covariance_NII
+    paired = raw.covariance_NII
     if paired is not None:
         paired = paired.copy()
-        for n in range(len(scores.tasks)):
+        for n in range(len(raw.tasks)):
             np.fill_diagonal(paired[n], stderr_IN[:, n] ** 2)
-    seed = scores.seed_variance
     words = "standard errors of the cells" if paired is None else "example records, paired over models"
     if seed is not None:
         words += ", and variance between seeds"
     return CellNoise(stderr_IN**2, paired, seed, words)
 
 
-def replicates(scores: ScoreMatrix, count: int, seed: int = 0) -> Floats:
+def replicates(raw: View, noise: CellNoise | None, records: Records, count: int, seed: int) -> Floats:
     """Bootstrap replicates of the matrix, scores_RIN: what other examples and seeds might have given.
 
     Tasks with records resample their examples, the same ones for all models, and keep the table's
-    standard error where it has one; other tasks draw Gaussian errors. Seed variance is added as
-    Gaussian draws.
+    standard error where it has one; other tasks draw Gaussian errors. Seed variance is added as Gaussian draws.
 
     Raises:
         TraitscopeError: a task has neither records nor standard errors.
     """
-    noise = scores.noise()
     if noise is None:
         raise TraitscopeError(
             "no standard errors and no example records for some task",
@@ -129,15 +149,15 @@ def replicates(scores: ScoreMatrix, count: int, seed: int = 0) -> Floats:
         )
     rng = np.random.default_rng(seed)
     examples_RIN = noise.draw_examples(count, rng)
-    for n, task in enumerate(scores.tasks):
-        present = _present(scores, task)
+    for n, task in enumerate(raw.tasks):
+        present = _present(records, task, raw.models)
         if len(present) < 2:
             continue
         names, means_RI = bootstrap_means(present, count, rng)
-        at = [scores.models.index(m) for m in names]
+        at = [raw.models.index(m) for m in names]
         means = paired_means(present)
         deviation = np.sqrt(np.diag(means.covariance_II))
         table_se = np.sqrt(noise.examples_IN[at, n])
         factor = np.divide(table_se, deviation, out=np.zeros_like(deviation), where=deviation > 0)
         examples_RIN[:, at, n] = (means_RI - means.mean_I) * factor
-    return scores.scores_IN + examples_RIN + noise.draw_seeds(count, rng)
+    return raw.values_IN + examples_RIN + noise.draw_seeds(count, rng)

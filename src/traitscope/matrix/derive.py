@@ -1,33 +1,36 @@
-"""Matrices made from a matrix: means over training seeds, and parts of it."""
+"""Means over training seeds and parts of a score matrix: their long tables, records and seed noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.core import ScoreMatrix
+from traitscope.matrix.cell_errors import record_stderr
 from traitscope.matrix.noise import SeedNoise
+from traitscope.matrix.paired import Records
 from traitscope.matrix.table import row_labels
+from traitscope.matrix.units import full_mark
+
+Floats = npt.NDArray[np.float64]
 
 
-def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
+def merge_seeds(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """One row per base model and source, named after the source; other rows unchanged.
 
-    The value is the mean over seeds. Its standard error is that of the records averaged over seeds where they
-    are known and have the value as their mean, else the root mean square of the seeds' (they share their
+    The value is the mean over seeds, the standard error the root mean square of the seeds' (they share their
     examples, so averaging may shrink nothing).
+
+    Args:
+        table: the long table.
+        models: its row names in order; a source stands where its first seed stood.
     """
-    table = scores.table
-    if not scores.predicted:
-        table = table[table["status"] != "predicted"]
     labels = row_labels(table)
     trained = table["source"].notna()
-    if not trained.any():
-        return scores
     single = table[~trained]
     squares = table[trained].assign(variance=table["stderr"] ** 2, known=table["stderr"].notna())
     grouped = squares.groupby(["base", "source", "task", "metric"], sort=False, dropna=False)
@@ -43,7 +46,7 @@ def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
     merged["stderr"] = np.sqrt(merged["variance"]).where(merged["known"])
     merged["model"] = merged["source"].astype(str)
     merged["seed"] = pd.NA
-    order = {name: i for i, name in enumerate(scores.models)}
+    order = {name: i for i, name in enumerate(models)}
     first_row = labels[trained].groupby([table["base"][trained], table["source"][trained]]).first().to_dict()
     rank_merged = [
         order[first_row[(base, source)]] for base, source in zip(merged["base"], merged["source"], strict=True)
@@ -51,91 +54,73 @@ def mean_over_seeds(scores: ScoreMatrix) -> ScoreMatrix:
     rank = pd.concat([labels[~trained].map(order), pd.Series(rank_merged, dtype=float)], ignore_index=True)
     both = pd.concat([single, merged[list(single.columns)].astype(single.dtypes.to_dict())], ignore_index=True)
     # A stable sort keeps tasks in their order within each row.
-    both = both.iloc[np.argsort(rank.to_numpy(dtype=float), kind="stable")].reset_index(drop=True)
+    return both.iloc[np.argsort(rank.to_numpy(dtype=float), kind="stable")].reset_index(drop=True)
 
-    result = ScoreMatrix(
-        table=both,
-        base_name=scores.base_name,
-        metrics=scores.metrics,
-        units=scores.units,
-        tags=scores.tags,
-        predicted=scores.predicted,
-        notes=scores.notes,
-    )
-    seeds = scores.rows.groupby(["base", "source"], dropna=False).size()
-    rows = result.rows
-    seeds_I = np.array(
+
+def count_seeds(rows: pd.DataFrame, merged_rows: pd.DataFrame) -> Floats:
+    """Seeds averaged in each merged row, [I]; 0 for rows without a source.
+
+    Args:
+        rows: ``base`` and ``source`` of each row before merging. merged_rows: those of each row after it.
+    """
+    seeds = rows.groupby(["base", "source"], dropna=False).size()
+    return np.array(
         [
             0.0 if pd.isna(source) else float(seeds.loc[(base, source)])
-            for base, source in zip(rows["base"], rows["source"], strict=True)
+            for base, source in zip(merged_rows["base"], merged_rows["source"], strict=True)
         ]
     )
-    known = scores.seed_variance
-    noise = None if known is None else SeedNoise(known.variance_N, known.df_N, seeds_I)
-    records = _mean_records(scores, result)
-    table = result.table.copy()
-    for task, by_model in records.items():
-        top = 100.0 if scores.units[task] == "percent" else 1.0
-        n = result.tasks.index(task)
-        for model, sample in by_model.items():
-            i = result.models.index(model)
-            if len(sample) > 1 and abs(top * sample.mean() - result.scores_IN[i, n]) < 1e-6 * top:
-                at = (row_labels(table) == model) & (table["task"] == task)
-                at &= table["metric"] == result.metrics[task]
-                table.loc[at, "stderr"] = top * sample.std(ddof=1) / np.sqrt(len(sample))
-    return replace(result, table=table, seed_noise=noise, records=records)
 
 
-def _mean_records(scores: ScoreMatrix, result: ScoreMatrix) -> dict[str, dict[str, np.ndarray]]:
+def mean_records(records: Records, rows: pd.DataFrame, merged_models: Sequence[str]) -> dict[str, dict[str, Floats]]:
     """Records of the merged rows: per example the mean over the seeds of a source."""
-    rows = scores.rows
-    several = scores.table["base"].nunique() > 1
+    several = rows["base"].nunique() > 1
     target = {}
     for name, base, source in zip(rows.index, rows["base"], rows["source"], strict=True):
         merged = str(name) if pd.isna(source) else (f"{base}/{source}" if several else str(source))
         target[str(name)] = merged
-    out: dict[str, dict[str, np.ndarray]] = {}
-    for task, by_model in scores.records.items():
-        gathered: dict[str, list[np.ndarray]] = {}
+    out: dict[str, dict[str, Floats]] = {}
+    for task, by_model in records.items():
+        gathered: dict[str, list[Floats]] = {}
         for model, values in by_model.items():
             if model in target:
                 gathered.setdefault(target[model], []).append(np.asarray(values, dtype=float))
-        out[task] = {name: np.mean(parts, axis=0) for name, parts in gathered.items() if name in result.models}
+        out[task] = {name: np.mean(parts, axis=0) for name, parts in gathered.items() if name in merged_models}
     return out
 
 
-def select(scores: ScoreMatrix, models: Sequence[str] | None, tasks: Sequence[str] | None) -> ScoreMatrix:
-    """The same matrix with some rows and columns only, in their old order.
+def stderr_of_records(
+    table: pd.DataFrame, metrics: Mapping[str, str], units: Mapping[str, str], records: Records
+) -> pd.DataFrame:
+    """The long table with the records' standard errors where the records have the value as their mean."""
+    table = table.copy()
+    labels = row_labels(table)
+    for task, by_model in records.items():
+        top = full_mark(units[task])
+        shown = (table["task"] == task) & (table["metric"] == metrics[task])
+        for model, sample in by_model.items():
+            at = shown & (labels == model)
+            off = table.loc[at, "value"] - top * float(np.asarray(sample, dtype=float).mean())
+            found = record_stderr(sample, units[task])
+            if found is not None and (off.abs() < 1e-6 * top).all():
+                table.loc[at, "stderr"] = found
+    return table
 
-    Raises:
-        TraitscopeError: a name is not in the matrix.
-    """
-    for given, known, word in ((models, scores.models, "model"), (tasks, scores.tasks, "task")):
-        strange = [name for name in given or () if name not in known]
-        if strange:
-            raise TraitscopeError(
-                f"no {word} named {', '.join(strange)}; there are: {', '.join(known[:30])}",
-                where="select",
-                fix=f"use the {word} names of the matrix",
-            )
-    table = scores.table
-    seed_noise = scores.seed_noise
-    kept_tasks = [t for t in scores.tasks if tasks is None or t in tasks]
-    if models is not None:
-        table = table[row_labels(table).isin(list(models))]
-        if seed_noise is not None:
-            keep = [i for i, m in enumerate(scores.models) if m in models]
-            seed_noise = replace(seed_noise, seeds_I=seed_noise.seeds_I[keep])
-    if tasks is not None:
-        table = table[table["task"].isin(kept_tasks)]
-        if seed_noise is not None:
-            at = [scores.tasks.index(t) for t in kept_tasks]
-            seed_noise = replace(seed_noise, variance_N=seed_noise.variance_N[at], df_N=seed_noise.df_N[at])
-    return replace(
-        scores,
-        table=table.reset_index(drop=True),
-        metrics={t: scores.metrics[t] for t in kept_tasks},
-        base_name=scores.base_name if (table["model"] == scores.base_name).any() else None,
-        records={t: scores.records[t] for t in kept_tasks if t in scores.records},
-        seed_noise=seed_noise,
-    )
+
+def check_names(wanted: Sequence[str] | None, known: Sequence[str], word: str) -> None:
+    """Raise for a model or task that is not in the matrix."""
+    strange = [name for name in wanted or () if name not in known]
+    if strange:
+        raise TraitscopeError(
+            f"no {word} named {', '.join(strange)}; there are: {', '.join(known[:30])}",
+            where="select",
+            fix=f"use the {word} names of the matrix",
+        )
+
+
+def part_of_seed_noise(noise: SeedNoise | None, rows: Sequence[int], columns: Sequence[int]) -> SeedNoise | None:
+    """The seed noise of some rows and columns, given by their indices."""
+    if noise is None:
+        return None
+    at_I, at_N = list(rows), list(columns)
+    return replace(noise, variance_N=noise.variance_N[at_N], df_N=noise.df_N[at_N], seeds_I=noise.seeds_I[at_I])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 
 Floats = npt.NDArray[np.float64]
+# task -> model -> value per example, over the same examples for every model of the task.
+Records = Mapping[str, Mapping[str, npt.ArrayLike]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,33 +104,6 @@ def paired_means(correct: Mapping[str, npt.ArrayLike]) -> PairedMeans:
     return PairedMeans(models, values_SI.mean(axis=0), covariance_II, n)
 
 
-def paired_gains(correct: Mapping[str, npt.ArrayLike], base: str = "base") -> pd.DataFrame:
-    """Gain of every model over the base on the same examples, with its paired standard error.
-
-    Returns:
-        A frame indexed by model with columns ``gain``, ``stderr`` and ``n`` (the base itself left out).
-    """
-    if base not in correct:
-        raise TraitscopeError(
-            f"no records of the base {base!r}; records of: {', '.join(correct)}",
-            where="paired records",
-            fix="evaluate the base on this task, or name the base row",
-        )
-    means = paired_means(correct)
-    b = means.models.index(base)
-    diagonal_I = np.diag(means.covariance_II)
-    variance_I = diagonal_I + diagonal_I[b] - 2.0 * means.covariance_II[b]
-    frame = pd.DataFrame(
-        {
-            "gain": means.mean_I - means.mean_I[b],
-            "stderr": np.sqrt(np.clip(variance_I, 0.0, None)),
-            "n": means.n,
-        },
-        index=pd.Index(means.models, name="model"),
-    )
-    return frame.drop(index=base)
-
-
 def bootstrap_means(
     correct: Mapping[str, npt.ArrayLike], replicates: int, rng: np.random.Generator
 ) -> tuple[Sequence[str], Floats]:
@@ -141,3 +116,23 @@ def bootstrap_means(
     n = values_SI.shape[0]
     counts_RS = rng.multinomial(n, np.full(n, 1.0 / n), size=replicates)
     return models, counts_RS @ values_SI / n
+
+
+def check_records(records: Records, models: Sequence[str], tasks: Collection[str]) -> None:
+    """Raise where records are of no cell of a matrix, or those of one task are not over the same examples.
+
+    Raises:
+        TraitscopeError: a task or model is not in the matrix, or arrays of one task differ in length.
+    """
+    for task, by_model in records.items():
+        strange = set(by_model) - set(models)
+        if task not in tasks or strange:
+            raise TraitscopeError(
+                f"records of {task} name models that are not in the matrix: {sorted(strange)}"
+                if task in tasks
+                else f"records of a task that is not in the matrix: {task}",
+                where="records",
+                fix="use the row and column names of the matrix",
+            )
+        if len(by_model) > 1:
+            paired_means(by_model)

@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.core import ScoreMatrix
 from traitscope.matrix.filters import apply_filters
+from traitscope.matrix.units import UNITS, full_mark
+from traitscope.matrix.views import View
 from traitscope.matrix.wide import match_names, wide_to_long
 
 
-def read_matrix(
+class FileTable(NamedTuple):
+    """A file's scores as a long table, the name of their base row, and what was assumed while reading."""
+
+    table: pd.DataFrame
+    base: str | None
+    notes: list[str]
+
+
+def table_from_file(
     path: Path,
     *,
     layout: str = "auto",
@@ -28,13 +38,9 @@ def read_matrix(
     seed: str | None = None,
     duplicates: str = "error",
     stderr_suffix: str = "_stderr",
-    n: Mapping[str, int] | None = None,
-    metric: str | Mapping[str, str] | None = None,
-    units: Mapping[str, str] | str | None = None,
     lower_is_better: Sequence[str] = (),
-    tags: Mapping[str, Mapping[str, Any]] | None = None,
-) -> ScoreMatrix:
-    """Read a score matrix from a file.
+) -> FileTable:
+    """The long table that a file holds.
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.parquet``.
@@ -50,8 +56,6 @@ def read_matrix(
         seed: column that tells repeated runs of one row apart (training seeds).
         duplicates: "error", or "mean" to average rows of the same name.
         stderr_suffix: wide: column ``<task><suffix>`` holds the task's standard errors.
-        n: examples per task, for scores that are means of 0/1 outcomes: gives binomial standard errors.
-        metric, units, tags: as ``ScoreMatrix.from_long``.
         lower_is_better: tasks (or patterns) whose scores are better when lower.
 
     Raises:
@@ -76,12 +80,7 @@ def read_matrix(
         match_names(list(dict.fromkeys(long["task"].astype(str))), patterns, str(path), "lower_is_better")
         worse = long["task"].astype(str).map(lambda t: any(fnmatchcase(t, p) for p in patterns))
         long["higher_is_better"] = ~worse
-    scores = ScoreMatrix.from_long(
-        long, base=base_name, metric=metric, units=units, tags=tags, where=str(path), notes=notes
-    )
-    if n:
-        scores = _with_binomial(scores, n, str(path))
-    return _with_reading_notes(scores)
+    return FileTable(long, base_name, notes)
 
 
 def _load(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -136,60 +135,59 @@ def _mean_duplicates(long: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return pd.concat([long[size == 1], merged.drop_duplicates(keys)]).sort_index().reset_index(drop=True)
 
 
-def _with_binomial(scores: ScoreMatrix, n: Mapping[str, int], where: str) -> ScoreMatrix:
-    """The matrix with binomial standard errors for tasks of known size, where it has none."""
-    table = scores.table.copy()
+def binomial_stderr(table: pd.DataFrame, n: Mapping[str, int], units: Mapping[str, str], where: str) -> pd.DataFrame:
+    """The long table with binomial standard errors for tasks of known size, where it has none.
+
+    Args:
+        table: the long table. units: unit of each task.
+        n: examples of each task whose scores are means of 0/1 outcomes.
+        where: what to call the table in errors.
+
+    Raises:
+        TraitscopeError: a task is not in the table or has another unit, or a size is below 2.
+    """
+    table = table.copy()
     for task, count in n.items():
-        if task not in scores.metrics or scores.units[task] == "other":
+        if units.get(task, "other") == "other":
             raise TraitscopeError(
                 f"{task!r} is not a task with fractions or percentages",
                 where=f"{where}, n",
-                fix=f"tasks: {', '.join(scores.tasks)}",
+                fix=f"tasks: {', '.join(units)}",
             )
         if count < 2:
             raise TraitscopeError(f"n of {task} is {count}", where=f"{where}, n", fix="at least 2 examples")
-        top = 100.0 if scores.units[task] == "percent" else 1.0
+        top = full_mark(units[task])
         at = (table["task"] == task) & table["stderr"].isna() & table["value"].notna()
         # One success and one failure are added, so that scores of 0 and 100 % keep an error.
         share = (table.loc[at, "value"] / top * count + 1.0) / (count + 2.0)
         table.loc[at, "stderr"] = top * np.sqrt(share * (1.0 - share) / count)
         table.loc[at, "n"] = float(count)
-    return ScoreMatrix(
-        table=table,
-        base_name=scores.base_name,
-        metrics=scores.metrics,
-        units=scores.units,
-        tags=scores.tags,
-        notes=scores.notes,
-    )
+    return table
 
 
-def _with_reading_notes(scores: ScoreMatrix) -> ScoreMatrix:
-    """The matrix with notes on units, missing cells, the base row and rows that look copied."""
-    from dataclasses import replace
-
-    notes = list(scores.notes)
-    for unit in ("fraction", "percent", "other"):
-        named = [t for t in scores.tasks if scores.units[t] == unit]
-        if named and len(named) < len(scores.tasks):
+def reading_notes(raw: View, units: Mapping[str, str], base_index_I: npt.NDArray[np.int64]) -> list[str]:
+    """What was assumed of a matrix: units, missing cells, no base row, rows that look copied."""
+    notes = []
+    for unit in UNITS:
+        named = [t for t in raw.tasks if units[t] == unit]
+        if named and len(named) < len(raw.tasks):
             notes.append(f"read as {unit}: {', '.join(named)}")
         elif named:
             notes.append(f"all scores read as {unit}")
-    gaps = int(np.isnan(scores.scores_IN).sum())
+    gaps = int(np.isnan(raw.values_IN).sum())
     if gaps:
-        notes.append(f"{gaps} of {scores.scores_IN.size} cells are missing")
-    if (scores.base_index_I < 0).any():
+        notes.append(f"{gaps} of {raw.values_IN.size} cells are missing")
+    if (base_index_I < 0).any():
         notes.append("no base row: gains are not defined")
-    notes += _copied_rows(scores)
-    return replace(scores, notes=tuple(notes))
+    return notes + _copied_rows(raw)
 
 
-def _copied_rows(scores: ScoreMatrix) -> list[str]:
+def _copied_rows(raw: View) -> list[str]:
     """A note for each pair of rows that agree exactly in three quarters (and at least three) of their cells.
 
     Scores at the floor or ceiling may agree by chance: values shared by a third of a column do not count.
     """
-    values = scores.scores_IN
+    values = raw.values_IN
     common = np.zeros(values.shape, dtype=bool)
     for n in range(values.shape[1]):
         column = values[:, n]
@@ -203,6 +201,6 @@ def _copied_rows(scores: ScoreMatrix) -> list[str]:
         both = np.isfinite(usable[i]) & np.isfinite(usable[i + 1 :])
         same = ((usable[i] == usable[i + 1 :]) & both).sum(axis=1)
         for j in np.flatnonzero((same >= 3) & (same >= 0.75 * both.sum(axis=1))):
-            other = scores.models[i + 1 + int(j)]
-            notes.append(f"{scores.models[i]} and {other} have {int(same[j])} identical scores: copied by mistake?")
+            other = raw.models[i + 1 + int(j)]
+            notes.append(f"{raw.models[i]} and {other} have {int(same[j])} identical scores: copied by mistake?")
     return notes

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-
-if TYPE_CHECKING:
-    from traitscope.matrix.core import ScoreMatrix
+from traitscope.matrix.units import full_mark
 
 Floats = npt.NDArray[np.float64]
-
-UNITS = ("fraction", "percent", "other")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +39,6 @@ class View:
         return pd.DataFrame(self.values_IN, index=list(self.models), columns=list(self.tasks))
 
 
-def guess_unit(values: Floats) -> str:
-    """Unit of one task's scores: "fraction" in 0..1, "percent" in 0..100 reaching above 10, else "other"."""
-    known = values[np.isfinite(values)]
-    if known.size == 0 or known.min() < 0.0:
-        return "other"
-    if known.max() <= 1.0:
-        return "fraction"
-    return "percent" if 10.0 < known.max() <= 100.0 else "other"
-
-
-def check_unit(unit: str, task: str) -> str:
-    """The unit itself, or an error that lists the allowed ones."""
-    if unit not in UNITS:
-        raise TraitscopeError(
-            f"unknown unit {unit!r} for task {task}", where="units", fix=f"write one of: {', '.join(UNITS)}"
-        )
-    return unit
-
-
 def logit_with_stderr(value: Floats, stderr: Floats, n: Floats) -> tuple[Floats, Floats]:
     """Log-odds of fractions, with standard errors by the delta method.
 
@@ -72,26 +49,33 @@ def logit_with_stderr(value: Floats, stderr: Floats, n: Floats) -> tuple[Floats,
     return np.log(inside / (1.0 - inside)), stderr / (inside * (1.0 - inside))
 
 
-def gains(scores: ScoreMatrix) -> View:
+def gains(raw: View, base_index_I: npt.NDArray[np.int64], sign_N: Floats, *, partial: bool = False) -> View:
     """Improvement over each row's base: positive is better, whatever the metric's direction.
 
     Standard errors are paired where example records are known for both models, otherwise those of
     independent samples (too wide if the examples were the same).
 
+    Args:
+        raw: the scores as measured.
+        base_index_I: index of each row's base row; -1 where there is none.
+        sign_N: -1 for tasks that are better when lower, else +1.
+        partial: rows without a base row are NaN, and there is no covariance where there are such rows.
+
     Raises:
-        TraitscopeError: a row has no base row.
+        TraitscopeError: a row has no base row, unless ``partial``.
     """
-    base_I = scores.base_index_I
-    if (base_I < 0).any():
-        alone = [m for m, b in zip(scores.models, base_I, strict=True) if b < 0]
+    base_I = base_index_I
+    known_I = base_I >= 0
+    if not partial and not known_I.all():
+        alone = [m for m, known in zip(raw.models, known_I, strict=True) if not known]
         raise TraitscopeError(
             f"no base row for {', '.join(alone[:10])}",
             where="score matrix",
             fix="name the untuned model's row with base=..., or use the raw view",
         )
-    values = (scores.scores_IN - scores.scores_IN[base_I]) * scores.sign_N
-    variance = scores.stderr_IN**2 + scores.stderr_IN[base_I] ** 2
-    covariance = scores.covariance_NII
+    values = np.where(known_I[:, None], (raw.values_IN - raw.values_IN[base_I]) * sign_N, np.nan)
+    variance = raw.stderr_IN**2 + raw.stderr_IN[base_I] ** 2
+    covariance = raw.covariance_NII if known_I.all() else None
     contrast = None
     if covariance is not None:
         shared_IN = np.stack([c[np.arange(len(base_I)), base_I] for c in covariance], axis=1)
@@ -99,46 +83,48 @@ def gains(scores: ScoreMatrix) -> View:
         contrast_II = np.eye(len(base_I)) - np.eye(len(base_I))[base_I]
         contrast = np.einsum("ij,njk,lk->nil", contrast_II, np.nan_to_num(covariance), contrast_II)
     variance = np.where(np.arange(len(base_I))[:, None] == base_I[:, None], 0.0, variance)
-    stderr = np.sqrt(np.clip(variance, 0.0, None))
-    return View("gain", scores.models, scores.tasks, values, stderr, contrast)
+    stderr = np.sqrt(np.clip(np.where(known_I[:, None], variance, np.nan), 0.0, None))
+    return replace(raw, kind="gain", values_IN=values, stderr_IN=stderr, covariance_NII=contrast)
 
 
-def z_scores(scores: ScoreMatrix) -> View:
-    """Columns centred and divided by their standard deviation over rows (n - 1); constant ones give 0."""
-    if len(scores.models) < 2:
+def z_scores(raw: View) -> View:
+    """Columns centred and divided by their standard deviation over rows (n - 1); constant ones give 0.
+
+    Raises:
+        TraitscopeError: there is one row only.
+    """
+    if len(raw.models) < 2:
         raise TraitscopeError("z-scores need two rows", where="score matrix", fix="add models")
-    centre_N = np.nanmean(scores.scores_IN, axis=0)
-    spread_N = np.nanstd(scores.scores_IN, axis=0, ddof=1)
+    centre_N = np.nanmean(raw.values_IN, axis=0)
+    spread_N = np.nanstd(raw.values_IN, axis=0, ddof=1)
     safe_N = np.where(spread_N > 0, spread_N, 1.0)
-    covariance = scores.covariance_NII
-    scaled = None if covariance is None else covariance / (safe_N**2)[:, None, None]
-    return View(
-        "z",
-        scores.models,
-        scores.tasks,
-        (scores.scores_IN - centre_N) / safe_N,
-        scores.stderr_IN / safe_N,
-        scaled,
-    )
+    scaled = None if raw.covariance_NII is None else raw.covariance_NII / (safe_N**2)[:, None, None]
+    values = (raw.values_IN - centre_N) / safe_N
+    return replace(raw, kind="z", values_IN=values, stderr_IN=raw.stderr_IN / safe_N, covariance_NII=scaled)
 
 
-def log_odds(scores: ScoreMatrix) -> View:
+def log_odds(raw: View, units: Mapping[str, str], n_IN: Floats) -> View:
     """Log-odds of scores that are shares, standard errors by the delta method.
+
+    Args:
+        raw: the scores as measured.
+        units: unit of each task.
+        n_IN: examples behind each cell; 0 where not known.
 
     Raises:
         TraitscopeError: a task's unit is "other".
     """
-    bad = [task for task in scores.tasks if scores.units[task] == "other"]
+    bad = [task for task in raw.tasks if units[task] == "other"]
     if bad:
         raise TraitscopeError(
             f"log-odds need fractions or percentages; {', '.join(bad)} has another unit",
             where="logit",
             fix="leave these tasks out, or state their unit with units=...",
         )
-    top_N = np.array([100.0 if scores.units[t] == "percent" else 1.0 for t in scores.tasks])
-    values, stderr = logit_with_stderr(scores.scores_IN / top_N, scores.stderr_IN / top_N, scores.n_IN)
-    covariance = scores.covariance_NII
+    top_N = np.array([full_mark(units[t]) for t in raw.tasks])
+    values, stderr = logit_with_stderr(raw.values_IN / top_N, raw.stderr_IN / top_N, n_IN)
+    covariance = raw.covariance_NII
     if covariance is not None:
-        slope_NI = np.divide(stderr, scores.stderr_IN, out=np.zeros_like(stderr), where=scores.stderr_IN > 0).T
+        slope_NI = np.divide(stderr, raw.stderr_IN, out=np.zeros_like(stderr), where=raw.stderr_IN > 0).T
         covariance = covariance * slope_NI[:, :, None] * slope_NI[:, None, :]
-    return View("logit", scores.models, scores.tasks, values, stderr, covariance)
+    return replace(raw, kind="logit", values_IN=values, stderr_IN=stderr, covariance_NII=covariance)

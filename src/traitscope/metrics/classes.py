@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.metrics.base import METRICS, Metric, MetricValue, Outcomes
+from traitscope.metrics.confusion import confusion_matrix, macro_f1
 
 _BOTH = frozenset({"choice", "generate"})
 
@@ -30,36 +31,11 @@ def accuracy_norm(outcomes: Outcomes) -> NDArray[np.float64]:
     return _hits(outcomes.gold, outcomes.pred_norm)
 
 
-def confusion_matrix(gold: Sequence[str], pred: Sequence[str | None], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Counts with C rows (gold class) and C + 1 columns (predicted class; invalid or foreign answers
-    last).
-    """
-    place = {name: i for i, name in enumerate(classes)}
-    confusion = np.zeros((len(classes), len(classes) + 1), dtype=np.int64)
-    for g, p in zip(gold, pred, strict=True):
-        confusion[place[g], len(classes) if p is None else place.get(p, len(classes))] += 1
-    return confusion
-
-
-def macro_f1_of(confusion: NDArray[np.int64]) -> float:
-    """The mean F1 = 2 TP / (2 TP + FP + FN) over the classes that occur as gold or as prediction.
-
-    ``confusion`` has C rows and C + 1 columns (invalid last). Same as scikit-learn's
-    ``f1_score(average="macro")`` over the labels that occur; the invalid column is no class of its own.
-    """
-    square = confusion[:, :-1]
-    hits_C = np.diag(square).astype(np.float64)
-    total_C = (confusion.sum(axis=1) + square.sum(axis=0)).astype(np.float64)
-    there_C = total_C > 0
-    return float(np.mean(2 * hits_C[there_C] / total_C[there_C])) if there_C.any() else 0.0
-
-
 def mcc_of(confusion: NDArray[np.int64]) -> float:
     """Matthews correlation for C classes (Gorodkin 2004, Comput. Biol. Chem. 28:367).
 
     (n c - sum_k t_k p_k) / sqrt((n^2 - sum p_k^2) (n^2 - sum t_k^2)), with n examples, c hits, t_k gold and
-    p_k predicted counts; invalid answers are one more predicted class. 0 where the root is 0, as in
-    scikit-learn.
+    p_k predicted counts; invalid answers are one more predicted class. 0 where the root is 0, as in scikit-learn.
     """
     counts = confusion.astype(np.float64)
     n, hits = counts.sum(), np.trace(counts[:, :-1])
@@ -92,7 +68,7 @@ def jackknife(confusion: NDArray[np.int64], measure: Callable[[NDArray[np.int64]
 
 
 def _macro_f1(outcomes: Outcomes) -> MetricValue:
-    return jackknife(_confusion(outcomes), macro_f1_of)
+    return jackknife(_confusion(outcomes), lambda counts: float(macro_f1(counts)))
 
 
 def _mcc(outcomes: Outcomes) -> MetricValue:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.metrics.base import METRICS, Metric, Outcomes
-from traitscope.tasks.parsers import final_number
+from traitscope.metrics.numbers import final_number
 
 _FREE = frozenset({"generate"})
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -20,9 +20,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise_answer(text: str) -> str:
-    """Lower case, no ASCII punctuation, no English articles, single spaces: SQuAD 1.1's rule (arXiv
-    1606.05250).
-    """
+    """Lower case, no ASCII punctuation, no English articles, single spaces: SQuAD 1.1's rule (arXiv 1606.05250)."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -35,7 +33,7 @@ def _quasi_exact(pred: str, reference: str) -> float:
 
 
 def _same_number(pred: str, reference: str) -> float:
-    numbers = final_number(pred, ()), final_number(reference, ())
+    numbers = final_number(pred), final_number(reference)
     return float(None not in numbers and Decimal(numbers[0] or 0) == Decimal(numbers[1] or 0))
 
 
@@ -67,9 +65,7 @@ def _best(compare: Callable[[str, str], float]) -> Callable[[Outcomes], NDArray[
 
 
 def answer_loss(outcomes: Outcomes) -> NDArray[np.float64]:
-    """The mean negative log-likelihood of the gold answer and its stop token, in nats per token, per
-    example.
-    """
+    """The mean negative log-likelihood of the gold answer and its stop token, in nats per token, per example."""
     return outcomes.loss_S
 
 

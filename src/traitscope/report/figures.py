@@ -8,8 +8,8 @@ from typing import Any
 
 from traitscope import plots
 from traitscope.errors import TraitscopeError
+from traitscope.findings import Findings
 from traitscope.plots.style import inline_svg, svg_text
-from traitscope.report.contents import Contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ NAMES = (
 """Every figure that a report may write, by file name."""
 
 
-def draw(contents: Contents) -> list[Drawn]:
+def draw(findings: Findings) -> list[Drawn]:
     """All figures that the contents allow; what a result does not hold is left out."""
     drawn = []
-    for wanted in (*_matrix(contents), *_traits(contents), *_effects(contents), *_layers(contents)):
+    for wanted in (*_matrix(findings), *_traits(findings), *_effects(findings), *_layers(findings)):
         try:
             figure = wanted.make()
         except TraitscopeError:
@@ -72,7 +72,7 @@ def draw(contents: Contents) -> list[Drawn]:
     return drawn
 
 
-def _matrix(c: Contents) -> Iterator[_Wanted]:
+def _matrix(c: Findings) -> Iterator[_Wanted]:
     yield _Wanted(
         "scores",
         "matrix",
@@ -87,7 +87,7 @@ def _matrix(c: Contents) -> Iterator[_Wanted]:
     )
 
 
-def _traits(c: Contents) -> Iterator[_Wanted]:
+def _traits(c: Findings) -> Iterator[_Wanted]:
     traits = c.traits
     if traits is None:
         return
@@ -127,7 +127,7 @@ def _traits(c: Contents) -> Iterator[_Wanted]:
     )
 
 
-def _effects(c: Contents) -> Iterator[_Wanted]:
+def _effects(c: Findings) -> Iterator[_Wanted]:
     effects, stats = c.effects, c.stats
     if effects is not None:
         yield _Wanted(
@@ -158,7 +158,7 @@ def _effects(c: Contents) -> Iterator[_Wanted]:
         yield _Wanted("similarity", "stats", "How alike the datasets are.", lambda: plots.similarity_maps(stats))
 
 
-def _layers(c: Contents) -> Iterator[_Wanted]:
+def _layers(c: Findings) -> Iterator[_Wanted]:
     layers, causal = c.layers, c.causal
     if layers is None:
         return

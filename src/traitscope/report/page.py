@@ -7,9 +7,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import traitscope
+from traitscope._version import __version__
+from traitscope.findings import Findings, cells_text
 from traitscope.report import words
-from traitscope.report.contents import Contents, cells_text
 from traitscope.report.figures import Drawn
 from traitscope.report.tables import cell_rows
 
@@ -49,24 +49,24 @@ def _template() -> Template:
     return environment.get_template("report.html")
 
 
-def render_page(contents: Contents, drawn: Sequence[Drawn], tables: Sequence[str]) -> str:
+def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str]) -> str:
     """The whole page as text.
 
     Args:
         drawn: the figures; their SVG is our own, everything else is escaped.
         tables: names of the CSV files written beside it.
     """
-    cells, n_cells = cell_rows(contents.scores)
-    effects, traits, stats, layers = contents.effects, contents.traits, contents.stats, contents.layers
+    cells, n_cells = cell_rows(findings.scores)
+    effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
     return _template().render(
-        name=contents.name,
-        version=traitscope.__version__,
-        facts=contents.facts or (("Cells", cells_text(contents.scores)),),
-        matrix_notes=contents.scores.notes,
+        name=findings.name,
+        version=__version__,
+        facts=findings.facts or (("Cells", cells_text(findings.scores)),),
+        matrix_notes=findings.scores.notes,
         figures={
             part: [f for f in drawn if f.section == part] for part in ("matrix", "traits", "effects", "stats", "layers")
         },
-        absent={part: _absence(contents, part) for part in PARTS if getattr(contents, part) is None},
+        absent={part: _absence(findings, part) for part in PARTS if getattr(findings, part) is None},
         traits=traits,
         trait_rows=words.trait_rows(traits) if traits is not None else [],
         profiles=words.profile_lines(traits) if traits is not None else [],
@@ -75,32 +75,32 @@ def render_page(contents: Contents, drawn: Sequence[Drawn], tables: Sequence[str
         effects=effects,
         stats=stats,
         statistics=words.statistics_rows(stats) if stats is not None else [],
-        collisions=_collisions(contents),
-        explanation=contents.explanation,
+        collisions=_collisions(findings),
+        explanation=findings.explanation,
         layers=layers,
         sections=words.section_blocks(layers) if layers is not None else [],
-        causal=contents.causal,
-        correlates=contents.correlates,
+        causal=findings.causal,
+        correlates=findings.correlates,
         cells=cells,
         n_cells=n_cells,
-        config=contents.config_text,
-        lock=contents.lock_text,
+        config=findings.config_text,
+        lock=findings.lock_text,
         tables=tables,
         files=[f.name for f in drawn],
     )
 
 
-def _absence(contents: Contents, part: str) -> str:
-    reason = contents.missing.get(part)
+def _absence(findings: Findings, part: str) -> str:
+    reason = findings.missing.get(part)
     if reason:
         return f"{PARTS[part]}: {reason.rstrip('.')}."
     return f"{PARTS[part]} ({HOW[part]} does it)." if part in HOW else f"{PARTS[part]}."
 
 
-def _collisions(contents: Contents) -> list[dict[str, Any]]:
+def _collisions(findings: Findings) -> list[dict[str, Any]]:
     """Label words that mean different classes in two datasets."""
-    if contents.stats is None or not len(contents.stats.collisions):
+    if findings.stats is None or not len(findings.stats.collisions):
         return []
-    found = contents.stats.collisions
+    found = findings.stats.collisions
     rows = found[found["collides"].astype(bool)].to_dict("records")
     return [{str(key): value for key, value in row.items()} for row in rows]

@@ -7,42 +7,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
-from traitscope.report.contents import Contents
 
 MAX_PAGE_ROWS = 3000
 
 
-def csv_files(contents: Contents) -> dict[str, str]:
+def csv_files(findings: Findings) -> dict[str, str]:
     """File name -> CSV text of everything that has rows and columns."""
     frames: dict[str, tuple[pd.DataFrame, bool]] = {
-        "cells": (cells_frame(contents.scores), False),
-        "scores": (contents.scores.to_wide().rename_axis("model"), True),
+        "cells": (cells_frame(findings.scores), False),
+        "scores": (findings.scores.to_wide().rename_axis("model"), True),
     }
-    traits, effects, stats = contents.traits, contents.effects, contents.stats
+    traits, effects, stats = findings.traits, findings.effects, findings.stats
     if traits is not None:
         frames["loadings"] = (traits.loadings.rename_axis("trait"), True)
         frames["trait_scores"] = (traits.scores.rename_axis("model"), True)
         frames["explained_variance"] = (traits.null.frame(), True)
     if effects is not None:
-        frames["findings"] = (effects.findings, False)
+        told = effects.findings.drop(columns="numbers").assign(sentence=effects.sentences())
+        frames["findings"] = (told, False)
         frames |= {f"effects_{name}": (table, False) for name, table in effects.tables.items()}
     if stats is not None:
         frames["statistics"] = (stats.frame.rename_axis("dataset"), True)
         frames |= {f"similarity_{kind}": (s.frame.rename_axis("dataset"), True) for kind, s in stats.similarity.items()}
-    if contents.explanation is not None:
-        frames["explanation"] = (contents.explanation.correlations, False)
-    if contents.layers is not None:
-        over = contents.layers.table["task"].isin(("(all)", "(unseen)", "(null)"))
-        frames["layers"] = (contents.layers.table[over], False)
-        frames["layers_separability"] = (contents.layers.separability, False)
-    if contents.correlates is not None:
-        frames["layers_correlates"] = (contents.correlates.correlates, False)
-        frames["layers_traits"] = (contents.correlates.traits, False)
-        frames["layers_task_figures"] = (contents.correlates.figures.rename_axis("task"), True)
-    if contents.causal is not None and contents.causal.windows:
+    if findings.explanation is not None:
+        frames["explanation"] = (findings.explanation.correlations, False)
+    if findings.layers is not None:
+        over = findings.layers.table["task"].isin(("(all)", "(unseen)", "(null)"))
+        frames["layers"] = (findings.layers.table[over], False)
+        frames["layers_separability"] = (findings.layers.separability, False)
+    if findings.correlates is not None:
+        frames["layers_correlates"] = (findings.correlates.correlates, False)
+        frames["layers_traits"] = (findings.correlates.traits, False)
+        frames["layers_task_figures"] = (findings.correlates.figures.rename_axis("task"), True)
+    if findings.causal is not None and findings.causal.windows:
         keys = ("first", "last", "lost", "lost_low", "lost_high", "kept", "kept_low", "kept_high")
-        rows = [{key: getattr(w, key) for key in keys} for w in contents.causal.windows]
+        rows = [{key: getattr(w, key) for key in keys} for w in findings.causal.windows]
         frames["causal_windows"] = (pd.DataFrame(rows), False)
     return {
         name: frame.to_csv(index=index, lineterminator="\n", float_format="%.10g")

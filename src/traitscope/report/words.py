@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from traitscope.effects.result import TITLES
+from traitscope.effects.kinds import KINDS
+from traitscope.findings import count_of
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -41,42 +42,26 @@ class Group:
 def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA) -> list[Group]:
     """Every kind of finding with the ``limit`` strongest that hold after correction; surprises apart."""
     groups = []
-    kinds = dict.fromkeys((*TITLES, *sorted(set(effects.findings["kind"]) - set(TITLES))))
-    for kind in kinds:
-        rows = effects.of_kind(kind)
-        if rows.empty or kind.startswith("surprise"):
+    for name, kind in KINDS.items():
+        rows = effects.of_kind(name)
+        if rows.empty or kind.table == "surprises":
             continue
         held = rows[rows["q"] <= alpha]
         # Among a handful, those that changed nothing are not worth a line.
-        tested = int(rows["looked_at"].iloc[0])
+        tested = int(rows["p"].notna().sum())
         shown = held if tested and len(rows) > limit else rows[rows["value"] != 0]
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
-        groups.append(Group(kind, TITLES.get(kind, kind), tested, len(held), _sentences(shown.loc[order])))
+        groups.append(Group(name, kind.title, tested, len(held), _sentences(effects, shown.loc[order])))
     return groups
 
 
 def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
     """The cells flagged as surprises, most unusual first; where noise is unknown the unusual ones."""
-    table = effects.tables.get("surprises")
-    rows = effects.of_kind("surprise")
-    if table is None or rows.empty:
-        return ()
-    table = table[table["against"] == "surprise"]
-    flagged = table["surprising"].map(lambda v: v is True or v == 1.0).astype(bool)
-    if table["q"].isna().all():
-        flagged = table["unusual"].astype(bool)
-    keys = list(zip(table.loc[flagged, "model"], table.loc[flagged, "task"], strict=True))[:limit]
-    by_cell = rows.set_index(["model", "task"], drop=False)
-    return _sentences(by_cell.loc[keys]) if keys else ()
+    return _sentences(effects, effects.surprising().head(limit))
 
 
-def _sentences(rows: pd.DataFrame) -> tuple[Sentence, ...]:
-    return tuple(Sentence(str(r["sentence"]), q_text(r["q"])) for r in rows.to_dict("records"))
-
-
-def count_of(number: int, one: str, many: str | None = None) -> str:
-    """``1 mix``, ``2 mixes``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def _sentences(effects: Effects, rows: pd.DataFrame) -> tuple[Sentence, ...]:
+    return tuple(Sentence(text, q_text(q)) for text, q in zip(effects.sentences(rows), rows["q"], strict=True))
 
 
 def q_text(q: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traitscope.errors import TraitscopeError
+from traitscope.matrix.jsontables import dump_findings, load_findings
 from traitscope.stats.measures import STATISTICS
 from traitscope.stats.similarity import Similarity
 
@@ -56,7 +56,6 @@ class DatasetStats:
     def to_json(self) -> str:
         """All of it as one JSON text; NaN and infinity become null and ``"inf"``."""
         payload: dict[str, Any] = {
-            "format": FORMAT,
             "statistics": {name: _plain_row(row) for name, row in self.frame.iterrows()},
             "labels": json.loads(self.labels.to_json(orient="records")),
             "collisions": json.loads(self.collisions.to_json(orient="records")),
@@ -76,7 +75,7 @@ class DatasetStats:
             else {name: _plain_row(row) for name, row in self.dependencies.iterrows()},
             "notes": list(self.notes),
         }
-        return json.dumps(payload, indent=1, ensure_ascii=False, allow_nan=False)
+        return dump_findings(payload, FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> DatasetStats:
@@ -85,13 +84,7 @@ class DatasetStats:
         Raises:
             TraitscopeError: if the text was written by another format version.
         """
-        payload = json.loads(text)
-        if payload.get("format") != FORMAT:
-            raise TraitscopeError(
-                f"format {payload.get('format')!r} of dataset statistics is not {FORMAT}",
-                where="dataset statistics",
-                fix="compute them again with this version",
-            )
+        payload = load_findings(text, FORMAT, "dataset statistics")
         label_columns = ["dataset", "index", "word", "meaning", "count", "share"]
         return cls(
             frame=_frame(payload["statistics"]),

@@ -1,4 +1,4 @@
-"""What makes a unit the same unit: sha256 over canonical JSON of everything its numbers depend on."""
+"""What makes a unit, a file or a model the same: sha256 over everything its numbers depend on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from traitscope.errors import TraitscopeError
 from traitscope.records import Example
+
+# A weights file above this size is hashed by its header and evenly spaced blocks: reading 16 GB to tell two
+# models apart would cost more than a small study.
+FULL_HASH_BYTES = 1 << 30
+BLOCK_BYTES = 1 << 20
+BLOCKS = 256
 
 
 def canonical(value: Any) -> bytes:
@@ -88,3 +95,49 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 def _short(value: Any) -> str:
     text = json.dumps(_plain(value), ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file; above 1 GiB of its size, first block and 256 evenly spaced blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= FULL_HASH_BYTES:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        else:
+            digest.update(str(size).encode())
+            for index in range(BLOCKS):
+                file.seek((size - BLOCK_BYTES) * index // (BLOCKS - 1))
+                digest.update(file.read(BLOCK_BYTES))
+    return digest.hexdigest()
+
+
+def fingerprint_folder(folder: Path) -> str:
+    """Fingerprint of a model folder: its weights and the fields of config.json that change numbers.
+
+    Raises:
+        TraitscopeError: the folder has no config.json or no safetensors weights.
+    """
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        raise TraitscopeError(
+            "no config.json: this is not a Hugging Face model folder",
+            where=str(folder),
+            fix="name the folder that save_pretrained wrote",
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise TraitscopeError(
+            "no *.safetensors weights",
+            where=str(folder),
+            fix="convert the weights with save_pretrained (pickled .bin files are not read)",
+        )
+    config = json.loads(config_path.read_text())
+    ignored = {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache"}
+    digest = hashlib.sha256()
+    digest.update(json.dumps({k: v for k, v in config.items() if k not in ignored}, sort_keys=True).encode())
+    for path in [*weights, folder / "tokenizer.json"]:
+        if path.is_file():
+            digest.update(path.name.encode() + hash_file(path).encode())
+    return digest.hexdigest()[:32]

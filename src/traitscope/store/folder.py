@@ -13,8 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from traitscope.errors import TraitscopeError
-from traitscope.records import Example
+from traitscope.records import Example, StepRecord
+from traitscope.store.adapters import write_adapter
 from traitscope.store.cells import CellStore
 from traitscope.store.files import (
     disk_errors,
@@ -219,16 +223,25 @@ class RunFolder:
         heads = (self.adapter(name) for name in names if not name.startswith("."))
         return [head for head in heads if head is not None]
 
-    def stage_adapter(self, name: str) -> Path:
-        """A fresh temporary folder to save an adapter in, before ``commit_adapter``."""
-        place = temporary(self.adapter_path(name))
-        with disk_errors(place):
-            place.mkdir(parents=True)
-        return place
+    def stage_adapter(
+        self,
+        head: AdapterHead,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, NDArray[np.floating]],
+        card: str,
+        history: Sequence[StepRecord],
+    ) -> Path:
+        """Writes an adapter with its commit mark into a fresh temporary folder, before ``commit_adapter``.
 
-    def finish_adapter(self, made: Path, head: AdapterHead, history: Sequence[Any]) -> None:
-        """Adds ``train.parquet`` and the commit mark to a staged adapter."""
+        Args:
+            head: the mark; its ``files`` are filled in here.
+            config, tensors, card: see ``store.adapters.write_adapter``.
+            history: every training step.
+        """
+        made = temporary(self.adapter_path(head.name))
         with disk_errors(made):
+            made.mkdir(parents=True)
+            write_adapter(made, config, tensors, card)
             (made / "train.parquet").write_bytes(history_bytes(history))
             files = {
                 path.relative_to(made).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -241,6 +254,7 @@ class RunFolder:
                 "files": files,
             }
             (made / "unit.json").write_bytes(json_bytes(mark))
+        return made
 
     def commit_adapter(self, made: Path, name: str) -> bool:
         """Puts a finished adapter under its name in one step; False if there already was one."""
@@ -256,12 +270,19 @@ class RunFolder:
         return self.root / "plan" / f"{bank}.json"
 
     def checkpoint_path(self, bank: str) -> Path:
-        """Where the engine keeps a bank's checkpoint while it trains."""
-        return self.root / "checkpoints" / bank
+        """The state of a bank in training."""
+        return self.root / "checkpoints" / bank / "bank.safetensors"
+
+    def read_checkpoint(self, bank: str) -> bytes | None:
+        """The last state that a backend handed over, or None."""
+        try:
+            return self.checkpoint_path(bank).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def drop_checkpoint(self, bank: str) -> None:
         """Removes the checkpoint of a finished bank, and the folder of checkpoints once it is empty."""
-        shutil.rmtree(self.checkpoint_path(bank), ignore_errors=True)
+        shutil.rmtree(self.checkpoint_path(bank).parent, ignore_errors=True)
         folder = self.root / "checkpoints"
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

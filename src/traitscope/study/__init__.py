@@ -2,6 +2,6 @@
 
 from traitscope.study.planning import Cost, StudyPlan
 from traitscope.study.progress import Reporter, Silent, Stopped
-from traitscope.study.study import Findings, Study
+from traitscope.study.study import Study
 
-__all__ = ["Cost", "Findings", "Reporter", "Silent", "Stopped", "Study", "StudyPlan"]
+__all__ = ["Cost", "Reporter", "Silent", "Stopped", "Study", "StudyPlan"]

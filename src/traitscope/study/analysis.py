@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import traitscope
 from traitscope.errors import TraitscopeError
+from traitscope.registry import plugin_hashes
 from traitscope.store import fingerprint
+from traitscope.store.models import base_identity, locked
+from traitscope.study.context import Context, asked
 from traitscope.study.costs import load_tokenizer
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
-from traitscope.study.identity import base_identity, locked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,14 +25,13 @@ if TYPE_CHECKING:
     from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
     from traitscope.stats import DatasetStats
-    from traitscope.study.study import Study
     from traitscope.traits import Traits
 
 
 T = TypeVar("T")
 
 
-def scores(study: Study, *, records: bool = False) -> ScoreMatrix:
+def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
     """The score matrix of the committed cells.
 
     Raises:
@@ -58,7 +58,7 @@ def scores(study: Study, *, records: bool = False) -> ScoreMatrix:
     return matrix.with_records(found)
 
 
-def _values(study: Study, model: str, task: str) -> pd.Series | None:
+def _values(study: Context, model: str, task: str) -> pd.Series | None:
     """The primary metric of every example, by id; None where examples have none (the loss form)."""
     frame = study.records(model, task).set_index("id")
     if frame["correct"].isna().all():
@@ -66,26 +66,26 @@ def _values(study: Study, model: str, task: str) -> pd.Series | None:
     return frame["correct"].astype(float)
 
 
-def cells_mark(study: Study) -> str:
+def cells_mark(study: Context) -> str:
     """A fingerprint of all committed cells, the tasks' tags and this software's files.
 
     Findings made under it need not be made again.
     """
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
-    return fingerprint([_software(), study.models(), study.config.target_names(), tags, heads])
+    return fingerprint([_software(), plugin_hashes(), study.models(), study.config.target_names(), tags, heads])
 
 
 @functools.cache
 def _software() -> list[list[Any]]:
     """Name, size and time of every source file: a finding is made again after any change of the code."""
-    root = Path(traitscope.__file__).parent
+    root = Path(__file__).parents[1]
     stats = ((path, path.stat()) for path in sorted(root.rglob("*.py")))
     return [[path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
 def kept(
-    study: Study,
+    study: Context,
     name: str,
     options: Mapping[str, Any],
     make: Callable[[], T],
@@ -115,7 +115,7 @@ def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> d
     return {**{p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}, **options}
 
 
-def kept_json(study: Study, name: str, options: Mapping[str, Any], make: Callable[[], Any], kind: Any) -> Any:
+def kept_json(study: Context, name: str, options: Mapping[str, Any], make: Callable[[], Any], kind: Any) -> Any:
     """``kept`` for a result with ``to_json`` and ``from_json``, in ``analysis/<name>.json``."""
     path = study.folder.analysis / f"{name}.json"
     return kept(
@@ -128,21 +128,21 @@ def kept_json(study: Study, name: str, options: Mapping[str, Any], make: Callabl
     )
 
 
-def _inputs(study: Study) -> dict[str, str]:
+def _inputs(study: Context) -> dict[str, str]:
     try:
         return dict(json.loads((study.folder.analysis / "inputs.json").read_bytes()))
     except (OSError, ValueError):
         return {}
 
 
-def traits(study: Study, **options: Any) -> Traits:
+def traits(study: Context, **options: Any) -> Traits:
     """Traits of the study's matrix, kept in ``analysis/traits.json``."""
-    from traitscope.traits import Traits, fit_traits
+    from traitscope.traits import TraitOptions, Traits, fit_traits
 
     def make() -> Traits:
-        return fit_traits(study.scores(records=True), **options)
+        return fit_traits(scores(study, records=True), **options)
 
-    found: Traits = kept_json(study, "traits", with_defaults(fit_traits, options), make, Traits)
+    found: Traits = kept_json(study, "traits", with_defaults(TraitOptions, options), make, Traits)
     return found
 
 
@@ -150,7 +150,7 @@ class _NoTokenizer(Exception):
     """The base is not at hand."""
 
 
-def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
+def dataset_statistics(study: Context, **options: Any) -> DatasetStats:
     """Statistics of every source's train rows (controls included) and of the eval rows of the other tasks.
 
     Kept in ``analysis/stats.json``; lengths in tokens are counted by the base's tokenizer. Hidden states are those that
@@ -177,61 +177,40 @@ def dataset_statistics(study: Study, **options: Any) -> DatasetStats:
             raise _NoTokenizer(str(error)) from error
         return make(lambda text: list(tokenizer.encode(text, add_special_tokens=False)))
 
-    asked = {**with_defaults(dataset_stats, options), "hidden": hidden_marks(study.folder)}
+    inputs = {**with_defaults(dataset_stats, options), "hidden": hidden_marks(study.folder)}
     try:
-        found: DatasetStats = kept_json(study, "stats", asked, make_with_tokens, DatasetStats)
+        found: DatasetStats = kept_json(study, "stats", inputs, make_with_tokens, DatasetStats)
     except _NoTokenizer as error:
         study.report_to.note(f"no lengths in tokens: {error}")
         # Another mark, so that they are made anew once the tokenizer is there.
-        found = kept_json(study, "stats", {**asked, "tokenizer": None}, lambda: make(None), DatasetStats)
+        found = kept_json(study, "stats", {**inputs, "tokenizer": None}, lambda: make(None), DatasetStats)
     return found
 
 
-def _hidden_states(study: Study) -> dict[str, NDArray[np.float32]]:
+def _hidden_states(study: Context) -> dict[str, NDArray[np.float32]]:
     """The base's hidden states of every dataset, as the folder holds them; none where the base is not known."""
-    lock = study.folder.read_lock() or {}
-    asked = study.config.base
+    entry = (study.folder.read_lock() or {}).get("base")
+    wanted = asked(study.config.base)
     try:
-        base = base_identity(asked, lock)
+        base = base_identity(wanted, entry)
     except TraitscopeError:
         # The base's own files are gone: what the lock says they were is what the states were made with.
-        base = locked(lock.get("base"), asked.model, asked.revision)
-    return {} if base is None else read_hidden(study.folder, hidden_inputs(study.config, study.data, base))
+        found = locked(entry, wanted)
+        return {} if found is None else read_hidden(study.folder, hidden_inputs(study.config, study.data, found))
+    return read_hidden(study.folder, hidden_inputs(study.config, study.data, base)) if base.known else {}
 
 
-def _base_losses(study: Study, task: str) -> NDArray[np.floating] | None:
+def _base_losses(study: Context, task: str) -> NDArray[np.floating] | None:
     """The base's loss on the evaluation answers of a task, in nats per token; None where it was not evaluated."""
     if study.folder.cells.head("base", task) is None:
         return None
     return study.records("base", task)["loss"].to_numpy(dtype=float)
 
 
-def report(study: Study) -> Path:
-    """The report of all findings, written unless nothing it shows has changed."""
-    from traitscope.report import write_report
-
-    page = study.folder.root / "report.html"
-    shown = {
-        "study": study.folder.study_file.read_text(encoding="utf-8"),
-        "lock": study.folder.read_lock(),
-        "hidden": hidden_marks(study.folder),
-    }
-
-    def read() -> Path:
-        if not page.is_file():
-            raise FileNotFoundError(page)
-        return page
-
-    def make() -> Path:
-        return write_report(study, study.analyse())
-
-    return kept(study, "report", shown, make, lambda _: None, read)
-
-
 class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
     """The example records of every committed cell by (model, task), read when asked for."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Context) -> None:
         self._study = study
         table = study.score_table()
         self._keys = list(dict.fromkeys(zip(table["model"], table["task"], strict=True)))
@@ -251,7 +230,7 @@ class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
         return len(self._keys)
 
 
-def effects(study: Study, **options: Any) -> Effects:
+def effects(study: Context, **options: Any) -> Effects:
     """Side effects of every model on every task, kept in ``analysis/effects.json``."""
     from traitscope.effects import Effects, measure_effects
 
@@ -264,7 +243,7 @@ def effects(study: Study, **options: Any) -> Effects:
     }
 
     def make() -> Effects:
-        return measure_effects(study.scores(records=True), CellRecords(study), stats, classes=classes, **options)
+        return measure_effects(scores(study, records=True), CellRecords(study), stats, classes=classes, **options)
 
     found: Effects = kept_json(
         study,
@@ -276,21 +255,21 @@ def effects(study: Study, **options: Any) -> Effects:
     return found
 
 
-def explanation(study: Study, **options: Any) -> Explanation:
+def explanation(study: Context, **options: Any) -> Explanation:
     """Which dataset statistics go with traits and gains, kept in ``analysis/explanation.json``."""
     from traitscope.effects import Explanation, explain
 
     stats = dataset_statistics(study)
 
     def make() -> Explanation:
-        return explain(traits(study), stats, study.scores(records=True), **options)
+        return explain(traits(study), stats, scores(study, records=True), **options)
 
-    asked = {**with_defaults(explain, options), "stats": fingerprint(stats.to_json())}
-    found: Explanation = kept_json(study, "explanation", asked, make, Explanation)
+    inputs = {**with_defaults(explain, options), "stats": fingerprint(stats.to_json())}
+    found: Explanation = kept_json(study, "explanation", inputs, make, Explanation)
     return found
 
 
-def save(study: Study, name: str, text: str) -> None:
+def save(study: Context, name: str, text: str) -> None:
     """Writes a finding; a folder that cannot be written is still analysed."""
     path = study.folder.analysis / name
     try:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from traitscope.compute import Adapted, Capture, Evaluate, Records, States, answer
 from traitscope.config import LayersConfig
 from traitscope.errors import TraitscopeError
+from traitscope.records import Example
 from traitscope.store import write_atomic
-from traitscope.study.analysis import kept
+from traitscope.study import analysis
+from traitscope.study.context import Context
 from traitscope.tasks.judge import summarise
 
 if TYPE_CHECKING:
     from traitscope.layers import Acts, CausalCheck, LayersResult, SectionCurves, TaskFigures
-    from traitscope.records import Example
-    from traitscope.study.study import Study
 
 
 class LayerFindings(NamedTuple):
@@ -33,7 +34,7 @@ class LayerFindings(NamedTuple):
         return self.layers.section_curves()
 
 
-def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, **options: Any) -> LayerFindings:
+def study_layers(study: Context, *, mix: str | None = None, causal: bool = True, **options: Any) -> LayerFindings:
     """Captures base, mix and controls on every target and analyses them; no hidden state stays on the disk.
 
     Findings are kept in ``layers/`` and ``analysis/`` until a cell or an option changes.
@@ -64,11 +65,13 @@ def study_layers(study: Study, *, mix: str | None = None, causal: bool = True, *
             correlates = TaskFigures.from_json((folder.analysis / "correlates.json").read_text(encoding="utf-8"))
         return LayerFindings(layers, check, correlates)
 
-    return kept(study, "layers", asked, lambda: _analyse(study, rows, settings, causal, options), write, read)
+    return analysis.kept(study, "layers", asked, lambda: _analyse(study, rows, settings, causal, options), write, read)
 
 
-def _analyse(study: Study, rows: _Rows, settings: LayersConfig, causal: bool, options: dict[str, Any]) -> LayerFindings:
-    from traitscope.layers import analyse_layers
+def _analyse(
+    study: Context, rows: _Rows, settings: LayersConfig, causal: bool, options: dict[str, Any]
+) -> LayerFindings:
+    from traitscope.layers import DEFAULT_MEASURES, analyse_layers
 
     n = min(settings.examples, *(study.data.n_eval(task) for task in rows.tasks))
     if n < settings.examples:
@@ -88,7 +91,7 @@ def _analyse(study: Study, rows: _Rows, settings: LayersConfig, causal: bool, op
         mix=rows.mix,
         clusters=rows.clusters,
         unseen=rows.unseen,
-        **options,
+        **{"measures": tuple(dict.fromkeys((*DEFAULT_MEASURES, *settings.measures))), **options},
     )
     check = _causal(study, rows, found, settings.causal) if causal and settings.causal else None
     return LayerFindings(found, check, _correlates(study, rows, found) if _has_curves(found) else None)
@@ -99,7 +102,7 @@ def _has_curves(found: LayersResult) -> bool:
     return any(task in found.meta["controls"] and task not in found.meta["unseen"] for task in found.tasks)
 
 
-def _correlates(study: Study, rows: _Rows, found: LayersResult) -> TaskFigures:
+def _correlates(study: Context, rows: _Rows, found: LayersResult) -> TaskFigures:
     """Similarity against readability, training rows and the mix's gain of every task; and against the traits."""
     from traitscope.layers import task_figures
 
@@ -107,7 +110,7 @@ def _correlates(study: Study, rows: _Rows, found: LayersResult) -> TaskFigures:
     notes: list[str] = []
     figures: dict[str, dict[str, float]] = {}
     try:
-        stats = study.dataset_stats().frame
+        stats = analysis.dataset_statistics(study).frame
     except TraitscopeError as error:
         notes.append(f"no dataset statistics: {error.what}")
     else:
@@ -115,13 +118,13 @@ def _correlates(study: Study, rows: _Rows, found: LayersResult) -> TaskFigures:
         for label, column in (("readability", "prompt_flesch_kincaid"), ("rows", "n_examples")):
             known = stats[column].astype(float).to_dict()
             figures[label] = {task: float(known[name]) for task, name in names.items()}
-    gains = study.scores(records=True).gains()
+    gains = analysis.scores(study, records=True).gains()
     if rows.mix in gains.models:
         row = gains.models.index(rows.mix)
         figures["gain"] = {task: float(value) for task, value in zip(gains.tasks, gains.values_IN[row], strict=True)}
     loadings = None
     try:
-        traits = study.traits()
+        traits = analysis.traits(study)
     except TraitscopeError as error:
         notes.append(f"no traits: {error.what}")
     else:
@@ -143,7 +146,7 @@ def _read_causal(data: dict[str, Any]) -> CausalCheck:
 class _Rows:
     """Which models stand for what: the mix, each task's control and its second seed, tasks the mix never saw."""
 
-    def __init__(self, study: Study, mix: str) -> None:
+    def __init__(self, study: Context, mix: str) -> None:
         config = study.config
         seeds = config.recipe.changed(config.mixes[mix].change).seeds
         self.mix = f"{mix}-s{seeds[0]}"
@@ -170,7 +173,7 @@ class _Rows:
                 )
 
 
-def _mix_name(study: Study, mix: str | None) -> str:
+def _mix_name(study: Context, mix: str | None) -> str:
     mixes = study.config.mixes
     if not mixes:
         raise TraitscopeError(
@@ -185,26 +188,31 @@ def _mix_name(study: Study, mix: str | None) -> str:
     return mix or next(iter(mixes))
 
 
-def _folder(study: Study, model: str) -> Path | None:
+def _folder(study: Context, model: str) -> Path | None:
     return None if model == "base" else study.folder.adapter_path(model)
 
 
-def _capture(study: Study, task: str, models: Sequence[str], n: int, position: str) -> Mapping[str, Acts]:
+def _capture(
+    study: Context, task: str, models: Sequence[str], n: int, position: Literal["last", "mean"]
+) -> Mapping[str, Acts]:
     from traitscope.layers import Acts
 
     examples = study.data.load(task).eval[:n]
-    ids = tuple(example.id for example in examples)
-    states = study.place.capture(
-        study.loaded_base().source(),
-        {model: _folder(study, model) for model in models},
-        study.data.tasks[task],
-        examples,
+    order = Capture(
+        key=f"states of {task}",
+        model=study.loaded_base().source(),
+        models={model: Adapted(path=_folder(study, model)) for model in models},
+        task=study.data.tasks[task],
+        examples=examples,
         position=position,
     )
-    return {model: Acts(ids, acts_LSD) for model, acts_LSD in states.items()}
+    states = answer(study.backend, order)
+    assert isinstance(states, States)
+    ids = tuple(example.id for example in examples)
+    return {model: Acts(ids, acts_LSD) for model, acts_LSD in states.acts.items()}
 
 
-def _causal(study: Study, rows: _Rows, found: LayersResult, n: int) -> CausalCheck:
+def _causal(study: Context, rows: _Rows, found: LayersResult, n: int) -> CausalCheck:
     """Every task's own adapter switched off, and kept only, in windows of layers, on the first ``n`` examples."""
     from traitscope.layers import causal_check, sliding_windows
 
@@ -214,16 +222,29 @@ def _causal(study: Study, rows: _Rows, found: LayersResult, n: int) -> CausalChe
     only_NW, full_N, base_N = off_NW.copy(), np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
     better = []
     study.report_to.stage(f"adapters switched off in {len(windows)} windows of layers")
+    source = study.loaded_base().source()
+    plan = study.backend.plan_scoring(source)
     for i, task in enumerate(tasks):
         examples = study.data.load(task).eval[:n]
-        made = study.place.gated(
-            study.loaded_base().source(),
-            study.folder.adapter_path(rows.controls[task]),
-            study.data.tasks[task],
-            examples,
-            windows,
+        path = study.folder.adapter_path(rows.controls[task])
+        gated: dict[str, Adapted] = {}
+        for first, last in windows:
+            window = (first - 1, last - 1)
+            gated[f"off {first}-{last}"] = Adapted(path=path, window=window)
+            gated[f"only {first}-{last}"] = Adapted(path=path, window=window, inside=True)
+        order = Evaluate(
+            key=f"windows on {task}",
+            model=source,
+            models=gated,
+            task=study.data.tasks[task],
+            examples=examples,
+            plan=plan,
         )
-        values = {name: summarise(study.data.tasks[task], records, examples)[0][0] for name, records in made.items()}
+        made = answer(study.backend, order)
+        assert isinstance(made, Records)
+        values = {
+            name: summarise(study.data.tasks[task], records, examples)[0][0] for name, records in made.records.items()
+        }
         for w, (first, last) in enumerate(windows):
             off_NW[i, w] = values[f"off {first}-{last}"].value
             only_NW[i, w] = values[f"only {first}-{last}"].value
@@ -243,7 +264,7 @@ def _causal(study: Study, rows: _Rows, found: LayersResult, n: int) -> CausalChe
     )
 
 
-def _primary(study: Study, model: str, task: str, examples: Sequence[Example]) -> float:
+def _primary(study: Context, model: str, task: str, examples: Sequence[Example]) -> float:
     """A model's primary score on the first rows of a task, the rows that the windows were tried on."""
-    records = study.read_records(model, task)[: len(examples)]
+    records = study.folder.cells.read_records(model, task)[: len(examples)]
     return float(summarise(study.data.tasks[task], records, examples)[0][0].value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
-from traitscope.modelfiles import resolve_model
+from traitscope.store.models import resolve_model
 from traitscope.study.data import StudyData
 from traitscope.study.planning import Cost, estimate, processor_rate
 from traitscope.study.state import State, Units

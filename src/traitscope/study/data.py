@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import traitscope
-from traitscope.config import ResolvedSource, StudyConfig
+from traitscope._version import __version__
+from traitscope.config import DataConfig, ResolvedSource, SplitPaths, StudyConfig
 from traitscope.records import Example
+from traitscope.registry import plugin_hashes
 from traitscope.store import RowsHash, fingerprint
-from traitscope.taskconfig import DataConfig, SplitPaths
 from traitscope.tasks.controls import apply_control
 from traitscope.tasks.mix import mix_counts
 from traitscope.tasks.task import Task, TaskData
@@ -158,7 +158,8 @@ class StudyData:
             config = self.config.tasks[task]
             self._keys[task] = fingerprint(
                 [
-                    traitscope.__version__,
+                    __version__,
+                    plugin_hashes(),
                     self.tasks[task].definition(),
                     config.data.model_dump(mode="json"),
                     _stamps(config.data, self.config.root),
@@ -183,7 +184,7 @@ def _stamps(data: DataConfig, root: Path) -> list[list[Any]]:
 def _files(data: DataConfig, root: Path) -> Iterable[Path]:
     if data.embedded is not None:
         # The rows are made by these files, so that a change of them is a change of the data.
-        yield from sorted((Path(traitscope.__file__).parent / "tasks" / "embedded").glob("*.py"))
+        yield from sorted((Path(__file__).parents[1] / "tasks" / "embedded").glob("*.py"))
     patterns: list[str] = list(data.join.values())
     if isinstance(data.path, SplitPaths):
         patterns += [*(data.path.train or ()), *(data.path.eval or ())]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from traitscope.cells import make_cell, rescore_cell
-from traitscope.compute.local import ModelSource, adapter_folder
+from traitscope.compute import Adapted, Evaluate, Event, Order, Records, ScoringPlan
 from traitscope.records import Cell, Example, ExampleRecord
 from traitscope.store import CellStamp, LeaseLost, RowsHash, put_if_absent
 from traitscope.store.files import json_bytes, read_json, write_atomic
+from traitscope.store.models import ModelSource, adapter_folder
 from traitscope.study.state import State, place_cell
 from traitscope.study.units import CellUnit, ModelUnit
-from traitscope.study.work import Work
-from traitscope.tasks.judge import rejudge
+from traitscope.study.work import Step, Work
+from traitscope.tasks.judge import make_cell, rejudge, rescore_cell
 
 _FIX = "delete this file: the next run writes it again"
 
@@ -29,29 +29,28 @@ def evaluate_missing(work: Work) -> bool:
     left = len(missing) > sum(map(len, wanted.values()))
     if not wanted:
         return left
-    models = {model.name: model for model in work.units.models}
-    total = sum(map(len, wanted.values()))
-    work.report.stage(f"evaluating {len(wanted)} models: {total} cells")
+    work.report.stage(f"evaluating {len(wanted)} models: {sum(map(len, wanted.values()))} cells")
+    steps: list[Step] = []
     for source, names in _by_source(work, wanted):
         plan = scoring_plan(work, source)
-        for key, tasks in _forms(work, plan):
-            groups = _groups(work, plan, key, source, names)
+        for size, tasks in _forms(work, plan):
+            groups = _groups(work, plan, size, source, names)
             left |= groups is None
             for group in groups or ():
-                left |= _evaluate_group(work, source, plan, [models[name] for name in group], tasks, wanted)
-    return left
+                steps += _group_steps(work, source, plan, group, tasks, wanted)
+    return work.carry_out(steps) or left
 
 
-def _forms(work: Work, plan: dict[str, Any]) -> list[tuple[str, Sequence[str]]]:
-    """The plan's entry that says how many models run together, with the tasks it is about."""
+def _forms(work: Work, plan: ScoringPlan) -> list[tuple[int, Sequence[str]]]:
+    """How many models run together, with the tasks it is about."""
     names = work.config.target_names()
-    if plan["models_per_generation"] == plan["models_per_pass"]:
-        return [("models_per_pass", names)]
+    if plan.models_per_generation == plan.models_per_pass:
+        return [(plan.models_per_pass, names)]
     made = [name for name in names if work.data.tasks[name].form == "generate"]
-    return [("models_per_generation", made), ("models_per_pass", [name for name in names if name not in made])]
+    return [(plan.models_per_generation, made), (plan.models_per_pass, [name for name in names if name not in made])]
 
 
-def _by_source(work: Work, wanted: dict[str, Any]) -> list[tuple[ModelSource, list[str]]]:
+def _by_source(work: Work, wanted: Iterable[str]) -> list[tuple[ModelSource, list[str]]]:
     """The wanted models by what must be loaded for them: the base with its adapters first."""
     found: dict[ModelSource, list[str]] = {}
     base = work.units.base.source()
@@ -62,130 +61,122 @@ def _by_source(work: Work, wanted: dict[str, Any]) -> list[tuple[ModelSource, li
     return sorted(found.items(), key=lambda item: item[0] != base)
 
 
-def scoring_plan(work: Work, source: ModelSource) -> dict[str, Any]:
+def scoring_plan(work: Work, source: ModelSource) -> ScoringPlan:
     """How cells are computed, written down before the first one; made anew only on another kind of device."""
-    is_base = source == work.units.base.source()
-    path = work.folder.root / "plan" / "scoring.json"
-    fresh = work.place.scoring_plan(source)
-    if not is_base:
+    fresh = work.backend.plan_scoring(source)
+    if source != work.units.base.source():
         return fresh
-    if not put_if_absent(path, json_bytes({**fresh, "groups": []})):
+    path = work.folder.root / "plan" / "scoring.json"
+    content = {**asdict(fresh), "groups": []}
+    if not put_if_absent(path, json_bytes(content)):
         old = dict(read_json(path, fix=_FIX))
-        if old.get("device") == fresh["device"] and old.keys() >= fresh.keys():
-            return old
-        write_atomic(path, json_bytes({**fresh, "groups": []}))
-    return {**fresh, "groups": []}
+        if old.get("device") == fresh.device and old.keys() >= content.keys():
+            return ScoringPlan(**{key: old[key] for key in asdict(fresh)})
+        write_atomic(path, json_bytes(content))
+    return fresh
 
 
 def _groups(
-    work: Work, plan: dict[str, Any], key: str, source: ModelSource, names: Sequence[str]
+    work: Work, plan: ScoringPlan, size: int, source: ModelSource, names: Sequence[str]
 ) -> list[list[str]] | None:
     """Which models share a pass; None while another process writes it down.
 
     Where models are scored side by side, numbers depend on the neighbours in the last bit: a group once written down
     stays, so that a resume gives the same bytes. Models that only decode together need no record.
     """
-    size = int(plan[key])
     if size == 1 or source != work.units.base.source():
         return [[name] for name in names]
-    if int(plan["models_per_pass"]) == 1:
+    if plan.models_per_pass == 1:
         return [list(names[i : i + size]) for i in range(0, len(names), size)]
     path = work.folder.root / "plan" / "scoring.json"
-    if not work.leases.acquire("plan"):
-        return None
-    try:
-        plan = dict(read_json(path, fix=_FIX))
-        known = {name for group in plan["groups"] for name in group}
+    with work.leased("plan") as held:
+        if not held:
+            return None
+        content = dict(read_json(path, fix=_FIX))
+        known = {name for group in content["groups"] for name in group}
         fresh = [name for name in names if name not in known]
-        plan["groups"] += [fresh[i : i + size] for i in range(0, len(fresh), size)]
+        content["groups"] += [fresh[i : i + size] for i in range(0, len(fresh), size)]
         if fresh:
-            with work.leases.commit("plan"):
-                write_atomic(path, json_bytes(plan))
-    except LeaseLost:
-        return None
-    finally:
-        work.leases.release("plan")
-    return [group for group in plan["groups"] if any(name in names for name in group)]
+            try:
+                with work.leases.commit("plan"):
+                    write_atomic(path, json_bytes(content))
+            except LeaseLost:
+                return None
+    return [group for group in content["groups"] if any(name in names for name in group)]
 
 
-def _evaluate_group(
+def _group_steps(
     work: Work,
     source: ModelSource,
-    plan: dict[str, Any],
-    group: Sequence[ModelUnit],
+    plan: ScoringPlan,
+    group: Sequence[str],
     tasks: Sequence[str],
-    wanted: dict[str, dict[str, CellUnit]],
-) -> bool:
-    tasks = [t for t in tasks if any(t in wanted.get(m.name, {}) for m in group)]
-    left = False
-    opened = None
-    try:
-        for task in tasks:
-            work.stop_if_asked()
-            cells = [wanted[m.name][task] for m in group if task in wanted.get(m.name, {})]
-            unit = cells[0].unit if len(group) == 1 else f"group/{group[0].name}/{task}"
-            if not work.leases.acquire(unit):
-                left = True
-                continue
-            try:
-                still = _still_missing(work, cells)
-                if still.missing_cells:
-                    if opened is None:
-                        opened = work.place.group(source, _folders(work, group), plan)
-                        bank = opened.__enter__()
-                    _evaluate_task(work, bank, unit, task, still)
-            except LeaseLost as lost:
-                work.report.note(str(lost))
-                left = True
-            finally:
-                work.leases.release(unit)
-    finally:
-        if opened is not None:
-            opened.__exit__(None, None, None)
-    return left
+    wanted: Mapping[str, Mapping[str, CellUnit]],
+) -> Iterator[Step]:
+    """One step per task that a model of the group lacks."""
+    models = {model.name: model for model in work.units.models}
+    for task in tasks:
+        cells = [wanted[name][task] for name in group if task in wanted.get(name, {})]
+        if cells:
+            unit = cells[0].unit if len(group) == 1 else f"group/{group[0]}/{task}"
+            yield _step(work, source, plan, [models[name] for name in group], unit, task, cells)
 
 
-def _still_missing(work: Work, cells: Sequence[CellUnit]) -> State:
-    """Which of these cells are missing now that the lease is held: another process may have been here."""
+def _step(
+    work: Work,
+    source: ModelSource,
+    plan: ScoringPlan,
+    group: Sequence[ModelUnit],
+    unit: str,
+    task: str,
+    cells: Sequence[CellUnit],
+) -> Step:
     state = State()
-    index = {cell.unit: work.folder.cells.head(cell.model.name, cell.task) for cell in cells}
-    for cell in cells:
-        place_cell(cell, index[cell.unit], state, work.folder, work.data)
-    return state
 
-
-def _folders(work: Work, group: Sequence[ModelUnit]) -> dict[str, Path | None]:
-    found: dict[str, Path | None] = {}
-    for model in group:
-        identity = work.units.identities.get(model.name)
-        if model.adapter is not None:
-            found[model.name] = work.folder.adapter_path(model.name)
-        elif identity is not None and identity.adapter:
-            found[model.name] = adapter_folder(identity.model, identity.asked)
-        else:
-            found[model.name] = None
-    return found
-
-
-def _evaluate_task(work: Work, bank: Any, unit: str, task: str, state: State) -> None:
-    examples = work.data.load(task).eval
-    skip = min(state.have.get(cell.unit, 0) for cell in state.missing_cells)
-    found = bank.evaluate(work.data.tasks[task], examples, skip=skip, on_progress=work.progress())
-    for cell in state.missing_cells:
-        have = state.have.get(cell.unit, 0)
-        records: list[ExampleRecord] = found[cell.model.name][have - skip :]
-        if have:
-            stored = work.folder.cells.read_records(cell.model.name, task)
-            # The parser or the primary metric may have changed since the first rows were judged.
-            records = [*rejudge(work.data.tasks[task], examples, stored[:have]), *records]
-        made = make_cell(
-            work.data.tasks[task],
-            records,
-            examples,
-            model=cell.model.name,
-            source=cell.model.source,
-            seed=cell.model.seed,
+    def order() -> Order | None:
+        # Another process may have been here before the lease was held.
+        for cell in cells:
+            place_cell(cell, work.folder.cells.head(cell.model.name, cell.task), state, work.folder, work.data)
+        if not state.missing_cells:
+            return None
+        return Evaluate(
+            key=unit,
+            model=source,
+            models={model.name: Adapted(path=_folder(work, model)) for model in group},
+            task=work.data.tasks[task],
+            examples=work.data.load(task).eval,
+            plan=plan,
+            skip=min(state.have.get(cell.unit, 0) for cell in state.missing_cells),
         )
+
+    def receive(event: Event) -> None:
+        assert isinstance(event, Records)
+        _commit_cells(work, unit, state, event.records)
+
+    return Step(unit, order, receive)
+
+
+def _folder(work: Work, model: ModelUnit) -> Path | None:
+    identity = work.units.identities.get(model.name)
+    if model.adapter is not None:
+        return work.folder.adapter_path(model.name)
+    if identity is not None and identity.adapter:
+        return adapter_folder(identity.model, identity.asked)
+    return None
+
+
+def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Sequence[ExampleRecord]]) -> None:
+    skip = min(state.have.get(cell.unit, 0) for cell in state.missing_cells)
+    for cell in state.missing_cells:
+        task, have = work.data.tasks[cell.task], state.have.get(cell.unit, 0)
+        examples = work.data.load(cell.task).eval
+        records = list(found[cell.model.name][have - skip :])
+        if have:
+            stored = work.folder.cells.read_records(cell.model.name, cell.task)
+            # The parser or the primary metric may have changed since the first rows were judged.
+            records = [*rejudge(task, examples, stored[:have]), *records]
+        model = cell.model
+        made = make_cell(task, records, examples, model=model.name, source=model.source, seed=model.seed)
         _commit(work, unit, cell, made)
         work.evaluated.append(cell.unit)
 
@@ -222,16 +213,14 @@ def rescore(work: Work, *, everything: bool = False) -> bool:
     left = False
     for cell in cells:
         work.stop_if_asked()
-        if not work.leases.acquire(cell.unit):
-            left = True
-            continue
-        try:
-            _rescore_one(work, cell)
-        except LeaseLost as lost:
-            work.report.note(str(lost))
-            left = True
-        finally:
-            work.leases.release(cell.unit)
+        with work.leased(cell.unit) as held:
+            left |= not held
+            try:
+                if held:
+                    _rescore_one(work, cell)
+            except LeaseLost as lost:
+                work.report.note(str(lost))
+                left = True
     return left
 
 

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traitscope.compute import Adapted, Capture, Event, Order, Refused, States
 from traitscope.config import StudyConfig
-from traitscope.errors import TraitscopeError
-from traitscope.store import LeaseLost, RunFolder, fingerprint, write_atomic
+from traitscope.store import RunFolder, fingerprint, write_atomic
+from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
-from traitscope.study.evaluating import scoring_plan
-from traitscope.study.identity import Identity
 from traitscope.study.units import RESULT_VERSIONS
-from traitscope.study.work import Work
+from traitscope.study.work import Step, Work
 
 # Halves of 64 rows of the embedded tasks already agree to a cosine of 0.9; the cost is a few seconds.
 ROWS = 64
@@ -78,42 +77,45 @@ def capture_missing(work: Work) -> bool:
     """
     inputs = hidden_inputs(work.config, work.data, work.units.base)
     missing = missing_hidden(work.folder, inputs)
-    if missing:
-        work.report.stage(f"mean hidden states of {len(missing)} datasets")
-    left = False
-    for name in missing:
-        work.stop_if_asked()
-        unit = f"hidden/{name}"
-        if not work.leases.acquire(unit):
-            left = True
-            continue
-        try:
-            if missing_hidden(work.folder, {name: inputs[name]}):
-                _capture(work, unit, name, inputs[name])
-        except LeaseLost as lost:
-            work.report.note(str(lost))
-            left = True
-        finally:
-            work.leases.release(unit)
-    return left
+    # Rows that no model of the study reads may be too long for it; the study stands without their states.
+    names = [name for name in missing if name not in work.unreadable]
+    if names:
+        work.report.stage(f"mean hidden states of {len(names)} datasets")
+    return work.carry_out(_step(work, name, inputs[name]) for name in names)
 
 
-def _capture(work: Work, unit: str, name: str, inputs: Mapping[str, Any]) -> None:
-    from safetensors.numpy import save
+def _step(work: Work, name: str, inputs: Mapping[str, Any]) -> Step:
+    unit = f"hidden/{name}"
+    examples = tuple(work.data.text(name)[:ROWS])
 
-    source = work.units.base.source()
-    task = work.data.tasks[work.data.datasets()[name]]
-    examples = work.data.text(name)[:ROWS]
-    try:
-        states_SD, layer = work.place.mean_states(source, task, examples, scoring_plan(work, source))
-    except TraitscopeError as error:
-        # Rows that no model of the study reads may be too long for it; the study stands without their states.
-        work.report.note(f"no hidden states of {name}: {error.what}")
-        return
-    # One key alone: the order of several is not the same in every file.
-    mark = {"fingerprint": fingerprint(inputs), "layer": layer, "inputs": inputs}
-    content = save({TENSOR: states_SD}, {MARK: json.dumps(mark, sort_keys=True)})
-    with work.leases.commit(unit):
-        write_atomic(work.folder.hidden_path(name), content)
-    work.folder.log("hidden", unit=unit, rows=len(examples), layer=layer)
-    work.captured.append(unit)
+    def order() -> Order | None:
+        if not missing_hidden(work.folder, {name: inputs}):
+            return None
+        return Capture(
+            key=unit,
+            model=work.units.base.source(),
+            models={"base": Adapted()},
+            task=work.data.tasks[work.data.datasets()[name]],
+            examples=examples,
+            position="mean",
+            reads="prompt and answer",
+            layers="middle",
+        )
+
+    def receive(event: Event) -> None:
+        from safetensors.numpy import save
+
+        assert isinstance(event, States)
+        # One key alone: the order of several is not the same in every file.
+        mark = {"fingerprint": fingerprint(inputs), "layer": event.first, "inputs": inputs}
+        content = save({TENSOR: event.acts["base"][0]}, {MARK: json.dumps(mark, sort_keys=True)})
+        with work.leases.commit(unit):
+            write_atomic(work.folder.hidden_path(name), content)
+        work.folder.log("hidden", unit=unit, rows=len(examples), layer=event.first)
+        work.captured.append(unit)
+
+    def refused(event: Refused) -> None:
+        work.report.note(f"no hidden states of {name}: {event.what}")
+        work.unreadable.add(name)
+
+    return Step(unit, order, receive, refused)

@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import traitscope
+from traitscope._version import __version__
 from traitscope.config import StudyConfig
 from traitscope.study.data import StudyData
 from traitscope.study.state import Units
@@ -21,7 +21,7 @@ def make_lock(config: StudyConfig, units: Units, data: StudyData) -> dict[str, A
     return {
         "format": FORMAT,
         "study": config.study,
-        "traitscope": traitscope.__version__,
+        "traitscope": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "base": units.base.to_json(),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from traitscope.modelfiles import resolve_model
+from traitscope.store.shapes import model_shape
 from traitscope.study.state import State, Units
 
 # Share of the measured matrix-product rate that a pass reaches in the end (attention, norms, small products).
@@ -83,60 +80,6 @@ class StudyPlan:
         if cost.disk_bytes is not None:
             words.append(f"{size(cost.disk_bytes)} on disk")
         return "; ".join(words)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A model's size, read from its files' headers: no weight is loaded.
-
-    ``linear`` counts the parameters of the linear layers inside the decoder as (inputs, outputs) pairs.
-    """
-
-    parameters: int
-    layers: int
-    hidden: int
-    linear: tuple[tuple[int, int], ...]
-
-    def adapter_parameters(self, rank: int) -> int:
-        """Parameters of a LoRA of this rank on all linear layers."""
-        return sum(rank * (d_in + d_out) for d_in, d_out in self.linear)
-
-
-def model_shape(model: str) -> Shape | None:
-    """The shape of a model whose files are here; None for one that is still on the Hub."""
-    folder = resolve_model(model)
-    if not isinstance(folder, Path):
-        cached = _cached(str(folder))
-        if cached is None:
-            return None
-        folder = cached
-    config = json.loads((folder / "config.json").read_text())
-    parameters, linear = 0, []
-    for path in sorted(folder.glob("*.safetensors")):
-        for name, entry in _header(path).items():
-            if name == "__metadata__":
-                continue
-            shape = entry["shape"]
-            parameters += math.prod(shape)
-            inside = "embed" not in name and "lm_head" not in name and "wte" not in name and "wpe" not in name
-            if len(shape) == 2 and inside:
-                linear.append((int(shape[1]), int(shape[0])))
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
-    return Shape(parameters, layers, hidden, tuple(linear))
-
-
-def _cached(model: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(model, "config.json")
-    return Path(found).parent if isinstance(found, str) else None
-
-
-def _header(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        n = int.from_bytes(file.read(8), "little")
-        return dict(json.loads(file.read(n)))
 
 
 def processor_rate() -> float:

@@ -9,8 +9,8 @@ from typing import Any
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.store import CellHead, CellIndex, RowsHash, RunFolder, differences
+from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
-from traitscope.study.identity import Identity
 from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_unit
 
 

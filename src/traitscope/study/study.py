@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitscope.compute import Local
+from traitscope.compute import Backend
 from traitscope.config import StudyConfig, load_config
 from traitscope.errors import TraitscopeError
+from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
-from traitscope.store import CellIndex, RunFolder
-from traitscope.study import analysis, capturing, evaluating, filling
+from traitscope.store import RunFolder
+from traitscope.study import analysis, capturing, evaluating, filling, gathering
+from traitscope.study.context import Context
 from traitscope.study.costs import study_cost
-from traitscope.study.data import StudyData
-from traitscope.study.identity import Identity, base_identity, loaded_identity, model_identity
 from traitscope.study.planning import StudyPlan
-from traitscope.study.progress import Reporter, Silent
-from traitscope.study.state import Units, all_units, find_state, index_table
-from traitscope.study.units import adapter_names
+from traitscope.study.progress import Reporter
+from traitscope.study.state import find_state
 from traitscope.study.work import Work
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
     from traitscope.stats import DatasetStats
@@ -33,61 +28,12 @@ if TYPE_CHECKING:
     from traitscope.traits import Traits
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What a report shows.
-
-    Attributes:
-        scores: the matrix, with the value of every example.
-        stats: statistics of the datasets.
-        traits, effects, explanation: the analyses of the transfer.
-        layers: the layer analysis and its causal check.
-        missing: why a part that is None is missing.
-    """
-
-    scores: ScoreMatrix
-    stats: DatasetStats | None
-    traits: Traits | None
-    effects: Effects | None
-    explanation: Explanation | None
-    layers: LayerFindings | None
-    missing: Mapping[str, str]
-
-
-class Study:
+class Study(Context):
     """A study and the folder it fills.
 
     Make one with ``Study.open``. Nothing is loaded or written before a method needs it; all that is committed
     is found again, so every method does only what is missing.
-
-    Args:
-        config: what is studied.
-        folder: the run folder.
-        text: the study file as the user wrote it, copied into the folder.
-        place: where the work runs; by default this process.
-        report: whom to tell about progress; by default nobody.
-        every_s: seconds between checkpoints of a training bank.
-        stale_s: seconds without a sign of life after which another process's unit is taken over.
     """
-
-    def __init__(
-        self,
-        config: StudyConfig,
-        folder: Path | str,
-        *,
-        text: bytes | None = None,
-        place: Local | None = None,
-        report: Reporter | None = None,
-        every_s: float = 60.0,
-        stale_s: float = 60.0,
-    ) -> None:
-        self.config = config
-        self.folder = RunFolder(Path(folder))
-        self.place = place or Local(config.compute)
-        self.report_to: Reporter = report or Silent()
-        self.every_s = every_s
-        self.stale_s = stale_s
-        self.text = text
 
     @classmethod
     def open(
@@ -95,7 +41,7 @@ class Study:
         source: Path | str | StudyConfig,
         out: Path | str | None = None,
         *,
-        place: Local | None = None,
+        backend: Backend | None = None,
         report: Reporter | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
@@ -105,18 +51,21 @@ class Study:
         Args:
             source: a study file; or a run folder, which holds a copy of its study file; or a configuration.
             out: the run folder; by default ``runs/<study>`` beside the study file.
+            backend: where the work runs; by default this process, or several of this machine where they pay.
+            report: whom to tell about progress; by default nobody.
+            every_s: seconds between checkpoints of a training bank.
+            stale_s: seconds without a sign of life after which another process's unit is taken over.
 
         Raises:
             TraitscopeError: the file is missing or says something that does not hold together.
         """
-        options: dict[str, Any] = {"place": place, "report": report, "every_s": every_s, "stale_s": stale_s}
+        options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
         if isinstance(source, StudyConfig):
             return cls(source, out or source.root / "runs" / source.study, **options)
         path = Path(source)
         if path.is_dir() and (folder := RunFolder(path)).exists():
             root = folder.read_local().get("root")
-            config = load_config(folder.study_file)
-            return cls(config.with_root(Path(root)) if root else config, out or path, **options)
+            return cls(load_config(folder.study_file, Path(root) if root else None), out or path, **options)
         if path.is_dir():
             path = path / "study.yaml"
             if not path.exists():
@@ -127,25 +76,6 @@ class Study:
         return cls(config, out or path.parent / "runs" / config.study, text=path.read_bytes(), **options)
 
     # ---- what there is to do
-
-    @cached_property
-    def data(self) -> StudyData:
-        """The rows of the study's tasks."""
-        return StudyData(self.config, self.folder.read_local().get("tasks"))
-
-    def units(self) -> Units:
-        """Adapters, models and cells of the study with their fingerprints, without loading any weights."""
-        lock = self.folder.read_lock()
-        config = self.config.base
-        base = base_identity(config, lock)
-        if base is None:
-            base = Identity(config.model, config.revision, None, config.dtype, "not loaded yet")
-        others = {}
-        for name, model in self.config.models.items():
-            entry = (lock or {}).get("models", {}).get(name)
-            found = model_identity(model, base, entry)
-            others[name] = found or Identity(model.model, model.revision, None, base.dtype, f"not loaded yet: {name}")
-        return all_units(self.config, self.data, base, others)
 
     def plan(self, *, cost: bool = False) -> StudyPlan:
         """What is done and what is missing.
@@ -196,38 +126,10 @@ class Study:
             evaluating.rescore(work, everything=True)
             return work
 
-    def loaded_base(self) -> Identity:
-        """The base's identity; loads it only where nothing else tells (``auto`` precision in a new folder)."""
-        base = self.units().base
-        if base.fingerprint.startswith("not loaded yet") or base.dtype == "auto":
-            self.report_to.stage(f"loading {base.model}")
-            base = loaded_identity(base.model, base.asked, self.place.base(base.source()))
-        return base
-
     # ---- what there is
 
-    def models(self) -> tuple[str, ...]:
-        """The rows of the matrix: base, adapters with controls, mixes, other models."""
-        return ("base", *adapter_names(self.config), *self.config.models)
-
-    def cells(self) -> CellIndex:
-        """All committed cells, without their records."""
-        return self.folder.cells.index()
-
-    def score_table(self) -> pd.DataFrame:
-        """All scores of the study's models and targets, long, in the study's order."""
-        return index_table(self.cells(), self.models(), self.config.target_names())
-
-    def records(self, model: str, task: str) -> pd.DataFrame:
-        """One row per example of a cell: gold, prediction, output, loss, log-likelihoods.
-
-        Raises:
-            TraitscopeError: there is no such cell, or its files are damaged.
-        """
-        return self.folder.cells.read_frame(model, task)
-
     def read_records(self, model: str, task: str) -> list[ExampleRecord]:
-        """The same as objects."""
+        """The records of a cell as objects (``records`` gives them as a table)."""
         return self.folder.cells.read_records(model, task)
 
     def examples(self, task: str) -> dict[str, list[Example]]:
@@ -265,27 +167,14 @@ class Study:
 
         The layer analysis is part of it where the study file has ``layers``; it needs the model, the rest does not.
         """
-        found: dict[str, Any] = {}
-        missing: dict[str, str] = {}
-        parts = {"stats": self.dataset_stats, "traits": self.traits, "effects": self.effects}
-        for name, make in {**parts, "explanation": self.explain, "layers": self.layers}.items():
-            found[name] = None
-            if name == "layers" and self.config.layers is None:
-                missing[name] = "the study file has no layers"
-                continue
-            self.report_to.stage(f"findings: {name}")
-            try:
-                found[name] = make()
-            except TraitscopeError as error:
-                missing[name] = error.what
-        return Findings(scores=self.scores(records=True), **found, missing=missing)
+        return gathering.gather(self)
 
     def report(self) -> Path:
         """Writes ``report.html``, ``figures/`` and ``tables/`` and gives the report's path.
 
         What was written from the same cells and the same study file is left as it is.
         """
-        return analysis.report(self)
+        return gathering.report(self)
 
     def layers(self, **options: Any) -> LayerFindings:
         """The layer-by-layer account of base, mix and controls, into ``layers/`` and ``analysis/``.

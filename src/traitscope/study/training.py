@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import traitscope
+from traitscope._version import __version__
+from traitscope.compute import Adapter, Checkpoint, Done, Event, Order, Train, TrainingJob, TrainingPlan
 from traitscope.errors import TraitscopeError
+from traitscope.findings import count_of
 from traitscope.store import AdapterHead, LeaseLost, fingerprint, write_atomic
-from traitscope.store.files import disk_errors, json_bytes, read_json
-from traitscope.study.progress import Stopped
+from traitscope.store.files import json_bytes, read_json
 from traitscope.study.units import AdapterUnit
-from traitscope.study.work import Work
-from traitscope.study.workers import split
+from traitscope.study.work import Step, Work
 
 FORMAT = 1
 _FIX = "delete this file and checkpoints/: the adapters that are not finished start again"
@@ -26,19 +25,20 @@ class BankFile:
     Attributes:
         name: ``bank-`` and the first digits of a fingerprint over its adapters.
         adapters: name -> fingerprint of everything the bank trains.
-        plan: threads, device and the engine's own plan.
+        plan: how the backend trains it.
         done: all adapters were committed; a bank that is done is never taken up again.
     """
 
     name: str
     adapters: dict[str, str]
-    plan: dict[str, Any]
+    plan: TrainingPlan
     done: bool
 
     def to_bytes(self) -> bytes:
         """The file's content."""
         state = "done" if self.done else "open"
-        return json_bytes({"format": FORMAT, "state": state, "adapters": self.adapters, **self.plan})
+        plan = {"threads": self.plan.threads, "device": self.plan.device, "bank": self.plan.bank}
+        return json_bytes({"format": FORMAT, "state": state, "adapters": self.adapters, **plan})
 
 
 def recorded_banks(work: Work) -> list[BankFile]:
@@ -51,8 +51,9 @@ def recorded_banks(work: Work) -> list[BankFile]:
     for path in sorted((work.folder.root / "plan").glob("bank-*.json")):
         data = read_json(path, fix=_FIX)
         try:
-            plan = {key: data[key] for key in ("threads", "device", "bank")}
-            found.append(BankFile(path.stem, dict(data["adapters"]), plan, data["state"] == "done"))
+            adapters, parts = dict(data["adapters"]), {key: data[key] for key in ("threads", "device", "bank")}
+            plan = TrainingPlan(jobs=tuple(adapters), **parts)
+            found.append(BankFile(path.stem, adapters, plan, data["state"] == "done"))
         except (KeyError, TypeError):
             raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=_FIX) from None
     return found
@@ -92,27 +93,17 @@ def train_missing(work: Work) -> bool:
     """Trains every missing adapter that no other process trains; True if others are still at it.
 
     Raises:
-        Stopped: the run was asked to stop; the bank's state is saved.
+        Stopped: the run was asked to stop; the banks' states are saved.
     """
     _drop_leftovers(work)
     missing = [unit for unit in work.units.adapters if work.folder.adapter(unit.name) is None]
     if missing and not _plan_missing(work, missing):
         return True
-    busy = False
-    for bank in open_banks(work):
-        work.stop_if_asked()
-        if not work.leases.acquire(bank.name):
-            busy = True
-            continue
-        try:
-            if work.folder.plan_path(bank.name).exists():
-                _train_bank(work, bank)
-        except LeaseLost as lost:
-            work.report.note(str(lost))
-            busy = True
-        finally:
-            work.leases.release(bank.name)
-    return busy
+    banks = open_banks(work)
+    waiting = sum(work.folder.adapter(name) is None for bank in banks for name in bank.adapters)
+    if waiting:
+        work.report.stage(f"training {count_of(waiting, 'adapter')} together")
+    return work.carry_out(_step(work, bank) for bank in banks)
 
 
 def _drop_leftovers(work: Work) -> None:
@@ -124,91 +115,96 @@ def _drop_leftovers(work: Work) -> None:
 
 
 def _plan_missing(work: Work, missing: Sequence[AdapterUnit]) -> bool:
-    """Plans a bank per process for the adapters that no open bank holds; False if another process is planning."""
-    if not work.leases.acquire("plan"):
-        return False
-    try:
+    """Plans banks for the adapters that no open bank holds; False if another process is planning."""
+    with work.leased("plan") as held:
+        if not held:
+            return False
         planned = {name for bank in open_banks(work) for name in bank.adapters}
-        units = [u for u in missing if u.name not in planned and work.folder.adapter(u.name) is None]
-        if units:
-            work.report.stage(f"planning the training of {_count(len(units), 'adapter')}")
-            jobs = [_job(work, unit) for unit in units]
-            banks = []
-            for group in split(jobs, work.workers):
-                plan = work.place.plan(work.units.base.source(), [jobs[i] for i in group])
-                marks = {units[i].name: units[i].fingerprint for i in group}
-                banks.append(BankFile(f"bank-{fingerprint(marks)[:12]}", marks, plan, False))
+        units = {u.name: u for u in missing if u.name not in planned and work.folder.adapter(u.name) is None}
+        if not units:
+            return True
+        work.report.stage(f"planning the training of {count_of(len(units), 'adapter')}")
+        jobs = [_job(work, unit) for unit in units.values()]
+        try:
+            plans = work.backend.plan_training(work.units.base.source(), jobs)
             with work.leases.commit("plan"):
-                for bank in banks:
+                for plan in plans:
+                    marks = {name: units[name].fingerprint for name in plan.jobs}
+                    bank = BankFile(f"bank-{fingerprint(marks)[:12]}", marks, plan, False)
                     write_atomic(work.folder.plan_path(bank.name), bank.to_bytes())
-    except LeaseLost:
-        return False
-    finally:
-        work.leases.release("plan")
+        except LeaseLost:
+            return False
     return True
 
 
-def _job(work: Work, unit: AdapterUnit) -> Any:
+def _job(work: Work, unit: AdapterUnit) -> TrainingJob:
     if unit.mix is not None:
         rows = work.data.mix(unit.mix)
     else:
         (source,) = unit.parts
         rows = [(source, work.data.train(source))]
-    parts = [(work.data.tasks[source.task], examples) for source, examples in rows]
-    source_of = work.units.base.source()
-    encoded = work.place.encode(source_of, parts, unit.recipe.max_tokens)
-    return work.place.job(source_of, unit.name, encoded, unit.recipe, unit.seed)
+    parts = tuple((work.data.tasks[source.task], tuple(examples)) for source, examples in rows)
+    return TrainingJob(name=unit.name, parts=parts, recipe=unit.recipe, seed=unit.seed)
 
 
-def _train_bank(work: Work, bank: BankFile) -> None:
+def _step(work: Work, bank: BankFile) -> Step:
     units = {unit.name: unit for unit in work.units.adapters}
-    if any(work.folder.adapter(name) is None for name in bank.adapters):
-        work.report.stage(f"training {_count(len(bank.adapters), 'adapter')} together")
+
+    def order() -> Order | None:
+        if not work.folder.plan_path(bank.name).exists():
+            return None
+        if all(work.folder.adapter(name) is not None for name in bank.adapters):
+            _close(work, bank)
+            return None
         work.folder.log("train", bank=bank.name, adapters=sorted(bank.adapters))
-        jobs = [_job(work, units[name]) for name in bank.adapters]
+        return Train(
+            key=bank.name,
+            model=work.units.base.source(),
+            jobs=tuple(_job(work, units[name]) for name in bank.adapters),
+            plan=bank.plan,
+            checkpoint=work.folder.read_checkpoint(bank.name),
+            every_s=work.every_s,
+        )
 
-        def commit(result: Any) -> None:
-            if work.folder.adapter(result.name) is None:
-                _commit(work, bank, units[result.name], result)
+    def receive(event: Event) -> None:
+        match event:
+            case Checkpoint(state):
+                with work.leases.commit(bank.name):
+                    write_atomic(work.folder.checkpoint_path(bank.name), state)
+            case Adapter():
+                if work.folder.adapter(event.name) is None:
+                    _commit(work, bank, units[event.name], event)
+            case Done(stopped=False):
+                _close(work, bank)
+            case Done():
+                if work.leases.lost(bank.name):
+                    raise LeaseLost(f"{bank.name} was taken over by another process")
 
-        with disk_errors(work.folder.root):
-            finished = work.place.train(
-                work.units.base.source(),
-                jobs,
-                bank.plan,
-                checkpoint=work.folder.checkpoint_path(bank.name),
-                on_done=commit,
-                on_progress=work.progress(),
-                should_stop=lambda: work.asked_to_stop() or work.leases.lost(bank.name),
-                every_s=work.every_s,
-            )
-        if not finished:
-            if work.leases.lost(bank.name):
-                raise LeaseLost(f"{bank.name} was taken over by another process")
-            raise Stopped
+    return Step(bank.name, order, receive)
+
+
+def _close(work: Work, bank: BankFile) -> None:
+    """Marks a bank as done: all its adapters are committed."""
     with work.leases.commit(bank.name):
         done = BankFile(bank.name, bank.adapters, bank.plan, True)
         write_atomic(work.folder.plan_path(bank.name), done.to_bytes())
         work.folder.drop_checkpoint(bank.name)
 
 
-def _commit(work: Work, bank: BankFile, unit: AdapterUnit, result: Any) -> None:
-    base = work.place.base(work.units.base.source())
-    made = work.folder.stage_adapter(unit.name)
-    result.adapter.save(made, base, card=_card(work, unit, result))
+def _commit(work: Work, bank: BankFile, unit: AdapterUnit, made: Adapter) -> None:
     head = AdapterHead(unit.name, unit.source, unit.seed, work.units.base.model, unit.fingerprint, unit.inputs, {})
-    work.folder.finish_adapter(made, head, result.history)
+    staged = work.folder.stage_adapter(head, made.config, made.tensors, _card(work, unit, made), made.history)
     with work.leases.commit(bank.name):
-        work.folder.commit_adapter(made, unit.name)
-    tokens = sum(record.tokens for record in result.history)
+        work.folder.commit_adapter(staged, unit.name)
+    tokens = sum(record.tokens for record in made.history)
     work.trained.append(unit.name)
     work.tokens += tokens
-    losses = f"loss {result.history[0].loss:.3f} -> {result.history[-1].loss:.3f}"
-    work.folder.log("adapter", unit=unit.unit, fingerprint=unit.fingerprint, steps=len(result.history), tokens=tokens)
-    work.report.finished(unit.unit, f"{len(result.history)} steps, {losses}")
+    losses = f"loss {made.history[0].loss:.3f} -> {made.history[-1].loss:.3f}"
+    work.folder.log("adapter", unit=unit.unit, fingerprint=unit.fingerprint, steps=len(made.history), tokens=tokens)
+    work.report.finished(unit.unit, f"{len(made.history)} steps, {losses}")
 
 
-def _card(work: Work, unit: AdapterUnit, result: Any) -> str:
+def _card(work: Work, unit: AdapterUnit, made: Adapter) -> str:
     recipe = unit.recipe
     what = f"the mix of {', '.join(part.name for part in unit.parts)}" if unit.mix else f"`{unit.source}`"
     control = unit.parts[0].control
@@ -220,7 +216,7 @@ tags: [lora, traitscope]
 ---
 # {unit.name}
 
-A LoRA adapter trained on {what}{altered} by traitscope {traitscope.__version__}, study `{work.config.study}`.
+A LoRA adapter trained on {what}{altered} by traitscope {__version__}, study `{work.config.study}`.
 
 | | |
 | --- | --- |
@@ -228,12 +224,8 @@ A LoRA adapter trained on {what}{altered} by traitscope {traitscope.__version__}
 | rank, alpha | {recipe.rank}, {recipe.alpha:g} |
 | targets | {recipe.targets if isinstance(recipe.targets, str) else ", ".join(recipe.targets)} |
 | learning rate | {recipe.lr:g}, {recipe.schedule}, warm-up {recipe.warmup:g} |
-| steps, batch | {len(result.history)}, {recipe.batch} |
+| steps, batch | {len(made.history)}, {recipe.batch} |
 | seed | {unit.seed} |
-| last training loss | {result.history[-1].loss:.4f} nats per answer token |
+| last training loss | {made.history[-1].loss:.4f} nats per answer token |
 | fingerprint | `{unit.fingerprint}` |
 """
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"

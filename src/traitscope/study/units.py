@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
+from traitscope.config.task import TaskConfig
 from traitscope.metrics import METRICS
 from traitscope.store import fingerprint
-from traitscope.taskconfig import TaskConfig
 from traitscope.tasks.controls import CONTROLS
 from traitscope.tasks.parsers import PARSERS
 
@@ -180,12 +180,12 @@ def scoring_inputs(task: TaskConfig) -> dict[str, Any]:
     """What turns a model's outputs into scores: parser, classes, metrics, with their result versions."""
     answer = task.answer
     inputs: dict[str, Any] = {
-        "metrics": [[name, METRICS.get(name).version] for name in (*task.metric_names, "loss")],
+        "metrics": [[name, METRICS.get(name).mark] for name in (*task.metric_names, "loss")],
         "judging": RESULT_VERSIONS["judging"],
         "classes": list(answer.classes) if answer.classes is not None else None,
     }
     if answer.generate is not None:
-        inputs["parse"] = [answer.generate.parse, PARSERS.get(answer.generate.parse).version]
+        inputs["parse"] = [answer.generate.parse, PARSERS.get(answer.generate.parse).mark]
     return inputs
 
 
@@ -196,7 +196,7 @@ def component_versions(config: StudyConfig) -> dict[str, Any]:
     controls = sorted({name for names in config.controls.values() for name in names})
     return {
         **RESULT_VERSIONS,
-        "metrics": {name: METRICS.get(name).version for name in metrics},
-        "parsers": {name: PARSERS.get(name).version for name in parsers},
-        "controls": {name: CONTROLS.get(name).version for name in controls},
+        "metrics": {name: METRICS.get(name).mark for name in metrics},
+        "parsers": {name: PARSERS.get(name).mark for name in parsers},
+        "controls": {name: CONTROLS.get(name).mark for name in controls},
     }

@@ -1,18 +1,45 @@
-"""What the steps of a run share: study, folder, leases, data, where it computes and whom it tells."""
+"""What the steps of a run share: leases around orders, commits of what comes back, stops, progress."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from traitscope.compute import Local
+from traitscope.compute import Backend, Event, Final, Lost, Order, Refused
 from traitscope.config import StudyConfig
-from traitscope.store import Leases, RunFolder
+from traitscope.errors import TraitscopeError
+from traitscope.records import Progress
+from traitscope.store import LeaseLost, Leases, RunFolder
 from traitscope.study.data import StudyData
 from traitscope.study.progress import Reporter, Stopped
 from traitscope.study.state import State, Units, find_state
+
+# How often in a row a unit may be lost with the process that worked on it.
+TRIES = 3
+
+
+def _raise(refused: Refused) -> None:
+    raise refused.error()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One unit of work: leased, ordered from the backend, committed.
+
+    Attributes:
+        unit: the lease.
+        order: makes the order, once the lease is held; None if there is nothing left to do.
+        receive: what to do with an event of the order; commits are made under the lease.
+        refused: what to do if the order cannot be carried out; by default that ends the run.
+    """
+
+    unit: str
+    order: Callable[[], Order | None]
+    receive: Callable[[Event], None]
+    refused: Callable[[Refused], None] = _raise
 
 
 @dataclass
@@ -21,10 +48,10 @@ class Work:
 
     Attributes:
         every_s: seconds between checkpoints of a bank.
-        workers: processes of this machine that share the run.
         asked_to_stop: asked between units and after every step.
-        trained, evaluated, rescored, captured: units that this process committed.
-        tokens: trained by this process.
+        trained, evaluated, rescored, captured: units that this run committed.
+        tokens: trained by this run.
+        unreadable: datasets that the base cannot read; they are tried once a run.
     """
 
     config: StudyConfig
@@ -32,16 +59,18 @@ class Work:
     leases: Leases
     data: StudyData
     units: Units
-    place: Local
+    backend: Backend
     report: Reporter
     every_s: float = 60.0
-    workers: int = 1
     asked_to_stop: Callable[[], bool] = lambda: False
     trained: list[str] = field(default_factory=list)
     evaluated: list[str] = field(default_factory=list)
     rescored: list[str] = field(default_factory=list)
     captured: list[str] = field(default_factory=list)
     tokens: int = 0
+    unreadable: set[str] = field(default_factory=set)
+    _under_way: dict[str, Progress] = field(default_factory=dict)
+    _lost: Counter[str] = field(default_factory=Counter)
 
     def state(self) -> State:
         """Where the study stands at this moment."""
@@ -63,19 +92,103 @@ class Work:
             self.stop_if_asked()
             time.sleep(min(0.1, max(0.0, end - time.monotonic())))
 
-    def progress(self, unit: str = "tokens") -> Callable[[Any], None]:
-        """A callback for the engine that passes its progress on and ends a scoring pass that should stop."""
+    @contextmanager
+    def leased(self, unit: str) -> Iterator[bool]:
+        """Holds a unit while something is done to it; False if another process holds it."""
+        if not self.leases.acquire(unit):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.leases.release(unit)
 
-        def passed_on(progress: Any) -> None:
-            share = progress.share_of_peak
-            note = progress.note or (f"{share:.0%} of peak" if share is not None else "")
-            self.report.progress(
-                progress.done_tokens,
-                progress.total_tokens,
-                unit=unit,
-                per_s=progress.tokens_per_s,
-                seconds_left=progress.seconds_left,
-                note=note,
+    def carry_out(self, steps: Iterable[Step]) -> bool:
+        """Has the backend do what no other process does; True if something is left to others, or was lost.
+
+        Raises:
+            Stopped: the run was asked to stop; what was under way is saved as far as it can be.
+            TraitscopeError: an order cannot be carried out, or was lost again and again.
+        """
+        held: dict[str, Step] = {}
+        left = False
+
+        def orders() -> Iterator[Order]:
+            nonlocal left
+            for step in steps:
+                if self.asked_to_stop():
+                    return
+                if not self.leases.acquire(step.unit):
+                    left = True
+                    continue
+                held[step.unit] = step
+                try:
+                    order = step.order()
+                except LeaseLost as lost:
+                    self.report.note(str(lost))
+                    left, order = True, None
+                if order is None:
+                    self._let_go(held, step.unit)
+                else:
+                    yield order
+
+        def receive(order: Order, event: Event) -> None:
+            nonlocal left
+            if isinstance(event, Progress):
+                self._show(order.key, event)
+                return
+            final = isinstance(event, Final)
+            try:
+                if isinstance(event, Lost):
+                    left = True
+                    self._note_loss(order.key, event)
+                elif isinstance(event, Refused):
+                    held[order.key].refused(event)
+                else:
+                    held[order.key].receive(event)
+            except LeaseLost as lost:
+                left = True
+                if final:
+                    self.report.note(str(lost))
+            finally:
+                if final:
+                    self._let_go(held, order.key)
+
+        try:
+            self.backend.work(orders(), receive, lambda order: self.asked_to_stop() or self.leases.lost(order.key))
+        finally:
+            for unit in list(held):
+                self._let_go(held, unit)
+        self.stop_if_asked()
+        return left
+
+    def _let_go(self, held: dict[str, Step], unit: str) -> None:
+        self._under_way.pop(unit, None)
+        del held[unit]
+        self.leases.release(unit)
+
+    def _note_loss(self, unit: str, event: Lost) -> None:
+        if self.asked_to_stop() or self.leases.lost(unit):
+            return
+        self._lost[unit] += 1
+        self.report.note(f"{unit}: {event.why}")
+        if self._lost[unit] >= TRIES:
+            raise TraitscopeError(
+                f"was lost {TRIES} times: {event.why}",
+                where=unit,
+                fix="set compute: {workers: 1} to see why, or give the machine more memory",
             )
 
-        return passed_on
+    def _show(self, unit: str, progress: Progress) -> None:
+        """Tells how far the orders under way are, all together."""
+        self._under_way[unit] = progress
+        parts = self._under_way.values()
+        share = progress.share_of_peak
+        self.report.progress(
+            sum(part.done_tokens for part in parts),
+            sum(part.total_tokens for part in parts),
+            unit="tokens",
+            per_s=sum(part.tokens_per_s for part in parts),
+            seconds_left=max(part.seconds_left for part in parts),
+            note=progress.note or (f"{share:.0%} of peak" if share is not None else ""),
+        )

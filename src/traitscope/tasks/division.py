@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from traitscope.dataconfig import SplitPaths
+from traitscope.config.data import SplitPaths
+from traitscope.config.task import TaskConfig
+from traitscope.config.template import holds
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
-from traitscope.taskconfig import TaskConfig
 from traitscope.tasks.controls import order_key
 from traitscope.tasks.render import Renderer
 from traitscope.tasks.rows import ReadRows, read_files, read_hub, rows_fingerprint
-from traitscope.tasks.template import holds
 
 Part = Literal["train", "eval"]
 
@@ -194,8 +194,7 @@ class Division:
         """One set of rows: eval takes from the front of a seeded order of questions, train from its back.
 
         Rows that ask the same question stand on one side only; eval takes one row per question, train one row
-        per question first and the repeated ones after them. So both sides keep their rows when the other one
-        grows.
+        per question first and the repeated ones after them. So both sides keep their rows when the other one grows.
         """
         data = self._config.data
         rows, mark = self._read(None)

@@ -4,13 +4,11 @@ The rule is lm-evaluation-harness 0.4.13's (``TemplateLM._encode_pair`` and ``HF
 log-likelihoods agree with it to the last token:
 
 1. White space at the end of the prompt belongs to the answer.
-2. Prompt and answer are encoded as one text; what the prompt alone is long in tokens is the context, the rest
-the answer.
-3. The tokenizer adds the special tokens it adds by itself, unless the text starts with the first token
-already
+2. Prompt and answer are encoded as one text; what the prompt alone is long in tokens is the context, the rest the
+   answer.
+3. The tokenizer adds the special tokens it adds by itself, unless the text starts with the first token already
    (which is how a chat template's prompt gets no second one).
-4. An empty prompt is the prefix token: the beginning-of-sequence token, or the end-of-sequence token without
-one.
+4. An empty prompt is the prefix token: the beginning-of-sequence token, or the end-of-sequence token without one.
 
 A prompt of nothing but white space is treated as an empty one (lm-evaluation-harness fails there unless the
 tokenizer adds a first token). Prompts for generation keep the white space at their end.
@@ -93,12 +91,10 @@ def encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: 
 
 
 def prompt_text(task: Task, example: Example, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text that is encoded as the prompt: the example's own, or its turns in the tokenizer's chat
-    template.
+    """The text that is encoded as the prompt: the example's own, or its turns in the tokenizer's chat template.
 
     Raises:
-        TraitscopeError: if the task uses chat and the tokenizer has no template, or the template refuses the
-        turns.
+        TraitscopeError: if the task uses chat and the tokenizer has no template, or the template refuses the turns.
     """
     if not task.config.uses_chat:
         return example.prompt
@@ -107,8 +103,7 @@ def prompt_text(task: Task, example: Example, tokenizer: PreTrainedTokenizerBase
 
 
 def stop_token(task: Task, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an answer: the end of the assistant's turn in a chat template, else
-    end-of-sequence.
+    """The token that ends an answer: the end of the assistant's turn in a chat template, else end-of-sequence.
 
     Raises:
         TraitscopeError: if the tokenizer has no end-of-sequence token.
@@ -135,12 +130,10 @@ def training_rows(
 ) -> list[TrainRow]:
     """One row per example: prompt, answer and stop token; the last two are trained.
 
-    A row longer than ``max_tokens`` loses the middle of its prompt, or is refused (task setting
-    ``overlong``).
+    A row longer than ``max_tokens`` loses the middle of its prompt, or is refused (task setting ``overlong``).
 
     Raises:
-        TraitscopeError: if an answer with its stop token leaves no room for any prompt, or a prompt is
-        refused.
+        TraitscopeError: if an answer with its stop token leaves no room for any prompt, or a prompt is refused.
     """
     stop = stop_token(task, tokenizer)
     rows = []

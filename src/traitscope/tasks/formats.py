@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from traitscope.dataconfig import DataConfig
+from traitscope.config.data import DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import Registry, did_you_mean
 
@@ -51,9 +51,7 @@ def read_text(path: Path, data: DataConfig, where: str) -> str:
 
 @ROW_SOURCES.register("csv", version=1, reference="RFC 4180")
 def read_csv(path: Path, data: DataConfig, where: str) -> Rows:
-    """Rows of a csv file; the first line names the columns unless ``columns`` does. Blank lines are
-    skipped.
-    """
+    """Rows of a csv file; the first line names the columns unless ``columns`` does. Blank lines are skipped."""
     return _delimited(path, data, where, data.delimiter or ",", True if data.quotes is None else data.quotes)
 
 
@@ -209,18 +207,14 @@ def read_parquet(path: Path, data: DataConfig, where: str) -> Rows:
 
 @ROW_SOURCES.register("lines", version=1, reference="plain text")
 def read_lines(path: Path, data: DataConfig, where: str) -> Rows:
-    """One row per line that is not blank, with the single column ``text`` (or the one that ``columns``
-    names).
-    """
+    """One row per line that is not blank, with the single column ``text`` (or the one that ``columns`` names)."""
     column = data.columns[0] if data.columns else "text"
     return [{column: line} for line in read_text(path, data, where).splitlines() if line.strip()]
 
 
 @ROW_SOURCES.register("conll", version=1, reference="CoNLL-2003 column format")
 def read_conll(path: Path, data: DataConfig, where: str) -> Rows:
-    """One row per sentence: token columns between blank lines, as lists named by ``columns`` (tokens,
-    tags).
-    """
+    """One row per sentence: token columns between blank lines, as lists named by ``columns`` (tokens, tags)."""
     columns = data.columns or ("tokens", "tags")
     delimiter = data.delimiter or "\t"
     rows: Rows = []

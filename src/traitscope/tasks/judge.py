@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from traitscope.errors import TraitscopeError
 from traitscope.metrics import METRICS, Outcomes, confusion_matrix, score
-from traitscope.records import Example, ExampleRecord, Generated, Score
+from traitscope.records import Cell, Example, ExampleRecord, Generated, Score
 from traitscope.tasks.parsers import PARSERS
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ def judge_losses(task: Task, examples: Sequence[Example], logprobs: OptionLogpro
 
 
 def rejudge(task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
-    """The records judged once more from what they store (outputs, log-likelihoods), after a parser or metric
-    changed.
+    """The records judged once more from what they store (outputs, log-likelihoods), after a parser or metric changed.
 
     Examples are found by id, so ``examples`` may be more than the records.
 
@@ -150,8 +149,7 @@ def summarise(
 ) -> tuple[tuple[Score, ...], dict[str, Any]]:
     """All metrics of a cell (the primary one first, answer loss always among them) and its summary.
 
-    ``examples`` (found by id) are needed for the references of free answers; by default the task's own eval
-    rows.
+    ``examples`` (found by id) are needed for the references of free answers; by default the task's own eval rows.
 
     Raises:
         TraitscopeError: if there is no record.
@@ -257,3 +255,23 @@ def _check_numbers(task: Task, example: Example, values: Any) -> None:
 def _check_lengths(task: Task, examples: Sequence[Example], outputs: Sequence[Any]) -> None:
     if len(examples) != len(outputs):
         raise ValueError(f"{task.name}: {len(outputs)} outputs for {len(examples)} examples")
+
+
+def make_cell(
+    task: Task,
+    records: Sequence[ExampleRecord],
+    examples: Sequence[Example],
+    *,
+    model: str,
+    source: str | None,
+    seed: int | None,
+) -> Cell:
+    """A cell from its records: all metrics and the summary."""
+    scores, summary = summarise(task, records, examples)
+    return Cell(model, source, seed, task.name, scores, tuple(records), summary)
+
+
+def rescore_cell(task: Task, cell: Cell, examples: Sequence[Example]) -> Cell:
+    """A cell judged once more from what its records hold: no model is needed."""
+    records = rejudge(task, examples, cell.records)
+    return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed)

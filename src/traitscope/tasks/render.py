@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from traitscope.config.task import TaskConfig
+from traitscope.config.template import evaluate, render
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
-from traitscope.taskconfig import TaskConfig
 from traitscope.tasks.parsers import PARSERS
-from traitscope.tasks.template import evaluate, render
 
 Row = dict[str, Any]
 Turns = tuple[tuple[str, str], ...]
@@ -42,8 +42,7 @@ class Renderer:
         """The rendered row with its solved examples in front.
 
         Raises:
-            TraitscopeError: if a template fails, the prompt or the answer is empty, or gold is not among the
-            options.
+            TraitscopeError: if a template fails, the prompt or the answer is empty, or gold is not among the options.
         """
         options: tuple[str, ...] | None = None
         gold: int | None = None

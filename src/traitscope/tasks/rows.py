@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from traitscope.dataconfig import DataConfig
+from traitscope.config.data import FOLDER, DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
 from traitscope.tasks.formats import ROW_SOURCES, Rows, read_text
@@ -49,7 +49,7 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
     for path, from_glob in files:
         name = _format(path, data, where)
         place = f"{where}, file {path}"
-        if name == "folder":
+        if name == FOLDER:
             found, mark = _read_folder(path, split, place)
             digest.update(mark.encode())
         else:
@@ -92,14 +92,16 @@ def _format(path: Path, data: DataConfig, where: str) -> str:
     if data.format:
         return data.format
     if path.is_dir():
-        return "folder"
+        return FOLDER
     endings = [s for s in path.suffixes if s != ".gz"]
     if endings and endings[-1].lower() in _ENDINGS:
         return _ENDINGS[endings[-1].lower()]
+    if endings and endings[-1][1:].lower() in ROW_SOURCES:
+        return endings[-1][1:].lower()
     raise TraitscopeError(
         f"the ending of {path.name} does not say its format",
         where=where,
-        fix="add format: csv, tsv, json, jsonl, parquet, lines, conll or folder",
+        fix=f"add format: {', '.join(ROW_SOURCES.names())} or {FOLDER}",
     )
 
 

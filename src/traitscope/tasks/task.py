@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from traitscope.config.task import Form, TaskConfig
 from traitscope.errors import TraitscopeError
 from traitscope.metrics import METRICS
 from traitscope.records import Example
-from traitscope.taskconfig import Form, TaskConfig
 from traitscope.tasks.controls import order_key
 from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Row, Tally
 from traitscope.tasks.parsers import PARSERS
@@ -95,16 +95,14 @@ class Task:
         config = self.config.model_dump(mode="json", by_alias=True, exclude={"tags", "metrics"})
         for key in ("train", "eval", "path", "join", "encoding"):
             config["data"].pop(key)
-        versions = {f"metric {n}": METRICS.get(n).version for n in self.metric_names}
+        versions = {f"metric {n}": METRICS.get(n).mark for n in self.metric_names}
         if self.config.answer.generate:
             parser = self.config.answer.generate.parse
-            versions[f"parser {parser}"] = PARSERS.get(parser).version
+            versions[f"parser {parser}"] = PARSERS.get(parser).mark
         return {"task": config, "metrics": list(self.metric_names), "versions": versions}
 
     def fingerprint(self) -> str:
-        """SHA-256 over the definition and the content of the rows; the numbers of rows taken are not in
-        it.
-        """
+        """SHA-256 over the definition and the content of the rows; the numbers of rows taken are not in it."""
         text = json.dumps([self.definition(), self.load().fingerprint], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

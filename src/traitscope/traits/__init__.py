@@ -5,6 +5,7 @@ from traitscope.traits.fit import fit_traits
 from traitscope.traits.intervals import Intervals, Stability
 from traitscope.traits.naming import TraitName
 from traitscope.traits.null import PermutationNull
+from traitscope.traits.options import TraitOptions
 from traitscope.traits.render import render
 from traitscope.traits.result import Traits
 from traitscope.traits.skills import SkillAgreement
@@ -18,6 +19,7 @@ __all__ = [
     "Stability",
     "TraitCount",
     "TraitName",
+    "TraitOptions",
     "Traits",
     "fit_traits",
     "render",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +92,39 @@ def _centred(values: Floats, gaps: npt.NDArray[np.bool_], k: int) -> Floats:
     return filled - filled.mean(axis=0)
 
 
+def _one_after_the_other(
+    steps: Iterable[tuple[float, Floats]],
+    singular_M: Floats,
+    shape: tuple[int, ...],
+    alpha: float,
+    draws: int,
+    method: str,
+) -> SequentialTest:
+    """Test components until one is no larger than what the null gives.
+
+    Args:
+        steps: for each component in turn, what is observed and the same under the null, [R]; made when asked for.
+        singular_M: singular values to show. shape: of the matrix. alpha, draws, method: as in ``SequentialTest``.
+    """
+    p, edge, count = [], [], 0
+    for observed, null_R in steps:
+        p.append((1 + int((null_R >= observed).sum())) / (len(null_R) + 1))
+        edge.append(float(np.quantile(null_R, 1.0 - alpha)))
+        if p[-1] > alpha:
+            break
+        count += 1
+    return SequentialTest(
+        singular_M=singular_M[: min(shape[0] - 1, shape[1])],
+        p_J=np.array(p),
+        edge_J=np.array(edge),
+        count=count,
+        alpha=alpha,
+        draws=draws,
+        capped=count == largest_rank(*shape),
+        method=method,
+    )
+
+
 def sequential_test(
     values_IN: Floats, noise_RIN: Floats, *, alpha: float = 0.05, method: str = "known noise of the cells"
 ) -> SequentialTest:
@@ -98,8 +132,7 @@ def sequential_test(
 
     Step k compares the (k+1)-th singular value with the largest one of noise matrices from which the k left
     and right singular vectors found so far are projected out: what is left to noise beside k strong traits.
-    Where the true traits are well above the noise, the chance of one too many is about alpha, however many
-    there are.
+    Where the true traits are well above the noise, the chance of one too many is about alpha, however many there are.
 
     Args:
         values_IN: the matrix, NaN where missing. noise_RIN: draws of its errors, in the same unit.
@@ -113,29 +146,16 @@ def sequential_test(
     white = values_IN / np.maximum(unit_N, floor)
     noise = np.where(gaps, 0.0, noise / np.maximum(unit_N, floor))
     top = largest_rank(*values_IN.shape)
-    p, edge, count = [], [], 0
-    left, singular, right = np.linalg.svd(_centred(white, gaps, min(1, top)), full_matrices=False)
-    singular_M = singular
-    for k in range(top):
-        if gaps.any():
-            left, singular, right = np.linalg.svd(_centred(white, gaps, k), full_matrices=False)
-        null_R, _ = _projected_largest(noise, left[:, :k], right[:k])
-        p.append((1 + int((null_R >= singular[k]).sum())) / (len(null_R) + 1))
-        edge.append(float(np.quantile(null_R, 1.0 - alpha)))
-        if p[-1] > alpha:
-            break
-        count += 1
-    rank = min(values_IN.shape[0] - 1, values_IN.shape[1])
-    return SequentialTest(
-        singular_M=singular_M[:rank],
-        p_J=np.array(p),
-        edge_J=np.array(edge),
-        count=count,
-        alpha=alpha,
-        draws=len(noise_RIN),
-        capped=count == top,
-        method=method,
-    )
+    first = np.linalg.svd(_centred(white, gaps, min(1, top)), full_matrices=False)
+
+    def steps() -> Iterator[tuple[float, Floats]]:
+        left, singular, right = first
+        for k in range(top):
+            if gaps.any():
+                left, singular, right = np.linalg.svd(_centred(white, gaps, k), full_matrices=False)
+            yield singular[k], _projected_largest(noise, left[:, :k], right[:k])[0]
+
+    return _one_after_the_other(steps(), first[1], values_IN.shape, alpha, len(noise_RIN), method)
 
 
 def sequential_permutation(
@@ -147,36 +167,24 @@ def sequential_permutation(
     al. 2017, J. Chemometrics 31:e2937), and compares the share of the remaining variance that the next
     component takes. In simulations it seldom finds too many (about 5 %) and often too few at 11 x 10.
     """
-    values = centred_IN
-    spread_N = values.std(axis=0)
-    white = values / np.where(spread_N > 1e-12, spread_N, 1.0)
+    spread_N = centred_IN.std(axis=0)
+    white = centred_IN / np.where(spread_N > 1e-12, spread_N, 1.0)
     left, singular, right = np.linalg.svd(white, full_matrices=False)
-    top = largest_rank(*values.shape)
-    p, edge, count = [], [], 0
-    for k in range(top):
-        rest = white - (left[:, :k] * singular[:k]) @ right[:k]
-        draws = rng.permuted(np.broadcast_to(rest, (permutations, *rest.shape)), axis=1)
-        null_R, energy_R = _projected_largest(draws, left[:, :k], right[:k])
-        energy = float((singular[k:] ** 2).sum())
-        if energy <= 1e-12 * float((singular**2).sum()) or energy == 0.0:
-            break
-        share_R = null_R**2 / np.maximum(energy_R, 1e-300)
-        p.append((1 + int((share_R >= singular[k] ** 2 / energy).sum())) / (permutations + 1))
-        edge.append(float(np.sqrt(np.quantile(share_R, 1.0 - alpha) * energy)))
-        if p[-1] > alpha:
-            break
-        count += 1
-    rank = min(values.shape[0] - 1, values.shape[1])
-    return SequentialTest(
-        singular_M=singular[:rank],
-        p_J=np.array(p),
-        edge_J=np.array(edge),
-        count=count,
-        alpha=alpha,
-        draws=permutations,
-        capped=count == top,
-        method="permutation of residuals",
-    )
+    energy_M = np.array([(singular[k:] ** 2).sum() for k in range(len(singular))])
+
+    def steps() -> Iterator[tuple[float, Floats]]:
+        for k in range(largest_rank(*centred_IN.shape)):
+            rest = white - (left[:, :k] * singular[:k]) @ right[:k]
+            draws = rng.permuted(np.broadcast_to(rest, (permutations, *rest.shape)), axis=1)
+            null_R, null_energy_R = _projected_largest(draws, left[:, :k], right[:k])
+            if energy_M[k] <= 1e-12 * energy_M[0] or energy_M[k] == 0.0:
+                return
+            yield singular[k] ** 2 / energy_M[k], null_R**2 / np.maximum(null_energy_R, 1e-300)
+
+    method = "permutation of residuals"
+    found = _one_after_the_other(steps(), singular, centred_IN.shape, alpha, permutations, method)
+    # The steps compare shares of what is left; the edge is shown as a singular value.
+    return replace(found, edge_J=np.sqrt(found.edge_J * energy_M[: len(found.edge_J)]))
 
 
 def held_out_cells(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
-from traitscope.matrix.views import logit_with_stderr
-from traitscope.traits import rotation
+from traitscope.traits.cells import Cells
 from traitscope.traits.count import (
+    HeldOutCells,
     SequentialTest,
     TraitCount,
     held_out_cells,
@@ -19,53 +20,27 @@ from traitscope.traits.count import (
     sequential_test,
     state_count,
 )
-from traitscope.traits.intervals import Decomposer, Stability, intervals, leave_out
+from traitscope.traits.intervals import Decomposer, Resampled, resample, stability
 from traitscope.traits.missing import complete, largest_rank
 from traitscope.traits.naming import propose_names, task_labels
-from traitscope.traits.null import permutation_null
+from traitscope.traits.null import PermutationNull, permutation_null
+from traitscope.traits.options import TraitOptions
 from traitscope.traits.pca import centre_and_scale, principal_components
 from traitscope.traits.result import Traits
+from traitscope.traits.rotation import Rotated, rotate
 from traitscope.traits.skills import declared_skills, skill_agreement
 
 Floats = npt.NDArray[np.float64]
 
-VIEWS = ("raw", "gain", "logit")
 
-
-def fit_traits(
-    scores: ScoreMatrix,
-    *,
-    view: str = "raw",
-    scale: bool = False,
-    rotate: str | None = None,
-    k: int | str = "auto",
-    seeds: str = "mean",
-    words: Mapping[str, Collection[str]] | None = None,
-    permutations: int = 1000,
-    draws: int = 1000,
-    replicates: int = 500,
-    held_out: int = 3,
-    level: float = 0.95,
-    alpha: float = 0.05,
-    seed: int = 0,
-) -> Traits:
+def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     """Traits of a score matrix, how many there are, and how sure one can be of each.
 
     Columns are centred over all rows, the base included, as in the transfer paper (Krishna et al. 2025).
 
     Args:
         scores: the matrix. Metrics that are better when lower change sign first.
-        view: "raw", "gain" (over each row's base) or "logit" (log-odds of shares).
-        scale: divide columns by their standard deviation, so that all tasks weigh the same.
-        rotate: None, "varimax" or "promax".
-        k: traits to keep; "auto" keeps those above the cells' noise or, without standard errors, those that
-            held-out cells or the lower bound support; always at least one, marked if it is not supported.
-        seeds: "mean" makes one row per source, "rows" keeps every seed as a row.
-        words: the user's own names: name -> tasks that it stands for.
-        permutations: draws of the permutation tests. draws: simulated noise matrices. replicates: resampled
-            matrices behind the intervals (0 leaves the intervals out). held_out: rounds of ten-fold prediction
-            of held-out cells (0 leaves them out). level: nominal coverage.
-        alpha: level of the tests. seed: seed of all draws.
+        options: the fields of ``TraitOptions``, by name.
 
     Returns:
         The traits; missing cells are filled by regularised iterative PCA with the traits kept.
@@ -73,179 +48,99 @@ def fit_traits(
     Raises:
         TraitscopeError: too few rows, columns or cells; unknown option; k out of range.
     """
-    _check_options(view, rotate, seeds)
-    matrix = scores.by_source() if seeds == "mean" else scores
-    values_IN = _in_view(matrix, view, matrix.scores_IN[None])[0]
-    notes = [*matrix.notes, *_check_cells(matrix, values_IN)]
-    rng = np.random.default_rng(seed)
-    gaps = np.isnan(values_IN)
-
-    noise = matrix.noise()
-    sequential: SequentialTest | None = None
-    _, _, spread_N = centre_and_scale(values_IN, True)
-    unit_N, unit = spread_N, "column standard deviations"
-    if noise is not None:
-        drawn_RIN = _noise_in_view(matrix, view, noise.draw(draws, rng))
-        sequential = sequential_test(values_IN, drawn_RIN, alpha=alpha, method=noise.source)
-        unit_N, unit = np.sqrt((drawn_RIN**2).mean(axis=(0, 1))), "noise"
-        if noise.seed is None and (matrix.rows["source"].notna()).any():
-            notes.append("one seed per source: the noise is that of the examples only; a trait may be run-to-run noise")
-    predicted = held_out_cells(values_IN, unit_N, unit, rng=rng, repeats=held_out)
-    guess = predicted.count if predicted is not None else 0
-    rough_IN, _, _ = centre_and_scale(complete(values_IN, guess), scale)
-    permuted = sequential_permutation(rough_IN, permutations=permutations, rng=rng, alpha=alpha)
-    supported = permuted.count if sequential is None else sequential.count
-
-    kept = _choose_k(k, supported, guess if sequential is None else 0, values_IN.shape, bool(gaps.any()))
-    filled_IN = complete(values_IN, kept) if gaps.any() else values_IN
-    centred_IN, center_N, scale_N = centre_and_scale(filled_IN, scale)
-    null = permutation_null(centred_IN, permutations=permutations, rng=rng, alpha=alpha)
-    first = principal_components(centred_IN).first(kept)
-    turned = rotation.rotate(first.scores_IK, first.singular_K, first.loadings_KN, rotate)
-    found = turned.components
-    energy = max(float((centred_IN**2).sum()), 1e-300)
-    explained_K = found.singular_K**2 / energy
-
-    decompose = Decomposer(kept, scale, rotate)
-    made = None
-    noise_K, subspace = np.full(kept, np.nan), float("nan")
-    if noise is not None and replicates > 0:
-        copies_RIN = _in_view(matrix, view, matrix.replicates(replicates, seed))
-        copies_RIN[:, gaps] = np.nan
-        made, noise_K, subspace = intervals(found, explained_K, copies_RIN, decompose, level=level, source=noise.source)
-    base_rows = set(matrix.base_index_I.tolist())
-    adapters = np.array([i for i in range(len(matrix.models)) if i not in base_rows], dtype=np.int64)
-    adapter_out, task_out = leave_out(found, values_IN, decompose, adapters)
-    worst = np.vstack([adapter_out.min(axis=0), task_out.min(axis=0), noise_K])
-    figure_K = np.where(np.isnan(worst).all(axis=0), np.nan, np.fmin.reduce(worst, axis=0))
+    asked = TraitOptions(**options)
+    matrix = scores.by_source() if asked.seeds == "mean" else scores
+    cells = Cells(matrix, asked.view)
+    notes = cells.notes()
+    rng = np.random.default_rng(asked.seed)
+    counted = _count(cells, asked, rng)
+    fitted = _decompose(cells, _choose_k(asked.k, counted, cells), asked, rng)
+    found, kept = fitted.turned.components, fitted.k
+    resampled = _resample(cells, fitted, asked)
     skills = declared_skills(matrix.tasks, matrix.tags)
-    agreement = None
-    if skills:
-        agreement = skill_agreement(found.loadings_KN, found.singular_K, skills, rng=rng)
-    above = [i < supported for i in range(kept)] if rotate is None else [kept <= supported] * kept
+    agreement = skill_agreement(found.loadings_KN, found.singular_K, skills, rng=rng) if skills else None
+    labels = task_labels(matrix.tasks, matrix.tags, asked.words)
+    names = propose_names(found.loadings_KN, matrix.tasks, labels, rng=rng)
+    each = [i < counted.supported for i in range(kept)]
     return Traits(
         models=matrix.models,
         tasks=matrix.tasks,
         base=matrix.base_name,
-        view=view,
-        scaled=scale,
-        rotation=rotate,
-        center_N=center_N,
-        scale_N=scale_N,
+        view=asked.view,
+        scaled=asked.scale,
+        rotation=asked.rotate,
+        center_N=fitted.center_N,
+        scale_N=fitted.scale_N,
         loadings_KN=found.loadings_KN,
         scores_IK=found.scores_IK,
         singular_K=found.singular_K,
-        explained_K=explained_K,
-        correlation_KK=turned.correlation_KK,
-        null=null,
+        explained_K=fitted.explained_K,
+        correlation_KK=fitted.turned.correlation_KK,
+        null=fitted.null,
         count=TraitCount(
-            supported=supported,
-            sequential=sequential,
-            held_out=predicted,
-            permutation=permuted,
-            parallel=null.count,
-            statement=state_count(sequential, permuted, predicted),
+            supported=counted.supported,
+            sequential=counted.sequential,
+            held_out=counted.held_out,
+            permutation=counted.permutation,
+            parallel=fitted.null.count,
+            statement=state_count(counted.sequential, counted.permutation, counted.held_out),
         ),
-        above_null_K=tuple(above),
-        intervals=made,
-        stability=Stability(
-            figure_K=figure_K,
-            adapter_out_JK=adapter_out,
-            adapters=tuple(matrix.models[i] for i in adapters),
-            task_out_NK=task_out,
-            noise_K=noise_K,
-            subspace=subspace,
-        ),
-        names=propose_names(found.loadings_KN, matrix.tasks, task_labels(matrix.tasks, matrix.tags, words), rng=rng),
+        above_null_K=tuple(each if asked.rotate is None else [all(each)] * kept),
+        intervals=resampled.intervals,
+        stability=stability(found, cells.values_IN, fitted.decompose, matrix.models, cells.adapters_J, resampled),
+        names=names,
         skills=agreement,
-        filled_IN=filled_IN,
-        missing=int(gaps.sum()),
-        seed=seed,
+        filled_IN=fitted.filled_IN,
+        missing=int(cells.gaps_IN.sum()),
+        seed=asked.seed,
         notes=tuple(notes),
     )
 
 
-def _check_options(view: str, rotate: str | None, seeds: str) -> None:
-    """Raise for an option that does not exist."""
-    for name, value, allowed in (
-        ("view", view, VIEWS),
-        ("rotate", rotate, (None, "varimax", "promax")),
-        ("seeds", seeds, ("mean", "rows")),
-    ):
-        if value not in allowed:
-            known = ", ".join(str(a) for a in allowed)
-            raise TraitscopeError(f"unknown {name} {value!r}", where="fit_traits", fix=f"one of: {known}")
+class _Counted(NamedTuple):
+    """Each way of finding the number of traits."""
+
+    sequential: SequentialTest | None
+    held_out: HeldOutCells | None
+    permutation: SequentialTest
+
+    @property
+    def supported(self) -> int:
+        """Components that beat the null that is trusted here."""
+        return self.permutation.count if self.sequential is None else self.sequential.count
+
+    @property
+    def predictive(self) -> int:
+        """Components that predict held-out cells."""
+        return 0 if self.held_out is None else self.held_out.count
 
 
-def _in_view(matrix: ScoreMatrix, view: str, raw_RIN: Floats) -> Floats:
-    """Copies of the raw scores in the view, higher is better."""
-    if view == "gain":
-        matrix.gains()
-        raw_RIN = raw_RIN - raw_RIN[:, matrix.base_index_I]
-    if view == "logit":
-        matrix.logit()
-        top_N = _full_mark(matrix)
-        raw_RIN = logit_with_stderr(raw_RIN / top_N, np.zeros(()), matrix.n_IN)[0]
-    return raw_RIN * matrix.sign_N
+def _count(cells: Cells, asked: TraitOptions, rng: np.random.Generator) -> _Counted:
+    """How many traits: against the cells' noise where it is known, by held-out cells, by permuted residuals."""
+    sequential = None
+    _, _, unit_N = centre_and_scale(cells.values_IN, True)
+    unit = "column standard deviations"
+    if cells.noise is not None:
+        drawn_RIN = cells.errors_in_view(cells.noise.draw(asked.draws, rng))
+        sequential = sequential_test(cells.values_IN, drawn_RIN, alpha=asked.alpha, method=cells.noise.source)
+        unit_N, unit = np.sqrt((drawn_RIN**2).mean(axis=(0, 1))), "noise"
+    held_out = held_out_cells(cells.values_IN, unit_N, unit, rng=rng, repeats=asked.held_out)
+    filled_IN = complete(cells.values_IN, 0 if held_out is None else held_out.count)
+    centred_IN, _, _ = centre_and_scale(filled_IN, asked.scale)
+    permutation = sequential_permutation(centred_IN, permutations=asked.permutations, rng=rng, alpha=asked.alpha)
+    return _Counted(sequential, held_out, permutation)
 
 
-def _noise_in_view(matrix: ScoreMatrix, view: str, noise_RIN: Floats) -> Floats:
-    """Errors of the raw scores as errors of the view (log-odds by the delta method)."""
-    if view == "gain":
-        return (noise_RIN - noise_RIN[:, matrix.base_index_I]) * matrix.sign_N
-    if view == "logit":
-        top_N = _full_mark(matrix)
-        _, slope_IN = logit_with_stderr(matrix.scores_IN / top_N, 1.0 / top_N, matrix.n_IN)
-        return noise_RIN * np.nan_to_num(slope_IN) * matrix.sign_N
-    return noise_RIN * matrix.sign_N
-
-
-def _full_mark(matrix: ScoreMatrix) -> Floats:
-    """100 for percentages, 1 for fractions."""
-    return np.array([100.0 if matrix.units[t] == "percent" else 1.0 for t in matrix.tasks])
-
-
-def _check_cells(matrix: ScoreMatrix, values_IN: Floats) -> list[str]:
-    """Notes on constant tasks; raises where there is too little to analyse."""
-    n_models, n_tasks = values_IN.shape
-    if n_models < 3 or n_tasks < 2:
-        raise TraitscopeError(
-            f"{n_models} models x {n_tasks} tasks are too few for traits",
-            where="traits",
-            fix="at least 3 models and 2 tasks",
-        )
-    known = np.isfinite(values_IN)
-    thin = [t for t, count in zip(matrix.tasks, known.sum(axis=0), strict=True) if count < 3]
-    if thin:
-        raise TraitscopeError(
-            f"fewer than 3 models have a score on {', '.join(thin)}",
-            where="traits",
-            fix="leave these tasks out",
-        )
-    empty = [m for m, count in zip(matrix.models, known.sum(axis=1), strict=True) if count == 0]
-    if empty:
-        raise TraitscopeError(
-            f"no score at all for {', '.join(empty[:10])}", where="traits", fix="leave these models out"
-        )
-    spread_N = np.nanmax(values_IN, axis=0) - np.nanmin(values_IN, axis=0)
-    if not spread_N.any():
-        raise TraitscopeError(
-            "all models have the same scores", where="traits", fix="nothing varies, so there are no traits"
-        )
-    flat = [t for t, s in zip(matrix.tasks, spread_N, strict=True) if s == 0]
-    notes = [f"no difference between models on {', '.join(flat)}: these load on no trait"] if flat else []
-    gaps = int((~known).sum())
-    if gaps:
-        notes.append(f"{gaps} missing cells were filled by regularised iterative PCA with the traits kept")
-    return notes
-
-
-def _choose_k(k: int | str, supported: int, held_out: int, shape: tuple[int, ...], gaps: bool) -> int:
+def _choose_k(k: int | str, counted: _Counted, cells: Cells) -> int:
     """Number of traits to keep; raises if the wish cannot be met."""
-    n_models, n_tasks = shape
+    n_models, n_tasks = cells.values_IN.shape
+    gaps = bool(cells.gaps_IN.any())
     most = largest_rank(n_models, n_tasks) if gaps else min(n_models - 1, n_tasks)
     if k == "auto":
-        return max(1, min(max(supported, held_out), most))
+        wanted = counted.supported
+        if counted.sequential is None:
+            wanted = max(wanted, counted.predictive)
+        return max(1, min(wanted, most))
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= most:
         raise TraitscopeError(
             f"k is {k!r}",
@@ -254,3 +149,48 @@ def _choose_k(k: int | str, supported: int, held_out: int, shape: tuple[int, ...
             + (" with missing cells" if gaps else ""),
         )
     return k
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """The decomposition: what was filled, centred and rotated, beside its null."""
+
+    filled_IN: Floats
+    center_N: Floats
+    scale_N: Floats
+    null: PermutationNull
+    turned: Rotated
+    explained_K: Floats
+    decompose: Decomposer
+
+    @property
+    def k(self) -> int:
+        return self.decompose.k
+
+
+def _decompose(cells: Cells, k: int, asked: TraitOptions, rng: np.random.Generator) -> _Fitted:
+    """Gaps filled with k components, columns centred, the first k components rotated."""
+    filled_IN = complete(cells.values_IN, k) if cells.gaps_IN.any() else cells.values_IN
+    centred_IN, center_N, scale_N = centre_and_scale(filled_IN, asked.scale)
+    null = permutation_null(centred_IN, permutations=asked.permutations, rng=rng, alpha=asked.alpha)
+    first = principal_components(centred_IN).first(k)
+    turned = rotate(first.scores_IK, first.singular_K, first.loadings_KN, asked.rotate)
+    energy = max(float((centred_IN**2).sum()), 1e-300)
+    explained_K = turned.components.singular_K**2 / energy
+    return _Fitted(filled_IN, center_N, scale_N, null, turned, explained_K, Decomposer(k, asked.scale, asked.rotate))
+
+
+def _resample(cells: Cells, fitted: _Fitted, asked: TraitOptions) -> Resampled:
+    """Intervals over replicates of the matrix; nothing where the cells' errors are not known."""
+    if cells.noise is None or asked.replicates < 1:
+        return Resampled(None, np.full(fitted.k, np.nan), float("nan"))
+    copies_RIN = cells.in_view(cells.matrix.replicates(asked.replicates, asked.seed))
+    copies_RIN[:, cells.gaps_IN] = np.nan
+    return resample(
+        fitted.turned.components,
+        fitted.explained_K,
+        copies_RIN,
+        fitted.decompose,
+        level=asked.level,
+        source=cells.noise.source,
+    )

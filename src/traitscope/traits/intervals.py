@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +99,20 @@ def match_components(reference_KN: Floats, others_BMN: Floats) -> tuple[npt.NDAr
     return index, np.take_along_axis(cosine_BKM, index[..., None], axis=-1)[..., 0]
 
 
-def intervals(
+class Resampled(NamedTuple):
+    """What replicates with redrawn noise say of the traits.
+
+    Attributes:
+        intervals: of loadings and scores; None where the cells' errors are not known.
+        noise_K, subspace: as in ``Stability``.
+    """
+
+    intervals: Intervals | None
+    noise_K: Floats
+    subspace: float
+
+
+def resample(
     found: Components,
     explained_K: Floats,
     replicates_RIN: Floats,
@@ -105,7 +120,7 @@ def intervals(
     *,
     level: float,
     source: str,
-) -> tuple[Intervals, Floats, float]:
+) -> Resampled:
     """Intervals from replicates of the matrix; also the cosines per trait and the subspace's stability.
 
     An end lies as far from the estimate as the ``level`` quantile of the replicates' absolute distance from
@@ -142,33 +157,58 @@ def intervals(
         replicates=len(replicates_RIN),
         source=source,
     )
-    return made, np.median(np.abs(cosine_RK), axis=0), float(np.median(overlap_R))
+    return Resampled(made, np.median(np.abs(cosine_RK), axis=0), float(np.median(overlap_R)))
 
 
-def leave_out(
-    found: Components, values_IN: Floats, decompose: Decomposer, rows: npt.NDArray[np.int64]
-) -> tuple[Floats, Floats]:
-    """Leave-one-adapter-out and leave-one-task-out: absolute cosines of every trait with its match.
+def stability(
+    found: Components,
+    values_IN: Floats,
+    decompose: Decomposer,
+    models: Sequence[str],
+    adapters_J: npt.NDArray[np.int64],
+    resampled: Resampled,
+) -> Stability:
+    """What stays of each trait without one adapter, without one task, and under the noise.
 
     Args:
-        rows: indices of the adapters to leave out, one at a time (the base stays).
-
-    Returns:
-        adapter_out_JK (cosines of loadings) and task_out_NK (cosines of scores; NaN where a matrix without
-        the row or column has too few left for K components).
+        found: the traits. values_IN: the cells; NaN where missing. decompose: how the traits were made.
+        models: the rows' names. adapters_J: rows to leave out, one at a time (the base stays).
+        resampled: the traits of matrices with redrawn noise.
     """
+    adapter_out_JK = _without_each_row(found, values_IN, decompose, adapters_J)
+    task_out_NK = _without_each_column(found, values_IN, decompose)
+    worst = np.vstack([adapter_out_JK.min(axis=0), task_out_NK.min(axis=0), resampled.noise_K])
+    return Stability(
+        figure_K=np.where(np.isnan(worst).all(axis=0), np.nan, np.fmin.reduce(worst, axis=0)),
+        adapter_out_JK=adapter_out_JK,
+        adapters=tuple(models[j] for j in adapters_J),
+        task_out_NK=task_out_NK,
+        noise_K=resampled.noise_K,
+        subspace=resampled.subspace,
+    )
+
+
+def _without_each_row(
+    found: Components, values_IN: Floats, decompose: Decomposer, rows_J: npt.NDArray[np.int64]
+) -> Floats:
+    """Absolute cosine of every trait's loadings with its match, [J, K]; NaN where too little is left for K traits."""
     n_models, n_tasks = values_IN.shape
-    k = decompose.k
-    adapter_out = np.full((len(rows), k), np.nan)
-    task_out = np.full((n_tasks, k), np.nan)
-    if min(n_models - 2, n_tasks) >= k:
-        for j, i in enumerate(rows):
+    cosine_JK = np.full((len(rows_J), decompose.k), np.nan)
+    if min(n_models - 2, n_tasks) >= decompose.k:
+        for j, i in enumerate(rows_J):
             rest = np.delete(values_IN, i, axis=0)
             if np.isfinite(rest).any(axis=0).all():
                 _, _, loadings, _ = decompose(rest[None])
-                adapter_out[j] = np.abs(match_components(found.loadings_KN, loadings)[1][0])
-    if min(n_models - 1, n_tasks - 1) >= k:
+                cosine_JK[j] = np.abs(match_components(found.loadings_KN, loadings)[1][0])
+    return cosine_JK
+
+
+def _without_each_column(found: Components, values_IN: Floats, decompose: Decomposer) -> Floats:
+    """Absolute cosine of every trait's scores with its match, [N, K]; NaN where too little is left for K traits."""
+    n_models, n_tasks = values_IN.shape
+    cosine_NK = np.full((n_tasks, decompose.k), np.nan)
+    if min(n_models - 1, n_tasks - 1) >= decompose.k:
         for n in range(n_tasks):
             scores, _, _, _ = decompose(np.delete(values_IN, n, axis=1)[None])
-            task_out[n] = np.abs(match_components(found.scores_IK.T, np.swapaxes(scores, 1, 2))[1][0])
-    return adapter_out, task_out
+            cosine_NK[n] = np.abs(match_components(found.scores_IK.T, np.swapaxes(scores, 1, 2))[1][0])
+    return cosine_NK

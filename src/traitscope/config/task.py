@@ -7,24 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from traitscope.dataconfig import DataConfig, SplitPaths, Texts
-from traitscope.metrics import METRICS
-from traitscope.problems import Problem
-from traitscope.registry import did_you_mean
-from traitscope.settings import Settings
-from traitscope.tasks.parsers import PARSERS
-from traitscope.tasks.template import check_template
-
-__all__ = [
-    "AnswerConfig",
-    "DataConfig",
-    "Form",
-    "GenerateConfig",
-    "MessageConfig",
-    "ShotsConfig",
-    "SplitPaths",
-    "TaskConfig",
-]
+from traitscope.config.data import DataConfig, Texts
+from traitscope.config.problems import Problem, check_name
+from traitscope.config.settings import Settings
+from traitscope.config.template import check_template
+from traitscope.registry import registry
 
 Form = Literal["choice", "generate", "loss"]
 
@@ -60,12 +47,7 @@ class GenerateConfig(Settings):
 
     @model_validator(mode="after")
     def _parser(self) -> GenerateConfig:
-        if self.parse not in PARSERS:
-            raise Problem(
-                f"unknown parser {self.parse!r}",
-                fix=did_you_mean(self.parse, PARSERS.names()),
-                keys=("parse",),
-            )
+        check_name("parser", self.parse, ("parse",))
         if self.parse == "label" and not self.classes:
             raise Problem("the label parser needs the class words", fix="add classes: [word, word]", keys=("parse",))
         if self.classes is not None:
@@ -242,15 +224,10 @@ class TaskConfig(Settings):
     def _check_metrics(self) -> None:
         form = self.answer.form
         for index, name in enumerate(self.metrics):
-            if name not in METRICS:
-                raise Problem(
-                    f"unknown metric {name!r}",
-                    fix=did_you_mean(name, METRICS.names()),
-                    keys=("metrics", index),
-                )
-            metric = METRICS.get(name).value
+            check_name("metric", name, ("metrics", index))
+            metric = registry("metric").get(name).value
             if form not in metric.forms:
-                fitting = [e.name for e in METRICS if form in e.value.forms]
+                fitting = [e.name for e in registry("metric") if form in e.value.forms]
                 raise Problem(
                     f"the metric {name!r} does not fit answers of the form {form!r}",
                     fix="use one of: " + ", ".join(fitting),

@@ -7,44 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from traitscope.dataconfig import DataConfig, Name, SplitPaths, Texts
+from traitscope.config.data import Name, Texts
+from traitscope.config.problems import Problem, check_name
+from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
+from traitscope.config.settings import Settings, attach, settings_from
+from traitscope.config.task import TaskConfig
+from traitscope.config.yamlfile import read_yaml
 from traitscope.errors import TraitscopeError
-from traitscope.problems import Problem
-from traitscope.recipe import MixConfig, RecipeChange, RecipeConfig, SourceConfig, no_repeat, source_entries
-from traitscope.registry import did_you_mean
-from traitscope.settings import Settings, attach, settings_from
-from traitscope.taskconfig import (
-    AnswerConfig,
-    GenerateConfig,
-    MessageConfig,
-    ShotsConfig,
-    TaskConfig,
-)
-from traitscope.tasks.controls import CONTROLS
-from traitscope.yamlfile import read_yaml
-
-__all__ = [
-    "AnswerConfig",
-    "BaseConfig",
-    "ComputeConfig",
-    "DataConfig",
-    "GenerateConfig",
-    "LayersConfig",
-    "MessageConfig",
-    "MixConfig",
-    "ModelConfig",
-    "RecipeChange",
-    "RecipeConfig",
-    "ResolvedSource",
-    "ShotsConfig",
-    "SourceConfig",
-    "SplitPaths",
-    "StudyConfig",
-    "TaskConfig",
-    "load_config",
-]
+from traitscope.registry import did_you_mean, load_plugins
 
 Auto = Annotated[int, Field(ge=1)] | Literal["auto"]
 
@@ -71,11 +43,19 @@ class ModelConfig(Settings):
 
 
 class LayersConfig(Settings):
-    """The layer-by-layer account: which hidden states are captured."""
+    """The layer-by-layer account: which hidden states are captured, and how they are compared."""
 
     examples: int = Field(500, ge=8, description="Examples per task (the same number for all)")
     position: Literal["last", "mean"] = Field("last", description="The last prompt token, or the prompt's mean")
+    measures: Texts = Field((), description="Similarity measures beside the default ones, by name")
     causal: int = Field(100, ge=0, description="Examples per task on which adapters are gated by windows (0: not done)")
+
+    @field_validator("measures")
+    @classmethod
+    def _measures(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(measures):
+            check_name("measure", name, (index,))
+        return measures
 
 
 class ComputeConfig(Settings):
@@ -102,6 +82,9 @@ class StudyConfig(Settings):
     """A study: a base, a recipe, tasks, and what is trained and evaluated on what."""
 
     study: Name = Field(description="The study's name: letters, digits, -, _ and .")
+    plugins: Texts = Field(
+        (), description="Modules, or files ending in .py, that add metrics, parsers, formats, measures or statistics"
+    )
     base: Annotated[BaseConfig, BeforeValidator(_model_text)] = Field(description="The untuned model")
     recipe: RecipeConfig = Field(default_factory=RecipeConfig, description="How every adapter is trained")
     tasks: dict[Name, TaskConfig] = Field(min_length=1, description="The tasks by name")
@@ -123,6 +106,19 @@ class StudyConfig(Settings):
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")
 
     _root: Path = PrivateAttr(default_factory=Path)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_plugins(cls, data: Any, info: ValidationInfo) -> Any:
+        # Before the tasks are looked at: they may name what a plugin adds.
+        named = data.get("plugins") if isinstance(data, Mapping) else None
+        names = [named] if isinstance(named, str) else named or ()
+        if all(isinstance(name, str) for name in names):
+            try:
+                load_plugins(names, (info.context or {}).get("root", Path()))
+            except TraitscopeError as error:
+                raise Problem(f"{error.where}: {error.what}", fix=error.fix or "", keys=("plugins",)) from error
+        return data
 
     @model_validator(mode="after")
     def _names(self) -> StudyConfig:
@@ -168,12 +164,7 @@ class StudyConfig(Settings):
                 )
             no_repeat(controls, "control", ("controls", source_name))
             for index, control in enumerate(controls):
-                if control not in CONTROLS:
-                    raise Problem(
-                        f"unknown control {control!r}",
-                        fix=did_you_mean(control, CONTROLS.names()),
-                        keys=("controls", source_name, index),
-                    )
+                check_name("control", control, ("controls", source_name, index))
 
     def _check_targets(self) -> None:
         for index, name in enumerate(self.targets or ()):
@@ -273,8 +264,8 @@ class StudyConfig(Settings):
         return tuple(s for s in chosen if s.task not in mix.hold_out)
 
 
-def load_config(path: str | Path) -> StudyConfig:
-    """Reads a study file; relative paths in it start from its folder.
+def load_config(path: str | Path, root: Path | None = None) -> StudyConfig:
+    """Reads a study file; relative paths in it start from ``root``, by default its folder.
 
     Raises:
         TraitscopeError: naming the file, the line, the key, what is wrong and what to write instead.
@@ -287,6 +278,7 @@ def load_config(path: str | Path) -> StudyConfig:
             where=str(path),
             fix="start with `study: name`; `traitscope init` writes a commented one",
         )
-    config = settings_from(StudyConfig, data, places)
-    config._root = path.parent
+    root = path.parent if root is None else root
+    config = settings_from(StudyConfig, data, places, root)
+    config._root = root
     return config

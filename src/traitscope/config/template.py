@@ -13,10 +13,10 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, Un
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from traitscope.config.problems import Problem
+from traitscope.config.yamlfile import KeyPath
 from traitscope.errors import TraitscopeError
-from traitscope.problems import Problem
 from traitscope.registry import did_you_mean, near_names
-from traitscope.yamlfile import KeyPath
 
 Row = Mapping[str, Any]
 
@@ -120,8 +120,7 @@ def render(template: str, row: Row, *, where: str) -> str:
     """The text of ``template`` for one row; ``where`` names template and row in errors.
 
     Raises:
-        TraitscopeError: if a column is missing, a value to be printed is empty or a list, or an expression
-        fails.
+        TraitscopeError: if a column is missing, a value to be printed is empty or a list, or an expression fails.
     """
     return str(_run(lambda: _template(template).render(_context(row)), row, where))
 

@@ -5,18 +5,29 @@ Rows are gold classes; columns are the same classes in the same order, then one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-INVALID = "(invalid)"
 
 
-def confusion_matrix(gold_S: ArrayLike, pred_S: ArrayLike, n_classes: int) -> Floats:
-    """Counts_CP from class indices; a prediction of ``n_classes`` is an invalid answer (P = C + 1)."""
+def confusion_matrix(gold: Sequence[str], pred: Sequence[str | None], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Counts with C rows (gold class) and C + 1 columns (predicted class; invalid or foreign answers
+    last).
+    """
+    code = {name: c for c, name in enumerate(classes)}
+    invalid = len(classes)
+    return count_codes(
+        [code[g] for g in gold], [code.get(p, invalid) if p is not None else invalid for p in pred], invalid
+    )
+
+
+def count_codes(gold_S: ArrayLike, pred_S: ArrayLike, n_classes: int) -> NDArray[np.int64]:
+    """The confusion matrix of class indices; a prediction of ``n_classes`` is an invalid answer."""
     codes = np.asarray(gold_S, dtype=np.int64) * (n_classes + 1) + np.asarray(pred_S, dtype=np.int64)
-    counts = np.bincount(codes, minlength=n_classes * (n_classes + 1))
-    return counts.reshape(n_classes, n_classes + 1).astype(float)
+    return np.bincount(codes, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
 
 
 def confusion_replicates(
@@ -44,14 +55,17 @@ def recalls(confusion: ArrayLike) -> Floats:
 
 
 def macro_f1(confusion: ArrayLike) -> Floats:
-    """Mean F1 over the classes that are gold or predicted; one without hits counts 0."""
+    """The mean F1 = 2 TP / (2 TP + FP + FN) over the classes that occur as gold or as prediction.
+
+    Same as scikit-learn's ``f1_score(average="macro")`` over the labels that occur; the invalid column is no
+    class of its own. 0 where no class occurs.
+    """
     counts = np.asarray(confusion, dtype=float)
     n = counts.shape[-2]
     right = np.einsum("...cc->...c", counts[..., :n])
     total = counts.sum(axis=-1) + counts.sum(axis=-2)[..., :n]
-    f1 = np.divide(2.0 * right, total, out=np.full(right.shape, np.nan), where=total > 0)
-    present = (total > 0).sum(axis=-1)
-    return np.nansum(f1, axis=-1) / np.maximum(present, 1)
+    f1 = np.divide(2.0 * right, total, out=np.zeros(right.shape), where=total > 0)
+    return f1.sum(axis=-1) / np.maximum((total > 0).sum(axis=-1), 1)
 
 
 def predicted_shares(confusion: ArrayLike) -> Floats:
@@ -59,10 +73,3 @@ def predicted_shares(confusion: ArrayLike) -> Floats:
     counts = np.asarray(confusion, dtype=float)
     columns = counts.sum(axis=-2)
     return columns / columns.sum(axis=-1, keepdims=True)
-
-
-def gold_shares(confusion: ArrayLike) -> Floats:
-    """Share of every class among the examples."""
-    counts = np.asarray(confusion, dtype=float)
-    rows = counts.sum(axis=-1)
-    return rows / rows.sum(axis=-1, keepdims=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
 
-from traitscope.problems import explain
-from traitscope.yamlfile import KeyPath, Places, dotted
+from traitscope.config.problems import explain
+from traitscope.config.yamlfile import KeyPath, Places, dotted
 
 S = TypeVar("S", bound="Settings")
 
@@ -54,14 +55,14 @@ class Settings(BaseModel, metaclass=_Friendly):
         return self._origin.places.where(path)
 
 
-def settings_from(cls: type[S], data: Any, places: Places) -> S:
-    """``data`` (parsed YAML) as a ``cls`` whose parts all know their file and line.
+def settings_from(cls: type[S], data: Any, places: Places, root: Path) -> S:
+    """``data`` (parsed YAML) as a ``cls`` whose parts all know their file and line; relative paths start from ``root``.
 
     Raises:
         TraitscopeError: naming file, line, key, what is wrong and what to write instead.
     """
     try:
-        model = cls.model_validate(data)
+        model = cls.model_validate(data, context={"root": root})
     except ValidationError as error:
         raise explain(error, cls, data, places) from None
     attach(model, places, ())

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from traitscope.problems import Problem
-from traitscope.settings import Settings
-from traitscope.tasks.template import check_condition
+from traitscope.config.problems import Problem, check_name
+from traitscope.config.settings import Settings
+from traitscope.config.template import check_condition
 
+# A folder that ``datasets.save_to_disk`` wrote: named like a file format, read as a whole.
+FOLDER = "folder"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
@@ -54,9 +56,7 @@ class DataConfig(Settings):
         None,
         description="Splits of a Hub dataset or saved folder: {train: ..., eval: ...}, or one to divide",
     )
-    format: Literal["csv", "tsv", "json", "jsonl", "parquet", "lines", "conll", "folder"] | None = Field(
-        None, description="The file format, where the file's ending does not say it"
-    )
+    format: str | None = Field(None, description="The file format, where the file's ending does not say it")
     field: str | None = Field(
         None,
         description="Dotted key of the row list in a JSON object; * takes every key (column _key says which)",
@@ -113,6 +113,13 @@ class DataConfig(Settings):
                 keys=("delimiter",),
             )
         return self
+
+    @field_validator("format")
+    @classmethod
+    def _format(cls, name: str | None) -> str | None:
+        if name not in (None, FOLDER):
+            check_name("file format", name, also=(FOLDER,))
+        return name
 
     @field_validator("columns")
     @classmethod

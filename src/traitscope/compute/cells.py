@@ -1,39 +1,19 @@
-"""Cells: one or several models on one task, from token rows through the engine to judged example records."""
+"""One or several models on one task: from token rows through the engine to judged example records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from traitscope.records import Cell, Example, ExampleRecord, Generated, OptionRow, PromptRow
+from traitscope import engine
+from traitscope.records import Example, ExampleRecord, Generated, OptionRow, Progress, PromptRow
 from traitscope.tasks.encode import option_rows, prompt_rows, stop_token
-from traitscope.tasks.judge import judge_losses, judge_options, judge_texts, rejudge, summarise
+from traitscope.tasks.judge import judge_losses, judge_options, judge_texts
 from traitscope.tasks.task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-OnProgress = Callable[[Any], None]
-
-
-class Scorer(Protocol):
-    """The functions of ``traitscope.engine`` that answers come from."""
-
-    def score_options(
-        self, bank: Any, rows: Sequence[OptionRow], *, tokens_per_pass: int, on_progress: OnProgress | None
-    ) -> Mapping[str, list[Any]]:
-        """Log-probabilities of every option token, per model and row."""
-
-    def generate(
-        self, bank: Any, rows: Sequence[PromptRow], *, tokens_per_pass: int, on_progress: OnProgress | None, **how: Any
-    ) -> Mapping[str, list[Generated]]:
-        """Greedy continuations, per model and row."""
-
-    def generate_and_score(
-        self, bank: Any, rows: Sequence[OptionRow], *, tokens_per_pass: int, on_progress: OnProgress | None, **how: Any
-    ) -> tuple[Mapping[str, list[Generated]], Mapping[str, list[Any]]]:
-        """Both for rows with one option each, every prompt computed once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +52,12 @@ def eval_rows(
 
 
 def evaluate(
-    engine: Scorer,
-    bank: Any,
+    bank: engine.Bank,
     task: Task,
     rows: EvalRows,
     *,
     tokens_per_pass: int,
-    on_progress: OnProgress | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, list[ExampleRecord]]:
     """Every model of the bank on the rows of one task.
 
@@ -108,23 +87,3 @@ def evaluate(
         made = engine.generate(bank, rows.prompts, **options)
         scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
     return {name: judge_texts(task, rows.examples, made[name], scored[name]) for name in scored}
-
-
-def make_cell(
-    task: Task,
-    records: Sequence[ExampleRecord],
-    examples: Sequence[Example],
-    *,
-    model: str,
-    source: str | None,
-    seed: int | None,
-) -> Cell:
-    """A cell from its records: all metrics and the summary."""
-    scores, summary = summarise(task, records, examples)
-    return Cell(model, source, seed, task.name, scores, tuple(records), summary)
-
-
-def rescore_cell(task: Task, cell: Cell, examples: Sequence[Example]) -> Cell:
-    """A cell judged once more from what its records hold: no model is needed."""
-    records = rejudge(task, examples, cell.records)
-    return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from traitscope.dataconfig import Name, Texts
-from traitscope.problems import Problem
-from traitscope.settings import Settings
+from traitscope.config.data import Name, Texts
+from traitscope.config.problems import Problem
+from traitscope.config.settings import Settings
 
 
 def no_repeat(values: tuple[Any, ...], what: str, keys: tuple[str | int, ...]) -> None:

@@ -10,21 +10,26 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from traitscope.config.yamlfile import KeyPath, Places, dotted
 from traitscope.errors import TraitscopeError
-from traitscope.registry import did_you_mean, near_names
-from traitscope.yamlfile import KeyPath, Places, dotted
+from traitscope.registry import did_you_mean, near_names, registry
 
 
 class Problem(ValueError):
-    """Raised inside a validator: what is wrong and what to write; ``keys`` leads from the model to the
-    place.
-    """
+    """Raised inside a validator: what is wrong and what to write; ``keys`` leads from the model to the place."""
 
     def __init__(self, what: str, *, fix: str, keys: KeyPath = ()) -> None:
         super().__init__(what)
         self.what = what
         self.fix = fix
         self.keys = keys
+
+
+def check_name(kind: str, name: str, keys: KeyPath = (), *, also: tuple[str, ...] = ()) -> None:
+    """Raises ``Problem`` where nothing of this kind is registered under the name, which is none of ``also`` either."""
+    known = (*registry(kind).names(), *also)
+    if name not in known:
+        raise Problem(f"unknown {kind} {name!r}", fix=did_you_mean(name, known), keys=keys)
 
 
 @dataclass(frozen=True, slots=True)

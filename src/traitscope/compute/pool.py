@@ -1,0 +1,259 @@
+"""Several processes of this machine as a backend: on a CPU they use its cores better than threads do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+
+from traitscope.compute.backend import BackendLost, ModelFacts, Receive, ShouldStop
+from traitscope.compute.orders import Final, Lost, Order, ScoringPlan, Train, TrainingJob, TrainingPlan
+from traitscope.compute.processes import cores
+from traitscope.compute.worker import (
+    Answer,
+    Failed,
+    Happened,
+    Inspect,
+    Message,
+    PlanBanks,
+    PlanScoring,
+    Question,
+    Reply,
+    Start,
+    Stop,
+    command,
+)
+from traitscope.config import ComputeConfig
+from traitscope.errors import TraitscopeError
+from traitscope.store.models import ModelSource
+
+# How long the pool waits for a sign of its processes before it asks whether to stop.
+POLL_S = 0.1
+# A process that is gone is replaced this often in all; then it is taken for the machine's fault.
+REPLACED = 2
+# How long after an error a training may take to hand over its state.
+WIND_DOWN_S = 60.0
+
+
+class Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, start: Start, threads: int) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A session of its own: Ctrl-C reaches the run, which then asks its processes to stop.
+            self.process = subprocess.Popen(
+                command(theirs.fileno()),
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": str(threads),
+                    # What this process can import, that one can.
+                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                },
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self.pipe = Connection(ours.detach())
+        self.order: Order | None = None
+        self.stopping = False
+        self.send(start)
+
+    def send(self, message: Message) -> None:
+        """Gives the process a message; one that is gone is found out when its answer is waited for."""
+        with suppress(OSError):
+            self.pipe.send(message)
+
+    def receive(self) -> Reply | None:
+        """The next reply; None if the process is gone."""
+        try:
+            reply: Reply = self.pipe.recv()
+        except (EOFError, OSError):
+            return None
+        return reply
+
+    def close(self) -> int:
+        """Ends the process, if it has not ended; its exit status."""
+        self.pipe.close()
+        try:
+            return self.process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class Pool:
+    """A backend of several processes, each a ``Local``. To be used in a ``with`` block, which starts and ends them.
+
+    Args:
+        config: device, threads and portions; threads ``auto`` divides the cores.
+        size: how many processes.
+        plugins, root: what the processes load beside what comes with traitscope.
+    """
+
+    def __init__(self, config: ComputeConfig, size: int, *, plugins: Sequence[str] = (), root: Path = Path()) -> None:
+        threads = max(1, cores() // size) if config.threads == "auto" else config.threads
+        self.size = size
+        self._threads = threads
+        self._start = Start(config.model_copy(update={"threads": threads}), tuple(plugins), root.resolve())
+        self._workers: list[Worker] = []
+        self._to_replace = REPLACED
+
+    def __enter__(self) -> Pool:
+        self._workers = [Worker(self._start, self._threads) for _ in range(self.size)]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.close()
+
+    def inspect(self, model: ModelSource) -> ModelFacts:
+        """See ``Backend``."""
+        found = self._ask(Inspect(model))
+        assert isinstance(found, ModelFacts)
+        return found
+
+    def plan_training(self, model: ModelSource, jobs: Sequence[TrainingJob]) -> list[TrainingPlan]:
+        """See ``Backend``: one bank for each process."""
+        found = self._ask(PlanBanks(model, tuple(jobs), self.size))
+        assert isinstance(found, list)
+        return found
+
+    def plan_scoring(self, model: ModelSource) -> ScoringPlan:
+        """See ``Backend``."""
+        found = self._ask(PlanScoring(model))
+        assert isinstance(found, ScoringPlan)
+        return found
+
+    def work(self, orders: Iterable[Order], receive: Receive, should_stop: ShouldStop) -> None:
+        """See ``Backend``."""
+        waiting = iter(orders)
+        try:
+            more = self._hand_out(waiting)
+            while self._busy():
+                self._hear(receive)
+                self._ask_to_stop(receive, should_stop)
+                more = more and self._hand_out(waiting)
+        except Exception:
+            self._wind_down(receive)
+            raise
+        finally:
+            # What is still under way would answer into the next call.
+            for worker in self._busy():
+                self._replace(worker)
+
+    def _hand_out(self, orders: Iterator[Order]) -> bool:
+        """Gives every idle process an order; False once there are no more."""
+        for worker in self._workers:
+            if worker.order is None:
+                order = next(orders, None)
+                if order is None:
+                    return False
+                worker.order, worker.stopping = order, False
+                worker.send(order)
+        return True
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.order is not None]
+
+    def _wind_down(self, receive: Receive) -> None:
+        """After an error: the trainings under way hand over their states, so that nothing is lost but the fault."""
+        end = time.monotonic() + WIND_DOWN_S
+        self._ask_to_stop(receive, lambda _: True)
+        while self._busy() and time.monotonic() < end:
+            try:
+                self._hear(receive)
+            except Exception:  # the first error is the one that is raised
+                return
+
+    def _hear(self, receive: Receive) -> None:
+        busy = {worker.pipe: worker for worker in self._busy()}
+        for pipe in wait(list(busy), POLL_S):
+            assert isinstance(pipe, Connection)
+            worker = busy[pipe]
+            order = worker.order
+            assert order is not None
+            match worker.receive():
+                case Happened(event):
+                    if isinstance(event, Final):
+                        worker.order = None
+                    receive(order, event)
+                case Failed() as failed:
+                    worker.order = None
+                    raise _error(failed)
+                case _:
+                    status = self._replace(worker)
+                    receive(order, Lost(f"a process of this run ended early: {_status(status)}"))
+                    if not self._workers:
+                        raise BackendLost(
+                            f"every process of this run ended early, the last one with {_status(status)}",
+                            where="compute.workers",
+                            fix="set compute: {workers: 1}, or give the machine more memory",
+                        )
+
+    def _ask_to_stop(self, receive: Receive, should_stop: ShouldStop) -> None:
+        for worker in list(self._workers):
+            order = worker.order
+            if order is None or worker.stopping or not should_stop(order):
+                continue
+            if isinstance(order, Train):
+                worker.stopping = True
+                worker.send(Stop())
+            else:
+                # It has nothing to hand over: not waited for.
+                self._replace(worker)
+                receive(order, Lost("it was asked to stop"))
+
+    def _replace(self, worker: Worker) -> int:
+        """Ends a process and starts another, while that is worth while; the exit status."""
+        asked = worker.stopping or worker.process.poll() is None
+        status = worker.close()
+        self._workers.remove(worker)
+        if asked or self._to_replace > 0:
+            self._to_replace -= 0 if asked else 1
+            self._workers.append(Worker(self._start, self._threads))
+        return status
+
+    def _ask(self, question: Question) -> ModelFacts | list[TrainingPlan] | ScoringPlan:
+        """The first process's answer."""
+        if not self._workers:
+            raise BackendLost("no process is left", where="compute.workers", fix="set compute: {workers: 1}")
+        worker = self._workers[0]
+        worker.send(question)
+        reply = worker.receive()
+        match reply:
+            case Answer(value):
+                return value
+            case Failed() as failed:
+                raise _error(failed)
+            case _:
+                status = self._replace(worker)
+                raise BackendLost(
+                    f"a process of this run ended early: {_status(status)}",
+                    where="compute.workers",
+                    fix="set compute: {workers: 1}",
+                )
+
+
+def _error(failed: Failed) -> Exception:
+    """An error of a user's making as it was; anything else is a fault of ours, with the traceback from there."""
+    if failed.fix is None:
+        return RuntimeError(f"in a process of this run:\n{failed.what}")
+    return TraitscopeError(failed.what, where=failed.where, fix=failed.fix)
+
+
+def _status(status: int) -> str:
+    return f"exit status {status}" if status >= 0 else f"signal {-status}"

@@ -1,0 +1,149 @@
+"""A process of the pool: a Local backend that takes orders from a pipe.
+
+It ends at once when the other end of the pipe is closed, whatever it is doing: a run that is killed leaves none behind.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from traitscope.compute.backend import ModelFacts
+from traitscope.compute.orders import Event, Order, ScoringPlan, TrainingJob, TrainingPlan
+from traitscope.config import ComputeConfig
+from traitscope.errors import TraitscopeError
+from traitscope.registry import load_plugins
+from traitscope.store.models import ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first message: what to compute with, and the plugins that may be asked for."""
+
+    config: ComputeConfig
+    plugins: tuple[str, ...]
+    root: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Asks for ModelFacts."""
+
+    model: ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBanks:
+    """Asks for training plans."""
+
+    model: ModelSource
+    jobs: tuple[TrainingJob, ...]
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanScoring:
+    """Asks for a ScoringPlan."""
+
+    model: ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The order under way is to be given up; a training hands over its state first."""
+
+
+Question = Inspect | PlanBanks | PlanScoring
+Message = Start | Question | Order | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a question was answered with."""
+
+    value: ModelFacts | list[TrainingPlan] | ScoringPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A question cannot be answered; or, with no fix, the traceback of what should not have happened."""
+
+    what: str
+    where: str | None
+    fix: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of the order under way."""
+
+    event: Event
+
+
+Reply = Answer | Failed | Happened
+
+
+def main(handle: int) -> None:
+    """Works off what comes in on the pipe with this file handle."""
+    pipe = Connection(handle)
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def listen() -> None:
+        while True:
+            try:
+                message = pipe.recv()
+            except (EOFError, OSError):
+                os._exit(1)
+            if isinstance(message, Stop):
+                stop.set()
+            else:
+                messages.put(message)
+
+    threading.Thread(target=listen, daemon=True).start()
+    start = messages.get()
+    assert isinstance(start, Start)
+    try:
+        load_plugins(start.plugins, start.root)
+        # It imports torch, which takes seconds: the listener is there already.
+        from traitscope.compute.local import Local
+
+        local = Local(start.config)
+    except Exception as error:
+        pipe.send(_failure(error))
+        return
+    while True:
+        message = messages.get()
+        try:
+            match message:
+                case Inspect(model):
+                    pipe.send(Answer(local.inspect(model)))
+                case PlanBanks(model, jobs, parts):
+                    pipe.send(Answer(local.plan_banks(model, jobs, parts)))
+                case PlanScoring(model):
+                    pipe.send(Answer(local.plan_scoring(model)))
+                case Start() | Stop():
+                    raise AssertionError(message)
+                case order:
+                    stop.clear()
+                    local.carry_out(order, lambda event: pipe.send(Happened(event)), stop.is_set)
+        except Exception as error:
+            pipe.send(_failure(error))
+
+
+def _failure(error: Exception) -> Failed:
+    if isinstance(error, TraitscopeError):
+        return Failed(error.what, error.where, error.fix or "see above")
+    return Failed("".join(traceback.format_exception(error)).rstrip(), None, None)
+
+
+def command(handle: int) -> Sequence[str]:
+    """The command line that starts a worker on a file handle it inherits."""
+    return [sys.executable, "-c", f"from traitscope.compute.worker import main; main({handle})"]

@@ -1,0 +1,35 @@
+"""What a study file may say: frozen classes that refuse unknown keys, with errors that name file, line and fix."""
+
+from traitscope.config.data import DataConfig, SplitPaths
+from traitscope.config.recipe import MixConfig, RecipeChange, RecipeConfig, SourceConfig
+from traitscope.config.study import (
+    BaseConfig,
+    ComputeConfig,
+    LayersConfig,
+    ModelConfig,
+    ResolvedSource,
+    StudyConfig,
+    load_config,
+)
+from traitscope.config.task import AnswerConfig, GenerateConfig, MessageConfig, ShotsConfig, TaskConfig
+
+__all__ = [
+    "AnswerConfig",
+    "BaseConfig",
+    "ComputeConfig",
+    "DataConfig",
+    "GenerateConfig",
+    "LayersConfig",
+    "MessageConfig",
+    "MixConfig",
+    "ModelConfig",
+    "RecipeChange",
+    "RecipeConfig",
+    "ResolvedSource",
+    "ShotsConfig",
+    "SourceConfig",
+    "SplitPaths",
+    "StudyConfig",
+    "TaskConfig",
+    "load_config",
+]

@@ -1,0 +1,295 @@
+"""The kinds of findings, each declared once: its rows, what they bear, its title, family, unit and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from traitscope.effects.grid import HOME, Row
+from traitscope.effects.words import in_words
+from traitscope.matrix.jsontables import plain
+
+# True shares and the source's labels lie in a like direction from the base above this cosine.
+SAME_DIRECTION = 0.5
+# Above this share of answers cut off, the mean length says where they were cut.
+MAX_CUT = 0.1
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of finding, read from the rows of one table.
+
+    Attributes:
+        title: heading in the report and in the terminal.
+        table: the estimand whose rows it takes (see :mod:`traitscope.effects.compute`). Columns may stand in a row
+            under their name, or after an underscore where the table does not show them.
+        sentence: template over the finding's columns and ``numbers`` (see :mod:`traitscope.effects.words`), or
+            what chooses one.
+        numbers: columns that the sentence needs besides those of a finding.
+        when: which rows bear a finding.
+        value, n: columns of the table; ends: prefix of its columns lo, hi and p.
+        unit, method: the same for all rows, or None where they are columns.
+        detail: template over the columns: the class, tag, control or pair it is about.
+        family: columns of the findings over whose common values q is corrected.
+    """
+
+    title: str
+    table: str
+    sentence: str | Callable[[Mapping[str, Any]], str]
+    numbers: tuple[str, ...] = ()
+    when: Callable[[Row], bool] = lambda row: True
+    value: str = "value"
+    ends: str = ""
+    n: str = "n"
+    unit: str | None = None
+    method: str | None = None
+    detail: str = ""
+    family: tuple[str, ...] = ("kind",)
+
+    def finding(self, row: Row) -> Row:
+        """The columns of a finding that the table's row gives."""
+        cells = {name.removeprefix("_"): value for name, value in row.items()}
+        return {
+            **{name: cells.get(name) for name in ("model", "source", "seed", "task")},
+            "detail": self.detail.format_map(cells),
+            "value": float(cells[self.value]),
+            **{end: float(cells[self.ends + end]) for end in ("lo", "hi", "p")},
+            "n": int(cells[self.n]),
+            "unit": self.unit or cells["unit"],
+            "method": self.method or cells["method"],
+            "numbers": {name: plain(cells.get(name)) for name in self.numbers},
+        }
+
+
+def sentence(finding: Mapping[str, Any]) -> str:
+    """The sentence of one row of the findings."""
+    fields = {**finding, **finding["numbers"]}
+    template = KINDS[finding["kind"]].sentence
+    return in_words(template if isinstance(template, str) else template(fields), fields)
+
+
+def _gain(found: Mapping[str, Any]) -> str:
+    head = "{model} on {task}: {size} {points} "
+    if found["won"] is not None:
+        paired = "{span} over the base's {base_value:{unit}} (n = {n}, {test}): {won} examples won, {lost} lost."
+        return head + paired
+    known = "over the base {span} ({test}; not paired)."
+    return head + ("over the base (no standard error)." if found["method"] == "none" else known)
+
+
+def _class_pull(found: Mapping[str, Any]) -> str:
+    told = (
+        "{model} on {task}: predicted class shares lie {size} {span} of the way from the base's (0) to those of "
+        "{source}'s own labels (1) ({test})."
+    )
+    if found["truth_cosine"] >= SAME_DIRECTION:
+        told += " The true shares lie in a like direction (cosine {truth_cosine:+.2f}): better answers alone move "
+        told += "that way too."
+    return told
+
+
+def _length_weight(found: Mapping[str, Any]) -> str:
+    told = (
+        "{model} on {task}: its answer length lies {size} {span} of the way from the base's {base_length:tokens} "
+        "tokens (0) to the {source_length:tokens} of {source}'s answers (1) ({test})."
+    )
+    for who, name in (("The base", "base_cut"), ("It", "cut")):
+        if found[name] > MAX_CUT:
+            told += f" {who} was cut off in {{{name}:share}} % of its answers, so its own length is a lower bound."
+    return told
+
+
+def _domain(found: Mapping[str, Any]) -> str:
+    told = "{size} {span} ({test} by permuting datasets, {n} cells).{tail}"
+    return {
+        "rank correlation": "Gain and {label} of source and task: rank correlation " + told,
+        "two-way correlation": "The same with the means of every source and task taken out: correlation " + told,
+        "near minus far third": "The most alike third of the sources gains {size} {span} {points} more than the least "
+        "alike third ({test} by permuting datasets, {n} cells).{tail}",
+    }[found["name"]]
+
+
+def _tag(found: Mapping[str, Any]) -> str:
+    told = (
+        "{model} on {task}, {tag} = {name}: {right} of {n} right against the base's {base_right}, "
+        "ratio {value:ratio} [{lo:ratio}, {hi:ratio}] ({test})"
+    )
+    return told + (", on too few examples to rest on." if found["few"] else ".")
+
+
+def _surprise(found: Mapping[str, Any]) -> str:
+    noise = "; {span}, {test}" if np.isfinite(found["lo"]) else ""
+    return (
+        "{model} on {task}: {observed:+{unit}} {points} where {expectation} fitted to the other cells expects "
+        f"{{expected:+{{unit}}}}, {{size}} off ({{times:.1f}} times the usual spread{noise})."
+    )
+
+
+def _surprises(kind: str, title: str) -> Kind:
+    numbers = ("observed", "expected", "times", "expectation")
+    return Kind(title, "surprises", _surprise, numbers, lambda row: row["against"] == kind, "residual")
+
+
+def _rate(kind: str, title: str, what: str) -> Kind:
+    told = f"{{model}} on {{task}}: {{mean:share}} % {what}, the base {{base_value:share}} %: {{size}} points {{span}} "
+    numbers = ("mean", "base_value")
+    return Kind(title, "rates", told + "({test}).", numbers, lambda row: row["rate"] == kind, "change", unit="share")
+
+
+def _pooled(kind: str, title: str, what: str) -> Kind:
+    told = f"Over {{n}} cells of {{sources}} sources on tasks not their own, {what} go {{size}} {{span}} of the way "
+    return Kind(
+        title=title,
+        table="pooled",
+        sentence=told + "from the base's to {detail} ({test}).",
+        numbers=("sources",),
+        when=lambda row: row["kind"] == kind,
+        unit="weight",
+        method="jackknife over sources",
+        detail="{towards}",
+    )
+
+
+KINDS: dict[str, Kind] = {
+    "gain": Kind("Gains over the base", "gains", _gain, ("base_value", "won", "lost"), value="gain"),
+    "source_gain": Kind(
+        title="Gains of sources, seeds together",
+        table="source_gains",
+        sentence="{source} on {task}: {size} points {span} over the base, mean of {seeds} seeds whose deviation is "
+        "{deviation:share} points ({test}).",
+        numbers=("seeds", "deviation"),
+        unit="share",
+    ),
+    "macro_f1": Kind(
+        title="Macro-F1",
+        table="macro_f1",
+        sentence="{model} on {task}: macro-F1 {macro_f1:share} at accuracy {accuracy:share}, {size} points {span} "
+        "against the base ({test}).",
+        numbers=("macro_f1", "accuracy"),
+        when=lambda row: not row["_base"],
+        value="change",
+        ends="change_",
+        unit="share",
+        method="bootstrap",
+    ),
+    "class_share": Kind(
+        title="Predicted class shares",
+        table="classes",
+        sentence="{model} answers {detail!r} to {share:share} % of {task}, where the base does to {base_share:share} % "
+        "and {gold_share:share} % are true: {size} points {span} ({test}).",
+        numbers=("share", "base_share", "gold_share"),
+        when=lambda row: not row["_base"],
+        value="share_change",
+        ends="share_",
+        unit="share",
+        method="paired",
+        detail="{class}",
+    ),
+    "recall": Kind(
+        title="Recall by class",
+        table="classes",
+        sentence="{model} finds {recall:share} % of the {n} true {detail!r} of {task}, the base {base_recall:share} %: "
+        "{size} points {span} ({test}).",
+        numbers=("recall", "base_recall"),
+        when=lambda row: not row["_base"] and row["n_gold"] > 0,
+        value="recall_change",
+        ends="recall_",
+        n="n_gold",
+        unit="share",
+        method="paired",
+        detail="{class}",
+    ),
+    "class_pull": Kind(
+        title="Predicted class shares towards the source's labels",
+        table="class_pull",
+        sentence=_class_pull,
+        numbers=("truth_cosine",),
+        when=lambda row: row["relation"] not in HOME and bool(np.isfinite(row["weight"])),
+        value="weight",
+        unit="weight",
+        method="bootstrap",
+    ),
+    "class_pull_pooled": _pooled(
+        kind="class_pull_pooled",
+        title="Predicted class shares towards the source's labels, beside the truth, all cells",
+        what="predicted class shares",
+    ),
+    "length_shift": Kind(
+        title="Answer length",
+        table="lengths",
+        sentence="{model} answers {task} in {length:tokens} tokens, the base in {base_length:tokens}: {size} {span} "
+        "({test}).",
+        numbers=("length", "base_length"),
+        value="shift",
+        unit="tokens",
+    ),
+    "length_weight": Kind(
+        title="Length between the base's habit and the source's",
+        table="lengths",
+        sentence=_length_weight,
+        numbers=("base_length", "source_length", "base_cut", "cut"),
+        when=lambda row: row["relation"] not in HOME and not row["undefined"],
+        value="weight",
+        ends="weight_",
+        unit="weight",
+        method="bootstrap",
+    ),
+    "length_weight_pooled": _pooled(
+        kind="length_weight_pooled",
+        title="Length between the base's habit and the source's, all cells",
+        what="answer lengths",
+    ),
+    "invalid": _rate("invalid", "Answers that cannot be parsed", "answers that cannot be parsed"),
+    "cut_off": _rate("cut_off", "Answers cut off", "answers cut off by length"),
+    "asymmetry": Kind(
+        title="Asymmetry",
+        table="asymmetry",
+        sentence="{i} gives {j} {i_to_j:+{unit}} {points}, {j} gives {i} {j_to_i:+{unit}}: a difference of {size} "
+        "{span} ({test}).",
+        numbers=("i", "j", "i_to_j", "j_to_i"),
+        value="difference",
+        detail="{i} -> {j} minus {j} -> {i}",
+    ),
+    "domain": Kind(
+        title="Near against far domains",
+        table="domain_tests",
+        sentence=_domain,
+        numbers=("label", "name", "tail"),
+        method="jackknife over datasets",
+        detail="{label}: {name}{tail}",
+    ),
+    "control_own": Kind(
+        title="Controls on their own task",
+        table="controls",
+        sentence="{source} on its own task {task}: {mean:{unit}} against {parent_value:{unit}} of the unaltered "
+        "{parent}, {size} {points} {span} ({test}).",
+        numbers=("mean", "parent_value", "parent"),
+        when=lambda row: bool(row["own"]),
+        value="difference",
+        detail="{source}",
+    ),
+    "control_transfer": Kind(
+        title="Controls on the other tasks",
+        table="controls_elsewhere",
+        sentence="{source} against the unaltered {parent} on the {n} other tasks: {size} {points} on average {span} "
+        "({test}).",
+        numbers=("parent",),
+        method="bootstrap",
+        detail="{source}",
+    ),
+    "tag": Kind(
+        title="Success by tag",
+        table="tags",
+        sentence=_tag,
+        numbers=("tag", "name", "right", "base_right", "few"),
+        value="ratio",
+        unit="ratio",
+        method="log ratio",
+        detail="{tag}={name}",
+    ),
+    "surprise": _surprises("surprise", "Surprises against an additive model"),
+    "surprise_similarity": _surprises("surprise_similarity", "Surprises against an additive model with similarity"),
+}

@@ -1,0 +1,54 @@
+"""Numbers in words, and templates of sentences filled with them."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Mapping
+from typing import Any
+
+# Units shown as percentage points, and what turns a value into them.
+POINTS = {"share": 100.0, "percent": 1.0}
+
+
+def number(value: float | None, unit: str = "share", *, signed: bool = True) -> str:
+    """A value in words: shares as percentage points, all with three significant digits."""
+    if value is None or not math.isfinite(value):
+        return "unknown" if value is None or math.isnan(value) else ("infinite" if value > 0 else "-infinite")
+    sign = "+" if signed else ""
+    if unit in POINTS:
+        return f"{POINTS[unit] * value:{sign}.1f}"
+    return f"{value:{sign}.3g}"
+
+
+def p_words(p: float) -> str:
+    """A p-value in words."""
+    if not math.isfinite(p):
+        return "p not known"
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
+def in_words(template: str, fields: Mapping[str, Any]) -> str:
+    """A template filled with the fields of a finding.
+
+    ``{name:unit}`` is a number in that unit, ``{name:+unit}`` one with its sign, ``{name:.1f}`` Python's own
+    format. Besides the fields there are ``{size}`` (the value), ``{span}`` (its interval), ``{points}`` (what
+    stands behind a number of the finding's unit) and ``{test}`` (its p).
+    """
+    unit = fields["unit"]
+    made = {
+        "size": number(fields["value"], unit),
+        "span": f"[{number(fields['lo'], unit)}, {number(fields['hi'], unit)}]",
+        "points": "points" if unit in POINTS else unit,
+        "test": p_words(fields["p"]),
+    }
+    return _Template().vformat(template, (), {**fields, **made})
+
+
+class _Template(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if not format_spec:
+            return str(value)
+        if format_spec.endswith("f") and "." in format_spec:
+            return format(value, format_spec)
+        return number(value, format_spec.removeprefix("+"), signed=format_spec.startswith("+"))

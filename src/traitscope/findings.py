@@ -1,0 +1,67 @@
+"""All findings of a study in one object: what report and plots are made from. No model, no engine, no study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from traitscope.effects import Effects, Explanation
+    from traitscope.layers import CausalCheck, LayersResult, TaskFigures
+    from traitscope.matrix import ScoreMatrix
+    from traitscope.stats import DatasetStats
+    from traitscope.traits import Traits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """Everything that was found, gathered for report and plots. Parts that are None are said to be missing.
+
+    Attributes:
+        name: of the study.
+        scores: the matrix.
+        traits, effects, stats, explanation, layers, causal, correlates: the findings.
+        facts: what was run, as (label, text) pairs, in order.
+        config: the study file's text; None where there is none.
+        lock: versions, revisions and fingerprints; None where there is none.
+        missing: for absent parts (by attribute name) why they are absent.
+    """
+
+    name: str
+    scores: ScoreMatrix
+    traits: Traits | None = None
+    effects: Effects | None = None
+    stats: DatasetStats | None = None
+    explanation: Explanation | None = None
+    layers: LayersResult | None = None
+    causal: CausalCheck | None = None
+    correlates: TaskFigures | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    config: str | None = None
+    lock: Mapping[str, Any] | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def config_text(self) -> str:
+        """The study file, or a line that says there is none."""
+        return self.config if self.config is not None else "(no study file)"
+
+    @property
+    def lock_text(self) -> str:
+        """The lock as indented JSON, or a line that says there is none."""
+        return "(no lock)" if self.lock is None else json.dumps(self.lock, indent=1, ensure_ascii=False)
+
+
+def cells_text(scores: ScoreMatrix) -> str:
+    """How many cells there are, how they came about, how many are missing."""
+    status = scores.status_IN.ravel().tolist()
+    counts = {kind: status.count(kind) for kind in ("measured", "imported", "predicted", "missing")}
+    parts = [f"{count} {kind}" for kind, count in counts.items() if count]
+    return f"{len(scores.models)} models × {len(scores.tasks)} tasks: {', '.join(parts)}"
+
+
+def count_of(number: int, one: str, many: str | None = None) -> str:
+    """``1 mix``, ``2 mixes``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

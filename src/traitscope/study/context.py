@@ -1,0 +1,113 @@
+"""What everything about one study shares: configuration, folder, rows, where it computes and whom it tells."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from traitscope.compute import Backend
+from traitscope.config import BaseConfig, ModelConfig, StudyConfig
+from traitscope.store import CellIndex, RunFolder
+from traitscope.store.models import Identity, ModelSource, base_identity, model_identity
+from traitscope.study.data import StudyData
+from traitscope.study.progress import Reporter, Silent
+from traitscope.study.state import Units, all_units, index_table
+from traitscope.study.units import adapter_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Context:
+    """A study's parts. ``Study`` is one with verbs.
+
+    Args:
+        config: what is studied.
+        folder: the run folder.
+        text: the study file as the user wrote it.
+        report: whom to tell about progress.
+        backend: where the work runs; None for what fits the work: this process, or several of this machine.
+        every_s: seconds between checkpoints of a training bank.
+        stale_s: seconds without a sign of life after which another process's unit is taken over.
+    """
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        folder: Path | str,
+        *,
+        text: bytes | None = None,
+        backend: Backend | None = None,
+        report: Reporter | None = None,
+        every_s: float = 60.0,
+        stale_s: float = 60.0,
+    ) -> None:
+        self.config = config
+        self.folder = RunFolder(Path(folder))
+        self.text = text
+        self.report_to: Reporter = report or Silent()
+        self.every_s = every_s
+        self.stale_s = stale_s
+        self.given_backend = backend
+
+    @cached_property
+    def backend(self) -> Backend:
+        """Where work runs: the backend that was given, or this process."""
+        if self.given_backend is not None:
+            return self.given_backend
+        # Imports torch.
+        from traitscope.compute.local import Local
+
+        return Local(self.config.compute)
+
+    @cached_property
+    def data(self) -> StudyData:
+        """The rows of the study's tasks."""
+        return StudyData(self.config, self.folder.read_local().get("tasks"))
+
+    def units(self) -> Units:
+        """Adapters, models and cells of the study with their fingerprints, without loading any weights."""
+        lock = self.folder.read_lock() or {}
+        base = base_identity(asked(self.config.base), lock.get("base"))
+        entries = lock.get("models", {})
+        models = self.config.models.items()
+        others = {name: model_identity(asked(model), base, entries.get(name)) for name, model in models}
+        return all_units(self.config, self.data, base, others)
+
+    def loaded(self, identity: Identity, backend: Backend | None = None) -> Identity:
+        """The same model with all known of it; loaded only where nothing else tells."""
+        if identity.known:
+            return identity
+        self.report_to.stage(f"loading {identity.model}")
+        facts = (backend or self.backend).inspect(identity.source())
+        return Identity(identity.model, identity.asked, facts.revision, facts.precision, facts.fingerprint)
+
+    def loaded_base(self) -> Identity:
+        """The base with all known of it (``auto`` precision in a new folder is known only when it is loaded)."""
+        return self.loaded(self.units().base)
+
+    def models(self) -> tuple[str, ...]:
+        """The rows of the matrix: base, adapters with controls, mixes, other models."""
+        return ("base", *adapter_names(self.config), *self.config.models)
+
+    def cells(self) -> CellIndex:
+        """All committed cells, without their records."""
+        return self.folder.cells.index()
+
+    def score_table(self) -> pd.DataFrame:
+        """All scores of the study's models and targets, long, in the study's order."""
+        return index_table(self.cells(), self.models(), self.config.target_names())
+
+    def records(self, model: str, task: str) -> pd.DataFrame:
+        """One row per example of a cell: gold, prediction, output, loss, log-likelihoods.
+
+        Raises:
+            TraitscopeError: there is no such cell, or its files are damaged.
+        """
+        return self.folder.cells.read_frame(model, task)
+
+
+def asked(config: BaseConfig | ModelConfig) -> ModelSource:
+    """A model as the study file asks for it."""
+    return ModelSource(config.model, config.revision, config.dtype if isinstance(config, BaseConfig) else "auto")

@@ -1,0 +1,118 @@
+"""All findings of a study in one object, and the report that is written from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from traitscope.errors import TraitscopeError
+from traitscope.findings import Findings, cells_text, count_of
+from traitscope.matrix import ScoreMatrix
+from traitscope.study import analysis, capturing
+from traitscope.study.context import Context
+from traitscope.study.hidden import hidden_marks
+
+
+def gather(study: Context) -> Findings:
+    """All findings of a filled folder, each made only if the cells changed; what cannot be made is said.
+
+    Raises:
+        TraitscopeError: no cell is there yet.
+    """
+    scores = analysis.scores(study, records=True)
+    parts: dict[str, Callable[[Context], Any]] = {
+        "stats": analysis.dataset_statistics,
+        "traits": analysis.traits,
+        "effects": analysis.effects,
+        "explanation": analysis.explanation,
+        "layers": capturing.study_layers,
+    }
+    found: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    for name, make in parts.items():
+        if name == "layers" and study.config.layers is None:
+            missing[name] = "the study file has no layers"
+            continue
+        study.report_to.stage(f"findings: {name}")
+        try:
+            found[name] = make(study)
+        except TraitscopeError as error:
+            missing[name] = error.what
+    layers = found.pop("layers", None)
+    if layers is not None:
+        found |= layers._asdict()
+    lock = study.folder.read_lock()
+    return Findings(
+        name=study.config.study,
+        scores=scores,
+        **found,
+        facts=tuple(_facts(study, scores, lock)),
+        config=study.folder.study_file.read_text(encoding="utf-8") if study.folder.exists() else None,
+        lock=lock,
+        missing=missing,
+    )
+
+
+def report(study: Context) -> Path:
+    """The report of all findings, written unless nothing it shows has changed."""
+    from traitscope.report import write_report
+
+    page = study.folder.root / "report.html"
+    shown = {
+        "study": study.folder.study_file.read_text(encoding="utf-8"),
+        "lock": study.folder.read_lock(),
+        "hidden": hidden_marks(study.folder),
+    }
+
+    def read() -> Path:
+        if not page.is_file():
+            raise FileNotFoundError(page)
+        return page
+
+    def make() -> Path:
+        return write_report(gather(study), study.folder.root)
+
+    return analysis.kept(study, "report", shown, make, lambda _: None, read)
+
+
+def _facts(study: Context, scores: ScoreMatrix, lock: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    config, recipe = study.config, study.config.recipe
+    base = dict((lock or {}).get("base", {}))
+    named = [config.base.model]
+    for key in ("revision", "dtype"):
+        if base.get(key):
+            named.append(str(base[key]))
+    if base.get("fingerprint"):
+        named.append(f"fingerprint {str(base['fingerprint'])[:12]}")
+    sources = config.resolved_sources()
+    plain = [s for s in sources if s.control is None]
+    seeds = sorted({seed for s in sources for seed in s.recipe.seeds})
+    facts = [
+        ("Base model", ", ".join(named)),
+        ("Tasks", f"{len(config.tasks)} ({len(config.target_names())} evaluated)"),
+        (
+            "Adapters",
+            f"{count_of(len(plain), 'source')}, {count_of(len(sources) - len(plain), 'control')}, "
+            f"{count_of(len(config.mixes), 'mix', 'mixes')}; seeds {', '.join(map(str, seeds)) or 'none'}",
+        ),
+        (
+            "Recipe",
+            f"LoRA rank {recipe.rank}, alpha {recipe.alpha:g}, {recipe.targets}; lr {recipe.lr:g} {recipe.schedule}, "
+            f"{count_of(recipe.epochs, 'epoch')}, batch {recipe.batch}, at most {recipe.max_tokens} tokens a row",
+        ),
+    ]
+    if config.models:
+        facts.append(("Further models", ", ".join(config.models)))
+    facts.append(("Cells", cells_text(scores)))
+    log = study.folder.read_log()
+    times = [str(line["time"])[:16].replace("T", " ") for line in log if line.get("event") in ("start", "end")]
+    if times:
+        facts.append(("Run", f"{times[0]} to {times[-1]} UTC"))
+    if lock is not None:
+        packages = dict(lock.get("packages", {}))
+        shown = [f"{name} {packages[name]}" for name in ("torch", "transformers", "peft") if packages.get(name)]
+        facts.append(
+            ("Software", ", ".join([f"traitscope {lock.get('traitscope')}", f"Python {lock.get('python')}", *shown]))
+        )
+    return facts

@@ -1,0 +1,69 @@
+"""What ``fit_traits`` can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from traitscope.errors import TraitscopeError
+
+VIEWS = ("raw", "gain", "logit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraitOptions:
+    """Options of ``fit_traits``, given to it by name.
+
+    Raises:
+        TraitscopeError: a view, rotation or way with seeds that does not exist.
+    """
+
+    view: str = "raw"
+    """"raw", "gain" (over each row's base) or "logit" (log-odds of shares)."""
+
+    scale: bool = False
+    """Divide columns by their standard deviation, so that all tasks weigh the same."""
+
+    rotate: str | None = None
+    """None, "varimax" or "promax"."""
+
+    k: int | str = "auto"
+    """Traits to keep; "auto" keeps those above the cells' noise or, without standard errors, those that held-out
+    cells or the lower bound support; always at least one, marked if it is not supported."""
+
+    seeds: str = "mean"
+    """"mean" makes one row per source, "rows" keeps every seed as a row."""
+
+    words: Mapping[str, Collection[str]] | None = None
+    """The user's own names: name -> tasks that it stands for."""
+
+    permutations: int = 1000
+    """Draws of the permutation tests."""
+
+    draws: int = 1000
+    """Simulated noise matrices."""
+
+    replicates: int = 500
+    """Resampled matrices behind the intervals; 0 leaves the intervals out."""
+
+    held_out: int = 3
+    """Rounds of ten-fold prediction of held-out cells; 0 leaves them out."""
+
+    level: float = 0.95
+    """Nominal coverage of the intervals."""
+
+    alpha: float = 0.05
+    """Level of the tests."""
+
+    seed: int = 0
+    """Seed of all draws."""
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("view", self.view, VIEWS),
+            ("rotate", self.rotate, (None, "varimax", "promax")),
+            ("seeds", self.seeds, ("mean", "rows")),
+        ):
+            if value not in allowed:
+                known = ", ".join(str(a) for a in allowed)
+                raise TraitscopeError(f"unknown {name} {value!r}", where="fit_traits", fix=f"one of: {known}")

@@ -1,0 +1,153 @@
+"""Several processes of one machine share a run: how many pay, how jobs are dealt out, what is lost when one is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from processes import snapshot
+
+from traitscope.compute import pool, processes
+from traitscope.compute.local import split
+from traitscope.study import Stopped, Study
+
+
+@dataclass
+class Job:
+    name: str
+    n_tokens: int
+
+
+def test_jobs_are_dealt_out_by_tokens() -> None:
+    jobs = [Job("a", 10), Job("b", 50), Job("c", 30), Job("d", 15), Job("e", 5)]
+    groups = split(jobs, 2)
+    assert sorted(i for group in groups for i in group) == [0, 1, 2, 3, 4]
+    assert [sum(jobs[i].n_tokens for i in group) for group in groups] == [55, 55]
+    assert split(jobs[:1], 3) == [[0]]
+
+
+def test_only_work_that_is_worth_a_process_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "_has_gpu", lambda: False)
+    many, few = {"trained": 3_000_000, "evaluated": 3_000_000}, {"trained": 70, "evaluated": 70}
+    size = processes.processes_for
+    assert size("auto", "auto", "embedded", **many) == 2
+    assert size("auto", "auto", "embedded", **few) == 1
+    assert size("auto", "cuda", "embedded", **many) == 1
+    assert size(3, "auto", "embedded", **few) == 3
+    monkeypatch.setattr(processes, "_has_gpu", lambda: True)
+    assert size("auto", "auto", "embedded", **many) == 1
+
+
+@pytest.fixture
+def two(study_file: Path) -> Path:
+    """The tiny study, to be run by two processes."""
+    study_file.write_text(study_file.read_text().replace("threads: 1", "threads: 1, workers: 2"))
+    return study_file
+
+
+def test_two_processes_share_a_run(two: Path, tmp_path: Path) -> None:
+    """Every unit is there once, whoever made it; the numbers are those of one process."""
+    study = Study.open(two, tmp_path / "two")
+    work = study.run()
+    assert work is not None
+    plan = study.plan()
+    assert plan.complete
+    assert len(work.trained) == plan.n_adapters
+    assert len(work.evaluated) == plan.n_cells
+    assert len(list((tmp_path / "two" / "plan").glob("bank-*.json"))) == 2
+    log = [json.loads(line) for line in (tmp_path / "two" / "run.jsonl").read_text().splitlines()]
+    assert sum(entry["event"] == "adapter" for entry in log) == plan.n_adapters
+    assert sum(entry["event"] == "cell" for entry in log) == plan.n_cells
+    two.write_text(two.read_text().replace("workers: 2", "workers: 1"))
+    alone = Study.open(two, tmp_path / "one")
+    alone.run()
+    one, other = alone.score_table(), study.score_table()
+    assert one.drop(columns="value").equals(other.drop(columns="value"))
+    assert (one["value"] - other["value"]).abs().max() < 1e-5
+
+
+def test_processes_that_cannot_start_are_told_and_the_work_is_done(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "command", lambda handle: ["/bin/false"])
+    notes: list[str] = []
+    study = Study.open(two, tmp_path / "one")
+    monkeypatch.setattr(study.report_to, "note", notes.append)
+    assert study.run() is not None
+    assert study.plan().complete
+    assert any("ended early: exit status 1" in note and "goes on alone" in note for note in notes)
+
+
+def _children(of: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(of)], capture_output=True, text=True, check=False)
+    return [int(word) for word in found.stdout.split()]
+
+
+def _start(study: Path, out: Path) -> subprocess.Popen[bytes]:
+    code = "import sys; from traitscope.study import Study; Study.open(sys.argv[1], sys.argv[2]).run()"
+    return subprocess.Popen([sys.executable, "-c", code, str(study), str(out)])
+
+
+def _wait_for(what: str, found: object, seconds: float = 60.0) -> None:
+    assert callable(found)
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, f"no {what} in {seconds} s"
+        time.sleep(0.02)
+
+
+def test_a_run_that_is_killed_leaves_no_process_behind(two: Path, tmp_path: Path) -> None:
+    run = _start(two, tmp_path / "out")
+    _wait_for("worker", lambda: len(_children(run.pid)) == 2)
+    workers = _children(run.pid)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    _wait_for("end of the workers", lambda: not any(_runs(pid) for pid in workers), 20.0)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_a_killed_worker_costs_its_unit_alone_and_the_folder_is_the_same(two: Path, tmp_path: Path) -> None:
+    Study.open(two, tmp_path / "undisturbed").run()
+    killed = tmp_path / "killed"
+    run = _start(two, killed)
+    _wait_for("checkpoint", lambda: any(killed.glob("checkpoints/*/*")) or any(killed.glob("adapters/*/unit.json")))
+    for pid in _children(run.pid)[:1]:
+        os.kill(pid, signal.SIGKILL)
+    assert run.wait(120) == 0
+    assert snapshot(killed) == snapshot(tmp_path / "undisturbed")
+
+
+def test_a_stop_hands_the_state_over_and_the_next_run_goes_on(two: Path, tmp_path: Path) -> None:
+    Study.open(two, tmp_path / "undisturbed").run()
+    folder = tmp_path / "stopped"
+    study = Study.open(two, folder)
+
+    def training() -> bool:
+        return any(folder.glob("checkpoints/*/*")) or any(folder.glob("adapters/*/unit.json"))
+
+    with pytest.raises(Stopped):
+        study.run(stop=training)
+    assert not study.plan().complete
+    study.run()
+    assert snapshot(folder) == snapshot(tmp_path / "undisturbed")
+
+
+def test_an_error_of_a_worker_is_the_runs_error(two: Path, tmp_path: Path) -> None:
+    text = two.read_text().replace("lr: 0.01", "lr: 1.0e+20").replace("alpha: 4", "alpha: 1.0e+30")
+    two.write_text(text)
+    with pytest.raises(ValueError, match="changes nothing"):
+        Study.open(two, tmp_path / "out").run()
