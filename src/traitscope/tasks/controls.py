@@ -25,9 +25,10 @@ def apply_control(name: str, examples: Sequence[Example], seed: int = 0, *, wher
     """The examples as the control ``name`` alters them.
 
     Raises:
-        TraitscopeError: for an unknown control, or where the examples do not allow it.
+        KeyError: for an unknown control.
+        TraitscopeError: the examples do not allow it.
     """
-    control = CONTROLS.get(name, where=where).value
+    control = CONTROLS.get(name).value
     try:
         return control(examples, seed)
     except TraitscopeError as error:

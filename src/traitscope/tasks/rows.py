@@ -53,7 +53,7 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
             found, mark = _read_folder(path, split, place)
             digest.update(mark.encode())
         else:
-            found = ROW_SOURCES.get(name, where=where).value(path, data, place)
+            found = ROW_SOURCES.get(name).value(path, data, place)
             digest.update(path.read_bytes())
         if not found:
             raise TraitscopeError("the file has no rows", where=place, fix="name another file, or check field/format")
