@@ -75,8 +75,8 @@ def balance(examples: Sequence[Example], seed: int) -> list[Example]:
     chosen: list[Example] = []
     for index, name in enumerate(names):
         members = sorted(groups[name], key=lambda e: order_key(seed, "member", e.id))
-        for place in range(share + (index < rest)):
-            lap, position = divmod(place, len(members))
+        for number in range(share + (index < rest)):
+            lap, position = divmod(number, len(members))
             example = members[position]
             chosen.append(replace(example, id=f"{example.id}#{lap + 1}") if lap else example)
     return sorted(chosen, key=lambda e: order_key(seed, "order", e.id))
