@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from traitscope.layers import analyse_layers as analyse_layers
     from traitscope.layers import find_sections as find_sections
     from traitscope.matrix import ScoreMatrix as ScoreMatrix
-    from traitscope.registry import load_plugins as load_plugins
+    from traitscope.plugins import load_plugins as load_plugins
     from traitscope.stats import DatasetStats as DatasetStats
     from traitscope.stats import dataset_stats as dataset_stats
     from traitscope.study import Study as Study
@@ -57,7 +57,7 @@ _HOMES = {
     "fit_traits": "traits",
     "load_base": "engine",
     "load_config": "config",
-    "load_plugins": "registry",
+    "load_plugins": "plugins",
     "measure_effects": "effects",
 }
 

@@ -155,7 +155,7 @@ def test_effects_come_back_from_json(planted) -> None:
     pd.testing.assert_frame_equal(again.findings, planted[1].findings, check_dtype=False)
     assert again.render() == planted[1].render()
     assert again.sentences().tolist() == planted[1].sentences().tolist()
-    with pytest.raises(TraitscopeError, match="is not 2"):
+    with pytest.raises(ValueError, match="is not 2"):
         Effects.from_json('{"format": 7}')
 
 

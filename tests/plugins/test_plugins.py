@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 sys.path.insert(0, str(Path(__file__).parent.parent / "study"))
 import tiny
 
-from traitscope import registry
+from traitscope import plugins, registry
 from traitscope.cli import app
 from traitscope.config import load_config
 from traitscope.errors import TraitscopeError
@@ -45,11 +45,10 @@ compute: {{device: cpu, threads: 1, workers: {workers}}}
 def forgotten() -> Iterator[None]:
     """No test sees another's plugins."""
     yield
-    for plugin in list(registry._plugins.values()):
-        for kind in registry._registries.values():
-            kind.forget(plugin.sha256)
+    for plugin in plugins._plugins.values():
+        registry.forget(plugin.sha256)
         sys.modules.pop(plugin.module, None)
-    registry._plugins.clear()
+    plugins._plugins.clear()
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +125,7 @@ def test_an_installed_package_needs_no_line(base: Path, tmp_path: Path, monkeypa
     (tmp_path / "offered_metric.py").write_text(PARTS["metric"])
     monkeypatch.syspath_prepend(tmp_path)
     point = SimpleNamespace(module="offered_metric", name="overlap")
-    monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: [point])
+    monkeypatch.setattr(plugins.importlib.metadata, "entry_points", lambda group: [point])
     assert load_config(path).tasks["words"].metric_names == ("word_overlap", "exact_match")
 
 
@@ -156,10 +155,10 @@ def test_what_a_failing_plugin_registered_is_gone(tmp_path: Path) -> None:
     (tmp_path / "half.py").write_text(code)
     for _ in range(2):
         with pytest.raises(TraitscopeError, match="ZeroDivisionError"):
-            registry.load_plugins(["half.py"], tmp_path)
+            plugins.load_plugins(["half.py"], tmp_path)
     assert "half" not in registry.registry("parser")
 
 
 def test_a_module_of_that_name_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(TraitscopeError, match="no module of this name"):
-        registry.load_plugins(["no_such_plugin_module"], tmp_path)
+        plugins.load_plugins(["no_such_plugin_module"], tmp_path)

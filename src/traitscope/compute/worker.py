@@ -19,7 +19,7 @@ from traitscope.compute.backend import ModelFacts
 from traitscope.compute.orders import Event, Order, ScoringPlan, TrainingJob, TrainingPlan
 from traitscope.config import ComputeConfig
 from traitscope.errors import TraitscopeError
-from traitscope.registry import load_plugins
+from traitscope.plugins import load_plugins
 from traitscope.store.models import ModelSource
 
 

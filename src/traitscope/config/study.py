@@ -16,7 +16,8 @@ from traitscope.config.settings import Settings, attach, settings_from
 from traitscope.config.task import TaskConfig
 from traitscope.config.yamlfile import read_yaml
 from traitscope.errors import TraitscopeError
-from traitscope.registry import did_you_mean, load_plugins
+from traitscope.plugins import load_plugins
+from traitscope.registry import did_you_mean
 
 Auto = Annotated[int, Field(ge=1)] | Literal["auto"]
 

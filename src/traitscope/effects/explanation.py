@@ -9,7 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from traitscope.effects.words import p_words
-from traitscope.matrix.jsontables import dump_findings, load_findings, table_from_json, table_to_json
+from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 
 FORMAT = 2
 

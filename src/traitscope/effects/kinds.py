@@ -10,7 +10,7 @@ import numpy as np
 
 from traitscope.effects.grid import HOME, Row
 from traitscope.effects.words import in_words
-from traitscope.matrix.jsontables import plain
+from traitscope.jsontables import plain
 
 # True shares and the source's labels lie in a like direction from the base above this cosine.
 SAME_DIRECTION = 0.5

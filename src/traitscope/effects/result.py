@@ -12,7 +12,7 @@ import pandas as pd
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.kinds import KINDS, sentence
 from traitscope.effects.significance import benjamini_hochberg
-from traitscope.matrix.jsontables import dump_findings, load_findings, table_from_json, table_to_json
+from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 
 FORMAT = 2
 

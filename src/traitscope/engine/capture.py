@@ -82,8 +82,8 @@ def capture(
             kept = range(1, min(deepest, trunk.boundaries[-1]) + 1)
             below.setdefault(key, {}).update((layer, states[layer]) for layer in kept)
         acts = torch.stack(states)
-        for place, slot in enumerate(slots):
-            here = acts[:, place * len(chosen) : (place + 1) * len(chosen)]
+        for index, slot in enumerate(slots):
+            here = acts[:, index * len(chosen) : (index + 1) * len(chosen)]
             out[bank.names[slot]][:, chosen] = here.cpu().numpy()
         pace.add(sum(sizes[i] for i in chosen) * len(slots))
 

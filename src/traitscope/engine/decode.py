@@ -73,10 +73,10 @@ class DecodeStep:
         """Which places of its cache a row of a group may see: [B, 1, 1, S]."""
         if (number, window) not in self._masks:
             length_B1 = self.lives[number].lengths[:, None]
-            place = torch.arange(self.tops[number], device=length_B1.device)[None]
-            seen = place <= length_B1
+            position = torch.arange(self.tops[number], device=length_B1.device)[None]
+            seen = position <= length_B1
             if window is not None:
-                seen = seen & (length_B1 - place < window)
+                seen = seen & (length_B1 - position < window)
             self._masks[number, window] = seen[:, None, None]
         return self._masks[number, window]
 

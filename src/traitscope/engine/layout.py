@@ -240,19 +240,19 @@ class TreePack:
         mask = np.zeros((nodes.n_rows, nodes.length, prompts.length + nodes.length), dtype=bool)
         # Padding must see something: softmax over nothing is not a number.
         mask[:, :, 0] = True
-        for place, row in enumerate(nodes.rows):
+        for b, row in enumerate(nodes.rows):
             n, k = self.prompts[row], self.n_nodes[row]
-            mask[place, :k, :n] = True
+            mask[b, :k, :n] = True
             above = np.eye(k, dtype=bool)
             for node, parent in enumerate(self.parents[row]):
                 if parent >= 0:
                     above[node] |= above[parent]
-            mask[place, :k, prompts.length : prompts.length + k] = above
+            mask[b, :k, prompts.length : prompts.length + k] = above
             if window is not None:
                 position = self.row_positions[row]
                 near = position[n:, None] - position[None, :] < window
-                mask[place, :k, :n] &= near[:, :n]
-                mask[place, :k, prompts.length : prompts.length + k] &= near[:, n:]
+                mask[b, :k, :n] &= near[:, :n]
+                mask[b, :k, prompts.length : prompts.length + k] &= near[:, n:]
         return torch.from_numpy(mask[:, None]).to(self.device)
 
     def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -292,8 +292,8 @@ def _near(length: int, window: int | None, device: torch.device) -> torch.Tensor
     """Causal mask of rows of ``length`` tokens within a window, [1, 1, T, T]; None where plain causality is all."""
     if window is None or length <= window:
         return None
-    place = torch.arange(length, device=device)
-    distance = place[:, None] - place[None, :]
+    position = torch.arange(length, device=device)
+    distance = position[:, None] - position[None, :]
     return ((distance >= 0) & (distance < window))[None, None]
 
 

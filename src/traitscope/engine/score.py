@@ -144,7 +144,7 @@ def score_options(
     base = bank.base
     check_rows(base, rows)
     unique: dict[OptionRow, int] = {}
-    place = [unique.setdefault(row, len(unique)) for row in rows]
+    which = [unique.setdefault(row, len(unique)) for row in rows]
     distinct = list(unique)
     limit = score_tokens(base, tokens_per_pass)
     merge = merges(bank, merge)
@@ -160,7 +160,7 @@ def score_options(
             with bank.merged(merged):
                 scored = _score(bank, distinct, slots, limit, share_prefix, pace, trunk)
             for slot, results in zip(slots, scored, strict=True):
-                out[bank.names[slot]] = [results[index] for index in place]
+                out[bank.names[slot]] = [results[index] for index in which]
     return out
 
 
@@ -269,7 +269,7 @@ def pick(logits_QV: torch.Tensor, which: np.ndarray, targets: np.ndarray) -> np.
 
 def _deal_out(values: np.ndarray, trees: list[TreeRow], chosen: list[int], results: list[list[Scored]]) -> None:
     cuts = np.cumsum([size for tree in trees for size in tree.sizes])[:-1]
-    for place, flat in enumerate(values):
+    for row, flat in enumerate(values):
         parts = iter(np.split(flat, cuts))
         for tree, index in zip(trees, chosen, strict=True):
-            results[place][index] = tuple(next(parts) for _ in tree.sizes)
+            results[row][index] = tuple(next(parts) for _ in tree.sizes)

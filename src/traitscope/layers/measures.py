@@ -13,10 +13,11 @@ from typing import Literal
 
 import numpy as np
 
+from traitscope.errors import TraitscopeError
 from traitscope.layers.cka import Interval, cka_jackknife, rbf_kernel, u_centre
 from traitscope.layers.geometry import distance_ranks, neighbour_weights, procrustes_cosine
 from traitscope.layers.representation import Representation
-from traitscope.registry import Registry
+from traitscope.registry import Registry, did_you_mean
 
 __all__ = ["MEASURES", "CosineMeasure", "Measure", "compare", "cosine_measure", "subsample_interval"]
 
@@ -243,13 +244,24 @@ MEASURES.register(
 )(ShapeMeasure("shape_angle", lambda cosine: float(np.arccos(cosine)), bounds=(0.0, float(np.pi / 2))))
 
 
+def measure_named(name: str) -> Measure:
+    """A registered measure.
+
+    Raises:
+        TraitscopeError: there is none of this name.
+    """
+    if name not in MEASURES:
+        raise TraitscopeError(f"unknown measure {name!r}", where="layers", fix=did_you_mean(name, MEASURES.names()))
+    return MEASURES.get(name).value
+
+
 def compare(x_SD: np.ndarray, y_SE: np.ndarray, measure: str = "cka") -> float:
     """One measure of two arrays whose rows are the same examples (float64).
 
     Raises:
         TraitscopeError: for an unknown measure.
     """
-    item = MEASURES.get(measure, where="layers.compare").value
+    item = measure_named(measure)
     sides = [Representation(side, precision="float64", variant=item.variant) for side in (x_SD, y_SE)]
     return item.compare(sides[0], sides[1])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from traitscope.errors import TraitscopeError
-from traitscope.layers.measures import MEASURES
+from traitscope.layers.measures import measure_named
 from traitscope.layers.representation import Precision
 
 __all__ = ["DEFAULT_MEASURES", "Depths", "LayerOptions"]
@@ -81,7 +81,7 @@ class LayerOptions:
 
     def __post_init__(self) -> None:
         for name in (*self.measures, *self.map_measures, self.section_measure):
-            MEASURES.get(name, where="layers.measures")
+            measure_named(name)
         for name in (*self.map_measures, self.section_measure):
             if name not in self.measures:
                 raise TraitscopeError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from traitscope.layers.activations import TaskActs
-from traitscope.layers.measures import MEASURES, CosineMeasure, Measure, subsample_interval
+from traitscope.layers.measures import CosineMeasure, Measure, measure_named, subsample_interval
 from traitscope.layers.representation import Precision, Representation
 from traitscope.layers.spectrum import SPECTRUM_NAMES, spectrum
 
@@ -61,7 +61,7 @@ def analyse_task(
     states = {role: acts.models[model] for role, model in roles.items()}
     depth = len(next(iter(states.values())))
     pairs = [pair for pair in PAIRS if pair[0] in states and pair[1] in states]
-    items: list[Measure] = [MEASURES.get(name, where="layers.measures").value for name in measures]
+    items: list[Measure] = [measure_named(name) for name in measures]
     rng = np.random.default_rng([seed, *acts.task.encode()])
     orders_PS = (
         np.stack([rng.permutation(acts.n) for _ in range(n_null)]) if n_null else np.empty((0, acts.n), dtype=int)

@@ -29,7 +29,7 @@ def similarity_maps(stats: DatasetStats) -> Figure:
     side = max(2.2, min(6.0, 0.34 * count))
     figure = new_figure(1.6 + (side + 0.7) * len(stats.similarity), side + 1.9)
     panels = figure.subplots(1, len(stats.similarity), squeeze=False)[0]
-    for place, (axes, (kind, found)) in enumerate(zip(panels, stats.similarity.items(), strict=True)):
+    for index, (axes, (kind, found)) in enumerate(zip(panels, stats.similarity.items(), strict=True)):
         values_MM = found.values_MM
         off_MM = np.where(np.eye(len(values_MM), dtype=bool), np.nan, values_MM)
         known = off_MM[np.isfinite(off_MM)]
@@ -46,7 +46,7 @@ def similarity_maps(stats: DatasetStats) -> Figure:
             hatch=False,
         )
         tops(axes, found.names, most=18)
-        axes.set_yticks(range(len(found.names)), [shorten(n, 22) if place == 0 else "" for n in found.names])
+        axes.set_yticks(range(len(found.names)), [shorten(n, 22) if index == 0 else "" for n in found.names])
         axes.set_xlabel(wrap(f"{kind}: {found.method}", 34, lines=4), va="top")
         figure.colorbar(mesh, ax=axes, shrink=0.6, pad=0.02).outline.set_visible(False)
     return figure

@@ -39,8 +39,8 @@ def tsne_grid(result: LayersResult) -> Figure:
         axes.set_visible(False)
     handles: dict[str, object] = {}
     roles = {result.meta.get("base"): "base", result.meta.get("mix"): "mix"}
-    for place, layer in enumerate(layers):
-        fold, column = divmod(place, columns)
+    for index, layer in enumerate(layers):
+        fold, column = divmod(index, columns)
         for m, model in enumerate(models):
             panel = at.get((model, layer))
             if panel is None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traitscope.matrix.jsontables import dump_findings, load_findings
+from traitscope.jsontables import dump_findings, load_findings
 from traitscope.stats.measures import STATISTICS
 from traitscope.stats.similarity import Similarity
 

@@ -286,9 +286,9 @@ class CellIndex:
         frame = pd.DataFrame(columns)
         frame["value"] = frame["value"].astype(float)
         frame["stderr"] = frame["stderr"].astype(float)
-        for place, name in enumerate(("model", "source", "seed")):
+        for column, name in enumerate(("model", "source", "seed")):
             values = pd.Series([getattr(model, name) for model in per_model], dtype=object).to_numpy()
-            frame.insert(place, name, values[repeat] if counts else [])
+            frame.insert(column, name, values[repeat] if counts else [])
         frame["seed"] = frame["seed"].astype("Int64")
         return frame
 

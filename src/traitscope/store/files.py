@@ -103,16 +103,16 @@ def sync_folder(folder: Path) -> None:
 
 def _write_temporary(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = temporary(path)
+    written = temporary(path)
     try:
-        with place.open("xb") as file:
+        with written.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        place.unlink(missing_ok=True)
+        written.unlink(missing_ok=True)
         raise
-    return place
+    return written
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -122,11 +122,11 @@ def write_atomic(path: Path, data: bytes) -> None:
         TraitscopeError: the disk is full or the folder cannot be written; the old file is then untouched.
     """
     with disk_errors(path):
-        place = _write_temporary(path, data)
+        written = _write_temporary(path, data)
         try:
-            place.replace(path)
+            written.replace(path)
         except BaseException:
-            place.unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
 
@@ -140,47 +140,47 @@ class Staged:
     """
 
     def __init__(self, files: dict[Path, bytes]) -> None:
-        self._places: dict[Path, Path] = {}
+        self._written: dict[Path, Path] = {}
         with disk_errors(next(reversed(files))):
             try:
                 for path, data in files.items():
-                    self._places[path] = _write_temporary(path, data)
+                    self._written[path] = _write_temporary(path, data)
             except BaseException:
                 self.drop()
                 raise
 
     def commit(self) -> None:
         """Puts the files under their names, the mark last."""
-        *others, mark = self._places
+        *others, mark = self._written
         with disk_errors(mark):
             if others:
                 mark.unlink(missing_ok=True)
             for path in others:
-                self._places[path].replace(path)
+                self._written[path].replace(path)
             sync_folder(mark.parent)
-            self._places[mark].replace(mark)
+            self._written[mark].replace(mark)
             sync_folder(mark.parent)
 
     def mark_bytes(self) -> bytes:
         """What the commit mark holds."""
-        return self._places[next(reversed(self._places))].read_bytes()
+        return self._written[next(reversed(self._written))].read_bytes()
 
     def drop(self) -> None:
         """Removes what was staged and not committed."""
-        for place in self._places.values():
-            place.unlink(missing_ok=True)
+        for written in self._written.values():
+            written.unlink(missing_ok=True)
 
 
 def put_if_absent(path: Path, data: bytes) -> bool:
     """Creates a file with its whole content in one step; False if there is one already (it is left alone)."""
     with disk_errors(path):
-        place = _write_temporary(path, data)
+        written = _write_temporary(path, data)
         try:
-            os.link(place, path)
+            os.link(written, path)
         except FileExistsError:
             return False
         finally:
-            place.unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
         sync_folder(path.parent)
         return True
 

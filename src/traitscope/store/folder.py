@@ -290,11 +290,11 @@ class RunFolder:
     def set_aside(self, units: Sequence[str]) -> Path:
         """Moves units (``adapters/<name>``, ``cells/<model>/<task>``) under ``replaced/``; returns where."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        place = self.root / "replaced" / f"{stamp}-{uuid.uuid4().hex[:6]}"
+        aside = self.root / "replaced" / f"{stamp}-{uuid.uuid4().hex[:6]}"
         for unit in units:
             source = self.root / unit
             if source.exists():
-                with disk_errors(place):
-                    (place / unit).parent.mkdir(parents=True, exist_ok=True)
-                    source.rename(place / unit)
-        return place
+                with disk_errors(aside):
+                    (aside / unit).parent.mkdir(parents=True, exist_ok=True)
+                    source.rename(aside / unit)
+        return aside

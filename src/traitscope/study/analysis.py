@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from traitscope.errors import TraitscopeError
-from traitscope.registry import plugin_hashes
+from traitscope.plugins import plugin_hashes
 from traitscope.store import fingerprint
 from traitscope.store.models import base_identity, locked
 from traitscope.study.context import Context, asked

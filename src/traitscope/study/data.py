@@ -8,8 +8,8 @@ from typing import Any
 
 from traitscope._version import __version__
 from traitscope.config import DataConfig, ResolvedSource, SplitPaths, StudyConfig
+from traitscope.plugins import plugin_hashes
 from traitscope.records import Example
-from traitscope.registry import plugin_hashes
 from traitscope.store import RowsHash, fingerprint
 from traitscope.tasks.controls import apply_control
 from traitscope.tasks.mix import mix_counts

@@ -42,7 +42,7 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
         rows_of = data.eval_rows(task, n)
         assert rows_of is not None
         cells += [cell_unit(model, task, config.tasks[task], n, rows_of) for model in models]
-    order = {model.name: place for place, model in enumerate(models)}
+    order = {model.name: index for index, model in enumerate(models)}
     cells.sort(key=lambda cell: order[cell.model.name])
     return Units(base, tuple(adapters), tuple(models), others, tuple(cells))
 
@@ -165,7 +165,7 @@ def index_table(index: CellIndex, models: Sequence[str], tasks: Sequence[str]) -
     """The scores of some models and tasks, in the study's order."""
     table = index.table()
     table = table[table["model"].isin(models) & table["task"].isin(tasks)]
-    order = {name: place for place, name in enumerate([*models, *tasks])}
+    order = {name: index for index, name in enumerate([*models, *tasks])}
     return table.sort_values(["model", "task"], key=lambda column: column.map(order), kind="stable").reset_index(
         drop=True
     )

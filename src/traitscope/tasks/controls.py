@@ -25,9 +25,10 @@ def apply_control(name: str, examples: Sequence[Example], seed: int = 0, *, wher
     """The examples as the control ``name`` alters them.
 
     Raises:
-        TraitscopeError: for an unknown control, or where the examples do not allow it.
+        KeyError: for an unknown control.
+        TraitscopeError: the examples do not allow it.
     """
-    control = CONTROLS.get(name, where=where).value
+    control = CONTROLS.get(name).value
     try:
         return control(examples, seed)
     except TraitscopeError as error:
@@ -74,8 +75,8 @@ def balance(examples: Sequence[Example], seed: int) -> list[Example]:
     chosen: list[Example] = []
     for index, name in enumerate(names):
         members = sorted(groups[name], key=lambda e: order_key(seed, "member", e.id))
-        for place in range(share + (index < rest)):
-            lap, position = divmod(place, len(members))
+        for number in range(share + (index < rest)):
+            lap, position = divmod(number, len(members))
             example = members[position]
             chosen.append(replace(example, id=f"{example.id}#{lap + 1}") if lap else example)
     return sorted(chosen, key=lambda e: order_key(seed, "order", e.id))

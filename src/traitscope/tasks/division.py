@@ -97,11 +97,11 @@ class Division:
             paths = data.path
             if isinstance(paths, SplitPaths):
                 paths = getattr(paths, part or "train")
-                place = self._where("data", "path", part or "train")
+                where = self._where("data", "path", part or "train")
             else:
-                place = self._where("data", "path")
+                where = self._where("data", "path")
             assert isinstance(paths, tuple)
-            read = read_files(paths, data, self._root, place, split)
+            read = read_files(paths, data, self._root, where, split)
         label = part or "all"
         self.tally.rows[label] = len(read.rows)
         numbered = [Row(f"{label}-{i}", _without_nan(row)) for i, row in enumerate(read.rows)]
@@ -119,14 +119,14 @@ class Division:
         condition = self._config.data.where_
         if condition is None:
             return True
-        place = f"{self._where('data', 'where')}, row {name}"
+        where = f"{self._where('data', 'where')}, row {name}"
         if isinstance(condition, str):
-            return holds(condition, row, where=place)
+            return holds(condition, row, where=where)
         for column, allowed in condition.items():
             if column not in row:
                 raise TraitscopeError(
                     f"the rows have no column {column!r}",
-                    where=place,
+                    where=where,
                     fix="the columns are: " + ", ".join(row),
                 )
             values = allowed if isinstance(allowed, list) else [allowed]
@@ -238,8 +238,8 @@ class Division:
 
 def _rounds(groups: Sequence[Sequence[Row]]) -> Iterator[Row]:
     """The first row of every group, then every second one, and so on."""
-    for place in range(max(map(len, groups), default=0)):
-        yield from (group[place] for group in groups if place < len(group))
+    for index in range(max(map(len, groups), default=0)):
+        yield from (group[index] for group in groups if index < len(group))
 
 
 def _first(read: ReadRows) -> str:

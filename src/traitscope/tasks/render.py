@@ -79,21 +79,21 @@ class Renderer:
         if config.messages is not None:
             turns = []
             for i, m in enumerate(config.messages):
-                place = self._at(row_id, "messages", i, "content")
-                turns.append((m.role, self._not_empty(render(m.content, row, where=place), place)))
+                where = self._at(row_id, "messages", i, "content")
+                turns.append((m.role, self._not_empty(render(m.content, row, where=where), where)))
             return tuple(turns), ""
         template = config.prompt or ""
-        place = self._at(row_id, "prompt")
-        text = render(template, row, where=place)
+        where = self._at(row_id, "prompt")
+        text = render(template, row, where=where)
         if template.strip():
-            self._not_empty(text, place)
+            self._not_empty(text, where)
         return ((("user", text),), "") if config.chat else ((), text)
 
-    def _not_empty(self, text: str, place: str) -> str:
+    def _not_empty(self, text: str, where: str) -> str:
         if not text.strip():
             raise TraitscopeError(
                 "the prompt is empty",
-                where=place,
+                where=where,
                 fix="correct the template, or drop such rows with data.where",
             )
         return text
@@ -128,12 +128,12 @@ class Renderer:
         if isinstance(choice, tuple):
             return choice
         assert choice is not None
-        place = self._at(row_id, "answer", "choice")
-        value = evaluate(choice, row, where=place)
+        where = self._at(row_id, "answer", "choice")
+        value = evaluate(choice, row, where=where)
         if not isinstance(value, list):
             raise TraitscopeError(
                 f"the options are {value!r}, not a list",
-                where=place,
+                where=where,
                 fix='the template must be one expression that gives a list, such as "{{ options }}" or '
                 "\"{{ [a, b] | prefix(' ') }}\"",
             )
@@ -142,18 +142,18 @@ class Renderer:
         if len(options) < 2 or "" in bare:
             raise TraitscopeError(
                 f"the row has {'an empty option' if '' in bare else 'fewer than two options'}: {list(options)}",
-                where=place,
+                where=where,
                 fix="drop such rows with data.where, or correct the template",
             )
         return options
 
     def _gold(self, row_id: str, row: Row, options: tuple[str, ...]) -> int:
         answer = self._config.answer
-        place = self._at(row_id, "answer", "gold")
-        value = evaluate(str(answer.gold), row, where=place)
+        where = self._at(row_id, "answer", "gold")
+        value = evaluate(str(answer.gold), row, where=where)
         if isinstance(value, list):
             raise TraitscopeError(
-                f"gold is a list: {value!r}", where=place, fix="pick one item, such as {{ answers[0] }}"
+                f"gold is a list: {value!r}", where=where, fix="pick one item, such as {{ answers[0] }}"
             )
         text = str(value)
         if answer.labels is not None:
@@ -161,7 +161,7 @@ class Renderer:
             if key not in answer.labels:
                 raise TraitscopeError(
                     f"{text!r} is not among the labels ({', '.join(answer.labels)})",
-                    where=place,
+                    where=where,
                     fix="add it to answer.labels, or drop such rows with data.where "
                     f'(for example where: "label != {text!r}")',
                 )
@@ -169,7 +169,7 @@ class Renderer:
             if found is None:
                 raise TraitscopeError(
                     f"the label {key!r} leads to {answer.labels[key]!r}, no option of this row",
-                    where=place,
+                    where=where,
                     fix="correct answer.labels",
                 )
             return found
@@ -178,7 +178,7 @@ class Renderer:
         if by_text is not None and by_index is not None and by_text != by_index:
             raise TraitscopeError(
                 f"gold {text!r} is the text of option {by_text} and the index of option {by_index}",
-                where=place,
+                where=where,
                 fix="add gold_is: text or gold_is: index to answer",
             )
         found = by_text if by_text is not None else by_index
@@ -186,7 +186,7 @@ class Renderer:
             shown = ", ".join(repr(o) for o in options[:8]) + (", ..." if len(options) > 8 else "")
             raise TraitscopeError(
                 f"gold {text!r} is neither an option ({shown}) nor an index from 0 to {len(options) - 1}",
-                where=place,
+                where=where,
                 fix="map it with answer.labels: {"
                 + f"{text.strip()}: {options[0]!r}"
                 + ", ...}, or drop such rows with data.where",
@@ -196,16 +196,16 @@ class Renderer:
     def _references(self, row_id: str, row: Row) -> tuple[str, ...]:
         generate = self._config.answer.generate
         assert generate is not None
-        place = self._at(row_id, "answer", "generate", "gold")
+        where = self._at(row_id, "answer", "generate", "gold")
         found: list[str] = []
         for template in generate.gold:
-            value = evaluate(template, row, where=place)
+            value = evaluate(template, row, where=where)
             found.extend(map(str, value)) if isinstance(value, list) else found.append(str(value))
         found = list(dict.fromkeys(found))
         if not found or any(not f.strip() for f in found):
             raise TraitscopeError(
                 "a right answer is empty" if found else "there is no right answer",
-                where=place,
+                where=where,
                 fix="drop such rows with data.where, or correct the template",
             )
         parse = PARSERS.get(generate.parse).value
@@ -213,13 +213,13 @@ class Renderer:
         if unread is not None:
             raise TraitscopeError(
                 f"the parser {generate.parse!r} finds nothing in the right answer {unread!r}",
-                where=place,
+                where=where,
                 fix="choose another parser (answer.generate.parse), or drop such rows with data.where",
             )
         if generate.classes is not None and parse(found[0], generate.classes) not in generate.classes:
             raise TraitscopeError(
                 f"the right answer {found[0]!r} reads as {parse(found[0], generate.classes)!r}, which is no class",
-                where=place,
+                where=where,
                 fix="add it to generate.classes, or use parse: label",
             )
         return tuple(found)

@@ -48,15 +48,15 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
     files = [(path, "*" in pattern) for pattern in patterns for path in _expand(pattern, root, where)]
     for path, from_glob in files:
         name = _format(path, data, where)
-        place = f"{where}, file {path}"
+        at = f"{where}, file {path}"
         if name == FOLDER:
-            found, mark = _read_folder(path, split, place)
+            found, mark = _read_folder(path, split, at)
             digest.update(mark.encode())
         else:
-            found = ROW_SOURCES.get(name, where=where).value(path, data, place)
+            found = ROW_SOURCES.get(name).value(path, data, at)
             digest.update(path.read_bytes())
         if not found:
-            raise TraitscopeError("the file has no rows", where=place, fix="name another file, or check field/format")
+            raise TraitscopeError("the file has no rows", where=at, fix="name another file, or check field/format")
         rows.extend({**row, "_file": path.name.split(".")[0]} for row in found) if from_glob else rows.extend(found)
     for column, name in data.join.items():
         (beside,) = _expand(name, root, where)

@@ -70,10 +70,10 @@ class Task:
 
     def where(self, *keys: str | int) -> str:
         """The place of a key of this task, as errors name it."""
-        place = self.config.where(*keys)
-        if ", key " in place or place.startswith("tasks."):
-            return place
-        return f"task {self.name}" + (f", key {place}" if place else "")
+        found = self.config.where(*keys)
+        if ", key " in found or found.startswith("tasks."):
+            return found
+        return f"task {self.name}" + (f", key {found}" if found else "")
 
     @property
     def form(self) -> Form:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traitscope.errors import TraitscopeError
-
 
 def dump_findings(payload: Mapping[str, Any], form: int) -> str:
     """JSON text of a payload without NaN or infinity, its format number first."""
@@ -22,16 +20,12 @@ def load_findings(text: str, form: int, what: str) -> dict[str, Any]:
     """The payload that :func:`dump_findings` wrote, without the format number.
 
     Raises:
-        TraitscopeError: if the text was written by another format version.
+        ValueError: the text was written by another format version.
     """
     payload: dict[str, Any] = json.loads(text)
     found = payload.pop("format", None)
     if found != form:
-        raise TraitscopeError(
-            f"format {found!r} of {what} is not {form}",
-            where=what,
-            fix="compute them again with this version",
-        )
+        raise ValueError(f"format {found!r} of {what} is not {form}: compute them again with this version")
     return payload
 
 
