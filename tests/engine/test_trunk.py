@@ -68,5 +68,6 @@ def test_shared_layers_change_no_hidden_state(shared: int, monkeypatch: pytest.M
         in_slots = capture(bank, prompts, tokens_per_pass=60, merge=False, normed=True)
     assert max(skipped) == 2
     for name in models:
-        assert found[name] == pytest.approx(in_slots[name], abs=1e-5, rel=1e-5)
+        # Two ways of summing in fp32: merged weights, and the update beside the frozen product.
+        assert found[name] == pytest.approx(in_slots[name], abs=5e-5)
     assert np.abs(found["top"][3] - found["base"][3]).max() > 1e-3
