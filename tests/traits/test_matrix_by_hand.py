@@ -136,3 +136,47 @@ def test_the_first_metric_is_shown_where_none_is_marked() -> None:
     ]
     scores = ScoreMatrix.from_long(pd.DataFrame(rows))
     assert scores.metrics == {"t": "accuracy"} and scores.scores_IN[:, 0].tolist() == [0.1, 0.3]
+
+
+def test_covariances_go_with_their_standard_errors_into_every_view() -> None:
+    rng = np.random.default_rng(0)
+    records = {m: (rng.random(60) < 0.6).astype(float) for m in ("base", "x", "y")}
+    wide = pd.DataFrame({"t": [100 * v.mean() for v in records.values()]}, index=list(records))
+    table = ScoreMatrix.from_wide(wide).to_long().assign(n=60)
+    scores = ScoreMatrix.from_long(table, base="base").with_records({"t": records})
+    for view in ("raw", "gain", "z", "logit"):
+        found = scores.view(view)
+        assert found.covariance_NII is not None
+        assert np.sqrt(np.diag(found.covariance_NII[0])) == pytest.approx(found.stderr_IN[:, 0])
+    correlation = np.corrcoef(np.stack(list(records.values())))
+    z = scores.view("z")
+    assert z.covariance_NII is not None
+    assert z.covariance_NII[0] == pytest.approx(correlation * np.outer(z.stderr_IN[:, 0], z.stderr_IN[:, 0]))
+    gain = scores.view("gain")
+    differences = np.stack([100 * (v - records["base"]) for v in records.values()])
+    assert gain.covariance_NII is not None
+    assert gain.covariance_NII[0] == pytest.approx(np.cov(differences) / 60)
+
+
+def test_log_odds_stay_half_an_example_from_the_edge() -> None:
+    frame = pd.DataFrame({"model": ["base", "x"], "task": "t", "value": [0.0, 1.0], "n": 50, "stderr": 0.1})
+    found = ScoreMatrix.from_long(frame).view("logit").values_IN[:, 0]
+    assert found == pytest.approx([np.log(0.01 / 0.99), np.log(0.99 / 0.01)])
+
+
+@pytest.mark.parametrize("top", [1.0, 100.0])
+def test_errors_of_log_odds_are_those_of_the_share(top: float) -> None:
+    frame = pd.DataFrame({"t": [0.2 * top, 0.7 * top]}, index=["base", "x"])
+    scores = ScoreMatrix.from_wide(frame, stderr=frame * 0 + 0.03 * top)
+    found = scores.view("logit")
+    assert found.values_IN[:, 0] == pytest.approx([np.log(0.2 / 0.8), np.log(0.7 / 0.3)])
+    assert found.stderr_IN[:, 0] == pytest.approx([0.03 / (0.2 * 0.8), 0.03 / (0.7 * 0.3)])
+
+
+def test_a_column_is_read_once_and_the_base_is_no_source(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("model,b,a,c\nbase,1,2,3\nx,4,5,6\ny,7,8,9\n")
+    scores = ScoreMatrix.read(path, values=["a", "*", "!c"])
+    assert scores.tasks == ("a", "b") and len(scores.table) == 6
+    assert scores.rows["source"].isna().tolist() == [True, False, False]
+    assert scores.rows.loc["x", "source"] == "x"
