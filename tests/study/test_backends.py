@@ -107,7 +107,8 @@ def test_a_backend_is_given_and_gives_nothing_untyped() -> None:
         if not name.startswith("__"):
             hints |= {f"{name}({each})": hint for each, hint in get_type_hints(method).items()}
     assert len(hints) > 40
-    assert [name for name, hint in hints.items() if "Any" in str(hint)] == []
+    # An array's shape is Any in numpy's own alias.
+    assert [name for name, hint in hints.items() if "Any" in str(hint).replace("tuple[typing.Any, ...]", "")] == []
 
 
 def test_the_study_needs_no_torch_where_the_backend_is_another(study_file: Path, tmp_path: Path) -> None:
