@@ -27,7 +27,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = ("pytest", "numpy", "pandas", "scipy.stats", "sklearn.decomposition", "torch", "transformers", "peft")
 VERDICTS = ("killed", "survived", "equivalent", "stale")
-TIMEOUT_S = 180.0
+TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,12 @@ def wait_for(running: dict[int, float]) -> tuple[int, int]:
     while True:
         for pid, began in running.items():
             done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return pid, os.waitstatus_to_exitcode(status)
-            if time.monotonic() - began > TIMEOUT_S:
+            if done or time.monotonic() - began > TIMEOUT_S:
+                # With what a test that failed half way has left running.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
+            if done:
+                return pid, os.waitstatus_to_exitcode(status)
         time.sleep(0.05)
 
 

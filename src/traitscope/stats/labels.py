@@ -73,7 +73,8 @@ def label_collisions(labels: pd.DataFrame) -> pd.DataFrame:
         for a, b in combinations(users, 2):
             if a["dataset"] == b["dataset"]:
                 continue
-            meanings = [normal_word(str(m)) if m else None for m in (a["meaning"], b["meaning"])]
+            # A table in which some meanings are declared holds NaN for the others.
+            meanings = [normal_word(m) if isinstance(m, str) else None for m in (a["meaning"], b["meaning"])]
             if all(meanings) and meanings[0] != meanings[1]:
                 kind = "meaning"
             elif _BARE.match(word) and not (all(meanings) and meanings[0] == meanings[1]):
