@@ -61,6 +61,13 @@ def test_orders_and_events_survive_a_pickle(study_file: Path, undisturbed: Path,
     assert snapshot(tmp_path / "out") == snapshot(undisturbed)
 
 
+def test_a_task_is_sent_without_the_rows_it_has_read(study_file: Path) -> None:
+    task = Study.open(study_file).data.tasks["tone"]
+    before = pickle.dumps(task)
+    task.load()
+    assert pickle.dumps(task) == before
+
+
 def test_lost_orders_are_given_again_and_change_nothing(
     study_file: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
