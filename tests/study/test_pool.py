@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import tiny
 from processes import snapshot
@@ -95,8 +96,7 @@ def test_processes_that_cannot_start_are_told_and_the_work_is_done(
 
 
 def _children(of: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(of)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
+    return [child.pid for child in psutil.Process(of).children()]
 
 
 def _start(study: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -122,10 +122,7 @@ def test_a_run_that_is_killed_leaves_no_process_behind(two: Path, tmp_path: Path
 
 
 def _runs(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_killed_worker_costs_its_unit_alone_and_the_folder_is_the_same(
