@@ -1,0 +1,148 @@
+"""Steps of the trait analysis worked again with plain numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.linalg import subspace_angles
+from sklearn.decomposition import PCA
+
+from traitscope.traits.count import held_out_cells, sequential_test
+from traitscope.traits.intervals import Decomposer, resample
+from traitscope.traits.missing import complete, largest_rank, low_rank
+from traitscope.traits.naming import propose_names
+from traitscope.traits.null import PermutationNull, permutation_null
+from traitscope.traits.pca import centre_and_scale, principal_components, signs
+from traitscope.traits.rotation import rotate
+
+
+def test_each_step_compares_with_noise_beside_the_components_found() -> None:
+    rng = np.random.default_rng(0)
+    values = np.outer(rng.normal(size=9), rng.normal(size=6)) * 20 + rng.normal(size=(9, 6))
+    noise = rng.normal(size=(400, 9, 6))
+    found = sequential_test(values, noise)
+    centred = noise - noise.mean(axis=1, keepdims=True)
+    unit = np.sqrt((centred**2).mean(axis=(0, 1)))
+    white = values / unit
+    u, s, vt = np.linalg.svd(white - white.mean(axis=0))
+    assert found.count >= 1 and found.singular_M == pytest.approx(s[:6])
+    for k in range(len(found.p_J)):
+        left = np.eye(9) - u[:, :k] @ u[:, :k].T
+        right = np.eye(6) - vt[:k].T @ vt[:k]
+        largest = np.linalg.norm(left @ (centred / unit) @ right, ord=2, axis=(1, 2))
+        assert found.edge_J[k] == pytest.approx(np.quantile(largest, 0.95))
+        assert found.p_J[k] == pytest.approx((1 + (largest >= s[k]).sum()) / 401)
+
+
+def test_a_column_of_two_values_is_never_held_out() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(12, 6))
+    errors = []
+    for two in ([0.0, 1.0], [100.0, -50.0]):
+        values[:, 2] = np.nan
+        values[[3, 8], 2] = two
+        found = held_out_cells(values, np.ones(6), "noise", rng=np.random.default_rng(2))
+        assert found is not None
+        errors.append(found.rmse_M[0])
+    assert errors[0] == errors[1]
+
+
+def test_the_error_of_column_means_is_that_of_leaving_cells_out() -> None:
+    """Every cell held out alone in its column: the column mean of the others misses it by n / (n - 1) deviations."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(8, 5))
+    found = held_out_cells(values, np.ones(5), "noise", rng=rng, folds=40, repeats=1)
+    assert found is not None
+    apart = (values - values.mean(axis=0)) * 8 / 7
+    assert found.rmse_M[0] == pytest.approx(np.sqrt((apart**2).mean()))
+
+
+@pytest.mark.parametrize(("shape", "rank"), [((5, 10), 3), ((11, 10), 9), ((12, 10), 9), ((2, 4), 0), ((1, 3), 0)])
+def test_a_component_leaves_a_degree_of_freedom_for_the_noise(shape: tuple[int, int], rank: int) -> None:
+    models, tasks = shape
+    assert largest_rank(*shape) == rank
+    free = [k for k in range(1, 12) if (models - 1 - k) > 0 and (tasks - k) > 0]
+    assert max(free, default=0) == rank
+
+
+def test_filling_stops_where_another_round_changes_next_to_nothing() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(12, 2)) @ rng.normal(size=(2, 8)) + 0.3 * rng.normal(size=(12, 8))
+    gaps = rng.random(values.shape) < 0.25
+    filled = complete(np.where(gaps, np.nan, values), 2)
+    again = low_rank(filled[None], 2, 12, 8)[0]
+    start = np.where(gaps, np.nanmean(np.where(gaps, np.nan, values), axis=0), values)
+    assert np.abs((again - filled) / start.std(axis=0))[gaps].max() < 1.5e-4
+    assert filled[~gaps] == pytest.approx(values[~gaps])
+
+
+def test_p_of_a_name_counts_the_observed_order_among_the_draws() -> None:
+    loading = np.where(np.arange(20) < 6, 1.0, 0.01)
+    (name,) = propose_names(
+        loading[None], [f"t{n}" for n in range(20)], {"six": frozenset(range(6))}, permutations=99,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert name.label == "six" and name.p == pytest.approx(1 / 100)
+
+
+def test_the_null_is_that_of_permuted_columns() -> None:
+    values = np.random.default_rng(5).normal(size=(5, 9))
+    centred = values - values.mean(axis=0)
+    null = permutation_null(centred, permutations=40, rng=np.random.default_rng(6))
+    copies = np.random.default_rng(6).permuted(np.broadcast_to(centred, (40, 5, 9)), axis=1)
+    shares = np.array([PCA().fit(copy).explained_variance_ratio_[:4] for copy in copies])
+    assert null.explained_M == pytest.approx(PCA().fit(centred).explained_variance_ratio_[:4])
+    assert null.mean_M == pytest.approx(shares.mean(axis=0))
+    assert null.q95_M == pytest.approx(np.quantile(shares, 0.95, axis=0))
+    assert null.p_M == pytest.approx((1 + (shares >= null.explained_M - 1e-9).sum(axis=0)) / 41)
+    assert len(principal_components(centred).singular_K) == 4
+
+
+def test_a_component_behind_one_that_failed_does_not_count() -> None:
+    some = np.zeros(4)
+    null = PermutationNull(some, some, some, some, some, np.array([0.01, 0.02, 0.5, 0.01]), 99, 0.05)
+    assert null.count == 2
+    assert PermutationNull(some, some, some, some, some, np.full(4, 0.01), 99, 0.05).count == 4
+
+
+def test_large_loadings_decide_the_sign_together() -> None:
+    loadings = np.array([[0.9, -0.35, -0.35, -0.3], [-0.7, -0.1, 0.5, 0.5], [0.0, -0.5, 0.5, 0.0]])
+    # Sums are -0.1, 0.2 and 0; cubes give 0.62, -0.094 and a tie, in which the first loading that is not 0 decides.
+    assert signs(loadings).tolist() == [1.0, -1.0, -1.0]
+
+
+def test_columns_are_divided_by_their_sample_deviation() -> None:
+    values = np.random.default_rng(7).normal(size=(6, 3)) * [1.0, 10.0, 100.0]
+    centred, centre, scale = centre_and_scale(values, True)
+    assert scale == pytest.approx(values.std(axis=0, ddof=1)) and centre == pytest.approx(values.mean(axis=0))
+    assert centred.var(axis=0, ddof=1) == pytest.approx(np.ones(3))
+
+
+@pytest.mark.parametrize("method", ["varimax", "promax"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_rotation_keeps_the_product_and_the_sign_rule(method: str, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=(9, 7))
+    found = principal_components(values - values.mean(axis=0)).first(3)
+    turned = rotate(found.scores_IK, found.singular_K, found.loadings_KN, method)
+    parts = turned.components
+    before = found.scores_IK * found.singular_K @ found.loadings_KN
+    assert parts.scores_IK * parts.singular_K @ parts.loadings_KN == pytest.approx(before)
+    assert (signs(parts.loadings_KN) == 1).all() and (np.diff(parts.singular_K) <= 0).all()
+    assert turned.correlation_KK == pytest.approx(parts.scores_IK.T @ parts.scores_IK)
+
+
+def test_spans_that_agree_overlap_by_one() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(11, 3)) @ rng.normal(size=(3, 10)) * 10
+    decompose = Decomposer(3, False, None)
+    found = principal_components(values - values.mean(axis=0)).first(3)
+    share = found.singular_K**2 / (found.singular_K**2).sum()
+    for noise, low, high in ((1e-6, 0.999999, 1.0), (8.0, 0.5, 0.97)):
+        copies = values + noise * rng.normal(size=(40, 11, 10))
+        made = resample(found, share, copies, decompose, level=0.95, source="noise")
+        angles = [
+            (np.cos(subspace_angles(found.loadings_KN.T, np.linalg.svd(c - c.mean(axis=0))[2][:3].T)) ** 2).mean()
+            for c in copies
+        ]
+        assert made.subspace == pytest.approx(np.median(angles))
+        assert low <= made.subspace <= high + 1e-12
