@@ -157,7 +157,9 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
     if folder is not None:
         files = [[path.name, hash_file(path)] for path in sorted(folder.glob("adapter_*"))]
         mark = fingerprint([base.key(), files])
-        return Identity(asked.model, asked.revision, asked.revision, base.dtype, mark, adapter=True)
+        # A snapshot's folder is named by its commit.
+        commit = None if local else folder.name
+        return Identity(asked.model, asked.revision, commit, base.dtype, mark, adapter=True)
     target = resolve_model(asked.model)
     if isinstance(target, Path):
         return Identity(asked.model, asked.revision, None, base.dtype, fingerprint_folder(target))

@@ -161,7 +161,7 @@ def _folder(work: Work, model: ModelUnit) -> Path | None:
     if model.adapter is not None:
         return work.folder.adapter_path(model.name)
     if identity is not None and identity.adapter:
-        return adapter_folder(identity.model, identity.asked)
+        return adapter_folder(identity.model, identity.source().revision)
     return None
 
 
