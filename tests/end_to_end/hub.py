@@ -37,6 +37,7 @@ class Hub:
 
     def __init__(self, models: Mapping[str, Path], datasets: Mapping[str, Path], gated: tuple[str, ...] = ()) -> None:
         self.repositories = {"models": dict(models), "datasets": dict(datasets)}
+        self.commits = {commit_of(folder): folder for folder in (*models.values(), *datasets.values())}
         self.gated = gated
         self.asked: list[str] = []
         hub = self
@@ -88,6 +89,7 @@ class Hub:
             said = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
             self._send(request, 401, {"error": "Invalid username or password."}, said)
             return
+        folder = self.commits.get(revision or "", folder)
         commit = commit_of(folder)
         if revision not in (None, "main", commit):
             said = {"X-Error-Code": "RevisionNotFound", "X-Error-Message": f"Invalid rev id: {revision}"}

@@ -193,18 +193,18 @@ def test_what_the_hub_does_not_give_is_named_with_a_fix(
 def assert_refused(verbs: Verbs, file: Path, names: str) -> None:
     start = time.monotonic()
     status, _, said = verbs("run", file)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert status == 2, said
     assert names in said and "fix: " in said and "Traceback" not in said, said
 
 
 def test_with_the_hub_gone_what_is_done_stands_and_what_is_missing_is_refused(
-    tmp_path: Path, filled: Path, hub: Hub, verbs: Verbs
+    tmp_path: Path, base: Path, filled: Path, hub: Hub, verbs: Verbs
 ) -> None:
     hub.close()
     status, _, said = verbs("run", filled)
     assert status == 0 and "nothing was computed" in said
-    assert_refused(verbs, write_study(tmp_path / "a", "org/unseen", "org/tiny-adapter"), "org/unseen")
+    assert_refused(verbs, write_study(tmp_path / "a", "org/unseen", base), "org/unseen")
     assert_refused(verbs, write_study(tmp_path / "b", "org/tiny-base", "org/unseen"), "org/unseen")
     data = HUB_DATA.replace("tiny-data", "unseen")
-    assert_refused(verbs, write_study(tmp_path / "c", "org/tiny-base", "org/tiny-adapter", data), "org/unseen")
+    assert_refused(verbs, write_study(tmp_path / "c", base, base, data, revision=""), "org/unseen")

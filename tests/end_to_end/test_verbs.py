@@ -195,14 +195,10 @@ def test_demo_goes_from_nothing_to_a_report_and_then_computes_nothing(
     assert lines[-1] == str(page)
     assert json.loads((tmp_path / "out/lock.json").read_text())["base"]["model"] == "embedded"
     records = pd.read_parquet(tmp_path / "out/cells/base/toxicity/examples.parquet")
-    chosen = [(" clean", " toxic")[int(np.argmax(logprobs))] for logprobs in records["logprobs"]]
-    share = float(
-        np.mean([option.strip() == gold.strip() for option, gold in zip(chosen, records["gold"], strict=True)])
-    )
-    assert (
-        f'<td>base</td><td>toxicity</td><td>accuracy</td><td class="number" data-sort="{share:.9g}">'
-        in page.read_text()
-    )
+    chosen = [("clean", "toxic")[int(np.argmax(logprobs))] for logprobs in records["logprobs"]]
+    share = float(np.mean([option == gold.strip() for option, gold in zip(chosen, records["gold"], strict=True)]))
+    shown = f'<td>base</td><td>toxicity</td><td>accuracy</td><td class="number" data-sort="{share:.9g}">'
+    assert shown in page.read_text()
     before = snapshot(tmp_path / "out")
     assert "nothing was computed" in invoke("demo", "--out", tmp_path / "out")[1]
     assert snapshot(tmp_path / "out") == before

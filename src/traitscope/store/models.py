@@ -70,6 +70,14 @@ def adapter_folder(model: str, revision: str | None) -> Path | None:
         ) from error
 
 
+def cached_folder(model: str, revision: str | None) -> Path | None:
+    """Where the files of a Hub model lie on this disk, in a folder named by their commit; None before it was loaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A model as it was found.
