@@ -188,3 +188,11 @@ def test_the_probe_is_a_ridge_classifier_on_standardised_features() -> None:
     wanted = cross_val_score(peer, x, labels, cv=splits).mean()
     assert separability(x, labels.tolist(), seed=7).probe == pytest.approx(wanted)
     assert wanted > cross_val_score(RidgeClassifier(alpha=1.0), x, labels, cv=splits).mean() + 0.1
+
+
+def test_chance_is_the_share_of_the_most_frequent_label() -> None:
+    labels = ["a"] * 30 + ["b"] * 10 + ["c"] * 20
+    found = separability(np.random.default_rng(0).normal(size=(60, 4)), labels)
+    assert found.probe_chance == pytest.approx(0.5)
+    # Of 59 others a point of a, b, c has 29, 9, 19 of its own label.
+    assert found.purity_chance == pytest.approx((30 * 29 + 10 * 9 + 20 * 19) / (60 * 59))
