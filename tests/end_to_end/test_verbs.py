@@ -14,9 +14,9 @@ import pytest
 import yaml
 from processes import snapshot
 from scipy.stats import rankdata, spearmanr
+from small import CHOICES, small_study
 from typer.testing import CliRunner
 
-from conftest import CHOICES, small_study
 from traitscope.cli import app
 from traitscope.study import Study
 
