@@ -13,21 +13,41 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 HEAD = """# Architecture
 
-Arrows run downwards only. The command line and the report use the study; the study uses everything below it; tasks,
-metrics and engine know nothing of studies; the analyses know arrays, tables and records, never models.
+Every room imports only from those below it, and no files of a room import each other in a circle; rooms on one line
+know nothing of one another. `make lint` holds both (import-linter; the contracts are in `pyproject.toml`).
 
 ```
-cli ──► study ──► report ──► plots
-          │
-          ├─► compute ──► cells ──► engine      (needs a model: train, score, generate, capture)
-          │                  └────► tasks ──► metrics
-          ├─► store                              (the run folder)
-          └─► matrix, traits, effects, stats, layers   (need neither model nor network)
-                      config, registry, records, errors  (used by all)
+cli                                        one short file per verb
+study                                      decides, leases, commits, gathers findings
+report                                     takes Findings
+plots    findings                          take results; never open a study
+compute  effects                           a backend: orders in, events out; findings about transfer
+tasks    engine    stats    traits    layers
+config   matrix    metrics  store
+plugins
+errors   records   registry  jsontables    what passes between the parts, and what can be extended
 ```
 
 A study goes through three stages, each of which can be redone without the one before: computing (adapters, outputs,
 hidden states), scoring (outputs to scores), analysis (scores to findings).
+
+## The way of one unit
+
+```
+study.training / evaluating / hidden       a Step: its lease, its order, what to do with its events
+        │ Train, Evaluate, Capture          (study.work: carry_out)
+        ▼
+compute.Backend                             Local (this process) or Pool (processes of this machine); anything with
+        │                                   the four methods of compute/backend.py will do
+        ▼ Progress, Checkpoint, Adapter, Records, States, Done, Lost, Refused
+study.work                                  checks the lease and commits: checkpoints, adapters, cells, hidden states
+        ▼
+store                                       the run folder
+```
+
+No backend writes to the run folder. An order says all that is needed (model, rows, recipe, recorded plan, the last
+checkpoint), holds no torch object, and can be pickled; what comes back can be too. A worker that is lost costs its
+unit: the lease is released and the unit is ordered again, from the last checkpoint that was handed over.
 
 ## Every file in a line
 

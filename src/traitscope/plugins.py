@@ -7,12 +7,13 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from traitscope.errors import TraitscopeError
-from traitscope.registry import forget, registering_for
+from traitscope.registry import all_or_nothing, forget, source_hash
 
 # An installed package names its module under this entry point and needs no line in the study file.
 ENTRY_POINT = "traitscope.plugins"
@@ -20,14 +21,15 @@ ENTRY_POINT = "traitscope.plugins"
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin as it was loaded: how it was named, its module and the hash of its file."""
+    """A plugin as it was loaded: how it was named, its module, and the hash of its file or package."""
 
     name: str
     module: str
     sha256: str
 
 
-_plugins: dict[str, Plugin] = {}
+# By file.
+_plugins: dict[Path, Plugin] = {}
 
 
 def plugin_hashes() -> list[str]:
@@ -38,81 +40,103 @@ def plugin_hashes() -> list[str]:
 def load_plugins(names: Sequence[str], root: Path = Path()) -> tuple[Plugin, ...]:
     """Imports the plugins that a study names and those that installed packages offer; a second call costs nothing.
 
-    A plugin is an ordinary module that registers what it adds with the same decorators that traitscope uses.
+    A plugin is an ordinary module that registers what it adds with the same decorators that traitscope uses. One whose
+    source has changed since is imported again.
 
     Args:
-        names: module names, or paths that end in ``.py``.
+        names: module names, or paths of files that end in ``.py`` and of folders with an ``__init__.py``.
         root: the folder that relative paths start from.
 
     Raises:
         TraitscopeError: a plugin is not there, fails, or registers a name that is taken.
     """
-    found = [_load(name, root) for name in names]
-    for point in importlib.metadata.entry_points(group=ENTRY_POINT):
-        found.append(_load(point.module, root))
-    return tuple(found)
+    offered = [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINT)]
+    return tuple(_load(name, root) for name in (*names, *offered))
 
 
 def _load(name: str, root: Path) -> Plugin:
     where = f"plugin {name}"
-    file = _file(name, root, where)
-    plugin = Plugin(name, _module_name(name, file), _hash(file))
-    known = _plugins.get(str(file))
+    with _told(where), all_or_nothing():
+        file = _file(name, root, where)
+    plugin = Plugin(name, _module_name(name, file), source_hash(file))
+    known = _plugins.get(file)
     if known is not None and known.sha256 == plugin.sha256:
         return known
     if known is not None:
-        # The file was changed under a running process: what it registered before goes.
-        forget(known.sha256)
-        sys.modules.pop(known.module, None)
-    try:
-        with registering_for(plugin.sha256):
-            if name.endswith(".py"):
-                _import_file(plugin.module, file)
-            else:
-                importlib.import_module(name)
-    except Exception as error:
-        sys.modules.pop(plugin.module, None)
-        raise TraitscopeError(
-            f"cannot be imported: {type(error).__name__}: {error}", where=where, fix=f"mend {file.name}"
-        ) from error
-    _plugins[str(file)] = plugin
+        _drop(file)
+    with _told(where), all_or_nothing():
+        if _is_path(name):
+            _import_file(plugin.module, file)
+        else:
+            importlib.import_module(name)
+    _plugins[file] = plugin
     return plugin
 
 
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Whatever a plugin raises when it is imported becomes one error that names it."""
+    try:
+        yield
+    except TraitscopeError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise TraitscopeError(
+            f"cannot be imported: {type(error).__name__}: {error}",
+            where=where,
+            fix="mend it; what lies beside its file can be imported only from a package: name the package's folder",
+        ) from error
+
+
+def _drop(file: Path) -> None:
+    """Takes out a plugin whose source was changed under a running process."""
+    plugin = _plugins.pop(file)
+    forget(plugin.sha256)
+    for module in [m for m in sys.modules if m == plugin.module or m.startswith(f"{plugin.module}.")]:
+        del sys.modules[module]
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".py") or "/" in name
+
+
 def _file(name: str, root: Path, where: str) -> Path:
-    if name.endswith(".py"):
+    if _is_path(name):
         file = (root / Path(name).expanduser()).resolve()
+        file = file / "__init__.py" if file.is_dir() else file
         if file.is_file():
             return file
         raise TraitscopeError(f"there is no file {file}", where=where, fix="paths start from the study file's folder")
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise TraitscopeError(
-            "there is no module of this name", where=where, fix="install it, or name its file: ./my_plugin.py"
+            "there is no module of this name" if spec is None else "it is no module that can be a plugin",
+            where=where,
+            fix="install it, or name its file or folder: ./my_plugin.py",
         )
-    return Path(spec.origin)
-
-
-def _hash(file: Path) -> str:
-    """sha256 of a module's file, or of all files of a package."""
-    digest = hashlib.sha256()
-    for part in sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]:
-        digest.update(part.read_bytes())
-    return digest.hexdigest()
+    return Path(spec.origin).resolve()
 
 
 def _module_name(name: str, file: Path) -> str:
-    if not name.endswith(".py"):
+    if not _is_path(name):
         return name
-    return f"traitscope_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    stem = file.parent.name if file.name == "__init__.py" else file.stem
+    return f"traitscope_plugin_{stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def _import_file(module_name: str, file: Path) -> None:
-    spec = importlib.util.spec_from_file_location(module_name, file)
+    folder = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=folder)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(module_name, None)
+        raise

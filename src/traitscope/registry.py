@@ -6,13 +6,20 @@ It raises plain errors of Python: names that a user writes are checked where the
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
+import marshal
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+# As the files of this package name themselves in their frames, links unresolved.
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 # What comes with traitscope registers itself as a plugin does: when its module is imported. Kind -> module.
 HOMES = {
@@ -34,7 +41,7 @@ class Entry(Generic[T]):
         version: result version; raised only when its numbers change, and part of every fingerprint.
         reference: the paper or code that its definition comes from.
         value: the function, class or object itself.
-        plugin: sha256 of the plugin file that registered it; None for what comes with traitscope.
+        plugin: sha256 of the file, or of the package, that registered it; None for what comes with traitscope.
     """
 
     name: str
@@ -87,8 +94,10 @@ class Registry(Generic[T]):
                 "definition comes from"
             )
 
+        origin = _origin()
+
         def keep(value: T) -> T:
-            self._entries[name] = Entry(name, version, reference, value, _plugin)
+            self._entries[name] = Entry(name, version, reference, value, origin)
             return value
 
         return keep
@@ -107,10 +116,6 @@ class Registry(Generic[T]):
         """All names, in the order of registration."""
         return tuple(self._entries)
 
-    def forget(self, plugin: str) -> None:
-        """Takes out what the plugin file of this hash registered."""
-        self._entries = {name: entry for name, entry in self._entries.items() if entry.plugin != plugin}
-
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
@@ -122,7 +127,6 @@ class Registry(Generic[T]):
 
 
 _registries: dict[str, Registry[Any]] = {}
-_plugin: str | None = None
 
 
 def registry(kind: str) -> Registry[Any]:
@@ -131,21 +135,44 @@ def registry(kind: str) -> Registry[Any]:
     return _registries[kind]
 
 
-def forget(plugin: str) -> None:
-    """Takes out what the plugin file of this hash registered."""
-    for known in _registries.values():
-        known.forget(plugin)
-
-
 @contextmanager
-def registering_for(plugin: str) -> Iterator[None]:
-    """While this lasts, what is registered is that of the plugin file with this hash; if it fails nothing stays."""
-    global _plugin
-    _plugin = plugin
+def all_or_nothing() -> Iterator[None]:
+    """Whatever is registered while this lasts stays only if it ends well."""
+    before = {kind: dict(known._entries) for kind, known in _registries.items()}
     try:
         yield
     except BaseException:
-        forget(plugin)
+        for kind, known in _registries.items():
+            known._entries = before.get(kind, known._entries)
         raise
-    finally:
-        _plugin = None
+
+
+def forget(plugin: str) -> None:
+    """Takes out what the plugin of this hash registered."""
+    for known in _registries.values():
+        known._entries = {name: entry for name, entry in known._entries.items() if entry.plugin != plugin}
+
+
+def _origin() -> str | None:
+    """The hash of what registers, told by the code that calls: it does not matter when or by whom it was imported."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    name = frame.f_code.co_filename
+    if name.startswith("<frozen importlib"):
+        return None  # a module of traitscope that is being imported
+    if not Path(name).is_file():
+        return hashlib.sha256(marshal.dumps(frame.f_code)).hexdigest()  # a notebook or an interactive session
+    return source_hash(Path(name))
+
+
+def source_hash(file: Path) -> str:
+    """sha256 of a Python file, or of all files of the package it belongs to."""
+    top = file.parent
+    while (top.parent / "__init__.py").is_file():
+        top = top.parent
+    files = sorted(top.rglob("*.py")) if (file.parent / "__init__.py").is_file() else [file]
+    digest = hashlib.sha256()
+    for part in files:
+        digest.update(part.read_bytes())
+    return digest.hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import json
 import re
 import sys
@@ -20,6 +22,7 @@ from traitscope import plugins, registry
 from traitscope.cli import app
 from traitscope.config import load_config
 from traitscope.errors import TraitscopeError
+from traitscope.metrics import METRICS
 from traitscope.study import Study
 
 PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
@@ -45,10 +48,8 @@ compute: {{device: cpu, threads: 1, workers: {workers}}}
 def forgotten() -> Iterator[None]:
     """No test sees another's plugins."""
     yield
-    for plugin in plugins._plugins.values():
-        registry.forget(plugin.sha256)
-        sys.modules.pop(plugin.module, None)
-    plugins._plugins.clear()
+    for file in list(plugins._plugins):
+        plugins._drop(file)
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +163,95 @@ def test_what_a_failing_plugin_registered_is_gone(tmp_path: Path) -> None:
 def test_a_module_of_that_name_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(TraitscopeError, match="no module of this name"):
         plugins.load_plugins(["no_such_plugin_module"], tmp_path)
+
+
+METRIC = """
+from traitscope.metrics import METRICS, Metric
+METRICS.register("{name}", version=1, reference="x")(
+    Metric(forms=frozenset({{"generate"}}), higher_is_better=True, low=0.0, high=1.0, values=lambda outcomes: {value})
+)
+"""
+
+
+def mark(name: str) -> object:
+    return METRICS.get(name).mark
+
+
+def test_it_does_not_matter_who_imported_a_module_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "imported_before.py").write_text(METRIC.format(name="early", value=0))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("imported_before")
+    expected = hashlib.sha256((tmp_path / "imported_before.py").read_bytes()).hexdigest()
+    assert mark("early") == f"1 of {expected}"
+    plugins.load_plugins(["imported_before"])
+    assert mark("early") == f"1 of {expected}"
+
+
+def test_a_package_is_one_plugin_with_all_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "whole_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(METRIC.format(name="outer", value=0))
+    (folder / "inner.py").write_text(METRIC.format(name="inner", value=0))
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.load_plugins(["whole_package.inner"])
+    digest = hashlib.sha256((folder / "__init__.py").read_bytes() + (folder / "inner.py").read_bytes()).hexdigest()
+    assert mark("outer") == mark("inner") == f"1 of {digest}"
+
+
+def test_a_package_by_its_folder_is_imported_anew_with_its_parts_when_one_changes(tmp_path: Path) -> None:
+    folder = tmp_path / "by_folder"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from . import part")
+    (folder / "part.py").write_text(METRIC.format(name="part", value=0))
+    plugins.load_plugins(["./by_folder"], tmp_path)
+    before = mark("part")
+    (folder / "__init__.py").write_text("from . import part  # changed")
+    plugins.load_plugins(["./by_folder"], tmp_path)
+    assert "part" in METRICS and mark("part") != before
+
+
+def test_an_edited_module_is_imported_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "edited_module.py"
+    file.write_text(METRIC.format(name="edited", value=0))
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.load_plugins(["edited_module"])
+    before = mark("edited")
+    file.write_text(METRIC.format(name="edited", value=11))
+    plugins.load_plugins(["edited_module"])
+    assert mark("edited") != before and METRICS.get("edited").value.values(None) == 11
+
+
+def test_a_broken_edit_that_is_undone_leaves_the_plugin_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "undone.py"
+    file.write_text(METRIC.format(name="undone", value=0))
+    plugins.load_plugins(["undone.py"], tmp_path)
+    before = mark("undone")
+    file.write_text("def broken(:")
+    with pytest.raises(TraitscopeError, match="SyntaxError"):
+        plugins.load_plugins(["undone.py"], tmp_path)
+    file.write_text(METRIC.format(name="undone", value=0))
+    plugins.load_plugins(["undone.py"], tmp_path)
+    assert mark("undone") == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("broken_parent.sub", "RuntimeError: parent"),
+        ("needs_more.sub", "No module named 'not_installed'"),
+        ("sys", "no module that can be a plugin"),
+        ("./leaves.py", "SystemExit: 3"),
+    ],
+)
+def test_whatever_a_plugin_raises_is_one_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    for package, code in (("broken_parent", "raise RuntimeError('parent')"), ("needs_more", "import not_installed")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(code)
+        (tmp_path / package / "sub.py").write_text("")
+    (tmp_path / "leaves.py").write_text("import sys; sys.exit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TraitscopeError, match=re.escape(words)) as raised:
+        plugins.load_plugins([name], tmp_path)
+    assert raised.value.where == f"plugin {name}"

@@ -11,7 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
+import tiny
 from processes import snapshot
 
 from traitscope.compute import pool, processes
@@ -53,17 +55,24 @@ def two(study_file: Path) -> Path:
     return study_file
 
 
-def test_two_processes_share_a_run(two: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    """The folder that two processes fill when nothing happens to them."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = tiny.make_study(folder / "study", base)
+    path.write_text(path.read_text().replace("threads: 1", "threads: 1, workers: 2"))
+    work = Study.open(path, folder / "run").run()
+    assert work is not None and (len(work.trained), len(work.evaluated)) == (4, 15)
+    return folder / "run"
+
+
+def test_two_processes_share_a_run(two: Path, undisturbed: Path, tmp_path: Path) -> None:
     """Every unit is there once, whoever made it; the numbers are those of one process."""
-    study = Study.open(two, tmp_path / "two")
-    work = study.run()
-    assert work is not None
+    study = Study.open(two, undisturbed)
     plan = study.plan()
     assert plan.complete
-    assert len(work.trained) == plan.n_adapters
-    assert len(work.evaluated) == plan.n_cells
-    assert len(list((tmp_path / "two" / "plan").glob("bank-*.json"))) == 2
-    log = [json.loads(line) for line in (tmp_path / "two" / "run.jsonl").read_text().splitlines()]
+    assert len(list((undisturbed / "plan").glob("bank-*.json"))) == 2
+    log = [json.loads(line) for line in (undisturbed / "run.jsonl").read_text().splitlines()]
     assert sum(entry["event"] == "adapter" for entry in log) == plan.n_adapters
     assert sum(entry["event"] == "cell" for entry in log) == plan.n_cells
     two.write_text(two.read_text().replace("workers: 2", "workers: 1"))
@@ -87,8 +96,7 @@ def test_processes_that_cannot_start_are_told_and_the_work_is_done(
 
 
 def _children(of: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(of)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
+    return [child.pid for child in psutil.Process(of).children()]
 
 
 def _start(study: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -114,25 +122,22 @@ def test_a_run_that_is_killed_leaves_no_process_behind(two: Path, tmp_path: Path
 
 
 def _runs(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_killed_worker_costs_its_unit_alone_and_the_folder_is_the_same(two: Path, tmp_path: Path) -> None:
-    Study.open(two, tmp_path / "undisturbed").run()
+def test_a_killed_worker_costs_its_unit_alone_and_the_folder_is_the_same(
+    two: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     killed = tmp_path / "killed"
     run = _start(two, killed)
     _wait_for("checkpoint", lambda: any(killed.glob("checkpoints/*/*")) or any(killed.glob("adapters/*/unit.json")))
     for pid in _children(run.pid)[:1]:
         os.kill(pid, signal.SIGKILL)
     assert run.wait(120) == 0
-    assert snapshot(killed) == snapshot(tmp_path / "undisturbed")
+    assert snapshot(killed) == snapshot(undisturbed)
 
 
-def test_a_stop_hands_the_state_over_and_the_next_run_goes_on(two: Path, tmp_path: Path) -> None:
-    Study.open(two, tmp_path / "undisturbed").run()
+def test_a_stop_hands_the_state_over_and_the_next_run_goes_on(two: Path, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
     study = Study.open(two, folder)
 
@@ -143,7 +148,7 @@ def test_a_stop_hands_the_state_over_and_the_next_run_goes_on(two: Path, tmp_pat
         study.run(stop=training)
     assert not study.plan().complete
     study.run()
-    assert snapshot(folder) == snapshot(tmp_path / "undisturbed")
+    assert snapshot(folder) == snapshot(undisturbed)
 
 
 def test_an_error_of_a_worker_is_the_runs_error(two: Path, tmp_path: Path) -> None:

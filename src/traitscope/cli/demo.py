@@ -9,6 +9,8 @@ import typer
 
 from traitscope.cli.common import QuietOption, friendly
 
+PRESETS = Path(__file__).parents[1] / "presets"
+
 
 @friendly
 def demo(
@@ -22,11 +24,8 @@ def demo(
 
     Run again it takes seconds and computes nothing.
     """
-    from importlib.resources import as_file, files
-
     from traitscope.cli.run import fill
 
     name = "demo-full" if full else "demo"
-    with as_file(files("traitscope").joinpath(f"presets/{name}.yaml")) as path:
-        opened = fill(path, out or Path("runs") / name, quiet, lambda study, stop: study.run(stop=stop))
-        typer.echo(str(opened.report()))
+    opened = fill(PRESETS / f"{name}.yaml", out or Path("runs") / name, quiet, lambda study, stop: study.run(stop=stop))
+    typer.echo(str(opened.report()))

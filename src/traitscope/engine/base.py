@@ -21,7 +21,7 @@ from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, 
 from traitscope.engine.runtime import Runtime
 from traitscope.errors import TraitscopeError
 from traitscope.store.fingerprints import fingerprint_folder
-from traitscope.store.models import resolve_model
+from traitscope.store.models import cached_folder, resolve_model
 
 log = logging.getLogger(__name__)
 
@@ -217,9 +217,11 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         fix = "check the folder" if local else "check the Hub id, the revision, the network and your access token"
         raise TraitscopeError(f"could not be loaded: {first_line}", where=where, fix=fix) from error
-    commit = getattr(hf_model.config, "_commit_hash", None)
-    if not fingerprint:
-        fingerprint = str(commit)
+    commit = None
+    if not isinstance(target, Path):
+        folder = cached_folder(target, revision)
+        assert folder is not None, "it was just loaded from there"
+        commit = fingerprint = folder.name
     # On a CPU element-wise work is faster in fp32 than in bf16, and products are twice as fast in bf16: the weights are
     # rounded to bf16, activations stay fp32 between the products.
     mixed = options["dtype"] == torch.bfloat16 and torch_device.type == "cpu"

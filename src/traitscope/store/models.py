@@ -70,6 +70,14 @@ def adapter_folder(model: str, revision: str | None) -> Path | None:
         ) from error
 
 
+def cached_folder(model: str, revision: str | None) -> Path | None:
+    """Where the files of a Hub model lie on this disk, in a folder named by their commit; None before it was loaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A model as it was found.
@@ -157,7 +165,9 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
     if folder is not None:
         files = [[path.name, hash_file(path)] for path in sorted(folder.glob("adapter_*"))]
         mark = fingerprint([base.key(), files])
-        return Identity(asked.model, asked.revision, asked.revision, base.dtype, mark, adapter=True)
+        # A snapshot's folder is named by its commit.
+        commit = None if local else folder.name
+        return Identity(asked.model, asked.revision, commit, base.dtype, mark, adapter=True)
     target = resolve_model(asked.model)
     if isinstance(target, Path):
         return Identity(asked.model, asked.revision, None, base.dtype, fingerprint_folder(target))

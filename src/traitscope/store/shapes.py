@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traitscope.store.models import resolve_model
+from traitscope.store.models import cached_folder, resolve_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Shape:
         return sum(rank * (d_in + d_out) for d_in, d_out in self.linear)
 
 
-def model_shape(model: str) -> Shape | None:
+def model_shape(model: str, revision: str | None = None) -> Shape | None:
     """The shape of a model whose files are here; None for one that is still on the Hub."""
     folder = resolve_model(model)
     if not isinstance(folder, Path):
-        cached = _cached(str(folder))
+        cached = cached_folder(folder, revision)
         if cached is None:
             return None
         folder = cached
@@ -50,13 +50,6 @@ def model_shape(model: str) -> Shape | None:
     layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
     hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
     return Shape(parameters, layers, hidden, tuple(linear))
-
-
-def _cached(model: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(model, "config.json")
-    return Path(found).parent if isinstance(found, str) else None
 
 
 def _header(path: Path) -> dict[str, Any]:

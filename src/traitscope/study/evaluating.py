@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from traitscope.compute import Adapted, Evaluate, Event, Order, Records, ScoringPlan
+from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, Example, ExampleRecord
 from traitscope.store import CellStamp, LeaseLost, RowsHash, put_if_absent
 from traitscope.store.files import json_bytes, read_json, write_atomic
@@ -161,7 +162,15 @@ def _folder(work: Work, model: ModelUnit) -> Path | None:
     if model.adapter is not None:
         return work.folder.adapter_path(model.name)
     if identity is not None and identity.adapter:
-        return adapter_folder(identity.model, identity.asked)
+        found = adapter_folder(identity.model, identity.source().revision)
+        if found is None:
+            # Without its adapter the row would show the base's scores.
+            raise TraitscopeError(
+                "the adapter is not there any more",
+                where=f"model {identity.model}",
+                fix="name a revision that has it, and run with --replace",
+            )
+        return found
     return None
 
 

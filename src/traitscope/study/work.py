@@ -134,6 +134,8 @@ class Work:
 
         def receive(order: Order, event: Event) -> None:
             nonlocal left
+            if order.key not in held:
+                return  # it has ended: a machine that was given up may still speak
             if isinstance(event, Progress):
                 self._show(order.key, event)
                 return

@@ -68,6 +68,10 @@ class Task:
         self.root = Path(root)
         self._data: TaskData | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Orders carry the task with the rows they need, not with all that were read.
+        return {**self.__dict__, "_data": None}
+
     def where(self, *keys: str | int) -> str:
         """The place of a key of this task, as errors name it."""
         found = self.config.where(*keys)

@@ -1,0 +1,156 @@
+"""The seam: what a backend that is none of ours may do to a study, and what it is given."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from backends import Changed
+from processes import snapshot
+
+from traitscope.compute import Backend, Event, Lost, Order, Train, backend, orders
+from traitscope.compute.backend import Receive, ShouldStop
+from traitscope.compute.local import Local
+from traitscope.errors import TraitscopeError
+from traitscope.records import Progress, StepRecord
+from traitscope.study import Stopped, Study
+
+
+class Forgetful(Changed):
+    """Loses the first ``times`` tries of every order."""
+
+    def __init__(self, times: int) -> None:
+        self.tries: Counter[str] = Counter()
+
+        def instead(order: Order) -> list[Event] | None:
+            self.tries[order.key] += 1
+            return [Lost("the node is gone")] if self.tries[order.key] <= times else None
+
+        super().__init__(instead)
+
+
+class Pickled(Local):
+    """Sees orders, and gives events, only as they come out of a pickle: what a cluster does to them."""
+
+    def work(self, orders: Iterator[Order], receive: Receive, should_stop: ShouldStop) -> None:
+        def copied() -> Iterator[Order]:
+            for order in orders:
+                yield pickle.loads(pickle.dumps(order))
+
+        super().work(copied(), lambda order, event: receive(order, pickle.loads(pickle.dumps(event))), should_stop)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    import tiny
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    Study.open(tiny.make_study(folder / "study", base), folder / "run").run()
+    return folder / "run"
+
+
+def test_orders_and_events_survive_a_pickle(study_file: Path, undisturbed: Path, tmp_path: Path) -> None:
+    Study.open(study_file, tmp_path / "out", backend=Pickled()).run()
+    assert snapshot(tmp_path / "out") == snapshot(undisturbed)
+
+
+def test_a_task_is_sent_without_the_rows_it_has_read(study_file: Path) -> None:
+    task = Study.open(study_file).data.tasks["tone"]
+    before = pickle.dumps(task)
+    task.load()
+    assert pickle.dumps(task) == before
+
+
+def test_lost_orders_are_given_again_and_change_nothing(
+    study_file: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traitscope.study.filling.POLL_S", 0.01)
+    Study.open(study_file, tmp_path / "out", backend=Forgetful(2)).run()
+    assert snapshot(tmp_path / "out") == snapshot(undisturbed)
+
+
+def test_what_is_lost_again_and_again_is_an_error_that_names_it(
+    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traitscope.study.filling.POLL_S", 0.01)
+    with pytest.raises(TraitscopeError, match=r"bank-\w+: was lost 3 times: the node is gone"):
+        Study.open(study_file, tmp_path / "out", backend=Forgetful(9)).run()
+    assert not list((tmp_path / "out" / "leases").glob("**/*.json"))
+
+
+def test_a_stop_keeps_the_last_checkpoint(study_file: Path, undisturbed: Path, tmp_path: Path) -> None:
+    seen: list[Event] = []
+
+    class Watched(Local):
+        def work(self, orders: Iterator[Order], receive: Receive, should_stop: ShouldStop) -> None:
+            def watching(order: Order, event: Event) -> None:
+                seen.append(event)
+                receive(order, event)
+
+            super().work(orders, watching, should_stop)
+
+    def started() -> bool:
+        return any(isinstance(event, Progress) for event in seen)
+
+    with pytest.raises(Stopped):
+        Study.open(study_file, tmp_path / "out", backend=Watched()).run(stop=started)
+    assert list((tmp_path / "out" / "checkpoints").glob("*/bank.safetensors"))
+    Study.open(study_file, tmp_path / "out").run()
+    assert snapshot(tmp_path / "out") == snapshot(undisturbed)
+
+
+def test_a_backend_is_given_and_gives_nothing_untyped() -> None:
+    told = [orders.__dict__[name] for name in orders.__dict__ if isinstance(orders.__dict__[name], type)]
+    told = [kind for kind in told if kind.__module__ == orders.__name__] + [Progress, StepRecord, backend.ModelFacts]
+    hints = {f"{kind.__name__}.{name}": hint for kind in told for name, hint in get_type_hints(kind).items()}
+    for name, method in inspect.getmembers(Backend, inspect.isfunction):
+        if not name.startswith("__"):
+            hints |= {f"{name}({each})": hint for each, hint in get_type_hints(method).items()}
+    assert len(hints) > 40
+    # An array's shape is Any in numpy's own alias.
+    assert [name for name, hint in hints.items() if "Any" in str(hint).replace("tuple[typing.Any, ...]", "")] == []
+
+
+def test_the_study_needs_no_torch_where_the_backend_is_another(study_file: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+from traitscope.compute import Train
+from traitscope.study import Study
+class Elsewhere:
+    def inspect(self, model): raise AssertionError
+    def plan_training(self, model, jobs):
+        assert all(job.parts[0][1] for job in jobs)
+        raise SystemExit("torch" if "torch" in sys.modules else 0)
+    plan_scoring = work = inspect
+Study.open(sys.argv[1], sys.argv[2], backend=Elsewhere()).run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(study_file), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_order_to_train_holds_what_the_last_try_handed_over(study_file: Path, tmp_path: Path) -> None:
+    given: list[bytes | None] = []
+
+    def instead(order: Order) -> list[Event] | None:
+        if not isinstance(order, Train):
+            return None
+        given.append(order.checkpoint)
+        return (
+            [orders.Checkpoint(b"state"), Lost("gone")] if len(given) == 1 else [orders.Refused("enough", None, None)]
+        )
+
+    with pytest.raises(TraitscopeError, match="enough"):
+        Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
+    assert given == [None, b"state"]
