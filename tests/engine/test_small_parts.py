@@ -166,6 +166,6 @@ def test_a_saved_adapter_is_scaled_alike_by_peft(base: Any, tmp_path: Path, rslo
     adapter.flat.add_(0.1)
     adapter.save(tmp_path / "a", base)
     peer = PeftModel.from_pretrained(tiny_model("llama", torch.float32), tmp_path / "a")
-    scales = {m.scaling["default"] for m in peer.modules() if hasattr(m, "scaling")}
+    scales = {m.scaling["default"] for m in peer.modules() if hasattr(m, "lora_A")}
     assert scales == {adapter.pieces[0].scale} == {4.0 if rslora else 2.0}
     assert {piece.scale for piece in Adapter.load(tmp_path / "a", base).pieces} == scales
