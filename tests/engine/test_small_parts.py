@@ -14,11 +14,22 @@ from helpers import TinyTokenizer, peft_of, random_adapters, tiny_model
 from test_inference_exact import option_rows, peer_scores
 from test_train_exact import random_rows, three_jobs
 
-from traitscope.engine import Adapter, Bank, Gated, LoraSpec, TrainJob, memory, plan_bank, score_options, wrap_model
+from traitscope.engine import (
+    Adapter,
+    Bank,
+    Gated,
+    LoraSpec,
+    TrainJob,
+    generate,
+    memory,
+    plan_bank,
+    score_options,
+    wrap_model,
+)
 from traitscope.engine.decode import Stops
 from traitscope.engine.lora import Piece
 from traitscope.errors import TraitscopeError
-from traitscope.records import OptionRow
+from traitscope.records import OptionRow, PromptRow
 
 
 @pytest.fixture
@@ -169,3 +180,39 @@ def test_a_saved_adapter_is_scaled_alike_by_peft(base: Any, tmp_path: Path, rslo
     scales = {m.scaling["default"] for m in peer.modules() if hasattr(m, "lora_A")}
     assert scales == {adapter.pieces[0].scale} == {4.0 if rslora else 2.0}
     assert {piece.scale for piece in Adapter.load(tmp_path / "a", base).pieces} == scales
+
+
+def test_the_first_token_of_a_shared_prefix_leaves_the_window() -> None:
+    """Sixteen shared tokens and one of each row: for that one the first lies just out of a window of sixteen."""
+    model = tiny_model("gemma2", torch.float32)
+    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="gemma2")
+    prefix = tuple(range(20, 36))
+    for own in (1, 2, 3):
+        rows = [OptionRow((*prefix, *range(40 + k, 40 + k + own)), ((60 + k,),)) for k in range(5)]
+        with Bank(base, {"base": None}) as bank:
+            found = score_options(bank, rows)["base"]
+        for row, ours in zip(rows, found, strict=True):
+            assert ours[0] == pytest.approx(peer_scores(model, row)[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["gemma2", "phi3", "bloom"])
+@pytest.mark.parametrize("shared", [0, 16])
+def test_answers_past_the_window_are_those_of_the_whole_text(architecture: str, shared: int) -> None:
+    model = tiny_model(architecture, torch.float32)
+    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
+    base.model.generation_config.eos_token_id = None
+    base.tokenizer.eos_token_id = None
+    adapters = {name: random_adapters(base)[name] for name in ("base", "wide")}
+    generator = torch.Generator().manual_seed(1)
+    stem = torch.randint(6, 97, (shared,), generator=generator).tolist()
+    rows = [PromptRow(tuple(stem + torch.randint(6, 97, (3 + 4 * k,), generator=generator).tolist())) for k in range(4)]
+    with Bank(base, adapters) as bank:
+        found = generate(bank, rows, max_new_tokens=14, merge=shared > 0)
+    for name, adapter in adapters.items():
+        peer = peft_of(model, adapter)
+        for row, ours in zip(rows, found[name], strict=True):
+            ids = list(row.context)
+            with torch.no_grad():
+                for _ in range(14):
+                    ids.append(int(peer(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+            assert list(ours.ids) == ids[len(row.context) :]
