@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -155,3 +156,16 @@ def test_a_stop_may_take_four_tokens_a_character(tokenizers: dict[str, Any]) -> 
     assert stops.eos == {7, 9, 11, tokenizer.eos_token_id}
     assert stops.result(ids, "stop").text == "film "
     assert stops.result([*ids, 7], "eos").ids == tuple(ids)
+
+
+@pytest.mark.parametrize("rslora", [True, False])
+def test_a_saved_adapter_is_scaled_alike_by_peft(base: Any, tmp_path: Path, rslora: bool) -> None:
+    from peft import PeftModel
+
+    adapter = Adapter.init(base, LoraSpec(4, 8.0, ("q_proj",), rslora=rslora), 0)
+    adapter.flat.add_(0.1)
+    adapter.save(tmp_path / "a", base)
+    peer = PeftModel.from_pretrained(tiny_model("llama", torch.float32), tmp_path / "a")
+    scales = {m.scaling["default"] for m in peer.modules() if hasattr(m, "lora_A")}
+    assert scales == {adapter.pieces[0].scale} == {4.0 if rslora else 2.0}
+    assert {piece.scale for piece in Adapter.load(tmp_path / "a", base).pieces} == scales
