@@ -27,7 +27,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = ("pytest", "numpy", "pandas", "scipy.stats", "sklearn.decomposition", "torch", "transformers", "peft")
 VERDICTS = ("killed", "survived", "equivalent", "stale")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
