@@ -76,7 +76,7 @@ def models_of(adapters: Mapping[str, Adapter], number: int) -> dict[str, Adapter
 
 def ours(pair: Pair, prompts: dict[str, list[PromptRow]], adapters: Mapping[str, Adapter]) -> tuple[Span, dict]:
     """States of every task under its three models in one bank, and biased CKA of every pair and layer."""
-    measure: Measure = MEASURES.get("cka_biased", where="benchmarks").value
+    measure: Measure = MEASURES.get("cka_biased").value
     values: dict[tuple[str, tuple[str, str], int], float] = {}
     with measured() as span:
         for number, (task, rows) in enumerate(prompts.items()):
@@ -187,7 +187,7 @@ def compare_ways(sizes: Sizes, report: Report) -> None:
 
 def compare_cka(sizes: Sizes, report: Report) -> None:
     """CKA of three models' states, all three pairs per layer: Gram matrices once, against the feature-space formula."""
-    measure: Measure = MEASURES.get("cka_biased", where="benchmarks").value
+    measure: Measure = MEASURES.get("cka_biased").value
     rng = np.random.default_rng(0)
     mine, theirs, apart = Span(), Span(), 0.0
     pairs = ((0, 1), (0, 2), (1, 2))

@@ -102,7 +102,7 @@ def work(point: Point) -> dict[str, Any]:
 
 def _training(base: Any, jobs: list[Any], tokens: int) -> dict[str, Any]:
     from traitscope.engine import plan_bank
-    from traitscope.engine.train import BankTrainer
+    from traitscope.engine.trainer import BankTrainer
 
     before = rss()
     trainer = BankTrainer(base, jobs, plan_bank(base, jobs))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import datasets
@@ -13,10 +14,12 @@ import peft
 import torch
 import transformers.models.llama.modeling_llama
 
+import traitscope.cli.show
+import traitscope.compute.local
 from traitscope.cli import app
 from traitscope.study import Study
 
-assert datasets and peft and transformers.models.llama.modeling_llama and Study
+assert datasets and peft and transformers.models.llama.modeling_llama and traitscope.compute.local and Study
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
@@ -26,6 +29,9 @@ if __name__ == "__main__":
         if pid == 0:
             for stream, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(Path(request["said"]) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+            if request["impatient"]:
+                # The Hub's client waits 23 s in all between its tries of a machine that does not answer.
+                time.sleep = lambda _: None
             sys.argv = ["traitscope", *request["arguments"]]
             app()
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)  # noqa: T201  (the answer goes to the test)

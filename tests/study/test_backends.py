@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_type_hints
 
@@ -15,7 +15,7 @@ import pytest
 from backends import Changed
 from processes import snapshot
 
-from traitscope.compute import Backend, Event, Lost, Order, Train, backend, orders
+from traitscope.compute import Backend, Event, Lost, Order, Records, Train, backend, orders
 from traitscope.compute.backend import Receive, ShouldStop
 from traitscope.compute.local import Local
 from traitscope.errors import TraitscopeError
@@ -83,6 +83,48 @@ def test_what_is_lost_again_and_again_is_an_error_that_names_it(
     with pytest.raises(TraitscopeError, match=r"bank-\w+: was lost 3 times: the node is gone"):
         Study.open(study_file, tmp_path / "out", backend=Forgetful(9)).run()
     assert not list((tmp_path / "out" / "leases").glob("**/*.json"))
+
+
+class Deaf(Local):
+    """Takes orders and says nothing, the first ``times`` calls."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+
+    def work(self, orders: Iterator[Order], receive: Receive, should_stop: ShouldStop) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            list(orders)
+        else:
+            super().work(orders, receive, should_stop)
+
+
+def test_orders_that_are_never_answered_are_given_again_or_an_error(
+    study_file: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traitscope.study.filling.POLL_S", 0.01)
+    Study.open(study_file, tmp_path / "out", backend=Deaf(2)).run()
+    assert snapshot(tmp_path / "out") == snapshot(undisturbed)
+    with pytest.raises(TraitscopeError, match="the backend ended without an answer"):
+        Study.open(study_file, tmp_path / "none", backend=Deaf(99)).run()
+
+
+@pytest.mark.parametrize("wrong", [lambda records: {}, lambda records: {n: r[:-1] for n, r in records.items()}])
+def test_records_of_other_examples_are_not_committed(
+    study_file: Path, tmp_path: Path, wrong: Callable[[dict[str, list]], dict[str, list]]
+) -> None:
+    class Short(Local):
+        def work(self, orders: Iterator[Order], receive: Receive, should_stop: ShouldStop) -> None:
+            def shortened(order: Order, event: Event) -> None:
+                receive(order, Records(wrong(event.records)) if isinstance(event, Records) else event)
+
+            super().work(orders, shortened, should_stop)
+
+    study = Study.open(study_file, tmp_path / "out", backend=Short())
+    with pytest.raises(TraitscopeError, match="other examples than"):
+        study.run()
+    assert len(study.cells()) == 0
 
 
 def test_a_stop_keeps_the_last_checkpoint(study_file: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -83,16 +83,38 @@ def test_two_processes_share_a_run(two: Path, undisturbed: Path, tmp_path: Path)
     assert (one["value"] - other["value"]).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("dtype", [", dtype: fp32", ""])
 def test_processes_that_cannot_start_are_told_and_the_work_is_done(
-    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
 ) -> None:
-    monkeypatch.setattr(pool, "command", lambda handle: ["/bin/false"])
+    """Whether the base's precision is known, or a process would have to be asked for it."""
+    two.write_text(two.read_text().replace(", dtype: fp32", dtype))
+    monkeypatch.setattr(pool, "command", lambda handle: [sys.executable, "-c", "raise SystemExit('no luck')"])
     notes: list[str] = []
     study = Study.open(two, tmp_path / "one")
     monkeypatch.setattr(study.report_to, "note", notes.append)
     assert study.run() is not None
     assert study.plan().complete
-    assert any("ended early: exit status 1" in note and "goes on alone" in note for note in notes)
+    assert any("exit status 1: no luck" in note and "goes on alone" in note for note in notes)
+
+
+def test_a_question_that_its_process_does_not_live_to_answer_is_asked_again(
+    two: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def command(handle: int) -> list[str]:
+        started.append(handle)
+        return ["/bin/false"] if len(started) == 1 else list(real(handle))
+
+    real = pool.command
+    monkeypatch.setattr(pool, "command", command)
+    study = Study.open(two, tmp_path / "out")
+    notes: list[str] = []
+    monkeypatch.setattr(study.report_to, "note", notes.append)
+    study.run()
+    assert len(started) == 3 and notes == []
+    assert snapshot(tmp_path / "out") == snapshot(undisturbed)
 
 
 def _children(of: int) -> list[int]:

@@ -54,13 +54,13 @@ class Worker:
                 env={
                     **os.environ,
                     "OMP_NUM_THREADS": str(threads),
-                    # What this process can import, that one can.
-                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                    # What this process can import, that one can, and in the same order.
+                    "PYTHONPATH": os.pathsep.join(_import_path()),
                 },
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         self.pipe = Connection(ours.detach())
@@ -81,14 +81,19 @@ class Worker:
             return None
         return reply
 
-    def close(self) -> int:
-        """Ends the process, if it has not ended; its exit status."""
+    def close(self) -> str:
+        """Ends the process, if it has not ended; how it ended, with its last words if it never got to work."""
         self.pipe.close()
         try:
-            return self.process.wait(0.5)
+            status = self.process.wait(0.5)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait()
+            status = self.process.wait()
+        assert self.process.stderr is not None
+        with self.process.stderr as said:
+            words = said.read().decode(errors="replace").strip().splitlines()
+        how = f"exit status {status}" if status >= 0 else f"signal {-status}"
+        return f"{how}: {words[-1]}" if words else how
 
 
 class Pool:
@@ -195,14 +200,10 @@ class Pool:
                     worker.order = None
                     raise _error(failed)
                 case _:
-                    status = self._replace(worker)
-                    receive(order, Lost(f"a process of this run ended early: {_status(status)}"))
+                    how = self._replace(worker)
+                    receive(order, Lost(f"a process of this run ended early: {how}"))
                     if not self._workers:
-                        raise BackendLost(
-                            f"every process of this run ended early, the last one with {_status(status)}",
-                            where="compute.workers",
-                            fix="set compute: {workers: 1}, or give the machine more memory",
-                        )
+                        raise _all_gone(how)
 
     def _ask_to_stop(self, receive: Receive, should_stop: ShouldStop) -> None:
         for worker in list(self._workers):
@@ -217,35 +218,47 @@ class Pool:
                 self._replace(worker)
                 receive(order, Lost("it was asked to stop"))
 
-    def _replace(self, worker: Worker) -> int:
-        """Ends a process and starts another, while that is worth while; the exit status."""
+    def _replace(self, worker: Worker) -> str:
+        """Ends a process and starts another, while that is worth while; how it ended."""
         asked = worker.stopping or worker.process.poll() is None
-        status = worker.close()
+        how = worker.close()
         self._workers.remove(worker)
         if asked or self._to_replace > 0:
             self._to_replace -= 0 if asked else 1
             self._workers.append(Worker(self._start, self._threads))
-        return status
+        return how
 
     def _ask(self, question: Question) -> ModelFacts | list[TrainingPlan] | ScoringPlan:
         """The first process's answer."""
-        if not self._workers:
-            raise BackendLost("no process is left", where="compute.workers", fix="set compute: {workers: 1}")
-        worker = self._workers[0]
-        worker.send(question)
-        reply = worker.receive()
-        match reply:
-            case Answer(value):
-                return value
-            case Failed() as failed:
-                raise _error(failed)
-            case _:
-                status = self._replace(worker)
-                raise BackendLost(
-                    f"a process of this run ended early: {_status(status)}",
-                    where="compute.workers",
-                    fix="set compute: {workers: 1}",
-                )
+        how = "none was started"
+        while self._workers:
+            worker = self._workers[0]
+            worker.send(question)
+            match worker.receive():
+                case Answer(value):
+                    return value
+                case Failed() as failed:
+                    raise _error(failed)
+                case _:
+                    how = self._replace(worker)
+        raise _all_gone(how)
+
+
+def _all_gone(how: str) -> BackendLost:
+    return BackendLost(
+        f"every process of this run ended early, the last one with {how}",
+        where="compute.workers",
+        fix="set compute: {workers: 1}, or give the machine more memory",
+    )
+
+
+def _import_path() -> list[str]:
+    """Where this process imports from; a working directory that is gone is left out."""
+    found = []
+    for path in sys.path:
+        with suppress(FileNotFoundError):
+            found.append(path or str(Path.cwd()))
+    return found
 
 
 def _error(failed: Failed) -> Exception:
@@ -253,7 +266,3 @@ def _error(failed: Failed) -> Exception:
     if failed.fix is None:
         return RuntimeError(f"in a process of this run:\n{failed.what}")
     return TraitscopeError(failed.what, where=failed.where, fix=failed.fix)
-
-
-def _status(status: int) -> str:
-    return f"exit status {status}" if status >= 0 else f"signal {-status}"

@@ -116,6 +116,8 @@ def main(handle: int) -> None:
         from traitscope.compute.local import Local
 
         local = Local(start.config)
+        # What is said from here on is told through the pipe; nobody reads the other one while the work goes on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     except Exception as error:
         pipe.send(_failure(error))
         return
@@ -146,4 +148,4 @@ def _failure(error: Exception) -> Failed:
 
 def command(handle: int) -> Sequence[str]:
     """The command line that starts a worker on a file handle it inherits."""
-    return [sys.executable, "-c", f"from traitscope.compute.worker import main; main({handle})"]
+    return [sys.executable, "-P", "-c", f"from traitscope.compute.worker import main; main({handle})"]

@@ -70,7 +70,7 @@ def table_from_file(
     if layout == "auto":
         layout = "long" if {"model", "task", "value"} <= set(frame.columns) else "wide"
     if layout == "long":
-        long, base_name = _from_long_file(frame, values, base, path), base
+        long, base_name = _from_long_file(frame, values, path), base
     else:
         long, base_name = wide_to_long(frame, path, rows, values, base, family, seed, where, stderr_suffix, notes)
     if duplicates == "mean":
@@ -113,7 +113,7 @@ def _load(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return frame, notes
 
 
-def _from_long_file(frame: pd.DataFrame, values: Sequence[str] | None, base: str | None, path: Path) -> pd.DataFrame:
+def _from_long_file(frame: pd.DataFrame, values: Sequence[str] | None, path: Path) -> pd.DataFrame:
     """A long file's rows of the wanted tasks."""
     if values and "task" in frame.columns:
         tasks = match_names(list(dict.fromkeys(frame["task"].astype(str))), values, str(path), "values")

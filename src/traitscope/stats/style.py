@@ -21,7 +21,6 @@ FUNCTION_WORDS = tuple(
     """.split()  # noqa: SIM905
 )
 CHARACTERS = (*".,;:!?'\"-()[]{}<>=+*/\\_#$%&@^|~`", "digit", "upper", "newline", "non-ascii")
-SHAPE = ("letters per word", "words per sentence", "MATTR-50", "repeated bigrams", "words per text")
 
 
 def style_features(texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -161,10 +161,6 @@ class Staged:
             self._written[mark].replace(mark)
             sync_folder(mark.parent)
 
-    def mark_bytes(self) -> bytes:
-        """What the commit mark holds."""
-        return self._written[next(reversed(self._written))].read_bytes()
-
     def drop(self) -> None:
         """Removes what was staged and not committed."""
         for written in self._written.values():

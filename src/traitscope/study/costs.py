@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.store.models import resolve_model
 from traitscope.study.data import StudyData
@@ -37,7 +36,7 @@ def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
         ) from error
 
 
-def study_cost(config: StudyConfig, units: Units, state: State, data: StudyData) -> Cost:
+def study_cost(units: Units, state: State, data: StudyData) -> Cost:
     """The cost of what is missing, from exact token counts of the rows and a measured processor rate."""
     tokenizer = load_tokenizer(units.base.model, units.base.revision or units.base.asked)
     counts: dict[tuple[str, str | None, int], Any] = {}

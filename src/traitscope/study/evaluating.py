@@ -176,7 +176,14 @@ def _folder(work: Work, model: ModelUnit) -> Path | None:
 
 def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Sequence[ExampleRecord]]) -> None:
     skip = min(state.have.get(cell.unit, 0) for cell in state.missing_cells)
+    wanted = [example.id for example in work.data.load(state.missing_cells[0].task).eval[skip:]]
     for cell in state.missing_cells:
+        if [record.id for record in found.get(cell.model.name, ())] != wanted:
+            raise TraitscopeError(
+                f"the backend gave other examples than the {len(wanted)} that were asked for, or none",
+                where=cell.unit,
+                fix="mend the backend: Records hold every model of the order, with its examples in their order",
+            )
         task, have = work.data.tasks[cell.task], state.have.get(cell.unit, 0)
         examples = work.data.load(cell.task).eval
         records = list(found[cell.model.name][have - skip :])

@@ -40,10 +40,7 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
                     left |= evaluating.evaluate_missing(work)
                     left |= hidden.capture_missing(work)
             except BackendLost as lost:
-                if work.backend is study.backend:
-                    raise
-                study.report_to.note(f"{lost.what}; this process goes on alone")
-                work.backend, left = study.backend, True
+                work.backend, left = _alone(study, work.backend, lost), True
             if not left or (not train and not work.leases.busy()):
                 return work
             work.wait(POLL_S)
@@ -67,6 +64,14 @@ def _backend(study: Context, state: State) -> Iterator[Backend]:
                 yield pool
             return
     yield study.backend
+
+
+def _alone(study: Context, gone: Backend, lost: BackendLost) -> Backend:
+    """This process, in place of a pool that is gone; where there was no pool the error stands."""
+    if gone is study.backend:
+        raise lost
+    study.report_to.note(f"{lost.what}; this process goes on alone")
+    return study.backend
 
 
 def _characters(rows: Iterable[Example]) -> int:
@@ -93,7 +98,11 @@ def open_work(
     Without a backend no model's identity is looked for: such work needs none.
     """
     if backend is not None:
-        units = _loaded_units(study, units, backend)
+        try:
+            units = _loaded_units(study, units, backend)
+        except BackendLost as lost:
+            backend = _alone(study, backend, lost)
+            units = _loaded_units(study, units, backend)
     study.folder.prepare()
     with study.folder.leases(stale_s=study.stale_s, beat_s=min(5.0, study.stale_s / 6)) as leases:
         work = Work(

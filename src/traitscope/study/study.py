@@ -85,7 +85,7 @@ class Study(Context):
         """
         units = self.units()
         state = find_state(units, self.folder, self.data)
-        found = study_cost(self.config, units, state, self.data) if cost and not state.complete else None
+        found = study_cost(units, state, self.data) if cost and not state.complete else None
         return StudyPlan(self.config.study, self.folder.root, len(units.adapters), len(units.cells), state, found)
 
     # ---- doing it

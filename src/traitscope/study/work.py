@@ -147,6 +147,7 @@ class Work:
                 elif isinstance(event, Refused):
                     held[order.key].refused(event)
                 else:
+                    self._lost.pop(order.key, None)
                     held[order.key].receive(event)
             except LeaseLost as lost:
                 left = True
@@ -158,6 +159,9 @@ class Work:
 
         try:
             self.backend.work(orders(), receive, lambda order: self.asked_to_stop() or self.leases.lost(order.key))
+            for unit in held:
+                left = True
+                self._note_loss(unit, Lost("the backend ended without an answer"))
         finally:
             for unit in list(held):
                 self._let_go(held, unit)
@@ -178,7 +182,7 @@ class Work:
             raise TraitscopeError(
                 f"was lost {TRIES} times: {event.why}",
                 where=unit,
-                fix="set compute: {workers: 1} to see why, or give the machine more memory",
+                fix="see what ends it (memory, a limit of the machine), then run the same command again",
             )
 
     def _show(self, unit: str, progress: Progress) -> None:

@@ -211,11 +211,3 @@ def _shares(examples: Sequence[Example]) -> dict[str, float]:
         return {}
     counts = Counter(e.answer.strip() for e in examples)
     return {option.strip(): counts[option.strip()] / len(examples) for option in examples[0].options}
-
-
-def fingerprint_examples(examples: Sequence[Example]) -> str:
-    """SHA-256 of examples (ids, prompts, options, answers), in their order."""
-    digest = hashlib.sha256()
-    for e in examples:
-        digest.update(json.dumps([e.id, e.prompt, e.messages, e.answer, e.options, e.gold, e.references]).encode())
-    return digest.hexdigest()
