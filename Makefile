@@ -12,11 +12,14 @@ demo: $(STAMP)
 demo-full: $(STAMP)
 	$(VENV)/bin/traitscope demo --full --out $(STUDY)-full
 
+# One process per core, with one thread each: two tests side by side are faster than one on two threads.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
+
 test: lint
-	$(PY) -m pytest -m "not verify" --durations=10
+	$(PYTEST) -m "not verify" --durations=10
 
 verify: $(STAMP)
-	$(PY) -m pytest --durations=20
+	$(PYTEST) --durations=20
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
