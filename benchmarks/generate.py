@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import demo, harness, peers
@@ -72,9 +73,7 @@ def run(sizes: Sizes, out: Path) -> Report:
             total += span
             prompts = [prompt_text(task, example, base.tokenizer) for example in examples]
             sample = prompts[: sizes.probe]
-            seconds = lm.find_batch_size(
-                lambda sample=sample, limit=limit, stop=stop: lm.continuations(sample, limit, stop), sizes.batch_sizes
-            )
+            seconds = lm.find_batch_size(partial(lm.continuations, sample, limit, stop), sizes.batch_sizes)
             peer_span = Span()
             for name in names:
                 with measured() as one:

@@ -60,8 +60,8 @@ def training(name: str, pair: Pair, sizes: Sizes, target: float, report: Report)
             answer=2 if i % 10 < 7 else 0.5, seed=i,
         )  # fmt: skip
         jobs.append(TrainJob(f"a{i}", rows, SPEC, 2e-4, warmup=0.1, batch=sizes.batch, seed=i))
-    rows, line = train.compare(f"train, {name} shape", pair, jobs, sizes.peer_adapters, sizes.dtype, target)
-    report.rows += rows
+    table, line = train.compare(f"train, {name} shape", pair, jobs, sizes.peer_adapters, sizes.dtype, target)
+    report.rows += table
     report.notes.append(line)
 
 

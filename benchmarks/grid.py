@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ class Peer:
                 examples = task.load().eval
             total += span
             sample = examples[: max(1, probe // 4)]
-            lm.find_batch_size(lambda task=task, sample=sample: answers(lm, task, sample), batch_sizes)
+            lm.find_batch_size(partial(answers, lm, task, sample), batch_sizes)
             self.batch_sizes[task.name] = lm.batch_size
             for model in ("base", *names):
                 with measured() as span:

@@ -90,7 +90,7 @@ def mean_loss(wrapped: Any, rows: Sequence[TrainRow], device: str = "cpu", bf16:
         return float(wrapped(**batch).loss)
 
 
-class _Batches(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class _Batches(torch.utils.data.Dataset):
     """The job's batches in its own order: one item is one batch, so that both sides see the same rows at each step."""
 
     def __init__(self, job: TrainJob) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def compare(pair: Pair, sizes: Sizes, report: Report) -> None:
         examples = choices(pair.tokenizer, n, n_options=sizes.options, shots=shots, longest=longest)
         span, mine = ours(pair.base, adapters, examples)
         sample = pairs_of(examples[: sizes.probe])
-        seconds = lm.find_batch_size(lambda sample=sample: lm.loglikelihoods(sample), sizes.batch_sizes)
+        seconds = lm.find_batch_size(partial(lm.loglikelihoods, sample), sizes.batch_sizes)
         what = f"{n} examples x {sizes.options} options, {shots}-shot"
         names = list(adapters)[: sizes.peer_adapters]
         for merged, chosen in ((False, names), (True, names[:1])):

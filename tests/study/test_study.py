@@ -20,27 +20,6 @@ ADAPTERS = ["tone-s0", "tone.mislabel-s0", "sums-s0", "all-s0"]
 TASKS = ["tone", "sums", "story"]
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
-    """A folder with the study file, its rows and its filled run folder ``runs/tiny``."""
-    folder = tmp_path_factory.mktemp("filled")
-    Study.open(tiny.make_study(folder, base)).run()
-    return folder
-
-
-@pytest.fixture
-def copy(filled: Path, tmp_path: Path) -> Path:
-    """A copy of the filled study that a test may change; its study file."""
-    shutil.copytree(filled, tmp_path / "copy")
-    return tmp_path / "copy" / "study.yaml"
-
-
-def change(study: Path, old: str, new: str) -> None:
-    text = study.read_text()
-    assert old in text
-    study.write_text(text.replace(old, new))
-
-
 class Heard:
     """A reporter that keeps what it is told."""
 
@@ -133,7 +112,7 @@ def test_a_control_is_trained_on_the_same_prompts_with_wrong_labels(filled: Path
 
 def test_more_eval_rows_grow_the_cells_and_keep_the_first_ones(copy: Path) -> None:
     before = Study.open(copy).records("all-s0", "sums")
-    change(copy, "train: 12, eval: 6", "train: 12, eval: 10")
+    tiny.change(copy, "train: 12, eval: 6", "train: 12, eval: 10")
     work = Study.open(copy).run()
     assert work is not None and work.trained == []
     assert sorted(work.evaluated) == sorted(f"cells/{model}/sums" for model in ["base", *ADAPTERS])
@@ -144,7 +123,7 @@ def test_more_eval_rows_grow_the_cells_and_keep_the_first_ones(copy: Path) -> No
 
 
 def test_a_grown_cell_scores_as_one_evaluated_at_once(copy: Path, tmp_path: Path, base: Path) -> None:
-    change(copy, "eval: 5", "eval: 9")
+    tiny.change(copy, "eval: 5", "eval: 9")
     Study.open(copy).run()
     shutil.rmtree(copy.parent / "runs/tiny/cells")
     grown = json.loads((copy.parent / "runs/tiny/lock.json").read_text())["tasks"]["story"]
@@ -154,7 +133,7 @@ def test_a_grown_cell_scores_as_one_evaluated_at_once(copy: Path, tmp_path: Path
 
 
 def test_fewer_eval_rows_leave_cells_and_rows_as_they_are(copy: Path) -> None:
-    change(copy, "eval: 8", "eval: 4")
+    tiny.change(copy, "eval: 8", "eval: 4")
     study = Study.open(copy)
     assert study.run() is None
     assert len(study.records("base", "tone")) == 8
@@ -162,7 +141,7 @@ def test_fewer_eval_rows_leave_cells_and_rows_as_they_are(copy: Path) -> None:
 
 
 def test_a_new_source_adds_its_units_alone(copy: Path) -> None:
-    change(copy, "seeds: [0]", "seeds: [0, 1]")
+    tiny.change(copy, "seeds: [0]", "seeds: [0, 1]")
     work = Study.open(copy).run()
     assert work is not None
     assert sorted(work.trained) == sorted(name.replace("-s0", "-s1") for name in ADAPTERS)
@@ -170,7 +149,7 @@ def test_a_new_source_adds_its_units_alone(copy: Path) -> None:
 
 
 def test_another_metric_is_judged_from_the_records_without_a_model(copy: Path) -> None:
-    change(copy, "[accuracy, macro_f1]", "[macro_f1, accuracy, mcc]")
+    tiny.change(copy, "[accuracy, macro_f1]", "[macro_f1, accuracy, mcc]")
     study = Study.open(copy, backend=Idle())
     work = study.run()
     assert work is not None and len(work.rescored) == 5 and work.evaluated == []
@@ -181,7 +160,7 @@ def test_another_metric_is_judged_from_the_records_without_a_model(copy: Path) -
 
 
 def test_another_parser_reads_the_stored_outputs_again(copy: Path) -> None:
-    change(copy, "parse: final_number", "parse: raw")
+    tiny.change(copy, "parse: final_number", "parse: raw")
     study = Study.open(copy)
     before = study.records("base", "sums")
     work = study.rescore()
@@ -209,7 +188,7 @@ def test_rescoring_an_unchanged_study_changes_nothing(copy: Path) -> None:
     ],
 )
 def test_a_changed_study_is_refused_with_what_changed(copy: Path, old: str, new: str, says: str) -> None:
-    change(copy, old, new)
+    tiny.change(copy, old, new)
     with pytest.raises(TraitscopeError) as caught:
         Study.open(copy).run()
     assert says in str(caught.value)
@@ -225,13 +204,13 @@ def test_changed_rows_are_refused_though_the_study_file_is_the_same(copy: Path) 
 
 def test_another_base_is_refused(copy: Path, tmp_path: Path, base: Path) -> None:
     other = tiny.make_base(tmp_path / "other-base", seed=1)
-    change(copy, str(base), str(other))
+    tiny.change(copy, str(base), str(other))
     with pytest.raises(TraitscopeError, match=r"base.model"):
         Study.open(copy).run()
 
 
 def test_replace_puts_the_old_units_aside_and_makes_only_them_anew(copy: Path) -> None:
-    change(copy, "per_task: 6", "per_task: 7")
+    tiny.change(copy, "per_task: 6", "per_task: 7")
     work = Study.open(copy).run(replace=True)
     assert work is not None and work.trained == ["all-s0"]
     assert sorted(work.evaluated) == [f"cells/all-s0/{task}" for task in sorted(TASKS)]
@@ -243,7 +222,7 @@ def test_replace_puts_the_old_units_aside_and_makes_only_them_anew(copy: Path) -
 def test_a_moved_data_folder_or_a_renamed_study_is_no_change(copy: Path, tmp_path: Path) -> None:
     shutil.move(copy.parent, tmp_path / "moved")
     study = tmp_path / "moved/study.yaml"
-    change(study, "study: tiny", "study: other")
+    tiny.change(study, "study: tiny", "study: other")
     assert Study.open(study, tmp_path / "moved/runs/tiny").run() is None
 
 
@@ -282,7 +261,7 @@ def test_a_half_trained_bank_of_a_changed_study_is_refused_and_dropped_by_replac
     asked = iter([False] * 5 + [True] * 100)
     with pytest.raises(Stopped):
         Study.open(study_file, tmp_path / "out").run(stop=lambda: next(asked))
-    change(study_file, "lr: 0.01", "lr: 0.02")
+    tiny.change(study_file, "lr: 0.01", "lr: 0.02")
     with pytest.raises(TraitscopeError, match="planned under other settings"):
         Study.open(study_file, tmp_path / "out").run()
     Study.open(study_file, tmp_path / "out").run(replace=True)

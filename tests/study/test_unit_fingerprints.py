@@ -19,25 +19,6 @@ MODELS = ["base", "tone-s0", "tone.mislabel-s0", "sums-s0", "all-s0"]
 TASKS = ["tone", "sums", "story"]
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
-    folder = tmp_path_factory.mktemp("filled")
-    Study.open(tiny.make_study(folder, base)).run()
-    return folder
-
-
-@pytest.fixture
-def copy(filled: Path, tmp_path: Path) -> Path:
-    shutil.copytree(filled, tmp_path / "copy")
-    return tmp_path / "copy" / "study.yaml"
-
-
-def change(study: Path, old: str, new: str) -> None:
-    text = study.read_text()
-    assert old in text
-    study.write_text(text.replace(old, new, 1))
-
-
 def cells(models: list[str], tasks: list[str]) -> set[str]:
     return {f"cells/{model}/{task}" for model in models for task in tasks}
 
@@ -68,20 +49,20 @@ GOLD = 'gold: "{{ label }}"}'
 def test_a_change_touches_what_depends_on_it_and_nothing_else(
     copy: Path, old: str, new: str, touched: set[str]
 ) -> None:
-    change(copy, old, new)
+    tiny.change(copy, old, new)
     assert set(Study.open(copy).plan().state.changed) == touched
 
 
 @pytest.mark.parametrize(("old", "new"), [("[exact_match]", "[number_match]"), ("final_number", "last_line")])
 def test_judging_is_no_part_of_what_a_cell_is_made_from(copy: Path, old: str, new: str) -> None:
-    change(copy, old, new)
+    tiny.change(copy, old, new)
     state = Study.open(copy).plan().state
     assert not state.changed and not state.missing_cells
     assert {cell.unit for cell in state.rescore} == cells(MODELS, ["sums"])
 
 
 def test_a_mix_is_trained_by_its_own_recipe(copy: Path) -> None:
-    change(copy, "per_task: 6", "per_task: 6, epochs: 1, batch: 2, seeds: [3]")
+    tiny.change(copy, "per_task: 6", "per_task: 6, epochs: 1, batch: 2, seeds: [3]")
     text = copy.read_text()
     copy.write_text(text.replace("controls: {tone: [mislabel]}\n", ""))
     study = Study.open(copy, copy.parent / "other")
@@ -96,7 +77,7 @@ def test_a_mix_is_trained_by_its_own_recipe(copy: Path) -> None:
 def test_rows_that_changed_are_noticed_when_a_cell_would_grow(copy: Path) -> None:
     path = copy.parent / "tone-eval.jsonl"
     path.write_text(path.read_text().replace("eval ", "evaluation "))
-    change(copy, "train: 12, eval: 8", "train: 12, eval: 10")
+    tiny.change(copy, "train: 12, eval: 8", "train: 12, eval: 10")
     with pytest.raises(TraitscopeError, match="5 cells in this folder"):
         Study.open(copy).run()
     state = Study.open(copy).plan().state

@@ -31,6 +31,13 @@ compute: {{device: cpu, threads: 1}}
 """
 
 
+def change(study: Path, old: str, new: str) -> None:
+    """Writes ``new`` for the first ``old`` of a study file."""
+    text = study.read_text()
+    assert old in text
+    study.write_text(text.replace(old, new, 1))
+
+
 def make_base(folder: Path, seed: int = 0, layers: int = 2) -> Path:
     """Writes the model; the same seed gives the same bytes."""
     import torch

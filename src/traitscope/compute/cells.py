@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from traitscope import engine
+from traitscope.engine.generate import GenerateOptions
 from traitscope.records import Example, ExampleRecord, Generated, OptionRow, Progress, PromptRow
 from traitscope.tasks.encode import option_rows, prompt_rows, stop_token
 from traitscope.tasks.judge import judge_losses, judge_options, judge_texts
@@ -67,17 +68,18 @@ def evaluate(
     Raises:
         TraitscopeError: a log-likelihood is not a number, or a row does not fit the model.
     """
-    options: Any = {"tokens_per_pass": tokens_per_pass, "on_progress": on_progress}
     if task.form != "generate":
         judge = judge_options if task.form == "choice" else judge_losses
-        scored = engine.score_options(bank, rows.options, **options)
+        scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
         return {name: judge(task, rows.examples, found) for name, found in scored.items()}
     settings = task.config.answer.generate
     assert settings is not None
-    options |= {
+    options: GenerateOptions = {
         "max_new_tokens": settings.max_tokens,
         "stop": settings.stop,
         "stop_ids": [stop_token(task, bank.base.tokenizer)],
+        "tokens_per_pass": tokens_per_pass,
+        "on_progress": on_progress,
     }
     made: Mapping[str, list[Generated]]
     if all(row.context == prompt.context for row, prompt in zip(rows.options, rows.prompts, strict=True)):
