@@ -57,11 +57,15 @@ def two(study_file: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
-    """The folder that two processes fill when nothing happens to them."""
+    """The folder that two processes fill when nothing happens to them, started beside files named like modules."""
     folder = tmp_path_factory.mktemp("undisturbed")
     path = tiny.make_study(folder / "study", base)
     path.write_text(path.read_text().replace("threads: 1", "threads: 1, workers: 2"))
-    work = Study.open(path, folder / "run").run()
+    for module in ("json", "types", "torch", "traitscope"):
+        (folder / f"{module}.py").write_text("raise SystemExit('a file of the working directory was imported')\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        work = Study.open(path, folder / "run").run()
     assert work is not None and (len(work.trained), len(work.evaluated)) == (4, 15)
     return folder / "run"
 
