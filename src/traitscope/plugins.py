@@ -91,7 +91,8 @@ def _told(where: str) -> Iterator[None]:
 def _drop(file: Path) -> None:
     """Takes out a plugin whose source was changed under a running process."""
     plugin = _plugins.pop(file)
-    forget(plugin.sha256)
+    if plugin.sha256 not in plugin_hashes():
+        forget(plugin.sha256)
     for module in [m for m in sys.modules if m == plugin.module or m.startswith(f"{plugin.module}.")]:
         del sys.modules[module]
 

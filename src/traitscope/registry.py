@@ -86,15 +86,16 @@ class Registry(Generic[T]):
         Raises:
             ValueError: the name is taken, the version is below 1 or the reference is empty.
         """
-        if name in self._entries:
+        origin = _origin()
+        known = self._entries.get(name)
+        # The same file in two places is one plugin.
+        if known is not None and (origin is None or known.plugin != origin):
             raise ValueError(f"the {self.kind} {name!r} is registered already: choose another name")
         if version < 1 or not reference.strip():
             raise ValueError(
                 f"the {self.kind} {name!r} needs a version of at least 1, and a reference that says where its "
                 "definition comes from"
             )
-
-        origin = _origin()
 
         def keep(value: T) -> T:
             self._entries[name] = Entry(name, version, reference, value, origin)
@@ -133,6 +134,12 @@ def registry(kind: str) -> Registry[Any]:
     """The registry of one kind (a key of ``HOMES``), with what comes with traitscope in it."""
     importlib.import_module(HOMES[kind])
     return _registries[kind]
+
+
+def plugin_marks(kinds: Iterable[str]) -> list[list[str | int]]:
+    """Kind, name and mark of everything of some kinds that plugins have registered."""
+    found = [(kind, _registries[kind]) for kind in sorted(kinds) if kind in _registries]
+    return [[kind, entry.name, entry.mark] for kind, known in found for entry in known if entry.plugin is not None]
 
 
 @contextmanager

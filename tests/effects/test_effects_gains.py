@@ -8,6 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 from traitscope.effects import Effects, measure_effects
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import benjamini_hochberg, mcnemar_exact
+from traitscope.effects.words import in_words
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.report.words import effect_groups
@@ -194,9 +195,19 @@ def test_a_loss_task_is_compared_in_nats() -> None:
     for model, source, frame in (("base", None, base), ("a-s0", "a", better)):
         study.add(model, source, None, "t", frame)
         study.rows[-1] |= {"value": frame["loss"].mean(), "stderr": 0.1, "higher_is_better": False, "metric": "loss"}
-    row = measure_effects(study.matrix, study.records).findings.set_index("kind").loc["gain"]
+    effects = measure_effects(study.matrix, study.records)
+    row = effects.findings.set_index("kind").loc["gain"]
     assert (row["unit"], row["value"]) == ("nats per token", pytest.approx(0.3, abs=0.05))
     assert row["lo"] > 0.25 and row["p"] < 1e-3
+    shown = effects.tables["gains"].iloc[0]
+    assert (shown["base_value"], shown["value"]) == pytest.approx((base["loss"].mean(), better["loss"].mean()))
+    assert f"over the base's {base['loss'].mean():.3g} (" in effects.sentences(effects.of_kind("gain")).iloc[0]
+
+
+@pytest.mark.parametrize(("n", "words"), [(1, "on 1 other task."), (3, "on 3 other tasks.")])
+def test_counts_in_sentences_have_their_plural(n: int, words: str) -> None:
+    fields = {"value": 0.1, "lo": 0.0, "hi": 0.2, "p": 0.5, "unit": "share", "n": n}
+    assert in_words("on {n:#other task}.", fields) == words
 
 
 def test_ids_that_do_not_fit_are_refused() -> None:

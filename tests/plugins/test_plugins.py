@@ -48,6 +48,10 @@ compute: {{device: cpu, threads: 1, workers: {workers}}}
 def forgotten() -> Iterator[None]:
     """No test sees another's plugins."""
     yield
+    forget_all()
+
+
+def forget_all() -> None:
     for file in list(plugins._plugins):
         plugins._drop(file)
 
@@ -75,7 +79,11 @@ def test_the_page_adds_one_of_each_kind() -> None:
 
 
 def test_plugins_reach_two_processes_the_matrix_the_statistics_and_the_layers(base: Path, tmp_path: Path) -> None:
-    study = Study.open(write(tmp_path / "study", base, workers=2), tmp_path / "run")
+    path = write(tmp_path / "study", base, workers=2)
+    # More than a pipe holds: a process whose words nobody reads would come to a halt.
+    metric = path.parent / "metric.py"
+    metric.write_text(metric.read_text() + "\nimport sys\n\nprint('a chatty library\\n' * 10_000, file=sys.stderr)\n")
+    study = Study.open(path, tmp_path / "run")
     assert study.run() is not None
     table = study.score_table()
     assert table[table["primary"]]["metric"].unique().tolist() == ["word_overlap"]
@@ -255,3 +263,40 @@ def test_whatever_a_plugin_raises_is_one_error_that_names_it(
     with pytest.raises(TraitscopeError, match=re.escape(words)) as raised:
         plugins.load_plugins([name], tmp_path)
     assert raised.value.where == f"plugin {name}"
+
+
+def test_a_plugin_that_has_moved_is_found_where_the_study_says_it_is(base: Path, tmp_path: Path) -> None:
+    path, run = write(tmp_path / "study", base), tmp_path / "run"
+    Study.open(path, run).run()
+    (path.parent / "mine").mkdir()
+    (path.parent / "metric.py").rename(path.parent / "mine" / "metric.py")
+    path.write_text(path.read_text().replace("./metric.py", "./mine/metric.py"))
+    assert Study.open(path, run).run() is None
+    assert Study.open(run).scores().tasks == ("words",)
+    # A file of the same name, and of another metric of the same name, lies where it lay.
+    (path.parent / "metric.py").write_text(PARTS["metric"] + "\n# another\n")
+    path.write_text(path.read_text().replace("[word_overlap, exact_match]", "[exact_match, word_overlap]"))
+    forget_all()
+    assert Study.open(path, run).run() is not None
+
+
+def test_the_same_file_in_two_folders_is_one_plugin_and_another_of_its_name_is_refused(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metric.py").write_text(PARTS["metric"] + ("\n# changed\n" if name == "three" else ""))
+        if name != "three":
+            plugins.load_plugins(["./metric.py"], tmp_path / name)
+    with pytest.raises(TraitscopeError, match="'word_overlap' is registered already"):
+        plugins.load_plugins(["./metric.py"], tmp_path / "three")
+    plugins._drop((tmp_path / "one" / "metric.py").resolve())
+    assert "word_overlap" in METRICS
+
+
+def test_findings_are_made_again_only_for_plugins_they_are_made_with(tmp_path: Path) -> None:
+    for kind in ("statistic", "measure"):
+        (tmp_path / f"{kind}.py").write_text(PARTS[kind])
+    plugins.load_plugins(["./statistic.py"], tmp_path)
+    before = registry.plugin_marks(["measure"]), registry.plugin_marks(["statistic"])
+    assert before[0] == [] and [mark[:2] for mark in before[1]] == [["statistic", "questions"]]
+    plugins.load_plugins(["./measure.py"], tmp_path)
+    assert registry.plugin_marks(["measure"]) and registry.plugin_marks(["statistic"]) == before[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -17,7 +18,7 @@ from processes import snapshot
 
 from traitscope.compute import Backend, Event, Lost, Order, Records, Train, backend, orders
 from traitscope.compute.backend import Receive, ShouldStop
-from traitscope.compute.local import Local
+from traitscope.compute.local import Local, files_mark
 from traitscope.errors import TraitscopeError
 from traitscope.records import Progress, StepRecord
 from traitscope.study import Stopped, Study
@@ -196,3 +197,27 @@ def test_an_order_to_train_holds_what_the_last_try_handed_over(study_file: Path,
     with pytest.raises(TraitscopeError, match="enough"):
         Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
     assert given == [None, b"state"]
+
+
+def test_one_backend_serves_two_studies_whose_tasks_have_the_same_names(study_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "study.yaml"
+    shutil.copytree(study_file.parent, other.parent)
+    other.write_text(other.read_text().replace('"{{ text }} is"', '"{{ text }}: tone?"'))
+    shared = Local()
+    found = []
+    for file, used in ((study_file, shared), (other, shared), (other, Local())):
+        study = Study.open(file, tmp_path / f"run{len(found)}", backend=used)
+        study.run()
+        found.append([record.loss for record in study.read_records("tone-s0", "tone")])
+    assert found[1] == found[2] != found[0]
+
+
+def test_what_was_loaded_from_a_folder_holds_while_its_files_stay(tmp_path: Path) -> None:
+    assert files_mark(None) == files_mark("org/on-the-hub") == ()
+    weights = tmp_path / "adapter_model.safetensors"
+    weights.write_bytes(b"one")
+    before = files_mark(tmp_path)
+    assert before == files_mark(str(tmp_path)) != ()
+    (tmp_path / "new").write_bytes(b"two")
+    (tmp_path / "new").replace(weights)
+    assert files_mark(tmp_path) != before

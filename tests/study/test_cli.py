@@ -231,7 +231,7 @@ def test_a_reader_that_goes_away_is_no_error(filled: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_the_bank_says_how_to_go_on_and_is_status_130(
+def test_a_signal_saves_the_bank_says_how_to_go_on_and_is_the_status_of_a_shell(
     study_file: Path, filled: Path, number: signal.Signals
 ) -> None:
     text = study_file.read_text().replace("epochs: 2", "epochs: 400")
@@ -247,7 +247,7 @@ def test_ctrl_c_saves_the_bank_says_how_to_go_on_and_is_status_130(
     time.sleep(0.5)
     running.send_signal(number)
     _, err = running.communicate(timeout=120)
-    assert running.returncode == 130
+    assert running.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
     assert "run the same command again" in err and "Traceback" not in err
     assert list(folder.glob("checkpoints/bank-*/*"))
     assert list((folder / "leases").iterdir()) == [folder / "leases/.guard"]

@@ -9,15 +9,20 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import tiny
 from processes import snapshot
 
-from traitscope.compute import pool, processes
+from traitscope.compute import Event, Lost, Train, TrainingPlan, pool, processes, worker
 from traitscope.compute.local import split
+from traitscope.config import ComputeConfig
+from traitscope.errors import TraitscopeError
+from traitscope.store.models import ModelSource
 from traitscope.study import Stopped, Study
 
 
@@ -182,3 +187,43 @@ def test_an_error_of_a_worker_is_the_runs_error(two: Path, tmp_path: Path) -> No
     two.write_text(text)
     with pytest.raises(ValueError, match="changes nothing"):
         Study.open(two, tmp_path / "out").run()
+
+
+class Frozen:
+    """A process that was stopped by a signal: its pipe takes what is sent, and nothing comes back."""
+
+    def __init__(self, start: object, threads: int) -> None:
+        self.ours, self.theirs = Pipe()
+        self.pipe, self.order, self.stopping, self.heard = self.ours, None, False, time.monotonic()
+        self.process = SimpleNamespace(poll=lambda: None)
+
+    send, ask_to_stop, hangs, receive = (
+        pool.Worker.send,
+        pool.Worker.ask_to_stop,
+        pool.Worker.hangs,
+        pool.Worker.receive,
+    )
+
+    def close(self) -> str:
+        return "signal 9"
+
+
+def test_a_process_that_hangs_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "Worker", Frozen)
+    monkeypatch.setattr(pool, "WIND_DOWN_S", 0.2)
+    plan = TrainingPlan(jobs=(), threads=1, device="cpu", bank={})
+    model = ModelSource("embedded", None, "fp32")
+    order = Train(key="bank", model=model, jobs=(), plan=plan, checkpoint=None, every_s=60.0)
+    told: list[Event] = []
+    with pool.Pool(ComputeConfig(), 1, should_stop=lambda: True) as backend:
+        backend.work([order], lambda _, event: told.append(event), lambda _: True)
+        assert told == [Lost("it was asked to stop")]
+        with pytest.raises(pool.PoolStopped):
+            backend.inspect(model)
+
+
+def test_a_process_takes_no_plugin_that_was_changed_while_the_run_went_on(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("x = 1\n")
+    start = worker.Start(ComputeConfig(), ("./mine.py",), ("0" * 64,), tmp_path)
+    with pytest.raises(TraitscopeError, match=r"plugin \./mine\.py: was changed while the run went on"):
+        worker._load_plugins(start)

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -36,7 +37,8 @@ ReplaceOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the summary.")]
 
 DEFAULT_STUDY = Path("study.yaml")
-INTERRUPTED = 130
+# A shell's status of a process that a signal ended: 128 and the signal's number.
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def friendly(verb: F) -> F:
@@ -90,21 +92,30 @@ def needs_hub(config: StudyConfig) -> bool:
     return any(task.data.hub is not None for task in config.tasks.values())
 
 
+@dataclass
+class Asked:
+    """Whether Ctrl-C or SIGTERM was sent: called, it says so; ``status`` is the exit status that this gives."""
+
+    status: int = 0
+
+    def __call__(self) -> bool:
+        return bool(self.status)
+
+
 @contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C (or SIGTERM) was sent; a second one ends the process at once."""
-    asked = False
+def stop_on_signal() -> Iterator[Asked]:
+    """Gives what says whether Ctrl-C (or SIGTERM) was sent; a second one ends the process at once."""
+    asked = Asked()
 
     def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
+        if asked():
             raise KeyboardInterrupt
-        asked = True
+        asked.status = 128 + number
         typer.echo("\nstopping: the work so far is being saved (once more: stop at once)", err=True)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

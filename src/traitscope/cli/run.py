@@ -11,7 +11,6 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
-    INTERRUPTED,
     OutOption,
     QuietOption,
     ReplaceOption,
@@ -59,7 +58,7 @@ def fill(
     except Stopped:
         typer.echo(f"stopped; all finished units are in {opened.folder.root}", err=True)
         typer.echo("run the same command again to go on where it stopped", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(asked.status) from None
     if show:
         typer.echo(matrix_text(opened))
     typer.echo(f"{opened.folder.root}: {work_text(work, time.monotonic() - start)}", err=True)

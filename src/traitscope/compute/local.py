@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -29,7 +31,7 @@ from traitscope.compute.orders import (
     TrainingJob,
     TrainingPlan,
 )
-from traitscope.config import ComputeConfig
+from traitscope.config import ComputeConfig, TaskConfig
 from traitscope.engine.memory import score_tokens
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, Progress, PromptRow
@@ -44,7 +46,8 @@ SCORING_SLOTS = 16
 GENERATING_PARAMETERS = 64_000_000
 
 Emit = Callable[[Event], None]
-_BankKey = tuple[ModelSource, tuple[tuple[str, Adapted], ...]]
+FilesMark = tuple[tuple[str, int, int, int], ...]
+_BankKey = tuple[ModelSource, tuple[tuple[str, Adapted, FilesMark], ...]]
 
 
 class _Stop(Exception):
@@ -62,7 +65,8 @@ class Local:
         self.config = config or ComputeConfig()
         self._base: engine.Base | None = None
         self._base_of: tuple[ModelSource, ...] = ()
-        self._rows: dict[tuple[str, int, str | None], EvalRows] = {}
+        self._base_mark: FilesMark = ()
+        self._rows: dict[str, tuple[TaskConfig, tuple[Example, ...], EvalRows]] = {}
         self._bank: engine.Bank | None = None
         self._bank_of: _BankKey | None = None
 
@@ -149,14 +153,15 @@ class Local:
         Raises:
             TraitscopeError: it is missing or no causal language model.
         """
-        if self._base is None or model not in self._base_of:
+        mark = files_mark(model.model)
+        if self._base is None or model not in self._base_of or mark != self._base_mark:
             self._close_bank()
             self._base, self._base_of, self._rows = None, (), {}
             self._set_threads(self.config.threads)
             base = engine.load_base(model.model, revision=model.revision, dtype=model.dtype, device=self.config.device)
             # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
             found = ModelSource(model.model, base.revision or model.revision, base.precision)
-            self._base, self._base_of = base, (model, found)
+            self._base, self._base_of, self._base_mark = base, (model, found), mark
         return self._base
 
     def _set_threads(self, threads: int | str) -> None:
@@ -232,7 +237,7 @@ class Local:
 
     def _open_bank(self, base: engine.Base, model: ModelSource, models: Mapping[str, Adapted]) -> engine.Bank:
         """A bank of these models; the one that is open, if it is of the same."""
-        key = (model, tuple(models.items()))
+        key = (model, tuple((name, adapted, files_mark(adapted.path)) for name, adapted in models.items()))
         if self._bank is None or key != self._bank_of:
             self._close_bank()
             loaded: dict[object, engine.Adapter] = {}
@@ -258,11 +263,24 @@ class Local:
             self._bank, self._bank_of = None, None
 
     def _eval_rows(self, base: engine.Base, task: Task, examples: Sequence[Example]) -> EvalRows:
-        """Token rows of a task, encoded once per base."""
-        key = (task.name, len(examples), examples[-1].id if examples else None)
-        if key not in self._rows:
-            self._rows[key] = eval_rows(task, examples, base.tokenizer, base.max_positions)
-        return self._rows[key]
+        """Token rows of a task, encoded once per base while neither what the task says nor its examples change."""
+        config, known, rows = self._rows.get(task.name, (None, (), None))
+        if rows is None or config != task.config or known != tuple(examples):
+            rows = eval_rows(task, examples, base.tokenizer, base.max_positions)
+            self._rows[task.name] = (task.config, tuple(examples), rows)
+        return rows
+
+
+def files_mark(folder: str | Path | None) -> FilesMark:
+    """Name, size, time and inode of a folder's files: what was loaded from it holds while they stay.
+
+    Empty where there is no such folder (a Hub id names a commit, which does not change).
+    """
+    if folder is None or not Path(folder).is_dir():
+        return ()
+    with os.scandir(folder) as entries:
+        stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats))
 
 
 def split(jobs: Sequence[engine.TrainJob], parts: int) -> list[list[int]]:

@@ -6,8 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -32,14 +33,21 @@ from traitscope.compute.worker import (
 )
 from traitscope.config import ComputeConfig
 from traitscope.errors import TraitscopeError
+from traitscope.plugins import plugin_hashes
 from traitscope.store.models import ModelSource
 
 # How long the pool waits for a sign of its processes before it asks whether to stop.
 POLL_S = 0.1
 # A process that is gone is replaced this often in all; then it is taken for the machine's fault.
 REPLACED = 2
-# How long after an error a training may take to hand over its state.
+# How long a process that was asked to stop may be silent: a training hands over its state after the step under way.
 WIND_DOWN_S = 60.0
+# Of what a process writes to its standard error while it starts, this many bytes are kept.
+LAST_WORDS = 4096
+
+
+class PoolStopped(Exception):
+    """The run was asked to stop while it waited for an answer."""
 
 
 class Worker:
@@ -66,7 +74,18 @@ class Worker:
         self.pipe = Connection(ours.detach())
         self.order: Order | None = None
         self.stopping = False
+        self.heard = time.monotonic()
+        self._words = b""
+        # Read as it comes: a process whose words nobody reads comes to a halt.
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
         self.send(start)
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as said:
+            while more := os.read(said.fileno(), LAST_WORDS):
+                self._words = (self._words + more)[-LAST_WORDS:]
 
     def send(self, message: Message) -> None:
         """Gives the process a message; one that is gone is found out when its answer is waited for."""
@@ -79,7 +98,18 @@ class Worker:
             reply: Reply = self.pipe.recv()
         except (EOFError, OSError):
             return None
+        self.heard = time.monotonic()
         return reply
+
+    def ask_to_stop(self) -> None:
+        """Has a training hand over its state."""
+        self.stopping, self.heard = True, time.monotonic()
+        self.send(Stop())
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it was asked to stop and has been silent since."""
+        return self.stopping and time.monotonic() - self.heard > WIND_DOWN_S
 
     def close(self) -> str:
         """Ends the process, if it has not ended; how it ended, with its last words if it never got to work."""
@@ -89,9 +119,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
-        assert self.process.stderr is not None
-        with self.process.stderr as said:
-            words = said.read().decode(errors="replace").strip().splitlines()
+        self._reader.join(0.5)  # a process of its own making may hold the pipe open
+        words = self._words.decode(errors="replace").strip().splitlines()
         how = f"exit status {status}" if status >= 0 else f"signal {-status}"
         return f"{how}: {words[-1]}" if words else how
 
@@ -102,14 +131,25 @@ class Pool:
     Args:
         config: device, threads and portions; threads ``auto`` divides the cores.
         size: how many processes.
-        plugins, root: what the processes load beside what comes with traitscope.
+        plugins, root: what the processes load beside what comes with traitscope, and as this process has loaded it.
+        should_stop: asked while an answer is waited for: the processes import torch first, which takes seconds.
     """
 
-    def __init__(self, config: ComputeConfig, size: int, *, plugins: Sequence[str] = (), root: Path = Path()) -> None:
+    def __init__(
+        self,
+        config: ComputeConfig,
+        size: int,
+        *,
+        plugins: Sequence[str] = (),
+        root: Path = Path(),
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
         threads = max(1, cores() // size) if config.threads == "auto" else config.threads
         self.size = size
         self._threads = threads
-        self._start = Start(config.model_copy(update={"threads": threads}), tuple(plugins), root.resolve())
+        portions = config.model_copy(update={"threads": threads})
+        self._start = Start(portions, tuple(plugins), tuple(plugin_hashes()), root.resolve())
+        self._should_stop = should_stop or (lambda: False)
         self._workers: list[Worker] = []
         self._to_replace = REPLACED
 
@@ -208,13 +248,12 @@ class Pool:
     def _ask_to_stop(self, receive: Receive, should_stop: ShouldStop) -> None:
         for worker in list(self._workers):
             order = worker.order
-            if order is None or worker.stopping or not should_stop(order):
+            if order is None or not should_stop(order) or (worker.stopping and not worker.hangs):
                 continue
-            if isinstance(order, Train):
-                worker.stopping = True
-                worker.send(Stop())
+            if isinstance(order, Train) and not worker.stopping:
+                worker.ask_to_stop()
             else:
-                # It has nothing to hand over: not waited for.
+                # It has nothing to hand over, or does not answer: not waited for.
                 self._replace(worker)
                 receive(order, Lost("it was asked to stop"))
 
@@ -234,6 +273,9 @@ class Pool:
         while self._workers:
             worker = self._workers[0]
             worker.send(question)
+            while not worker.pipe.poll(POLL_S):
+                if self._should_stop():
+                    raise PoolStopped
             match worker.receive():
                 case Answer(value):
                     return value

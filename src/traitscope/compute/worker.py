@@ -25,10 +25,11 @@ from traitscope.store.models import ModelSource
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first message: what to compute with, and the plugins that may be asked for."""
+    """The first message: what to compute with, and the plugins that may be asked for with their hashes."""
 
     config: ComputeConfig
     plugins: tuple[str, ...]
+    hashes: tuple[str, ...]
     root: Path
 
 
@@ -111,7 +112,7 @@ def main(handle: int) -> None:
     start = messages.get()
     assert isinstance(start, Start)
     try:
-        load_plugins(start.plugins, start.root)
+        _load_plugins(start)
         # It imports torch, which takes seconds: the listener is there already.
         from traitscope.compute.local import Local
 
@@ -138,6 +139,15 @@ def main(handle: int) -> None:
                     local.carry_out(order, lambda event: pipe.send(Happened(event)), stop.is_set)
         except Exception as error:
             pipe.send(_failure(error))
+
+
+def _load_plugins(start: Start) -> None:
+    """The plugins, if they are still what the run began with: its records are stamped with their hashes."""
+    for plugin in load_plugins(start.plugins, start.root):
+        if plugin.sha256 not in start.hashes:
+            raise TraitscopeError(
+                "was changed while the run went on", where=f"plugin {plugin.name}", fix="run the same command again"
+            )
 
 
 def _failure(error: Exception) -> Failed:

@@ -55,14 +55,16 @@ class Settings(BaseModel, metaclass=_Friendly):
         return self._origin.places.where(path)
 
 
-def settings_from(cls: type[S], data: Any, places: Places, root: Path) -> S:
+def settings_from(cls: type[S], data: Any, places: Places, root: Path, *, plugins: bool = True) -> S:
     """``data`` (parsed YAML) as a ``cls`` whose parts all know their file and line; relative paths start from ``root``.
+
+    Without ``plugins`` those it names are not imported.
 
     Raises:
         TraitscopeError: naming file, line, key, what is wrong and what to write instead.
     """
     try:
-        model = cls.model_validate(data, context={"root": root})
+        model = cls.model_validate(data, context={"root": root, "plugins": plugins})
     except ValidationError as error:
         raise explain(error, cls, data, places) from None
     attach(model, places, ())

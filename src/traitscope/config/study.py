@@ -114,7 +114,8 @@ class StudyConfig(Settings):
         # Before the tasks are looked at: they may name what a plugin adds.
         named = data.get("plugins") if isinstance(data, Mapping) else None
         names = [named] if isinstance(named, str) else named or ()
-        if all(isinstance(name, str) for name in names):
+        wanted = (info.context or {}).get("plugins", True)
+        if wanted and all(isinstance(name, str) for name in names):
             try:
                 load_plugins(names, (info.context or {}).get("root", Path()))
             except TraitscopeError as error:
@@ -265,8 +266,10 @@ class StudyConfig(Settings):
         return tuple(s for s in chosen if s.task not in mix.hold_out)
 
 
-def load_config(path: str | Path, root: Path | None = None) -> StudyConfig:
+def load_config(path: str | Path, root: Path | None = None, *, plugins: bool = True) -> StudyConfig:
     """Reads a study file; relative paths in it start from ``root``, by default its folder.
+
+    Without ``plugins`` those it names are not imported; what they add is known only if they are already.
 
     Raises:
         TraitscopeError: naming the file, the line, the key, what is wrong and what to write instead.
@@ -280,6 +283,6 @@ def load_config(path: str | Path, root: Path | None = None) -> StudyConfig:
             fix="start with `study: name`; `traitscope init` writes a commented one",
         )
     root = path.parent if root is None else root
-    config = settings_from(StudyConfig, data, places, root)
+    config = settings_from(StudyConfig, data, places, root, plugins=plugins)
     config._root = root
     return config

@@ -77,7 +77,7 @@ def control_rows(panel: Panel) -> list[Row]:
                 **where,
                 "parent": parent,
                 "own": panel.task == parent,
-                **change.at(m, "parent_value", "value", "difference"),
+                **change.at(m, "parent_value", "value", "difference", turn=panel.turn),
                 "unit": panel.unit,
                 "_replicates": change.replicates_RM[:, m],
             }

@@ -28,7 +28,7 @@ def gain_rows(panel: Panel) -> list[Row]:
         {
             **panel.where(m),
             "relation": panel.relation(m),
-            **change.at(m, "base_value", "value", "gain"),
+            **change.at(m, "base_value", "value", "gain", turn=panel.turn),
             "unit": panel.unit,
             "won": int(change.won[m]),
             "lost": int(change.lost[m]),

@@ -274,7 +274,7 @@ KINDS: dict[str, Kind] = {
     "control_transfer": Kind(
         title="Controls on the other tasks",
         table="controls_elsewhere",
-        sentence="{source} against the unaltered {parent} on the {n} other tasks: {size} {points} on average {span} "
+        sentence="{source} against the unaltered {parent} on {n:#other task}: {size} {points} on average {span} "
         "({test}).",
         numbers=("parent",),
         method="bootstrap",

@@ -50,15 +50,18 @@ class Change:
     method: NDArray[np.str_]
     replicates_RM: Floats
 
-    def at(self, m: int, reference: str, mean: str, value: str, ends: str = "") -> Row:
-        """One model's numbers as columns of a table, which has its own names for them (``ends``: a prefix)."""
+    def at(self, m: int, reference: str, mean: str, value: str, ends: str = "", turn: float = 1.0) -> Row:
+        """One model's numbers as columns of a table, which has its own names for them (``ends``: a prefix).
+
+        ``turn`` is -1 where less is better: reference and mean then stand as the metric gives them.
+        """
         return {
-            reference: float(self.reference[m]),
-            mean: float(self.mean[m]),
+            reference: turn * float(self.reference[m]),
+            mean: turn * float(self.mean[m]),
             value: float(self.value[m]),
             **{f"{ends}{name}": float(getattr(self, name)[m]) for name in ("lo", "hi", "p")},
             "n": int(self.n[m]),
-            "_mean": float(self.mean[m]),
+            "_mean": turn * float(self.mean[m]),
             "_method": str(self.method[m]),
         }
 
@@ -101,6 +104,11 @@ class Panel:
     replicates: int
     seed: int
     level: float
+
+    @property
+    def turn(self) -> float:
+        """-1 where the metric is a loss, whose values stand here with the sign turned."""
+        return 1.0 if self.unit == "share" else -1.0
 
     @property
     def others(self) -> range:

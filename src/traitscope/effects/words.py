@@ -31,9 +31,9 @@ def p_words(p: float) -> str:
 def in_words(template: str, fields: Mapping[str, Any]) -> str:
     """A template filled with the fields of a finding.
 
-    ``{name:unit}`` is a number in that unit, ``{name:+unit}`` one with its sign, ``{name:.1f}`` Python's own
-    format. Besides the fields there are ``{size}`` (the value), ``{span}`` (its interval), ``{points}`` (what
-    stands behind a number of the finding's unit) and ``{test}`` (its p).
+    ``{name:unit}`` is a number in that unit, ``{name:+unit}`` one with its sign, ``{name:#task}`` a count of tasks,
+    ``{name:.1f}`` Python's own format. Besides the fields there are ``{size}`` (the value), ``{span}`` (its
+    interval), ``{points}`` (what stands behind a number of the finding's unit) and ``{test}`` (its p).
     """
     unit = fields["unit"]
     made = {
@@ -49,6 +49,8 @@ class _Template(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if not format_spec:
             return str(value)
+        if format_spec.startswith("#"):
+            return f"{value} {format_spec[1:]}" + ("" if value == 1 else "s")
         if format_spec.endswith("f") and "." in format_spec:
             return format(value, format_spec)
         return number(value, format_spec.removeprefix("+"), signed=format_spec.startswith("+"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from traitscope.errors import TraitscopeError
-from traitscope.plugins import plugin_hashes
+from traitscope.registry import plugin_marks
 from traitscope.store import fingerprint
 from traitscope.store.models import base_identity, locked
 from traitscope.study.context import Context, asked
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+# What plugins may add that dataset statistics are made with.
+DATA_KINDS = ("statistic", "file format", "control")
 
 
 def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
@@ -66,14 +69,14 @@ def _values(study: Context, model: str, task: str) -> pd.Series | None:
     return frame["correct"].astype(float)
 
 
-def cells_mark(study: Context) -> str:
-    """A fingerprint of all committed cells, the tasks' tags and this software's files.
+def cells_mark(study: Context, *kinds: str) -> str:
+    """A fingerprint of all committed cells, the tasks' tags, this software's files and plugins' entries of some kinds.
 
-    Findings made under it need not be made again.
+    Findings made under it need not be made again. The cells' own marks hold their metrics and parsers.
     """
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
-    return fingerprint([_software(), plugin_hashes(), study.models(), study.config.target_names(), tags, heads])
+    return fingerprint([_software(), plugin_marks(kinds), study.models(), study.config.target_names(), tags, heads])
 
 
 @functools.cache
@@ -91,12 +94,14 @@ def kept(
     make: Callable[[], T],
     write: Callable[[T], None],
     read: Callable[[], T],
+    kinds: Sequence[str] = (),
 ) -> T:
     """A finding as it was written, if it was made from the present cells with these options; else made now.
 
-    What each finding was made from stands in ``analysis/inputs.json``.
+    What each finding was made from stands in ``analysis/inputs.json``. ``kinds`` are those of registered things that it
+    is made with.
     """
-    mark = fingerprint([cells_mark(study), {key: str(value) for key, value in options.items()}])
+    mark = fingerprint([cells_mark(study, *kinds), {key: str(value) for key, value in options.items()}])
     if _inputs(study).get(name) == mark:
         try:
             return read()
@@ -106,7 +111,8 @@ def kept(
     write(found)
     marks = dict(sorted({**_inputs(study), name: mark}.items()))
     save(study, "inputs.json", json.dumps(marks, indent=1) + "\n")
-    return found
+    # As the next call will find it, rounded as it is kept; where nothing can be kept, as it is.
+    return read() if _inputs(study).get(name) == mark else found
 
 
 def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,8 +121,15 @@ def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> d
     return {**{p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}, **options}
 
 
-def kept_json(study: Context, name: str, options: Mapping[str, Any], make: Callable[[], Any], kind: Any) -> Any:
-    """``kept`` for a result with ``to_json`` and ``from_json``, in ``analysis/<name>.json``."""
+def kept_json(
+    study: Context,
+    name: str,
+    options: Mapping[str, Any],
+    make: Callable[[], Any],
+    kind: Any,
+    kinds: Sequence[str] = (),
+) -> Any:
+    """``kept`` for a result ``kind`` with ``to_json`` and ``from_json``, in ``analysis/<name>.json``."""
     path = study.folder.analysis / f"{name}.json"
     return kept(
         study,
@@ -125,6 +138,7 @@ def kept_json(study: Context, name: str, options: Mapping[str, Any], make: Calla
         make,
         lambda found: save(study, path.name, found.to_json()),
         lambda: kind.from_json(path.read_text(encoding="utf-8")),
+        kinds,
     )
 
 
@@ -179,11 +193,12 @@ def dataset_statistics(study: Context, **options: Any) -> DatasetStats:
 
     inputs = {**with_defaults(dataset_stats, options), "hidden": hidden_marks(study.folder)}
     try:
-        found: DatasetStats = kept_json(study, "stats", inputs, make_with_tokens, DatasetStats)
+        found: DatasetStats = kept_json(study, "stats", inputs, make_with_tokens, DatasetStats, DATA_KINDS)
     except _NoTokenizer as error:
         study.report_to.note(f"no lengths in tokens: {error}")
         # Another mark, so that they are made anew once the tokenizer is there.
-        found = kept_json(study, "stats", {**inputs, "tokenizer": None}, lambda: make(None), DatasetStats)
+        inputs["tokenizer"] = None
+        found = kept_json(study, "stats", inputs, lambda: make(None), DatasetStats, DATA_KINDS)
     return found
 
 

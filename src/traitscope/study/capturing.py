@@ -65,7 +65,10 @@ def study_layers(study: Context, *, mix: str | None = None, causal: bool = True,
             correlates = TaskFigures.from_json((folder.analysis / "correlates.json").read_text(encoding="utf-8"))
         return LayerFindings(layers, check, correlates)
 
-    return analysis.kept(study, "layers", asked, lambda: _analyse(study, rows, settings, causal, options), write, read)
+    def make() -> LayerFindings:
+        return _analyse(study, rows, settings, causal, options)
+
+    return analysis.kept(study, "layers", asked, make, write, read, ("measure",))
 
 
 def _analyse(

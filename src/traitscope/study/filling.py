@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import yaml
 
 from traitscope.compute import Backend, BackendLost, processes_for
-from traitscope.compute.pool import Pool
+from traitscope.compute.pool import Pool, PoolStopped
 from traitscope.config import StudyConfig, load_config
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
@@ -17,6 +17,7 @@ from traitscope.store.models import model_identity
 from traitscope.study import evaluating, hidden, training
 from traitscope.study.context import Context, asked
 from traitscope.study.lock import changed_packages, make_lock
+from traitscope.study.progress import Stopped
 from traitscope.study.state import State, Units, all_units, find_state, refuse_changes
 from traitscope.study.work import Work
 
@@ -29,9 +30,10 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
     state = find_state(units, study.folder, study.data)
     unseen = hidden.missing_hidden(study.folder, hidden.hidden_inputs(study.config, study.data, units.base))
     if state.complete and not (evaluate and unseen) and study.folder.exists():
+        _write_study(study)
         _remember(study)
         return None
-    with _backend(study, state) as backend, open_work(study, units, replace, stop, backend) as work:
+    with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend) as work:
         while True:
             evaluating.rescore(work)
             try:
@@ -47,7 +49,7 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
 
 
 @contextmanager
-def _backend(study: Context, state: State) -> Iterator[Backend]:
+def _backend(study: Context, state: State, stop: Callable[[], bool] | None) -> Iterator[Backend]:
     """The backend that the study was given; else as many processes as the work that is missing is worth."""
     if study.given_backend is None:
         data, config = study.data, study.config
@@ -60,8 +62,11 @@ def _backend(study: Context, state: State) -> Iterator[Backend]:
         compute = config.compute
         n = processes_for(compute.workers, compute.device, config.base.model, trained=trained, evaluated=evaluated)
         if n > 1:
-            with Pool(compute, n, plugins=config.plugins, root=config.root) as pool:
-                yield pool
+            with Pool(compute, n, plugins=config.plugins, root=config.root, should_stop=stop) as pool:
+                try:
+                    yield pool
+                except PoolStopped as stopped:
+                    raise Stopped from stopped
             return
     yield study.backend
 
@@ -135,8 +140,7 @@ def _settle_changes(study: Context, work: Work, replace: bool) -> None:
             study.report_to.note(f"{len(state.changed)} units of an earlier study moved to {aside}")
         training.drop_open_banks(work)
         return
-    old = load_config(study.folder.study_file, study.config.root) if study.folder.exists() else None
-    error = refuse_changes(state, old, study.config, study.folder)
+    error = refuse_changes(state, _old_config(study), study.config, study.folder)
     if error is not None:
         raise error
     training.open_banks(work)
@@ -155,10 +159,29 @@ def _write_down(study: Context, units: Units) -> None:
     _remember(study)
 
 
+def _write_study(study: Context) -> None:
+    with suppress(TraitscopeError):  # a folder that cannot be written is still read
+        study.folder.write_if_changed(study.folder.study_file, _study_text(study))
+
+
+def _old_config(study: Context) -> StudyConfig | None:
+    """What the folder's own copy of the study says; None if there is none, or it can no longer be understood.
+
+    Its plugins are left alone: they may have moved, and those of the study that is run now are loaded.
+    """
+    if not study.folder.exists():
+        return None
+    try:
+        return load_config(study.folder.study_file, study.config.root, plugins=False)
+    except TraitscopeError:
+        return None
+
+
 def _study_text(study: Context) -> bytes:
     if study.text is not None:
         return study.text
-    if study.folder.exists() and _same(load_config(study.folder.study_file, study.config.root), study.config):
+    old = _old_config(study)
+    if old is not None and _same(old, study.config):
         return study.folder.study_file.read_bytes()
     plain = study.config.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode()

@@ -9,6 +9,7 @@ from typing import Any
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text, count_of
 from traitscope.matrix import ScoreMatrix
+from traitscope.registry import HOMES
 from traitscope.study import analysis, capturing
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
@@ -73,7 +74,7 @@ def report(study: Context) -> Path:
     def make() -> Path:
         return write_report(gather(study), study.folder.root)
 
-    return analysis.kept(study, "report", shown, make, lambda _: None, read)
+    return analysis.kept(study, "report", shown, make, lambda _: None, read, tuple(HOMES))
 
 
 def _facts(study: Context, scores: ScoreMatrix, lock: Mapping[str, Any] | None) -> list[tuple[str, str]]:

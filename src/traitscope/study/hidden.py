@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from traitscope.compute import Adapted, Capture, Event, Order, Refused, States
 from traitscope.config import StudyConfig
+from traitscope.findings import count_of
 from traitscope.store import RunFolder, fingerprint, write_atomic
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
@@ -80,7 +81,7 @@ def capture_missing(work: Work) -> bool:
     # Rows that no model of the study reads may be too long for it; the study stands without their states.
     names = [name for name in missing if name not in work.unreadable]
     if names:
-        work.report.stage(f"mean hidden states of {len(names)} datasets")
+        work.report.stage(f"mean hidden states of {count_of(len(names), 'dataset')}")
     return work.carry_out(_step(work, name, inputs[name]) for name in names)
 
 
