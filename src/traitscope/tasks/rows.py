@@ -11,7 +11,7 @@ from pathlib import Path
 from traitscope.config.data import FOLDER, DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
-from traitscope.tasks.formats import ROW_SOURCES, Rows, read_text
+from traitscope.tasks.formats import ROW_SOURCES, Rows, read_rows, read_text
 
 _ENDINGS = {
     ".csv": "csv",
@@ -53,7 +53,7 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
             found, mark = _read_folder(path, split, at)
             digest.update(mark.encode())
         else:
-            found = ROW_SOURCES.get(name).value(path, data, at)
+            found = read_rows(name, path, data, at)
             digest.update(path.read_bytes())
         if not found:
             raise TraitscopeError("the file has no rows", where=at, fix="name another file, or check field/format")
