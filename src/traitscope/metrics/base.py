@@ -116,7 +116,7 @@ def example_values(metric: Metric, outcomes: Outcomes) -> NDArray[np.float64]:
     if values_S.shape != (n,):
         raise ValueError(f"it gives values of shape {values_S.shape} for {n} examples")
     if values_S.dtype.kind not in "biuf":
-        raise TypeError(f"it gives {type(values_S[0]).__name__} where numbers are due")
+        raise TypeError(f"it gives values of type {values_S.dtype} where numbers are due")
     fits_S = _in_range(metric, values_S)
     if not fits_S.all():
         first = int(np.argmin(fits_S))
