@@ -7,13 +7,16 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.registry import all_or_nothing, forget, source_hash
+from traitscope.registry import Entry, all_or_nothing, forget, source_hash
 
 # An installed package names its module under this entry point and needs no line in the study file.
 ENTRY_POINT = "traitscope.plugins"
@@ -141,3 +144,59 @@ def _import_file(module_name: str, file: Path) -> None:
     except BaseException:
         sys.modules.pop(module_name, None)
         raise
+
+
+@contextmanager
+def calling(kind: str, entry: Entry[Any], where: str) -> Iterator[None]:
+    """Around every call of a registered entry, and around the checks of what it gives.
+
+    Args:
+        kind: the word of its registry.
+        entry: what is called.
+        where: what it is called for.
+
+    Raises:
+        TraitscopeError: as the entry raised it; made of whatever else was raised, with kind, name, plugin and line.
+    """
+    try:
+        yield
+    except TraitscopeError:
+        raise
+    except (Exception, SystemExit) as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TraitscopeError(
+            f"the {kind} {entry.name!r}{_origin(entry)} fails: {words}{_line(entry, error)}",
+            where=where,
+            fix="report this: it comes with traitscope" if entry.plugin is None else "mend the plugin, then run again",
+        ) from error
+
+
+def number(value: object) -> float:
+    """What an entry gives where one number is due, as a plain float (NaN and infinity are floats).
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"it gives {type(value).__name__} where a number is due")
+    return float(value)
+
+
+def _origin(entry: Entry[Any]) -> str:
+    """The plugin as it was named; an interactive session, and a module imported by other means, have no name."""
+    names = [plugin.name for plugin in _plugins.values() if plugin.sha256 == entry.plugin]
+    return f" of plugin {names[0]}" if names else ""
+
+
+def _line(entry: Entry[Any], error: BaseException) -> str:
+    """The line at fault; nothing where a check of ours raised the error about a plugin."""
+    package = Path(__file__).parent
+    ours = entry.plugin is None
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(package) == ours
+    ]
+    # A plugin's first file is its own; further in may be a library's.
+    frames = [frame for frame in frames if ours or frame.filename == frames[0].filename]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

@@ -17,7 +17,8 @@ from traitscope.errors import TraitscopeError
 from traitscope.layers.cka import Interval, cka_jackknife, rbf_kernel, u_centre
 from traitscope.layers.geometry import distance_ranks, neighbour_weights, procrustes_cosine
 from traitscope.layers.representation import Representation
-from traitscope.registry import Registry, did_you_mean
+from traitscope.plugins import calling, number
+from traitscope.registry import Entry, Registry, did_you_mean
 
 __all__ = ["MEASURES", "CosineMeasure", "Measure", "compare", "cosine_measure", "subsample_interval"]
 
@@ -94,7 +95,9 @@ class CosineMeasure(Measure):
 
     def _unit(self, rep: Representation) -> np.ndarray:
         if rep.undefined is None:
-            matrix_SS = self._embed(rep)
+            matrix_SS = np.asarray(self._embed(rep))
+            if matrix_SS.shape != (rep.n, rep.n):
+                raise ValueError(f"it gives a matrix of shape {matrix_SS.shape} for {rep.n} examples")
             norm = float(np.linalg.norm(matrix_SS))
             if rep.undefined is None and norm > 0:
                 return matrix_SS / norm
@@ -244,7 +247,7 @@ MEASURES.register(
 )(ShapeMeasure("shape_angle", lambda cosine: float(np.arccos(cosine)), bounds=(0.0, float(np.pi / 2))))
 
 
-def measure_named(name: str) -> Measure:
+def measure_named(name: str) -> Entry[Measure]:
     """A registered measure.
 
     Raises:
@@ -252,18 +255,31 @@ def measure_named(name: str) -> Measure:
     """
     if name not in MEASURES:
         raise TraitscopeError(f"unknown measure {name!r}", where="layers", fix=did_you_mean(name, MEASURES.names()))
-    return MEASURES.get(name).value
+    return MEASURES.get(name)
+
+
+def value_of(found: object) -> float:
+    """What a measure gives as a plain float; NaN where a side is undefined.
+
+    Raises:
+        TypeError, ValueError: it is no number, or infinite.
+    """
+    value = number(found)
+    if np.isinf(value):
+        raise ValueError(f"it gives {value}")
+    return value
 
 
 def compare(x_SD: np.ndarray, y_SE: np.ndarray, measure: str = "cka") -> float:
     """One measure of two arrays whose rows are the same examples (float64).
 
     Raises:
-        TraitscopeError: for an unknown measure.
+        TraitscopeError: for an unknown measure, or one that fails.
     """
-    item = measure_named(measure)
-    sides = [Representation(side, precision="float64", variant=item.variant) for side in (x_SD, y_SE)]
-    return item.compare(sides[0], sides[1])
+    entry = measure_named(measure)
+    sides = [Representation(side, precision="float64", variant=entry.value.variant) for side in (x_SD, y_SE)]
+    with calling("measure", entry, "compare"):
+        return value_of(entry.value.compare(sides[0], sides[1]))
 
 
 def subsample_interval(
@@ -285,7 +301,7 @@ def subsample_interval(
     values = np.empty(draws)
     for i in range(draws):
         rows_S = np.sort(rng.choice(a.n, size=half, replace=False))
-        values[i] = measure.compare(a.rows(rows_S), b.rows(rows_S))
+        values[i] = value_of(measure.compare(a.rows(rows_S), b.rows(rows_S)))
     value = measure.compare(a, b)
     error = float(np.sqrt(half / (a.n - half) * np.mean(np.square(values - values.mean()))))
     return Interval(value, value - z * error, value + z * error)

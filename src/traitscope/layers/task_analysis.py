@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from traitscope.layers.activations import TaskActs
-from traitscope.layers.measures import CosineMeasure, Measure, measure_named, subsample_interval
+from traitscope.layers.cka import Interval
+from traitscope.layers.measures import CosineMeasure, Measure, measure_named, subsample_interval, value_of
 from traitscope.layers.representation import Precision, Representation
 from traitscope.layers.spectrum import SPECTRUM_NAMES, spectrum
+from traitscope.plugins import calling, number
 
 __all__ = ["PAIRS", "TaskLayers", "analyse_task"]
 
@@ -61,7 +63,7 @@ def analyse_task(
     states = {role: acts.models[model] for role, model in roles.items()}
     depth = len(next(iter(states.values())))
     pairs = [pair for pair in PAIRS if pair[0] in states and pair[1] in states]
-    items: list[Measure] = [measure_named(name) for name in measures]
+    entries = [measure_named(name) for name in measures]
     rng = np.random.default_rng([seed, *acts.task.encode()])
     orders_PS = (
         np.stack([rng.permutation(acts.n) for _ in range(n_null)]) if n_null else np.empty((0, acts.n), dtype=int)
@@ -70,28 +72,28 @@ def analyse_task(
     null: dict[tuple[str, str], list[np.ndarray]] = {}
     for layer in range(depth):
         reps: dict[tuple[str, str], Representation] = {}
-        for item in items:
-            sides = {}
+        for entry in entries:
+            item, sides = entry.value, {}
             for role, acts_LSD in states.items():
                 key = (role, item.variant)
                 if key not in reps:
                     reps[key] = Representation(acts_LSD[layer], precision=precision, variant=item.variant)
                 sides[role] = reps[key]
-            _same_layer(out, acts.task, layer, item, sides, pairs, subsamples, seed)
-            _null(null, item, sides, pairs, orders_PS)
-            if item.name in map_measures and isinstance(item, CosineMeasure):
-                for role, rep in sides.items():
-                    part = rep if rep.n <= _MAP_ROWS else rep.rows(np.arange(_MAP_ROWS))
-                    vectors.setdefault((item.name, role), []).append(item.embed(part).ravel().astype(np.float32))
+            with calling("measure", entry, f"task {acts.task}, layer {layer}"):
+                _same_layer(out, acts.task, layer, item, sides, pairs, subsamples, seed)
+                _null(null, item, sides, pairs, orders_PS)
+                if item.name in map_measures and isinstance(item, CosineMeasure):
+                    for role, rep in sides.items():
+                        part = rep if rep.n <= _MAP_ROWS else rep.rows(np.arange(_MAP_ROWS))
+                        vectors.setdefault((item.name, role), []).append(item.embed(part).ravel().astype(np.float32))
             for rep in sides.values():
                 rep.embedded.clear()
         _spectra(out, acts.task, layer, states, reps, precision)
     out.null = {key: np.stack(values) for key, values in null.items()}
-    for item in items:
+    for name in dict.fromkeys(name for name, _ in vectors):
         for first, second in pairs:
-            if (item.name, first) in vectors:
-                a, b = np.stack(vectors[item.name, first]), np.stack(vectors[item.name, second])
-                out.maps[item.name, f"{first}~{second}"] = (a @ b.T).astype(np.float64)
+            a, b = np.stack(vectors[name, first]), np.stack(vectors[name, second])
+            out.maps[name, f"{first}~{second}"] = (a @ b.T).astype(np.float64)
     return out
 
 
@@ -107,7 +109,8 @@ def _same_layer(
 ) -> None:
     for first, second in pairs:
         a, b = sides[first], sides[second]
-        interval = item.interval(a, b)
+        value, low, high = item.interval(a, b)
+        interval = Interval(value_of(value), number(low), number(high))
         if subsamples and a.n >= 8 and np.isfinite(interval.value) and not np.isfinite(interval.low):
             interval = subsample_interval(item, a, b, draws=subsamples, seed=seed)
         reason = next((f"{role}: {r.undefined}" for role, r in ((first, a), (second, b)) if r.undefined), None)
@@ -142,7 +145,9 @@ def _null(
     firsts = [first for first, second in pairs if second == "control"]
     if not firsts or not len(orders_PS):
         return
-    values = item.null([sides[first] for first in firsts], sides["control"], orders_PS)
+    values = np.asarray(item.null([sides[first] for first in firsts], sides["control"], orders_PS))
+    if values.shape != (len(firsts), len(orders_PS)) or values.dtype.kind not in "iuf":
+        raise ValueError(f"its null has shape {values.shape} for {len(firsts)} sides and {len(orders_PS)} orders")
     for first, values_P in zip(firsts, values, strict=True):
         null.setdefault((item.name, f"{first}~control"), []).append(values_P)
 

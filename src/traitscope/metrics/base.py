@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from traitscope.plugins import number
 from traitscope.registry import Registry
 
 
@@ -48,7 +51,7 @@ class Metric:
     Attributes:
         forms: the answer forms it fits.
         higher_is_better: the direction.
-        low, high: the range.
+        low, high: the range; a value outside of it, or one that is not finite, is an error.
         needs_classes: whether all examples must share their classes.
         values: the value of every example, values_S; the metric is their mean.
         corpus: the metric of all examples at once, where it is no mean.
@@ -64,6 +67,9 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric")
+
+# How far rounding may carry a value out of its metric's range.
+_TOLERANCE = 1e-9
 
 
 def mean_and_stderr(values_S: NDArray[np.float64]) -> MetricValue:
@@ -83,9 +89,45 @@ def score(metric: Metric, outcomes: Outcomes) -> MetricValue:
     """The metric's value over all examples, its standard error and the number of examples.
 
     Raises:
-        ValueError: if there is no example.
+        TypeError, ValueError: if there is no example, or the metric gives something else than it promises.
     """
-    if metric.corpus is not None:
-        return metric.corpus(outcomes)
+    if metric.corpus is None:
+        return mean_and_stderr(example_values(metric, outcomes))
+    found = metric.corpus(outcomes)
+    if not isinstance(found, MetricValue):
+        raise TypeError(f"it gives {type(found).__name__} where a MetricValue is due")
+    value, stderr = number(found.value), None if found.stderr is None else number(found.stderr)
+    if not _in_range(metric, np.array([value])).all():
+        raise ValueError(f"it gives {value}{_promised(metric)}")
+    if stderr is not None and not 0 <= stderr < float("inf"):
+        raise ValueError(f"it gives a standard error of {stderr}")
+    return MetricValue(value, stderr, index(found.n))
+
+
+def example_values(metric: Metric, outcomes: Outcomes) -> NDArray[np.float64]:
+    """What ``metric.values`` gives, values_S, held to what it promises.
+
+    Raises:
+        TypeError, ValueError: these are not S finite numbers in the metric's range.
+    """
     assert metric.values is not None
-    return mean_and_stderr(metric.values(outcomes))
+    values_S = np.asarray(metric.values(outcomes))
+    n = len(outcomes.gold)
+    if values_S.shape != (n,):
+        raise ValueError(f"it gives values of shape {values_S.shape} for {n} examples")
+    if values_S.dtype.kind not in "biuf":
+        raise TypeError(f"it gives values of type {values_S.dtype} where numbers are due")
+    fits_S = _in_range(metric, values_S)
+    if not fits_S.all():
+        first = int(np.argmin(fits_S))
+        raise ValueError(f"it gives {values_S[first]} for example {first + 1} of {n}{_promised(metric)}")
+    return values_S.astype(np.float64, copy=False)
+
+
+def _in_range(metric: Metric, values: NDArray[Any]) -> NDArray[np.bool_]:
+    inside = (values >= metric.low - _TOLERANCE) & (values <= metric.high + _TOLERANCE)
+    return np.asarray(inside & np.isfinite(values))
+
+
+def _promised(metric: Metric) -> str:
+    return f", and declares finite numbers from {metric.low:g} to {metric.high:g}"

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.plugins import calling, number
+from traitscope.registry import Entry
 from traitscope.stats.datasets import DatasetText, Prepared, Tokenizer
 from traitscope.stats.dependencies import dependency_profile, load_spacy
 from traitscope.stats.labels import label_collisions, label_words
-from traitscope.stats.measures import STATISTICS
+from traitscope.stats.measures import STATISTICS, Statistic
 from traitscope.stats.result import DatasetStats
 from traitscope.stats.similarity import (
     MIN_STANDARDISED,
@@ -43,7 +45,8 @@ def dataset_stats(
         seed: seed of the sample and of the SVD.
 
     Raises:
-        TraitscopeError: for no dataset, two of one name, or a model or array that is asked for and absent.
+        TraitscopeError: for no dataset, two of one name, or a model or array that is asked for and absent; a statistic
+            that fails or gives no number.
     """
     names = [data.name for data in datasets]
     if not names or len(set(names)) < len(names):
@@ -62,7 +65,7 @@ def dataset_stats(
         if p.label_shares is not None:
             p.collisions = float(counts[p.data.name])
     frame = pd.DataFrame(
-        [[entry.value.compute(p) for entry in STATISTICS] for p in prepared],
+        [[_value(entry, p) for entry in STATISTICS] for p in prepared],
         index=pd.Index(names, name="dataset"),
         columns=list(STATISTICS.names()),
         dtype=float,
@@ -76,6 +79,11 @@ def dataset_stats(
         dependencies=_dependencies(prepared, spacy),
         notes=_notes(prepared, spacy, similarity["semantic"] if semantic == "auto" else None),
     )
+
+
+def _value(entry: Entry[Statistic], prepared: Prepared) -> float:
+    with calling("statistic", entry, f"dataset {prepared.data.name}"):
+        return number(entry.value.compute(prepared))
 
 
 def _similarities(prepared: Sequence[Prepared], semantic: str) -> dict[str, Similarity]:

@@ -8,11 +8,13 @@ from typing import Any
 
 from traitscope._version import __version__
 from traitscope.config import DataConfig, ResolvedSource, SplitPaths, StudyConfig
+from traitscope.config.data import FOLDER
 from traitscope.plugins import plugin_hashes
 from traitscope.records import Example
 from traitscope.store import RowsHash, fingerprint
 from traitscope.tasks.controls import apply_control
 from traitscope.tasks.mix import mix_counts
+from traitscope.tasks.rows import format_of
 from traitscope.tasks.task import Task, TaskData
 
 
@@ -110,6 +112,14 @@ class StudyData:
         key = f"text {dataset} {n}"
         return str(self._known(self.datasets()[dataset], key, lambda: RowsHash(self.text(dataset)[:n]).whole))
 
+    def formats(self) -> list[str]:
+        """The formats of all files that are there, sorted."""
+        found = set()
+        for name, task in self.config.tasks.items():
+            paths = _matching(_patterns(task.data), self.config.root)
+            found |= {format_of(path, task.data, f"task {name}, file {path}") for path in paths if path.exists()}
+        return sorted(found - {FOLDER})
+
     def to_remember(self) -> dict[str, Any]:
         """What a later run may rely on, for ``local.json``."""
         return {**self._remembered, **self._fresh}
@@ -185,17 +195,26 @@ def _files(data: DataConfig, root: Path) -> Iterable[Path]:
     if data.embedded is not None:
         # The rows are made by these files, so that a change of them is a change of the data.
         yield from sorted((Path(__file__).parents[1] / "tasks" / "embedded").glob("*.py"))
-    patterns: list[str] = list(data.join.values())
+    for path in _matching([*data.join.values(), *_patterns(data)], root):
+        if path.is_dir():
+            yield from sorted(child for child in path.rglob("*") if child.is_file())
+        elif path.is_file():
+            yield path
+
+
+def _patterns(data: DataConfig) -> list[str]:
+    """The files of rows, as the study names them."""
     if isinstance(data.path, SplitPaths):
-        patterns += [*(data.path.train or ()), *(data.path.eval or ())]
-    elif data.path is not None:
-        patterns += data.path
+        return [*(data.path.train or ()), *(data.path.eval or ())]
+    return list(data.path or ())
+
+
+def _matching(patterns: Iterable[str], root: Path) -> Iterable[Path]:
+    """The paths that are named, whether they are there or not, and those that match."""
     for pattern in patterns:
         path = root / Path(pattern).expanduser()
         if "*" in pattern:
             start = Path(path.anchor or ".")
             yield from sorted(start.glob(str(path.relative_to(path.anchor)) if path.anchor else str(path)))
-        elif path.is_dir():
-            yield from sorted(child for child in path.rglob("*") if child.is_file())
-        elif path.is_file():
+        else:
             yield path

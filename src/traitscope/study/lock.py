@@ -27,7 +27,7 @@ def make_lock(config: StudyConfig, units: Units, data: StudyData) -> dict[str, A
         "base": units.base.to_json(),
         "models": {name: identity.to_json() for name, identity in units.identities.items()},
         "tasks": {name: data.marks(name) for name in config.tasks},
-        "results": component_versions(config),
+        "results": component_versions(config, data.formats()),
         "adapters": {unit.name: unit.fingerprint for unit in units.adapters},
     }
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
 from traitscope.config.task import TaskConfig
 from traitscope.metrics import METRICS
+from traitscope.registry import registry
 from traitscope.store import fingerprint
-from traitscope.tasks.controls import CONTROLS
 from traitscope.tasks.parsers import PARSERS
 
 # Raised only when a component's numbers change for the same input (not its rounding): the units made before
@@ -189,14 +189,17 @@ def scoring_inputs(task: TaskConfig) -> dict[str, Any]:
     return inputs
 
 
-def component_versions(config: StudyConfig) -> dict[str, Any]:
-    """The result version of everything this study uses, for ``lock.json``."""
-    metrics = sorted({name for task in config.tasks.values() for name in task.metric_names})
-    parsers = sorted({task.answer.generate.parse for task in config.tasks.values() if task.answer.generate})
-    controls = sorted({name for names in config.controls.values() for name in names})
-    return {
-        **RESULT_VERSIONS,
-        "metrics": {name: METRICS.get(name).mark for name in metrics},
-        "parsers": {name: PARSERS.get(name).mark for name in parsers},
-        "controls": {name: CONTROLS.get(name).mark for name in controls},
+def component_versions(config: StudyConfig, formats: Iterable[str]) -> dict[str, Any]:
+    """The result version of everything this study uses, with the file ``formats`` of its rows, for ``lock.json``."""
+    from traitscope.layers import DEFAULT_MEASURES
+
+    used: dict[str, Iterable[str]] = {
+        "metric": {name for task in config.tasks.values() for name in task.metric_names},
+        "parser": {task.answer.generate.parse for task in config.tasks.values() if task.answer.generate},
+        "control": {name for names in config.controls.values() for name in names},
+        "file format": formats,
+        "statistic": registry("statistic").names(),
+        "measure": () if config.layers is None else (*DEFAULT_MEASURES, *config.layers.measures),
     }
+    marks = {kind: {name: registry(kind).get(name).mark for name in sorted(names)} for kind, names in used.items()}
+    return {**RESULT_VERSIONS, **{f"{kind}s": found for kind, found in marks.items()}}

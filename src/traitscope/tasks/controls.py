@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 from traitscope.errors import TraitscopeError
+from traitscope.plugins import calling
 from traitscope.records import Example
 from traitscope.registry import Registry
 
@@ -26,13 +27,17 @@ def apply_control(name: str, examples: Sequence[Example], seed: int = 0, *, wher
 
     Raises:
         KeyError: for an unknown control.
-        TraitscopeError: the examples do not allow it.
+        TraitscopeError: the examples do not allow it; the control fails, or gives something else than as many examples.
     """
-    control = CONTROLS.get(name).value
+    entry = CONTROLS.get(name)
     try:
-        return control(examples, seed)
+        with calling("control", entry, "train rows"):
+            altered = list(entry.value(examples, seed))
+            if len(altered) != len(examples) or not all(isinstance(example, Example) for example in altered):
+                raise ValueError(f"it gives {len(altered)} things where {len(examples)} examples are due")
     except TraitscopeError as error:
-        raise TraitscopeError(error.what, where=where or error.where, fix=error.fix) from None
+        raise TraitscopeError(error.what, where=where or error.where, fix=error.fix) from error.__cause__
+    return altered
 
 
 @CONTROLS.register("mislabel", version=1, reference="arXiv 2509.13624: the mislabelled Amazon control")

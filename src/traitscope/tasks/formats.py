@@ -16,6 +16,7 @@ from typing import Any
 
 from traitscope.config.data import DataConfig
 from traitscope.errors import TraitscopeError
+from traitscope.plugins import calling
 from traitscope.registry import Registry, did_you_mean
 
 Rows = list[dict[str, Any]]
@@ -24,6 +25,22 @@ Reader = Callable[[Path, DataConfig, str], Rows]
 ROW_SOURCES: Registry[Reader] = Registry("file format")
 
 _QUOTING: dict[bool, Any] = {True: {"quoting": csv.QUOTE_MINIMAL}, False: {"quoting": csv.QUOTE_NONE}}
+
+
+def read_rows(name: str, path: Path, data: DataConfig, where: str) -> Rows:
+    """The rows of a file of the format ``name``.
+
+    Raises:
+        KeyError: for an unknown format.
+        TraitscopeError: the file is not of this format; the reader fails, or gives something else than rows.
+    """
+    entry = ROW_SOURCES.get(name)
+    with calling("file format", entry, where):
+        rows = list(entry.value(path, data, where))
+        for i, row in enumerate(rows):
+            if not isinstance(row, dict) or not all(isinstance(column, str) for column in row):
+                raise TypeError(f"row {i + 1} is no dict from column names to values but {type(row).__name__}")
+    return rows
 
 
 def read_text(path: Path, data: DataConfig, where: str) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.errors import TraitscopeError
-from traitscope.metrics import METRICS, Outcomes, confusion_matrix, score
+from traitscope.metrics import METRICS, Outcomes, confusion_matrix, example_values, score
+from traitscope.plugins import calling
 from traitscope.records import Cell, Example, ExampleRecord, Generated, Score
-from traitscope.tasks.parsers import PARSERS
+from traitscope.tasks.parsers import parse
 
 if TYPE_CHECKING:
     from traitscope.tasks.task import Task
@@ -160,9 +161,10 @@ def summarise(
     names = task.metric_names if "loss" in task.metric_names else (*task.metric_names, "loss")
     scores = []
     for position, name in enumerate(names):
-        metric = METRICS.get(name).value
-        value = score(metric, outcomes)
-        scores.append(Score(name, value.value, value.stderr, value.n, position == 0, metric.higher_is_better))
+        entry = METRICS.get(name)
+        with calling("metric", entry, f"task {task.name}"):
+            value = score(entry.value, outcomes)
+        scores.append(Score(name, value.value, value.stderr, value.n, position == 0, entry.value.higher_is_better))
     return tuple(scores), _summary(task, records)
 
 
@@ -212,19 +214,21 @@ def _outcomes(task: Task, records: Sequence[ExampleRecord], examples: Sequence[E
 
 def _with_correct(task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
     """Fills ``correct``: the primary metric's value per example; for a metric of all at once, hit or miss."""
-    primary = METRICS.get(task.metric_names[0]).value
+    primary = METRICS.get(task.metric_names[0])
     if not records or task.metric_names[0] == "loss":
         return [replace(r, correct=None) for r in records]
-    if primary.values is None:
+    if primary.value.values is None:
         return [replace(r, correct=float(r.pred is not None and r.pred == r.gold)) for r in records]
-    values_S = primary.values(_outcomes(task, records, examples))
+    outcomes = _outcomes(task, records, examples)
+    with calling("metric", primary, f"task {task.name}"):
+        values_S = example_values(primary.value, outcomes)
     return [replace(r, correct=float(v)) for r, v in zip(records, values_S, strict=True)]
 
 
 def _parse(task: Task, text: str) -> str | None:
     generate = task.config.answer.generate
     assert generate is not None
-    return PARSERS.get(generate.parse).value(text, generate.classes or ())
+    return parse(generate.parse, text, generate.classes, f"task {task.name}")
 
 
 def _example(task: Task, by_id: dict[str, Example], name: str) -> Example:

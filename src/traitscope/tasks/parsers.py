@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from traitscope.metrics.numbers import final_number
+from traitscope.plugins import calling
 from traitscope.registry import Registry
 
 Parser = Callable[[str, tuple[str, ...]], str | None]
@@ -13,6 +14,21 @@ Parser = Callable[[str, tuple[str, ...]], str | None]
 PARSERS: Registry[Parser] = Registry("parser")
 
 _OWN = "traitscope"
+
+
+def parse(name: str, text: str, classes: tuple[str, ...] | None, where: str) -> str | None:
+    """The answer that the parser ``name`` reads out of a text; None where it finds none.
+
+    Raises:
+        KeyError: for an unknown parser.
+        TraitscopeError: it fails, or gives something else than text or None.
+    """
+    entry = PARSERS.get(name)
+    with calling("parser", entry, where):
+        found = entry.value(text, classes or ())
+        if found is not None and not isinstance(found, str):
+            raise TypeError(f"it gives {type(found).__name__} where text or None is due")
+    return found
 
 
 @PARSERS.register("raw", version=1, reference=_OWN)

@@ -9,7 +9,7 @@ from traitscope.config.task import TaskConfig
 from traitscope.config.template import evaluate, render
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
-from traitscope.tasks.parsers import PARSERS
+from traitscope.tasks.parsers import parse
 
 Row = dict[str, Any]
 Turns = tuple[tuple[str, str], ...]
@@ -208,17 +208,17 @@ class Renderer:
                 where=where,
                 fix="drop such rows with data.where, or correct the template",
             )
-        parse = PARSERS.get(generate.parse).value
-        unread = next((f for f in found if parse(f, generate.classes or ()) is None), None)
+        answers = [parse(generate.parse, text, generate.classes, where) for text in found]
+        unread = next((text for text, answer in zip(found, answers, strict=True) if answer is None), None)
         if unread is not None:
             raise TraitscopeError(
                 f"the parser {generate.parse!r} finds nothing in the right answer {unread!r}",
                 where=where,
                 fix="choose another parser (answer.generate.parse), or drop such rows with data.where",
             )
-        if generate.classes is not None and parse(found[0], generate.classes) not in generate.classes:
+        if generate.classes is not None and answers[0] not in generate.classes:
             raise TraitscopeError(
-                f"the right answer {found[0]!r} reads as {parse(found[0], generate.classes)!r}, which is no class",
+                f"the right answer {found[0]!r} reads as {answers[0]!r}, which is no class",
                 where=where,
                 fix="add it to generate.classes, or use parse: label",
             )

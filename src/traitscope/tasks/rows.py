@@ -11,7 +11,7 @@ from pathlib import Path
 from traitscope.config.data import FOLDER, DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
-from traitscope.tasks.formats import ROW_SOURCES, Rows, read_text
+from traitscope.tasks.formats import ROW_SOURCES, Rows, read_rows, read_text
 
 _ENDINGS = {
     ".csv": "csv",
@@ -47,13 +47,13 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
     digest = hashlib.sha256()
     files = [(path, "*" in pattern) for pattern in patterns for path in _expand(pattern, root, where)]
     for path, from_glob in files:
-        name = _format(path, data, where)
+        name = format_of(path, data, where)
         at = f"{where}, file {path}"
         if name == FOLDER:
             found, mark = _read_folder(path, split, at)
             digest.update(mark.encode())
         else:
-            found = ROW_SOURCES.get(name).value(path, data, at)
+            found = read_rows(name, path, data, at)
             digest.update(path.read_bytes())
         if not found:
             raise TraitscopeError("the file has no rows", where=at, fix="name another file, or check field/format")
@@ -88,7 +88,12 @@ def _expand(pattern: str, root: Path, where: str) -> list[Path]:
     raise TraitscopeError(f"there is no file {path}", where=where, fix=fix)
 
 
-def _format(path: Path, data: DataConfig, where: str) -> str:
+def format_of(path: Path, data: DataConfig, where: str) -> str:
+    """The format of a file: as ``data`` says, else by the ending; ``folder`` for a folder.
+
+    Raises:
+        TraitscopeError: neither says it.
+    """
     if data.format:
         return data.format
     if path.is_dir():
