@@ -209,6 +209,11 @@ CASES = [
         study("mixes:", "targets: [three]\nmixes:"),
         ("study.yaml:14", "'three' names no task"),
     ),
+    Case(
+        "a target without eval rows",
+        lambda d: load_config(_write(d, STUDY.replace("eval: 4", "eval: 0", 1) + "targets: [two, one]\n")),
+        ("study.yaml:15, key targets[1]", "the task 'one' has no eval rows", "take it out of targets"),
+    ),
     Case("a mix of an unknown source", study("of: sources", "of: [one, tow]"), ("mixes.all.of", "'tow'", "mean 'two'")),
     Case(
         "a mix that holds out an unknown task",

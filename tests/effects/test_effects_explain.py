@@ -13,6 +13,7 @@ from traitscope.effects import Explanation, explain, explain_outcomes
 from traitscope.effects.explain import detectable_rho
 from traitscope.effects.ridge import PENALTIES, leave_one_out_ridge, ridge_coefficients
 from traitscope.errors import TraitscopeError
+from traitscope.matrix import ScoreMatrix
 
 
 def frames(n: int, p: int, seed: int, strength: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -27,16 +28,26 @@ def frames(n: int, p: int, seed: int, strength: float = 0.0) -> tuple[pd.DataFra
 def test_correlations_equal_scipy_and_their_p_all_permutations() -> None:
     y, x = frames(7, 3, 0, 1.0)
     x.iloc[2, 1] = np.nan
+    x.iloc[:3, 2] = 0.5  # ties share the mean of their ranks
     found = explain_outcomes(y, x).correlations.set_index(["statistic", "outcome"])
     for (statistic, outcome), row in found.iterrows():
         both = x[statistic].notna()
         a, b = x.loc[both, statistic].to_numpy(), y.loc[both, outcome].to_numpy()
-        assert row["rho"] == pytest.approx(scipy_stats.spearmanr(a, b).statistic)
+        rho = scipy_stats.spearmanr(a, b).statistic
+        assert row["rho"] == pytest.approx(rho)
+        half = scipy_stats.norm.ppf(0.975) * np.sqrt(1.06 / (len(a) - 3))
+        assert np.arctanh([row["lo"], row["hi"]]) == pytest.approx([np.arctanh(rho) - half, np.arctanh(rho) + half])
         left, right = (scipy_stats.rankdata(v) - (len(v) + 1) / 2 for v in (a, b))
         all_orders = np.array(list(permutations(range(len(a)))))
         exact = np.mean(np.abs(left[all_orders] @ right) >= abs(left @ right) - 1e-9)
         assert row["p"] == pytest.approx(exact, abs=0.015)
         assert row["n"] == both.sum()
+
+
+def test_the_smallest_p_is_that_of_an_order_that_never_came() -> None:
+    ranks = pd.DataFrame({"x": np.arange(10.0)}, index=[f"d{k}" for k in range(10)])
+    found = explain_outcomes(ranks.rename(columns={"x": "T1"}), ranks, permutations=99)
+    assert found.correlations["p"].tolist() == [0.01]
 
 
 def test_the_detectable_correlation_equals_the_published_critical_values() -> None:
@@ -125,6 +136,38 @@ def test_traits_and_gains_are_explained_by_source_with_seeds_averaged() -> None:
     assert len(more.correlations) == 6
     own = more.correlations.set_index("outcome").loc["gain on d0"]
     assert own["n"] == 7
+
+
+def test_a_control_is_no_further_source_and_a_dataset_with_a_dot_is_one() -> None:
+    names = ["d0", "d1", "d2", "d3", "d4.v2"]
+    stats = stats_with(
+        [*names, "d0.mislabel"], answer_length={n: 5.0 + k for k, n in enumerate([*names, "d0.mislabel"])}
+    )
+    models = tuple(f"{name}-s0" for name in [*names, "d0.mislabel"])
+    traits = SimpleNamespace(models=models, scores_IK=np.arange(6.0)[:, None], trait_names=("T1",))
+    found = explain(traits, stats, statistics=["answer_tokens_mean"])
+    assert found.sources == 5 and found.correlations["n"].tolist() == [5]
+
+
+def test_a_source_is_not_the_worse_for_lacking_its_own_task_where_all_gain_most() -> None:
+    """Every source adds its own gain to what a task gives to all: over the others' tasks the order is the sources'."""
+    names = [f"d{k}" for k in range(6)]
+    adds = {None: 0.0, **{name: k / 100 for k, name in enumerate(names)}}
+    rows = [
+        {
+            "model": source or "base",
+            "source": source,
+            "task": task,
+            "metric": "accuracy",
+            "value": own * (1 + k) + adds[source],
+        }
+        for source, own in zip([None, *names], [0.0, *[0.1] * 6], strict=True)
+        for k, task in enumerate(names)
+    ]
+    matrix = ScoreMatrix.from_long(pd.DataFrame(rows))
+    stats = stats_with(names, answer_length={name: adds[name] for name in names})
+    (rho,) = explain(None, stats, matrix, statistics=["answer_tokens_mean"]).correlations["rho"]
+    assert rho == pytest.approx(1.0)
 
 
 def test_explanations_come_back_from_json() -> None:

@@ -60,6 +60,17 @@ def test_controls_follow_their_source_with_its_recipe() -> None:
     ]
 
 
+def test_controls_are_of_a_source_and_not_of_its_task() -> None:
+    config = study(sources=["one", {"wide": {"task": "one", "rank": 64}}], controls={"wide": ["mislabel"]})
+    found = [(s.name, s.task, s.control, s.recipe.rank) for s in config.resolved_sources()]
+    assert found == [("one", "one", None, 16), ("wide", "one", None, 64), ("wide.mislabel", "one", "mislabel", 64)]
+
+
+def test_class_names_are_the_options_without_the_space_around_them() -> None:
+    task = TaskConfig(**{**TASK, "answer": {"choice": [" yes", "no "], "gold": "{{ label }}"}})
+    assert task.answer.classes == ("yes", "no")
+
+
 def test_mixes_leave_out_controls_and_held_out_tasks() -> None:
     config = study(
         controls={"one": ["mislabel"]},
@@ -69,6 +80,11 @@ def test_mixes_leave_out_controls_and_held_out_tasks() -> None:
     assert [s.name for s in config.mix_sources("less")] == ["two", "s"]
     assert [s.name for s in config.mix_sources("odd")] == ["one.mislabel", "s"]
     assert config.recipe.changed(config.mixes["all"].change).rank == 32
+
+
+def test_a_mix_holds_out_every_source_of_a_task() -> None:
+    config = study(sources=["one", {"wide": {"task": "one"}}, "two"], mixes={"less": {"hold_out": ["one"]}})
+    assert [s.name for s in config.mix_sources("less")] == ["two"]
 
 
 def test_short_forms_are_the_long_ones() -> None:

@@ -1,4 +1,4 @@
-"""The kinds of findings, each declared once: its rows, what they bear, its title, family, unit and sentence."""
+"""The kinds of findings, each declared once: its rows, what they bear, its title, unit and sentence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ class Kind:
         value, n: columns of the table; ends: prefix of its columns lo, hi and p.
         unit, method: the same for all rows, or None where they are columns.
         detail: template over the columns: the class, tag, control or pair it is about.
-        family: columns of the findings over whose common values q is corrected.
     """
 
     title: str
@@ -47,7 +46,6 @@ class Kind:
     unit: str | None = None
     method: str | None = None
     detail: str = ""
-    family: tuple[str, ...] = ("kind",)
 
     def finding(self, row: Row) -> Row:
         """The columns of a finding that the table's row gives."""

@@ -24,7 +24,7 @@ TYPES = {**dict.fromkeys(("value", "lo", "hi", "p", "q"), "float64"), "n": "int6
 
 
 def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid) -> pd.DataFrame:
-    """The findings that the tables' rows bear, kind by kind, with relation and q (Benjamini-Hochberg by family)."""
+    """The findings that the tables' rows bear, kind by kind, with relation and q (Benjamini-Hochberg by kind)."""
     found = [
         {"kind": name, **kind.finding(row)}
         for name, kind in KINDS.items()
@@ -35,9 +35,8 @@ def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid) -> pd.DataFram
         known = finding["task"] and (finding["model"] or finding["source"])
         finding["relation"] = grid.relation(finding["source"], finding["task"]) if known else None
     frame = pd.DataFrame(found, columns=list(COLUMNS), dtype=object).astype(TYPES)
-    for kind, part in frame.groupby("kind", sort=False):
-        for _, family in part.groupby(list(KINDS[str(kind)].family), sort=False, dropna=False):
-            frame.loc[family.index, "q"] = benjamini_hochberg(family["p"])
+    for _, family in frame.groupby("kind", sort=False):
+        frame.loc[family.index, "q"] = benjamini_hochberg(family["p"])
     return frame
 
 
