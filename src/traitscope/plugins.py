@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from traitscope.errors import TraitscopeError
@@ -163,7 +164,7 @@ def calling(kind: str, entry: Entry[Any], where: str) -> Iterator[None]:
     except TraitscopeError:
         raise
     except (Exception, SystemExit) as error:
-        words = " ".join(f"{type(error).__name__}: {error}".split())
+        words = shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
         raise TraitscopeError(
             f"the {kind} {entry.name!r}{_origin(entry)} fails: {words}{_line(entry, error)}",
             where=where,

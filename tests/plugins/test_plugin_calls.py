@@ -159,6 +159,7 @@ CALLS: dict[str, tuple[tuple[Callable[[], None], str], ...]] = {
 RAISES = ("raise KeyError('boom')", "KeyError: 'boom' (mine.py, line ")
 WRONG = [
     *((kind, *RAISES) for kind in CALLS),
+    ("parser", "raise ValueError('two\\nlines ' + 'and more ' * 99)", "ValueError: two lines and more and more"),
     ("metric", "import sys; sys.exit(3)", "SystemExit: 3 (mine.py, line "),
     ("metric", "return [1.0] * 2", "it gives values of shape (2,) for 3 examples"),
     ("metric", "return [[1.0]] * 3", "it gives values of shape (3, 1) for 3 examples"),
