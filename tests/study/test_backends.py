@@ -80,8 +80,10 @@ def test_what_is_lost_again_and_again_is_an_error_that_names_it(
     study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("traitscope.study.filling.POLL_S", 0.01)
+    forgetful = Forgetful(9)
     with pytest.raises(TraitscopeError, match=r"bank-\w+: was lost 3 times: the node is gone"):
-        Study.open(study_file, tmp_path / "out", backend=Forgetful(9)).run()
+        Study.open(study_file, tmp_path / "out", backend=forgetful).run()
+    assert max(forgetful.tries.values()) == 3
     assert not list((tmp_path / "out" / "leases").glob("**/*.json"))
 
 
@@ -196,3 +198,17 @@ def test_an_order_to_train_holds_what_the_last_try_handed_over(study_file: Path,
     with pytest.raises(TraitscopeError, match="enough"):
         Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
     assert given == [None, b"state"]
+
+
+def test_what_comes_of_an_order_that_has_ended_is_passed_over(study_file: Path, tmp_path: Path) -> None:
+    given: list[bytes | None] = []
+
+    def instead(order: Order) -> list[Event] | None:
+        if not isinstance(order, Train):
+            return None
+        given.append(order.checkpoint)
+        return [Lost("gone"), orders.Checkpoint(b"late")] if len(given) == 1 else [orders.Refused("enough", None, None)]
+
+    with pytest.raises(TraitscopeError, match="enough"):
+        Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
+    assert given == [None, None]
