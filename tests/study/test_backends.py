@@ -212,3 +212,16 @@ def test_what_comes_of_an_order_that_has_ended_is_passed_over(study_file: Path, 
     with pytest.raises(TraitscopeError, match="enough"):
         Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
     assert given == [None, None]
+
+
+def test_an_adapter_that_is_handed_over_twice_is_committed_once(study_file: Path, tmp_path: Path) -> None:
+    class Twice(Local):
+        def carry_out(self, order: Order, emit: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
+            def again(event: Event) -> None:
+                for _ in range(2 if isinstance(event, orders.Adapter) else 1):
+                    emit(event)
+
+            super().carry_out(order, again, should_stop)
+
+    work = Study.open(study_file, tmp_path / "out", backend=Twice()).train()
+    assert work is not None and len(work.trained) == len(set(work.trained)) > 1
