@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import pytest
@@ -21,6 +23,7 @@ from traitscope.compute.local import Local
 from traitscope.errors import TraitscopeError
 from traitscope.records import Progress, StepRecord
 from traitscope.study import Stopped, Study
+from traitscope.study.evaluating import _by_source
 
 
 class Forgetful(Changed):
@@ -225,3 +228,10 @@ def test_an_adapter_that_is_handed_over_twice_is_committed_once(study_file: Path
 
     work = Study.open(study_file, tmp_path / "out", backend=Twice()).train()
     assert work is not None and len(work.trained) == len(set(work.trained)) > 1
+
+
+def test_the_base_is_loaded_first_though_another_model_is_listed_before_its_adapters() -> None:
+    names = {"base": False, "full": False, "foreign": True}
+    known = {name: SimpleNamespace(adapter=adapter, source=partial(str, name)) for name, adapter in names.items()}
+    work = SimpleNamespace(units=SimpleNamespace(base=known.pop("base"), identities=known))
+    assert _by_source(work, ["full", "foreign", "a-s0"]) == [("base", ["foreign", "a-s0"]), ("full", ["full"])]
