@@ -10,7 +10,14 @@ from effect_study import random_study
 from scipy import stats
 
 from traitscope.effects.contrasts import asymmetry_rows, controls_elsewhere
-from traitscope.effects.domain import Dyads, domain_rows, dyads, rank_statistic, similarity_permutation
+from traitscope.effects.domain import (
+    Dyads,
+    domain_rows,
+    dyads,
+    near_far_statistic,
+    rank_statistic,
+    similarity_permutation,
+)
 from traitscope.effects.grid import Grid
 from traitscope.stats import Similarity
 
@@ -91,6 +98,13 @@ def test_intervals_of_domains_leave_every_dataset_out_on_both_sides_and_end_at_o
     value = rho(np.ones(20, dtype=bool))
     assert (row["value"], row["lo"]) == pytest.approx((value, value - half))
     assert value + half > 1.0 and row["hi"] == 1.0
+
+
+def test_near_minus_far_is_the_most_alike_third_minus_the_least_alike_by_task() -> None:
+    # On task 0 seven sources, thirds of two: (5 + 7) / 2 - (1 + 2) / 2; on task 1 three: 4 - 8; on task 2 too few.
+    cells = Dyads(np.arange(12), np.repeat([0, 1, 2], [7, 3, 2]), np.array([1, 2, 9, 9, 9, 5, 7, 8, 0, 4, 3, 6.0]))
+    similarity_PV = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.1, 0.2, 0.3, 0.1, 0.2]])
+    assert near_far_statistic(cells, similarity_PV) == pytest.approx([(4.5 - 4.0) / 2])
 
 
 def test_asymmetry_is_a_difference_whose_errors_add_of_tasks_in_one_unit() -> None:

@@ -55,6 +55,11 @@ def test_the_largest_change_of_every_kind_comes_first() -> None:
     ]
 
 
+def test_a_finding_is_kept_by_its_q() -> None:
+    # p of 0.02 is the second of three: q = 0.03.
+    assert effects().significant(0.025)["value"].tolist() == [0.05, 0.1]
+
+
 def test_surprises_are_of_the_cells_flagged_against_the_same_model() -> None:
     columns = ["kind", "model", "task", "value"]
     kinds = ("surprise", "surprise_similarity")

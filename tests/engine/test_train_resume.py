@@ -16,7 +16,8 @@ from traitscope.engine import (
     train,
     wrap_model,
 )
-from traitscope.engine.trainer import cut_passes
+from traitscope.engine.checkpoint import checkpoint_state, restore
+from traitscope.engine.trainer import BankTrainer, cut_passes
 from traitscope.errors import TraitscopeError
 from traitscope.records import TrainRow
 
@@ -82,6 +83,45 @@ def test_a_checkpoint_of_another_plan_is_refused(base) -> None:
         train(base, jobs, plan_bank(base, jobs, slots=2), on_checkpoint=states.append, should_stop=lambda: True)
     with pytest.raises(TraitscopeError, match="belongs to another plan"):
         train(base, jobs, plan_bank(base, jobs, slots=3), checkpoint=states[0])
+
+
+def test_a_checkpoint_of_another_base_is_refused(base) -> None:
+    jobs = three_jobs("llama")
+    plan = plan_bank(base, jobs, slots=2)
+    other = wrap_model(tiny_model("llama", torch.float32), None, name="llama", fingerprint="g")
+    states: list[bytes] = []
+    with pytest.raises(Interrupted):
+        train(base, jobs, plan, on_checkpoint=states.append, should_stop=lambda: True)
+    with pytest.raises(TraitscopeError, match="belongs to another plan or base"):
+        train(other, jobs, plan, checkpoint=states[0])
+
+
+def test_a_bank_taken_up_again_knows_its_tokens_and_that_its_passes_were_halved(base) -> None:
+    jobs = three_jobs("llama")
+    plan = plan_bank(base, jobs, slots=2, tokens_per_pass=90)
+    first = BankTrainer(base, jobs, plan)
+    first.step()
+    first.tokens_per_pass, first.notes = 45, ["out of memory"]
+    trained = sum(state.history[0].tokens for state in first.slots if state is not None)
+    saved_state = checkpoint_state(first, {})
+    first.close()
+    second = BankTrainer(base, jobs, plan)
+    restore(second, saved_state)
+    second.close()
+    assert (second.tokens_per_pass, second.notes) == (45, ["out of memory"])
+    assert second.done_tokens == trained > 0
+
+
+def test_the_end_of_every_job_leaves_a_checkpoint(base) -> None:
+    jobs = three_jobs("llama")[:2]
+    plan = plan_bank(base, jobs, slots=2)
+    states: list[bytes] = []
+    ended: list[int] = []
+    train(base, jobs, plan, on_checkpoint=states.append, every_s=1e9, on_done=lambda _: ended.append(len(states)))
+    assert len(states) == len(set(ended))
+    steps: list[object] = []
+    again = train(base, jobs, plan, checkpoint=states[-1], on_progress=steps.append)
+    assert set(again) == {job.name for job in jobs} and steps == []
 
 
 def test_a_damaged_checkpoint_is_refused(base) -> None:

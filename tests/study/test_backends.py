@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import pytest
@@ -22,6 +24,7 @@ from traitscope.compute.local import Local, files_mark
 from traitscope.errors import TraitscopeError
 from traitscope.records import Progress, StepRecord
 from traitscope.study import Stopped, Study
+from traitscope.study.evaluating import _by_source
 
 
 class Forgetful(Changed):
@@ -81,8 +84,10 @@ def test_what_is_lost_again_and_again_is_an_error_that_names_it(
     study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("traitscope.study.filling.POLL_S", 0.01)
+    forgetful = Forgetful(9)
     with pytest.raises(TraitscopeError, match=r"bank-\w+: was lost 3 times: the node is gone"):
-        Study.open(study_file, tmp_path / "out", backend=Forgetful(9)).run()
+        Study.open(study_file, tmp_path / "out", backend=forgetful).run()
+    assert max(forgetful.tries.values()) == 3
     assert not list((tmp_path / "out" / "leases").glob("**/*.json"))
 
 
@@ -221,3 +226,37 @@ def test_what_was_loaded_from_a_folder_holds_while_its_files_stay(tmp_path: Path
     (tmp_path / "new").write_bytes(b"two")
     (tmp_path / "new").replace(weights)
     assert files_mark(tmp_path) != before
+
+
+def test_what_comes_of_an_order_that_has_ended_is_passed_over(study_file: Path, tmp_path: Path) -> None:
+    given: list[bytes | None] = []
+
+    def instead(order: Order) -> list[Event] | None:
+        if not isinstance(order, Train):
+            return None
+        given.append(order.checkpoint)
+        return [Lost("gone"), orders.Checkpoint(b"late")] if len(given) == 1 else [orders.Refused("enough", None, None)]
+
+    with pytest.raises(TraitscopeError, match="enough"):
+        Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
+    assert given == [None, None]
+
+
+def test_an_adapter_that_is_handed_over_twice_is_committed_once(study_file: Path, tmp_path: Path) -> None:
+    class Twice(Local):
+        def carry_out(self, order: Order, emit: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
+            def again(event: Event) -> None:
+                for _ in range(2 if isinstance(event, orders.Adapter) else 1):
+                    emit(event)
+
+            super().carry_out(order, again, should_stop)
+
+    work = Study.open(study_file, tmp_path / "out", backend=Twice()).train()
+    assert work is not None and len(work.trained) == len(set(work.trained)) > 1
+
+
+def test_the_base_is_loaded_first_though_another_model_is_listed_before_its_adapters() -> None:
+    names = {"base": False, "full": False, "foreign": True}
+    known = {name: SimpleNamespace(adapter=adapter, source=partial(str, name)) for name, adapter in names.items()}
+    work = SimpleNamespace(units=SimpleNamespace(base=known.pop("base"), identities=known))
+    assert _by_source(work, ["full", "foreign", "a-s0"]) == [("base", ["foreign", "a-s0"]), ("full", ["full"])]
