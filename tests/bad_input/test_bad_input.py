@@ -230,6 +230,45 @@ CASES = [
         ("mixes.all", "keep one of the two"),
     ),
     Case("a name taken twice", study("mixes: {all", "mixes: {one"), ("mixes.one", "'one' is among sources already")),
+    Case(
+        "a mix called like a control",
+        study("mixes: {all:", "controls: {one: [mislabel]}\nmixes: {one.mislabel:"),
+        ("study.yaml:15, key mixes.one.mislabel", "'one.mislabel' is among controls already"),
+    ),
+    Case(
+        "a mix called like a task that trains",
+        study("sources: [one, two]\nmixes: {all:", "mixes: {one:"),
+        ("mixes.one", "'one' is among tasks already"),
+    ),
+    Case(
+        "a source with a seed twice",
+        study("sources: [one, two]", "sources:\n- one\n- two: {seeds: [1, 1]}"),
+        ("study.yaml:15, key sources[1].seeds", "the seed 1 stands here twice"),
+    ),
+    Case("a mix of nothing", study("of: sources", "of: []"), ("mixes.all.of", "the mix is made of nothing")),
+    Case(
+        "no allowed values",
+        data("{path: rows.jsonl, where: {label: []}}"),
+        ("where.label", "a value or a list of values"),
+    ),
+    Case(
+        "joined files of a Hub dataset",
+        data("{hub: a/b, join: {text: t.txt}}"),
+        ("data.join", "join is for files, not for hub"),
+    ),
+    Case(
+        "splits beside separate paths",
+        data("{path: {train: rows.jsonl, eval: rows.jsonl}, splits: a}"),
+        ("data.splits", "path already says what trains"),
+    ),
+    Case(
+        "six problems at once",
+        data("{path: rows.jsonl, a: 1, b: 1, c: 1, d: 1, e: 1, f: 1}"),
+        ("'a' (and 5 more: ", "unknown key 'e'; ...)"),
+    ),
+    Case(
+        "a model called like an adapter", study("mixes:", "models: {two-s0: x}\nmixes:"), ("models.two-s0", "adapter's")
+    ),
     Case("a model called base", study("mixes:", "models: {base: x}\nmixes:"), ("models.base", "is the base already")),
     Case(
         "an unknown control",

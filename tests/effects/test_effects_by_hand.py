@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from effect_study import random_study
+from effect_study import Study, choice_records, random_study
 from scipy import stats
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
-from traitscope.effects import measure_effects
+from traitscope.effects import Effects, measure_effects
 from traitscope.effects.grid import Grid
 from traitscope.effects.panel import build_panels
 from traitscope.effects.ridge import leave_one_out_ridge, ridge_coefficients
 from traitscope.effects.significance import additive_basis, bootstrap_weights, percentile_interval
+from traitscope.errors import TraitscopeError
 from traitscope.metrics.confusion import confusion_matrix, macro_f1
 
 
@@ -102,3 +103,54 @@ def test_surprises_are_residuals_of_the_tasks_that_are_not_the_sources_own() -> 
         rest = np.arange(len(table)) != k
         beta = np.linalg.lstsq(design[rest], outcome[rest], rcond=None)[0]
         assert outcome[k] - design[k] @ beta == pytest.approx(residual[k], abs=1e-6)
+
+
+def test_the_largest_findings_that_hold_come_first() -> None:
+    cells = [("a", 0.1, 0.01), ("b", -0.3, 0.02), ("c", 0.05, 0.05), ("d", 0.4, 0.2), ("e", 0.2, 0.03), ("f", 0.0, 1.0)]
+    common = {"kind": "gain", "seed": 0, "task": "t", "detail": "", "relation": "transfer", "lo": -1.0, "hi": 1.0}
+    about = {"n": 10, "unit": "share", "method": "bootstrap", "numbers": {"base_value": 0.5, "won": 3, "lost": 1}}
+    rows = [{**common, **about, "model": m, "source": m, "value": v, "p": q / 2, "q": q} for m, v, q in cells]
+    effects = Effects(findings=pd.DataFrame(rows))
+    assert effects.significant()["model"].tolist() == ["b", "e", "a", "c"]
+    assert effects.significant(0.02)["model"].tolist() == ["b", "a"]
+    head, *told = effects.render(limit=3).splitlines()
+    assert head == "Gains over the base: 4 of 6 hold at q <= 0.05"
+    assert [line[4] for line in told] == ["b", "e", "a"]
+    assert [line[4] for line in effects.render(limit=5).splitlines()[1:]] == ["b", "e", "a", "c"]
+    assert [line[4] for line in effects.render(limit=6).splitlines()[1:]] == list("abcdef")
+
+
+def choices(gold: list[int], pred: list[int], names: tuple[str, ...]) -> Study:
+    """The base at the gold answers, one model at its own."""
+    study = Study()
+    for model, source, answers in (("base", None, gold), ("a-s0", "a", pred)):
+        records = choice_records(np.array(gold), np.array(answers), names)
+        study.add(model, source, None if source is None else 0, "t", records)
+    return study
+
+
+def test_options_have_no_length_and_are_not_cut_off() -> None:
+    study = choices([0, 1] * 10, [0] * 20, ("a", "b"))
+    found = measure_effects(study.matrix, study.records, replicates=100)
+    assert "lengths" not in found.tables and "cut_off" not in set(found.findings["kind"])
+    base = found.tables["classes"].query("model == 'base'")
+    assert base[["share_p", "recall_p"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("copies", [4, 5])
+def test_gold_answers_are_classes_where_each_stands_for_five_examples(copies: int) -> None:
+    study = choices([0, 1, 2] * copies, [0, 1, 1] * copies, ("a", "b", "c"))
+    tables = measure_effects(study.matrix, study.records, replicates=100).tables
+    assert ("classes" in tables) == (copies >= 5)
+
+
+def test_a_gold_answer_that_is_no_class_leaves_the_task_without_classes() -> None:
+    study = choices([0, 1, 2] * 5, [0, 1, 1] * 5, ("a", "b", "c"))
+    assert "classes" not in measure_effects(study.matrix, study.records, classes={"t": ("a", "b")}).tables
+
+
+def test_an_example_twice_in_a_models_record_is_refused() -> None:
+    study = choices([0, 1] * 5, [0] * 10, ("a", "b"))
+    study.records["a-s0", "t"].loc[9, "id"] = "e8"
+    with pytest.raises(TraitscopeError, match="twice"):
+        measure_effects(study.matrix, study.records)

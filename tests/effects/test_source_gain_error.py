@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from effect_study import random_study
 from scipy import stats
 
 from traitscope.effects import measure_effects
+from traitscope.effects.gains import source_gains
+from traitscope.effects.grid import Grid
+from traitscope.matrix import ScoreMatrix
 
 
 def test_the_error_has_a_part_of_the_examples_and_a_part_of_the_seeds() -> None:
@@ -26,3 +30,12 @@ def test_the_error_has_a_part_of_the_examples_and_a_part_of_the_seeds() -> None:
         half = stats.t.ppf(0.975, 4) * error
         assert (row["lo"], row["hi"]) == pytest.approx((row["value"] - half, row["value"] + half))
         assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["value"]) / error, 4))
+
+
+def test_without_records_seeds_do_not_shrink_the_error_they_share() -> None:
+    cells = [("base", None, None, 0.5, 0.0), ("a-s0", "a", 0, 0.6, 0.03), ("a-s1", "a", 1, 0.8, 0.04)]
+    columns = ["model", "source", "seed", "value", "stderr"]
+    grid = Grid.of(ScoreMatrix.from_long(pd.DataFrame(cells, columns=columns).assign(task="t", n=100)))
+    (found,) = source_gains(grid, {}).values()
+    assert found["value"] == pytest.approx(0.2)
+    assert found["stderr"] == pytest.approx(np.sqrt((0.03**2 + 0.04**2) / 2))

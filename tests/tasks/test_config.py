@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import traitscope
-from traitscope.config import RecipeConfig, StudyConfig, TaskConfig, load_config
-from traitscope.config.yamlfile import parse_yaml
+from traitscope.config import DataConfig, RecipeConfig, StudyConfig, TaskConfig, load_config
+from traitscope.config.yamlfile import parse_yaml, read_yaml
 from traitscope.registry import Registry
 
 TASK: dict[str, Any] = {
@@ -85,6 +85,26 @@ def test_mixes_leave_out_controls_and_held_out_tasks() -> None:
 def test_a_mix_holds_out_every_source_of_a_task() -> None:
     config = study(sources=["one", {"wide": {"task": "one"}}, "two"], mixes={"less": {"hold_out": ["one"]}})
     assert [s.name for s in config.mix_sources("less")] == ["two"]
+
+
+def test_clusters_are_asked_only_of_the_tasks_in_the_mix() -> None:
+    config = study(mixes={"m": {"of": ["one", "two"], "per_cluster": 2, "hold_out": "one"}})
+    assert [s.name for s in config.mix_sources("m")] == ["two"]
+
+
+def test_a_change_that_says_nothing_changes_nothing() -> None:
+    config = study(sources=[{"one": {"rank": None, "layers": [3, 3]}}])
+    (one,) = config.resolved_sources()
+    assert one.recipe == RecipeConfig(layers=(3, 3))
+
+
+def test_splits_that_are_named_are_not_divided() -> None:
+    named = {"path": "folder", "splits": {"train": "a", "eval": "b"}}
+    assert [DataConfig(**data).divided for data in (named, {"path": "folder"}, {"embedded": "sums"})] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_short_forms_are_the_long_ones() -> None:
@@ -169,6 +189,11 @@ def test_a_file_knows_its_lines_and_folder(tmp_path: Path) -> None:
     assert task.where("data", "train") == f"{tmp_path / 'study.yaml'}:7, key tasks.one.data.train"
     assert task.data.where("seed").endswith("study.yaml:5, key tasks.one.data.seed")
     assert config.with_root(Path("elsewhere")).root == Path("elsewhere")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_bytes(b"\xef\xbb\xbfstudy: s\n")
+    assert read_yaml(tmp_path / "study.yaml")[0] == {"study": "s"}
 
 
 def test_the_presets_are_sound() -> None:

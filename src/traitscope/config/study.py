@@ -14,7 +14,7 @@ from traitscope.config.problems import Problem, check_name
 from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
 from traitscope.config.settings import Settings, attach, settings_from
 from traitscope.config.task import TaskConfig
-from traitscope.config.yamlfile import read_yaml
+from traitscope.config.yamlfile import KeyPath, read_yaml
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import load_plugins
 from traitscope.registry import did_you_mean
@@ -127,18 +127,29 @@ class StudyConfig(Settings):
         self._check_sources()
         self._check_targets()
         self._check_mixes()
-        taken: dict[str, str] = {"base": "the base"}
-        groups = {"sources": [s.name for s in self.sources or ()], "mixes": self.mixes, "models": self.models}
-        for group, names in groups.items():
-            for index, name in enumerate(names):
-                if name in taken:
-                    raise Problem(
-                        f"the name {name!r} is {taken[name]} already",
-                        fix="every row of the matrix needs a name of its own",
-                        keys=(group, index if group == "sources" else name),
-                    )
-                taken[name] = f"among {group}"
+        self._check_row_names()
         return self
+
+    def _check_row_names(self) -> None:
+        trained = [(s.name, s.recipe.seeds) for s in self.resolved_sources()]
+        trained += [(name, self.recipe.changed(mix.change).seeds) for name, mix in self.mixes.items()]
+        adapters = {f"{name}-s{seed}" for name, seeds in trained for seed in seeds}
+        entries = enumerate(self._entries())
+        places: list[tuple[str, KeyPath]] = [
+            *((s.name, ("tasks", s.name) if self.sources is None else ("sources", index)) for index, s in entries),
+            *((f"{s}.{c}", ("controls", s, index)) for s, cs in self.controls.items() for index, c in enumerate(cs)),
+            *((name, (group, name)) for group in ("mixes", "models") for name in getattr(self, group)),
+        ]
+        taken = {"base": "the base"}
+        for name, keys in places:
+            holder = taken.get(name) or ("an adapter's" if keys[0] == "models" and name in adapters else None)
+            if holder is not None:
+                raise Problem(
+                    f"the name {name!r} is {holder} already",
+                    fix="every row of the matrix needs a name of its own",
+                    keys=keys,
+                )
+            taken[name] = f"among {keys[0]}"
 
     def _check_sources(self) -> None:
         for index, source in enumerate(self.sources or ()):

@@ -32,8 +32,7 @@ def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid) -> pd.DataFram
         if kind.when(row)
     ]
     for finding in found:
-        known = finding["task"] and (finding["model"] or finding["source"])
-        finding["relation"] = grid.relation(finding["source"], finding["task"]) if known else None
+        finding["relation"] = grid.relation(finding["source"], finding["task"]) if finding["task"] else None
     frame = pd.DataFrame(found, columns=list(COLUMNS), dtype=object).astype(TYPES)
     for _, family in frame.groupby("kind", sort=False):
         frame.loc[family.index, "q"] = benjamini_hochberg(family["p"])

@@ -1,0 +1,67 @@
+"""The report of a filled study: what stands in it, and when it is written again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+
+from traitscope.study import Study, gathering
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    """A filled study whose report is written; its folder."""
+    folder = tmp_path_factory.mktemp("filled")
+    study = Study.open(tiny.make_study(folder, base))
+    study.run()
+    study.report()
+    return folder
+
+
+@pytest.fixture
+def study_file(filled: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change; its study file."""
+    shutil.copytree(filled, tmp_path / "copy")
+    return tmp_path / "copy" / "study.yaml"
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders that a report is written into."""
+    import traitscope.report
+
+    found: list[Path] = []
+    original = traitscope.report.write_report
+
+    def write(findings, folder: Path) -> Path:
+        found.append(folder)
+        return original(findings, folder)
+
+    monkeypatch.setattr(traitscope.report, "write_report", write)
+    return found
+
+
+def test_the_facts_tell_sources_and_controls_apart(filled: Path) -> None:
+    facts = dict(gathering.gather(Study.open(filled / "study.yaml")).facts)
+    assert facts["Adapters"] == "2 sources, 1 control, 1 mix; seeds 0"
+    assert facts["Tasks"] == "3 (3 evaluated)"
+    assert facts["Recipe"].startswith("LoRA rank 2, alpha 4, all-linear; lr 0.01 cosine, 2 epochs, batch 4")
+
+
+def test_a_report_is_written_again_where_it_or_what_it_shows_is_another(study_file: Path, written: list[Path]) -> None:
+    study = Study.open(study_file)
+    page = study.report()
+    assert not written
+    page.unlink()
+    assert study.report() == page and page.is_file() and len(written) == 1
+    next(study.folder.hidden.glob("*.safetensors")).unlink()
+    study.report()
+    assert len(written) == 2
+    study_file.write_text(study_file.read_text() + "# another word\n")
+    changed = Study.open(study_file)
+    changed.run()
+    changed.report()
+    assert len(written) == 3
