@@ -245,6 +245,11 @@ CASES = [
         study("sources: [one, two]", "sources:\n- one\n- two: {seeds: [1, 1]}"),
         ("study.yaml:15, key sources[1].seeds", "the seed 1 stands here twice"),
     ),
+    Case(
+        "a tag that is true",
+        study(f"answer: {CHOICE}", f"answer: {CHOICE}\n    tags: {{easy: true}}"),
+        ("one.tags.easy", 'put it in quotes: "True"'),
+    ),
     Case("a mix of nothing", study("of: sources", "of: []"), ("mixes.all.of", "the mix is made of nothing")),
     Case(
         "no allowed values",

@@ -98,6 +98,18 @@ def test_a_change_that_says_nothing_changes_nothing() -> None:
     assert one.recipe == RecipeConfig(layers=(3, 3))
 
 
+def test_labels_lead_to_options_without_their_space() -> None:
+    answer = {"choice": [" no", " yes"], "gold": "{{ y }}", "labels": {0: "no", 1: " yes"}}
+    config = TaskConfig(**{**TASK, "answer": answer})
+    assert config.answer.labels == {"0": "no", "1": " yes"}
+
+
+def test_every_part_of_a_study_built_in_python_knows_its_key() -> None:
+    config = study(sources=["one", {"two": {"rank": 4}}], mixes={"all": {}})
+    assert config.sources is not None and config.sources[1].where("rank") == "sources[1].rank"
+    assert config.mixes["all"].where("of") == "mixes.all.of"
+
+
 def test_splits_that_are_named_are_not_divided() -> None:
     named = {"path": "folder", "splits": {"train": "a", "eval": "b"}}
     assert [DataConfig(**data).divided for data in (named, {"path": "folder"}, {"embedded": "sums"})] == [

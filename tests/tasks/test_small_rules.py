@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from task_helpers import task_of
 
-from traitscope.config import MixConfig
+from traitscope.config import MixConfig, TaskConfig
+from traitscope.config.template import evaluate, render
+from traitscope.errors import TraitscopeError
 from traitscope.tasks import judge_options, mix_counts, summarise
 
 ROWS = [{"text": f"row {i}", "label": ["no", "maybe not"][i % 2]} for i in range(8)]
@@ -44,3 +46,27 @@ def test_a_cluster_shares_its_rows_evenly(total: int, sizes: list[int], counts: 
     available = dict(zip(names, sizes, strict=True))
     found = mix_counts(MixConfig(per_cluster=total), available, dict.fromkeys(names, "one"))
     assert list(found.items()) == list(zip(names, counts, strict=True))
+
+
+def test_a_prompt_keeps_the_line_end_behind_it() -> None:
+    assert render("{{ text }}:\n", {"text": "x"}, where="prompt") == "x:\n"
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_an_empty_value_is_not_printed(value: float | None) -> None:
+    with pytest.raises(TraitscopeError, match=r"missing value \(empty in this row: text\)"):
+        render("{{ text }}", {"text": value, "other": 1}, where="prompt")
+
+
+def test_matches_are_those_of_the_first_group() -> None:
+    row = {"text": "a=1, b=22"}
+    assert evaluate(r"{{ text | regex_findall('=(\d+)') }}", row, where="gold") == ["1", "22"]
+    assert evaluate(r"{{ text | regex_findall('\d+') }}", row, where="gold") == ["1", "22"]
+
+
+def test_generated_answers_have_the_classes_they_name_and_messages_a_chat_template() -> None:
+    turns = [{"role": "user", "content": "{{ text }}"}]
+    answer = {"generate": {"gold": "{{ y }}", "parse": "label", "classes": ["yes", "no"]}}
+    config = TaskConfig(data={"path": "rows.jsonl"}, messages=turns, answer=answer, metrics=["macro_f1"])
+    assert config.answer.classes == ("yes", "no")
+    assert config.uses_chat
