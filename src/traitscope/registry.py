@@ -42,6 +42,7 @@ class Entry(Generic[T]):
         reference: the paper or code that its definition comes from.
         value: the function, class or object itself.
         plugin: sha256 of the file, or of the package, that registered it; None for what comes with traitscope.
+        file: the file of a plugin that registered it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Entry(Generic[T]):
     reference: str
     value: T
     plugin: str | None = None
+    file: str | None = None
 
     @property
     def mark(self) -> int | str:
@@ -86,11 +88,12 @@ class Registry(Generic[T]):
         Raises:
             ValueError: the name is taken, the version is below 1 or the reference is empty.
         """
-        origin = _origin()
+        origin, file = _origin()
         known = self._entries.get(name)
         # The same file in two places is one plugin.
-        if known is not None and (origin is None or known.plugin != origin):
-            raise ValueError(f"the {self.kind} {name!r} is registered already: choose another name")
+        if known is not None and (origin is None or known.plugin != origin or known.file == file):
+            by = f" by {known.file}" if known.file is not None and known.file != file else ""
+            raise ValueError(f"the {self.kind} {name!r} is registered already{by}: choose another name")
         if version < 1 or not reference.strip():
             raise ValueError(
                 f"the {self.kind} {name!r} needs a version of at least 1, and a reference that says where its "
@@ -98,7 +101,7 @@ class Registry(Generic[T]):
             )
 
         def keep(value: T) -> T:
-            self._entries[name] = Entry(name, version, reference, value, origin)
+            self._entries[name] = Entry(name, version, reference, value, origin, file)
             return value
 
         return keep
@@ -160,17 +163,17 @@ def forget(plugin: str) -> None:
         known._entries = {name: entry for name, entry in known._entries.items() if entry.plugin != plugin}
 
 
-def _origin() -> str | None:
-    """The hash of what registers, told by the code that calls: it does not matter when or by whom it was imported."""
+def _origin() -> tuple[str | None, str | None]:
+    """Hash and file of what registers, told by the code that calls: when or by whom it was imported does not matter."""
     frame = sys._getframe(2)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
     name = frame.f_code.co_filename
     if name.startswith("<frozen importlib"):
-        return None  # a module of traitscope that is being imported
+        return None, None  # a module of traitscope that is being imported
     if not Path(name).is_file():
-        return hashlib.sha256(marshal.dumps(frame.f_code)).hexdigest()  # a notebook or an interactive session
-    return source_hash(Path(name))
+        return hashlib.sha256(marshal.dumps(frame.f_code)).hexdigest(), name  # a notebook or an interactive session
+    return source_hash(Path(name)), name
 
 
 def source_hash(file: Path) -> str:
