@@ -198,7 +198,7 @@ class Pool:
         finally:
             # What is still under way would answer into the next call.
             for worker in self._busy():
-                self._replace(worker)
+                self._replace(worker, asked=True)
 
     def _hand_out(self, orders: Iterator[Order]) -> bool:
         """Gives every idle process an order; False once there are no more."""
@@ -240,7 +240,7 @@ class Pool:
                     worker.order = None
                     raise _error(failed)
                 case _:
-                    how = self._replace(worker)
+                    how = self._replace(worker, asked=worker.stopping)
                     receive(order, Lost(f"a process of this run ended early: {how}"))
                     if not self._workers:
                         raise _all_gone(how)
@@ -254,12 +254,11 @@ class Pool:
                 worker.ask_to_stop()
             else:
                 # It has nothing to hand over, or does not answer: not waited for.
-                self._replace(worker)
+                self._replace(worker, asked=True)
                 receive(order, Lost("it was asked to stop"))
 
-    def _replace(self, worker: Worker) -> str:
-        """Ends a process and starts another, while that is worth while; how it ended."""
-        asked = worker.stopping or worker.process.poll() is None
+    def _replace(self, worker: Worker, *, asked: bool) -> str:
+        """Ends a process and starts another, unless too many have ended unasked; how it ended."""
         how = worker.close()
         self._workers.remove(worker)
         if asked or self._to_replace > 0:
@@ -282,7 +281,7 @@ class Pool:
                 case Failed() as failed:
                     raise _error(failed)
                 case _:
-                    how = self._replace(worker)
+                    how = self._replace(worker, asked=False)
         raise _all_gone(how)
 
 

@@ -106,6 +106,8 @@ def main(handle: int) -> None:
             if isinstance(message, Stop):
                 stop.set()
             else:
+                # Here, not where an order is taken up: a stop may come before that, while libraries are imported.
+                stop.clear()
                 messages.put(message)
 
     threading.Thread(target=listen, daemon=True).start()
@@ -135,7 +137,6 @@ def main(handle: int) -> None:
                 case Start() | Stop():
                     raise AssertionError(message)
                 case order:
-                    stop.clear()
                     local.carry_out(order, lambda event: pipe.send(Happened(event)), stop.is_set)
         except Exception as error:
             pipe.send(_failure(error))
