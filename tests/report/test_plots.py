@@ -15,6 +15,10 @@ import synthetic
 from traitscope import plots
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
+from traitscope.plots.heat import signed
+from traitscope.plots.labels import Label, place_labels
+from traitscope.plots.matrix import own_cells, significant_gains
+from traitscope.plots.style import new_figure, shorten
 
 
 def texts(axes) -> list[str]:
@@ -99,6 +103,60 @@ def test_tasks_of_different_units_are_coloured_within_their_column():
     assert figure.axes[0].collections[0].get_array().max() == pytest.approx(1.0)
 
 
+def three(values: list[float], errors: list[float], lower: bool = False) -> ScoreMatrix:
+    """Base and two adapters on one task; its seventh, eighth ... examples are the models' own."""
+    rows = [
+        {"model": m, "source": s, "value": v}
+        for m, s, v in zip(("base", "a", "b"), (None, "a", "b"), values, strict=True)
+    ]
+    more = {"task": "t", "metric": "m", "stderr": errors, "n": [7, 8, 9], "higher_is_better": not lower}
+    return ScoreMatrix.from_long(pd.DataFrame(rows).assign(**more), units="other" if lower else "fraction")
+
+
+def test_without_paired_tests_gains_beyond_196_errors_are_starred():
+    # The base has no error: z is 1.9 and 2.
+    assert significant_gains(three([0.5, 0.69, 0.7], [0.0, 0.1, 0.1]), None) == {(2, 0)}
+
+
+def test_a_gain_is_marked_by_its_q():
+    effects = synthetic.effects()
+    table = effects.findings.assign(q=1.0, p=0.001)
+    best = table[table["kind"] == "gain"].index[0]
+    table.loc[best, "q"] = 0.01
+    matrix = synthetic.matrix()
+    (cell,) = significant_gains(matrix, type(effects)(findings=table))
+    assert (matrix.models[cell[0]], matrix.tasks[cell[1]]) == (table.loc[best, "model"], table.loc[best, "task"])
+
+
+def test_the_lowest_loss_has_the_best_colour_and_the_first_model_the_top():
+    axes = plots.score_heatmap(three([1.0, 2.0, 3.0], [0.1] * 3, lower=True)).axes[0]
+    assert axes.collections[0].get_array().ravel().tolist() == [1.0, 0.5, 0.0]
+    assert axes.get_ylim() == (2.5, -0.5)
+    assert "n = 7–9 examples per cell" in axes.get_xlabel()
+
+
+def test_the_cells_of_a_control_on_its_sources_task_are_framed_too():
+    matrix = synthetic.matrix()
+    framed = {(matrix.models[i], matrix.tasks[n]) for i, n in own_cells(matrix)}
+    assert framed == {("imdb.mislabel-s0", "imdb"), *((f"{task}-s0", task) for task in synthetic.TASKS)}
+
+
+def test_a_gain_that_rounds_to_zero_has_a_plus():
+    assert [signed(v, 1) for v in (-0.04, 0.04, -0.06)] == ["+0.0", "+0.0", "-0.1"]
+
+
+def test_a_short_label_is_as_long_as_allowed():
+    assert (shorten("x" * 10, 10), shorten("x" * 11, 10)) == ("x" * 10, "x" * 9 + "…")
+
+
+def test_names_of_points_in_one_place_stand_side_by_side():
+    axes = new_figure(4, 4).add_subplot()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    place_labels(axes, [Label("one", 0.5, 0.5), Label("two", 0.5, 0.5)], (200, 200))
+    first, second = (text.xyann for text in axes.texts)
+    assert first == (5, 0) and second != first
+
+
 def test_class_shares_start_with_the_true_shares_and_each_bar_sums_to_one():
     effects = synthetic.effects()
     figure = plots.class_shares(effects)
@@ -106,7 +164,8 @@ def test_class_shares_start_with_the_true_shares_and_each_bar_sums_to_one():
     assert len(shown) == len(synthetic.CLASSES)
     assert ticks(shown[0], "y")[:2] == ["true", "base"]
     bars = [p for p in shown[0].patches if p.get_y() < 0]
-    assert sum(p.get_width() for p in bars) == pytest.approx(1.0)
+    ends = np.cumsum([p.get_width() for p in bars])
+    assert [p.get_x() for p in bars] == pytest.approx([0.0, *ends[:-1]]) and ends[-1] == pytest.approx(1.0)
 
 
 def test_asymmetry_is_told_in_the_direction_that_gives_more():
@@ -133,11 +192,14 @@ def _unidentified(sections):
 
 def test_correlates_are_drawn_as_they_are_with_those_that_hold_filled():
     found = synthetic.correlates()
+    # Two layers hold after correction, more without.
+    held = found.correlates["layer"].isin(sorted(found.correlates["layer"].unique())[1:3])
+    found = replace(found, correlates=found.correlates.assign(p=0.01, q=np.where(held, 0.04, 0.06)))
     axes = plots.correlate_curves(found).axes[0]
     table = found.correlates
     want = table[(table["covariate"] == "rows") & (table["method"] == "pearson")].sort_values("layer")
     np.testing.assert_allclose(axes.lines[0].get_ydata(), want["r"])
-    assert len(axes.lines[1].get_ydata()) == int((want["q"] <= 0.05).sum())
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), want["r"].iloc[1:3])
     # Six tasks: |r| must exceed .811 for p = .05 (a table of critical values).
     assert axes.lines[4].get_ydata()[0] == pytest.approx(-0.811, abs=0.001)
 
@@ -170,7 +232,9 @@ def test_the_same_figure_gives_the_same_bytes_and_two_names_share_no_identifier(
 def test_dollar_signs_in_names_stay_text():
     table = pd.DataFrame([["base", 0.5], ["a$x_1$", 0.6], ["<b>", 0.7]], columns=["m", "cost_$5$"]).set_index("m")
     svg = plots.svg_text(plots.score_heatmap(ScoreMatrix.from_wide(table)), "money")
-    assert "a$x_1$" in svg and "cost_$5$" in svg and "&lt;b&gt;" in svg
+    # Comments hold every text as it was given, formula or not.
+    shown = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    assert "a$x_1$" in shown and "cost_$5$" in shown and "&lt;b&gt;" in shown
 
 
 def test_the_picture_for_the_readme_is_small():
