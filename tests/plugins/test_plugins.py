@@ -206,6 +206,17 @@ def test_a_package_is_one_plugin_with_all_its_modules(tmp_path: Path, monkeypatc
     assert mark("outer") == mark("inner") == f"1 of {digest}"
 
 
+def test_a_package_in_a_package_is_part_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "outer_package" / "inner"
+    inner.mkdir(parents=True)
+    (inner.parent / "__init__.py").write_text("# outer\n")
+    (inner / "__init__.py").write_text(METRIC.format(name="nested", value=0))
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.load_plugins(["outer_package.inner"])
+    digest = hashlib.sha256(b"# outer\n" + (inner / "__init__.py").read_bytes()).hexdigest()
+    assert mark("nested") == f"1 of {digest}"
+
+
 def test_a_package_by_its_folder_is_imported_anew_with_its_parts_when_one_changes(tmp_path: Path) -> None:
     folder = tmp_path / "by_folder"
     folder.mkdir()

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -260,3 +261,52 @@ def test_the_base_is_loaded_first_though_another_model_is_listed_before_its_adap
     known = {name: SimpleNamespace(adapter=adapter, source=partial(str, name)) for name, adapter in names.items()}
     work = SimpleNamespace(units=SimpleNamespace(base=known.pop("base"), identities=known))
     assert _by_source(work, ["full", "foreign", "a-s0"]) == [("base", ["foreign", "a-s0"]), ("full", ["full"])]
+
+
+def test_losses_with_a_sign_of_life_between_them_are_not_counted_together(
+    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traitscope.study.filling.POLL_S", 0.01)
+    tries: list[Order] = []
+
+    def instead(order: Order) -> list[Event] | None:
+        if not isinstance(order, Train):
+            return None
+        tries.append(order)
+        last = orders.Refused("enough", None, None) if len(tries) == 5 else Lost("gone")
+        return [orders.Checkpoint(b"state"), last]
+
+    with pytest.raises(TraitscopeError, match="enough"):
+        Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
+
+
+def test_a_given_backend_that_is_gone_is_the_runs_error(study_file: Path, tmp_path: Path) -> None:
+    class Gone(Local):
+        asked = 0
+
+        def work(self, orders: Iterator[Order], receive: Receive, should_stop: ShouldStop) -> None:
+            self.asked += 1
+            assert self.asked == 1
+            raise backend.BackendLost("all machines are gone")
+
+    with pytest.raises(backend.BackendLost, match="all machines are gone"):
+        Study.open(study_file, tmp_path / "out", backend=Gone()).run()
+
+
+def test_an_evaluation_waits_for_cells_that_others_hold(study_file: Path, tmp_path: Path) -> None:
+    study = Study.open(study_file, tmp_path / "out")
+    study.train()
+    with study.folder.leases() as others:
+        assert others.acquire("cells/base/story")
+        # It is held when it comes up, and free again before all others are done.
+        timer = threading.Timer(0.3, others.release, ["cells/base/story"])
+        timer.start()
+        study.evaluate()
+        timer.join()
+    assert study.plan().complete
+
+
+def test_a_finished_training_leaves_no_checkpoint(study_file: Path, tmp_path: Path) -> None:
+    study = Study.open(study_file, tmp_path / "out", every_s=0.0)
+    study.train()
+    assert not (tmp_path / "out" / "checkpoints").exists()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from traitscope.study import Study, gathering
+from traitscope.errors import TraitscopeError
+from traitscope.study import Study, analysis, gathering
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,29 @@ def test_a_report_is_written_again_where_it_or_what_it_shows_is_another(study_fi
     changed.run()
     changed.report()
     assert len(written) == 3
+
+
+def test_findings_follow_cells_tags_and_plugins(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mark() -> str:
+        return analysis.cells_mark(Study.open(study_file), "measure")
+
+    marks = [mark(), mark()]
+    study_file.write_text(study_file.read_text().replace("kind: sentiment", "kind: feeling"))
+    marks.append(mark())
+    shutil.rmtree(Study.open(study_file).folder.root / "cells" / "base" / "tone")
+    marks.append(mark())
+    monkeypatch.setattr(analysis, "plugin_marks", lambda kinds: [[kind, "mine", "1 of a hash"] for kind in kinds])
+    marks.append(mark())
+    assert marks[0] == marks[1] and len(set(marks)) == 4
+
+
+def test_a_part_that_cannot_be_found_is_told(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(study: Study) -> None:
+        raise TraitscopeError("too few sources")
+
+    monkeypatch.setattr(analysis, "explanation", fails)
+    found = gathering.gather(Study.open(study_file))
+    assert found.explanation is None and found.stats is not None
+    assert (
+        found.missing["explanation"] == "too few sources" and found.missing["layers"] == "the study file has no layers"
+    )

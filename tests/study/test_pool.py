@@ -53,6 +53,24 @@ def test_only_work_that_is_worth_a_process_gets_one(monkeypatch: pytest.MonkeyPa
     assert size("auto", "auto", "embedded", **many) == 1
 
 
+def test_a_trained_token_costs_twice_an_evaluated_one_and_large_models_have_one_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """20 s of 4e10 operations, of which a token of 4 characters takes 4 or 2 for every parameter."""
+    shape = SimpleNamespace(parameters=1_000_000)
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "_has_gpu", lambda: False)
+    monkeypatch.setattr(processes, "model_shape", lambda model: shape)
+
+    def size(trained: int, evaluated: int) -> int:
+        return processes.processes_for("auto", "cpu", "m", trained=trained, evaluated=evaluated)
+
+    assert [size(n, 0) for n in (800_000, 800_001)] == [1, 2]
+    assert [size(0, n) for n in (1_600_000, 1_600_001)] == [1, 2]
+    shape.parameters = 200_000_001
+    assert size(10**9, 0) == 1
+
+
 @pytest.fixture
 def two(study_file: Path) -> Path:
     """The tiny study, to be run by two processes."""

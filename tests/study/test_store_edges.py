@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from traitscope.errors import TraitscopeError
-from traitscope.records import Cell, Example, ExampleRecord, Score
+from traitscope.records import Cell, Example, ExampleRecord, Score, StepRecord
 from traitscope.store import AdapterHead, CellStamp, CellStore, RowsHash, RunFolder
 from traitscope.store.files import disk_errors, process_start
 from traitscope.store.leases import Owner
@@ -112,3 +114,46 @@ def test_a_process_that_has_the_number_of_a_dead_one_is_another(tmp_path: Path) 
     assert not here.gone()
     assert Owner(here.id, here.host, here.machine, here.pid, "1").gone()
     assert not Owner(here.id, here.host, "another machine", here.pid, "1").gone()
+
+
+def test_a_study_file_alone_makes_no_run_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.study_file.write_text("study: s\n")
+    assert not folder.exists()
+    (tmp_path / "plan").mkdir()
+    assert folder.exists()
+
+
+def test_the_mark_of_an_adapter_names_every_other_file(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    head = AdapterHead("a-s0", "a", 0, "embedded", "f" * 64, {}, {})
+    folder.commit_adapter(
+        folder.stage_adapter(head, {}, {"w": np.ones(2, dtype=np.float32)}, "card", [StepRecord(1, 0.5, 0.1, 8, 1.0)]),
+        "a-s0",
+    )
+    place = folder.adapter_path("a-s0")
+    on_disk = {p.relative_to(place).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in place.rglob("*")}
+    on_disk.pop("unit.json")
+    found = folder.adapter("a-s0")
+    assert found is not None and found.files == on_disk
+    mark = json.loads((place / "unit.json").read_bytes())
+    (place / "unit.json").write_text(json.dumps({key: mark[key] for key in mark if key != "seed"}))
+    with pytest.raises(TraitscopeError, match="keys are missing"):
+        folder.adapter("a-s0")
+
+
+def test_a_finished_bank_leaves_the_checkpoints_of_others(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for bank in ("one", "two"):
+        folder.checkpoint_path(bank).parent.mkdir(parents=True)
+        folder.checkpoint_path(bank).write_bytes(bank.encode())
+    folder.drop_checkpoint("one")
+    assert (folder.read_checkpoint("one"), folder.read_checkpoint("two")) == (None, b"two")
+    folder.drop_checkpoint("two")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_file_above_the_run_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(TraitscopeError, match="lies in one"):
+        RunFolder(tmp_path / "runs" / "one")

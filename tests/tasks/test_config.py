@@ -221,6 +221,8 @@ def test_the_registry_names_what_is_near() -> None:
     assert "alpha" in registry and registry.names() == ("alpha",) and len(registry) == 1
     with pytest.raises(KeyError, match="unknown thing 'alhpa': did you mean 'alpha'"):
         registry.get("alhpa")
+    with pytest.raises(KeyError, match="did you mean 'alpha'"):
+        registry.get("ALPHA")
     with pytest.raises(ValueError, match="registered already"):
         registry.register("alpha", version=1, reference="there")
     with pytest.raises(ValueError, match="at least 1, and a reference"):

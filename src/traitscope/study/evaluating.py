@@ -9,7 +9,7 @@ from pathlib import Path
 from traitscope.compute import Adapted, Evaluate, Event, Order, Records, ScoringPlan
 from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, Example, ExampleRecord
-from traitscope.store import CellStamp, LeaseLost, RowsHash, put_if_absent
+from traitscope.store import CellStamp, LeaseLost, RowsHash, RunFolder, put_if_absent
 from traitscope.store.files import json_bytes, read_json, write_atomic
 from traitscope.store.models import ModelSource, adapter_folder
 from traitscope.study.state import State, place_cell
@@ -22,15 +22,15 @@ _FIX = "delete this file: the next run writes it again"
 
 def evaluate_missing(work: Work) -> bool:
     """Computes every missing cell whose model is there and that is free; True if some are left."""
-    missing = work.state().missing_cells
-    wanted: dict[str, dict[str, CellUnit]] = {}
-    for cell in missing:
-        if cell.model.adapter is None or work.folder.adapter(cell.model.name) is not None:
-            wanted.setdefault(cell.model.name, {})[cell.task] = cell
-    left = len(missing) > sum(map(len, wanted.values()))
-    if not wanted:
+    state = work.state()
+    ready = ready_cells(state, work.folder)
+    left = len(state.missing_cells) > len(ready)
+    if not ready:
         return left
-    work.report.stage(f"evaluating {len(wanted)} models: {sum(map(len, wanted.values()))} cells")
+    wanted: dict[str, dict[str, CellUnit]] = {}
+    for cell in ready:
+        wanted.setdefault(cell.model.name, {})[cell.task] = cell
+    work.report.stage(f"evaluating {len(wanted)} models: {len(ready)} cells")
     steps: list[Step] = []
     for source, names in _by_source(work, wanted):
         plan = scoring_plan(work, source)
@@ -40,6 +40,11 @@ def evaluate_missing(work: Work) -> bool:
             for group in groups or ():
                 steps += _group_steps(work, source, plan, group, tasks, wanted)
     return work.carry_out(steps) or left
+
+
+def ready_cells(state: State, folder: RunFolder) -> list[CellUnit]:
+    """The missing cells whose model is there."""
+    return [c for c in state.missing_cells if c.model.adapter is None or folder.adapter(c.model.name) is not None]
 
 
 def _forms(work: Work, plan: ScoringPlan) -> list[tuple[int, Sequence[str]]]:

@@ -35,6 +35,8 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
         return None
     with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend) as work:
         while True:
+            # Asked before, so that what others end meanwhile is taken up in one more round.
+            others = work.leases.busy()
             evaluating.rescore(work)
             try:
                 left = training.train_missing(work) if train else False
@@ -43,7 +45,7 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
                     left |= hidden.capture_missing(work)
             except BackendLost as lost:
                 work.backend, left = _alone(study, work.backend, lost), True
-            if not left or (not train and not work.leases.busy()):
+            if not left or not (train or others or evaluating.ready_cells(work.state(), work.folder)):
                 return work
             work.wait(POLL_S)
 
