@@ -35,7 +35,8 @@ class Local:
         if order.key == "mistake":
             raise TraitscopeError("theirs", where="there")
         emit(Progress(1, 2, 1.0, None, 1.0, ""))
-        while order.key == "endless" and not should_stop():
+        end = time.monotonic() + 20
+        while order.key == "endless" and not should_stop() and time.monotonic() < end:
             time.sleep(0.01)
         stopped = should_stop()
         if stopped:
