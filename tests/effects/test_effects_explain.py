@@ -186,3 +186,59 @@ def test_user_errors_say_what_to_do() -> None:
     study = random_study(["a"], ["t"], 20, np.random.default_rng(0))
     with pytest.raises(TraitscopeError, match="unknown statistics: magic"):
         explain(None, stats_with(["a"]), study.matrix, statistics=["magic"])
+
+
+def test_a_p_of_permuted_sources_is_never_zero() -> None:
+    line = pd.DataFrame({"x": np.arange(12.0)}, index=[f"d{k}" for k in range(12)])
+    assert explain_outcomes(line, line, permutations=99).correlations["p"].tolist() == [1 / 100]
+
+
+def test_a_source_is_not_favoured_by_the_task_it_lacks() -> None:
+    """Gains are 5 t + s / 10: without centring, the source whose own task is the easiest looks worst."""
+    names = [f"d{k}" for k in range(6)]
+    cells = [{"model": "base", "task": t, "value": 0.0} for t in names]
+    for s, source in enumerate(names):
+        about = {"model": f"{source}-s0", "source": source, "seed": 0}
+        cells += [{**about, "task": task, "value": 5.0 * t + 0.1 * s} for t, task in enumerate(names)]
+    stats = stats_with(names, answer_length={name: float(k) for k, name in enumerate(names)})
+    rows = explain(
+        None, stats, ScoreMatrix.from_long(pd.DataFrame(cells)), statistics=["answer_tokens_mean"]
+    ).correlations
+    assert rows["rho"].tolist() == [pytest.approx(1.0)]
+
+
+def test_a_statistic_that_all_sources_share_is_left_out_and_said() -> None:
+    y, x = frames(8, 2, 0)
+    found = explain_outcomes(y, x.assign(same=1.0))
+    assert "same" not in set(found.correlations["statistic"])
+    assert found.notes == ("left out, as fewer than 5 sources have them or all are equal: same",)
+
+
+def test_controls_are_no_sources_and_sources_may_be_told() -> None:
+    names = [f"d{k}" for k in range(6)]
+    stats = stats_with(
+        [*names, "d0.mislabel"], answer_length={n: float(k) for k, n in enumerate([*names, "d0.mislabel"])}
+    )
+    models = (*(f"run{k}" for k in range(6)), "d0.mislabel-s0")
+    traits = SimpleNamespace(models=models, scores_IK=np.arange(7.0)[:, None], trait_names=("T1",))
+    told = {f"run{k}": name for k, name in enumerate(names)}
+    row = explain(traits, stats, statistics=["answer_tokens_mean"], sources=told).correlations.iloc[0]
+    assert (row["rho"], row["n"]) == (pytest.approx(1.0), 6)
+
+
+def test_intervals_are_fiellers_and_q_is_over_all_outcomes() -> None:
+    found = explain_outcomes(*frames(9, 4, 3, 1.0))
+    table = found.correlations
+    half = scipy_stats.norm.ppf(0.975) * math.sqrt(1.06 / 6)
+    middle = np.arctanh(table["rho"])
+    np.testing.assert_allclose(table[["lo", "hi"]], np.tanh(np.column_stack([middle - half, middle + half])))
+    for part in (table, found.regressions):
+        np.testing.assert_allclose(part["q"], scipy_stats.false_discovery_control(part["p"]))
+    assert (table["q"] > table["p"]).any()
+
+
+def test_the_correlation_found_with_80_percent_power_lies_a_normal_quantile_above() -> None:
+    least, powerful = detectable_rho(40, 3)
+    assert np.arctanh(powerful) - np.arctanh(least) == pytest.approx(
+        scipy_stats.norm.ppf(0.8) * math.sqrt(1.06 / 37), rel=1e-3
+    )

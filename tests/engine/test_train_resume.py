@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import tiny_model
@@ -19,7 +23,7 @@ from traitscope.engine import (
 from traitscope.engine.checkpoint import checkpoint_state, restore
 from traitscope.engine.trainer import BankTrainer, cut_passes
 from traitscope.errors import TraitscopeError
-from traitscope.records import TrainRow
+from traitscope.records import Progress, TrainRow
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +162,41 @@ def test_two_jobs_of_one_name_are_refused(base) -> None:
     job = three_jobs("llama")[0]
     with pytest.raises(TraitscopeError, match="two jobs are called wide"):
         plan_bank(base, [job, job])
+
+
+def test_states_come_with_every_job_that_ends_and_in_time(base, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = three_jobs("llama")
+    plan = plan_bank(base, jobs, slots=2)
+    states: list[bytes] = []
+    undisturbed: list[Progress] = []
+    train(base, jobs, plan, on_checkpoint=states.append, every_s=1e9, on_progress=undisturbed.append)
+    assert len(states) == 2  # two jobs end with step 20, one with step 40
+    often: list[bytes] = []
+    train(base, jobs, plan, on_checkpoint=often.append, every_s=0.0)
+    assert len(often) == 40
+    # A clock that goes on by a second whenever it is read: twice at the start, once a step.
+    monkeypatch.setattr(sys.modules[train.__module__], "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    told: list[Progress] = []
+    train(base, jobs, plan, checkpoint=states[0], on_progress=told.append)
+    assert told[0].tokens_per_s == (told[0].done_tokens - undisturbed[19].done_tokens) / 2
+    assert [progress.done_tokens for progress in told] == [progress.done_tokens for progress in undisturbed[20:]]
+
+
+def test_what_a_resume_takes_up(base) -> None:
+    jobs = three_jobs("llama")
+    plan = plan_bank(base, jobs, slots=2)
+    first, second = (BankTrainer(base, jobs, plan) for _ in range(2))
+    for _ in range(22):
+        first.step()
+    first.tokens_per_pass = 37
+    first.notes.append("smaller passes")
+    state = checkpoint_state(first, {})
+    first.close()
+    restore(second, state)
+    for name in ("next_job", "bank_step", "done_tokens", "tokens_per_pass", "notes"):
+        assert getattr(second, name) == getattr(first, name), name
+    assert [s and (s.job.name, s.step) for s in second.slots] == [(plan.jobs[2], 2), None]
+    second.close()
+    other = wrap_model(tiny_model("llama", torch.float32), None, name="llama", fingerprint="g")
+    with pytest.raises(TraitscopeError, match="belongs to another plan or base model"):
+        restore(BankTrainer(other, jobs, plan), state)

@@ -310,3 +310,17 @@ def test_a_finished_training_leaves_no_checkpoint(study_file: Path, tmp_path: Pa
     study = Study.open(study_file, tmp_path / "out", every_s=0.0)
     study.train()
     assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_what_is_said_twice_or_too_late_is_not_heard(study_file: Path, undisturbed: Path, tmp_path: Path) -> None:
+    class Talkative(Local):
+        def work(self, orders: Iterator[Order], receive: Receive, should_stop: ShouldStop) -> None:
+            def twice(order: Order, event: Event) -> None:
+                receive(order, event)
+                receive(order, event)
+
+            super().work(orders, twice, should_stop)
+
+    work = Study.open(study_file, tmp_path / "out", backend=Talkative()).run()
+    assert work is not None and len(work.trained) == 4
+    assert snapshot(tmp_path / "out") == snapshot(undisturbed)
