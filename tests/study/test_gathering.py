@@ -77,9 +77,11 @@ def test_findings_follow_cells_tags_and_plugins(study_file: Path, monkeypatch: p
     marks.append(mark())
     shutil.rmtree(Study.open(study_file).folder.root / "cells" / "base" / "tone")
     marks.append(mark())
+    study_file.write_text(study_file.read_text().replace("compute:", "targets: [tone, sums]\ncompute:"))
+    marks.append(mark())
     monkeypatch.setattr(analysis, "plugin_marks", lambda kinds: [[kind, "mine", "1 of a hash"] for kind in kinds])
     marks.append(mark())
-    assert marks[0] == marks[1] and len(set(marks)) == 4
+    assert marks[0] == marks[1] and len(set(marks)) == 5
 
 
 def test_a_part_that_cannot_be_found_is_told(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
