@@ -94,3 +94,12 @@ def test_a_part_that_cannot_be_found_is_told(study_file: Path, monkeypatch: pyte
     assert (
         found.missing["explanation"] == "too few sources" and found.missing["layers"] == "the study file has no layers"
     )
+
+
+def test_a_finding_that_could_not_be_kept_is_given_all_the_same(study_file: Path) -> None:
+    def read() -> str:
+        raise FileNotFoundError
+
+    study = Study.open(study_file)
+    assert analysis.kept(study, "mine", {}, lambda: "found", lambda _: None, read) == "found"
+    assert analysis.kept(study, "other", {}, lambda: "found", lambda _: None, lambda: "as kept") == "as kept"

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,8 +112,11 @@ def kept(
     write(found)
     marks = dict(sorted({**_inputs(study), name: mark}.items()))
     save(study, "inputs.json", json.dumps(marks, indent=1) + "\n")
-    # As the next call will find it, rounded as it is kept; where nothing can be kept, as it is.
-    return read() if _inputs(study).get(name) == mark else found
+    if _inputs(study).get(name) == mark:
+        # As the next call will find it, rounded as it is kept; where it could not be kept, as it is.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return read()
+    return found
 
 
 def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
