@@ -12,7 +12,8 @@ from test_inference_exact import option_rows
 from test_train_exact import three_jobs
 
 from traitscope.engine import Adapter, Bank, generate_and_score, load_base, plan_bank, score_options, train
-from traitscope.engine.base import Base, wrap_model
+from traitscope.engine.base import Base
+from traitscope.engine.wrap import wrap_model
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 

@@ -1,7 +1,7 @@
 """The multi-adapter engine: one frozen base, many adapters, one pass."""
 
 from traitscope.engine.bank import Bank, Gated
-from traitscope.engine.base import Base, load_base, wrap_model
+from traitscope.engine.base import Base, load_base
 from traitscope.engine.capture import capture
 from traitscope.engine.generate import generate, generate_and_score
 from traitscope.engine.jobs import TrainJob
@@ -10,6 +10,7 @@ from traitscope.engine.plan import BankPlan, plan_bank
 from traitscope.engine.score import score_options
 from traitscope.engine.train import Interrupted, train
 from traitscope.engine.trainer import TrainResult
+from traitscope.engine.wrap import wrap_model
 from traitscope.records import Progress, StepRecord
 
 __all__ = [

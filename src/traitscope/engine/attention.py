@@ -6,21 +6,28 @@ step). Outside a pass of ours it is plain scaled dot-product attention, so the m
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
 from traitscope.engine.kernels import Attention, attend
+from traitscope.engine.runtime import Call, Runtime
+from traitscope.engine.spans import ALL, RowMask, Span
 
 NAME = "traitscope"
 
-# One entry for each pass under way (``base.use_layout``).
+# One entry for each pass under way (``base.use_layout``) and for each look at a model (``structure.watching``).
 ACTIVE_PASSES: list[object] = []
 
-# Options that change what attention computes and that the packed path does not implement: the caller falls
-# back to the architecture's own attention.
-UNSUPPORTED = ("s_aux", "position_bias")
+# Options of an attention call that the layouts honour, or that say nothing about what is computed.
+KNOWN = frozenset(
+    {
+        *("scaling", "softcap", "sliding_window", "dropout", "position_ids", "is_causal", "use_cache", "return_dict"),
+        *("output_attentions", "output_hidden_states", "output_router_logits", "logits_to_keep", "cache_position"),
+        "past_key_values",
+    }
+)
 
 
 def register() -> None:
@@ -32,10 +39,15 @@ def register() -> None:
 
 
 def _mask(*args: Any, **kwargs: Any) -> Any:
-    """No mask for a pass of ours (the layout knows who may attend to whom); sdpa's own mask otherwise."""
+    """No mask for a pass of ours (the layout knows who may attend to whom); sdpa's own mask otherwise.
+
+    A model that is looked at gets the function that its mask would be made from.
+    """
     from transformers.masking_utils import sdpa_mask
 
-    return None if ACTIVE_PASSES else sdpa_mask(*args, **kwargs)
+    if not ACTIVE_PASSES:
+        return sdpa_mask(*args, **kwargs)
+    return RowMask(kwargs["mask_function"]) if ACTIVE_PASSES[-1] is RowMask else None
 
 
 def packed_attention(
@@ -48,27 +60,50 @@ def packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention of one layer. query [1, H, T, hd], key and value [1, Hkv, T, hd]; returns [1, T, H, hd]."""
     runtime: Any = module._traitscope_runtime
+    assert isinstance(runtime, Runtime)
+    if runtime.watched is not None:
+        return _watched(runtime, module, query, key, value, attention_mask, kwargs), None
     layout = runtime.layout
     if layout is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         if kwargs.get("softcap") is None:
             return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-        how = _how(module, query, kwargs)
         causal = attention_mask is None and query.shape[2] > 1
+        how = _how(0, ALL, query, kwargs)
         return attend(how, query, key, value, mask=attention_mask, causal=causal).transpose(1, 2), None
-    for name in UNSUPPORTED:
-        if kwargs.get(name) is not None:
-            raise ValueError(f"attention option {name} is not implemented for packed rows")
-    return layout.attend(_how(module, query, kwargs), query, key, value), None
+    place, span = runtime.place(module)
+    return layout.attend(_how(place, span, query, kwargs), query, key, value), None
 
 
-def _how(module: nn.Module, query: torch.Tensor, options: dict[str, Any]) -> Attention:
+def _watched(
+    runtime: Runtime,
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: Any,
+    options: dict[str, Any],
+) -> torch.Tensor:
+    """Notes a call in a single row and answers it by the mask function itself."""
+    assert runtime.watched is not None
+    given = tuple(sorted(name for name, setting in options.items() if setting is not None))
+    width = key.shape[1] * key.shape[3] + value.shape[1] * value.shape[3]
+    runtime.watched.append(Call(module, mask, given, width))
+    seen = None
+    if isinstance(mask, RowMask):
+        places = torch.arange(key.shape[2], device=query.device)
+        seen = mask.grid(places[-query.shape[2] :], places)[None, None]
+    how = _how(0, ALL, query, options)
+    return attend(how, query, key, value, mask=seen, causal=seen is None).transpose(1, 2)
+
+
+def _how(place: int, span: Span, query: torch.Tensor, options: dict[str, Any]) -> Attention:
     """The layer's attention from what transformers hands over."""
     scaling = options.get("scaling")
     return Attention(
-        layer=int(cast(int, module.layer_idx)),
+        place=place,
         scale=query.shape[-1] ** -0.5 if scaling is None else float(scaling),
-        window=options.get("sliding_window"),
+        span=span,
         softcap=options.get("softcap"),
     )

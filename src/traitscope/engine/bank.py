@@ -146,6 +146,11 @@ class Bank:
         """Say which tokens of the next pass belong to which slot: (start, stop, slot), adjacent and in order."""
         self.base.runtime.slot_ranges = list(ranges)
 
+    @property
+    def apart(self) -> bool:
+        """Whether passes hold one slot each: a layer that routes tokens does not know whose they are."""
+        return any(layer.slots for name, layer in self.layers.items() if name in self.base.paths.routed)
+
     def lowest_layer(self, slot: int) -> int:
         """Lowest decoder layer that a slot's model changes (the number of layers if none)."""
         return min((layer.layer for layer in self.layers.values() if slot in layer.slots), default=self.base.n_layers)

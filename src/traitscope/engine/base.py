@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from traitscope.engine.attention import ACTIVE_PASSES, NAME, register
-from traitscope.engine.fused import fuse_norms, fused_rotary, rotary_modules
-from traitscope.engine.layout import CausalPack, Layout
+from traitscope.engine.attention import ACTIVE_PASSES
+from traitscope.engine.fused import fused_rotary
+from traitscope.engine.layout import Layout
 from traitscope.engine.linear import original_linear, shape_of
-from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, nf4_options
+from traitscope.engine.positions import Sides, tables_by_row
+from traitscope.engine.quantised import NF4, is_quantised, nf4_options
 from traitscope.engine.runtime import Runtime
+from traitscope.engine.structure import sparse_beyond
 from traitscope.errors import TraitscopeError
 from traitscope.store.fingerprints import fingerprint_folder
 from traitscope.store.models import cached_folder, resolve_model
@@ -26,6 +28,39 @@ from traitscope.store.models import cached_folder, resolve_model
 log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """How the rows of a model may be computed without changing what any of them gives alone.
+
+    Attributes:
+        packed: rows lie in one sequence, answers in trees, common prefixes are computed once, through our attention.
+        batched: else, whether rows can be right-padded to one batch; if not, each runs alone.
+        decoded: whether prompts can be left-padded to one batch in generation.
+        caches: whether generation may use the model's own cache.
+        plain_head: logits are the plain product of the last hidden states and the head's weight.
+        trunk: whether the lower layers' result can be handed to models that differ in upper layers only.
+        merges: whether an adapter merged into a copy of the weights acts as it does beside them.
+        routers: modules that are linear layers by class only; no adapter goes there.
+        routed: linear layers that see other tokens than those of the pass; one adapter at a time acts there.
+        hidden: why hidden states cannot be captured; empty where they can.
+        why: why the faster paths are not taken; empty for packed.
+        kv_width: numbers that all keys and values of a token take.
+    """
+
+    packed: bool = False
+    batched: bool = False
+    decoded: bool = False
+    caches: bool = True
+    plain_head: bool = False
+    trunk: bool = False
+    merges: bool = False
+    routers: frozenset[str] = frozenset()
+    routed: frozenset[str] = frozenset()
+    hidden: str = ""
+    why: str = ""
+    kv_width: int = 0
 
 
 @dataclass
@@ -38,9 +73,10 @@ class Base:
         name: Hub id or folder as the user wrote it.
         revision: commit of a Hub model, else None.
         fingerprint: 32 hex digits that identify weights, architecture and tokenizer.
-        packed: True where rows are concatenated without padding through our attention function; False for
-            architectures that do not use transformers' attention interface (they run padded).
+        paths: what ``prove`` found the engine to compute exactly.
         runtime: the pass under way.
+        layers: the decoder layers, lowest first.
+        sides: the position tables that change with a row's length; None where they do not.
         rotary_modules: modelling files whose rotary embedding is done in fewer passes (``fused.py``).
         product_dtype: bf16 where only the frozen products run in bf16 and everything between them in fp32, else None.
     """
@@ -52,9 +88,10 @@ class Base:
     fingerprint: str
     device: torch.device
     dtype: torch.dtype
-    packed: bool
-    plain_head: bool
+    paths: Paths
     runtime: Runtime
+    layers: nn.ModuleList
+    sides: Sides | None = None
     rotary_modules: tuple[str, ...] = ()
     product_dtype: torch.dtype | None = None
 
@@ -72,7 +109,7 @@ class Base:
 
         In half precision merging would round the update away, and 4-bit weights cannot take it up.
         """
-        return self.precision in ("fp32", "fp64")
+        return self.paths.merges and self.precision in ("fp32", "fp64")
 
     @property
     def config(self) -> Any:
@@ -80,7 +117,7 @@ class Base:
 
     @property
     def n_layers(self) -> int:
-        return int(self.config.num_hidden_layers)
+        return len(self.layers)
 
     @property
     def hidden_size(self) -> int:
@@ -92,28 +129,47 @@ class Base:
 
     @property
     def max_positions(self) -> int:
-        return int(getattr(self.config, "max_position_embeddings", None) or 1 << 30)
+        """Tokens of the longest row; where a learnt sparse attention would leave tokens out, those that it keeps.
+
+        What such an attention leaves out depends on tokens that come later: longer rows have no value of their own.
+        """
+        places = getattr(self.config, "max_position_embeddings", None) or 1 << 30
+        return min(int(places), sparse_beyond(self.model.config) or 1 << 30)
 
     @property
     def backbone(self) -> nn.Module:
         """The model without its head; returns the hidden states after the final norm."""
-        return getattr(self.model, self.model.base_model_prefix)
+        named = getattr(self.model, self.model.base_model_prefix, None)
+        return self.model.model if named is None else named
 
     @property
     def head(self) -> nn.Module:
         return self.model.get_output_embeddings()
 
     @property
-    def layers(self) -> nn.ModuleList:
-        """The decoder layers, lowest first."""
-        for module in self.backbone.modules():
-            if isinstance(module, nn.ModuleList) and len(module) == self.n_layers:
-                return module
-        raise TraitscopeError(
-            "the decoder layers could not be found",
-            where=self.name,
-            fix="report the architecture: " + type(self.model).__name__,
-        )
+    def packed(self) -> bool:
+        return self.paths.packed
+
+    @property
+    def plain_head(self) -> bool:
+        return self.paths.plain_head
+
+    def batch_of(self, length: int) -> object:
+        """Equal for rows that one right-padded batch can hold; None where a row of this length runs alone."""
+        if not self.paths.batched:
+            return None
+        return self.sides(length) if self.sides else True
+
+    def decoded_with(self, length: int, max_new: int) -> object:
+        """As ``batch_of``, for prompts that are continued by up to ``max_new`` tokens."""
+        whole = length + max_new
+        if not self.paths.decoded or whole > self.max_positions:
+            return None
+        return None if self.crosses(length, whole) else self.batch_of(whole)
+
+    def crosses(self, length: int, whole: int) -> bool:
+        """Whether a row that grows from ``length`` to ``whole`` tokens changes its position tables on the way."""
+        return self.sides is not None and self.sides(length) != self.sides(whole)
 
     @cached_property
     def n_parameters(self) -> int:
@@ -137,7 +193,7 @@ class Base:
         return [
             name
             for name, module in self.model.named_modules()
-            if name.startswith(prefix) and original_linear(module) is not None
+            if name.startswith(prefix) and original_linear(module) is not None and name not in self.paths.routers
         ]
 
     def layer_of(self, name: str) -> int:
@@ -191,6 +247,8 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    from traitscope.engine.wrap import wrap_model
+
     target = resolve_model(model)
     local = isinstance(target, Path)
     fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
@@ -232,80 +290,14 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
     return base
 
 
-def wrap_model(
-    model: Any, tokenizer: Any, *, name: str = "model", revision: str | None = None, fingerprint: str = ""
-) -> Base:
-    """Freeze a Hugging Face causal LM and route its attention through the engine.
-
-    The model's own output on a short random row is compared with the engine's; where the packed path does not
-    reproduce it (an architecture outside transformers' attention interface, a special head) the padded path
-    or the model's own head is used instead.
-    """
-    register()
-    model.eval()
-    keep_differentiable(model)
-    model.requires_grad_(False)
-    runtime = Runtime()
-    for module in model.modules():
-        object.__setattr__(module, "_traitscope_runtime", runtime)
-    parameter = next(model.parameters())
-    base = Base(
-        model=model, tokenizer=tokenizer, name=name, revision=revision, fingerprint=fingerprint,
-        device=parameter.device, dtype=parameter.dtype, packed=False, plain_head=False, runtime=runtime,
-    )  # fmt: skip
-    if base.head is None:
-        raise TraitscopeError("the model has no language-model head", where=name, fix="name a causal language model")
-    generator = torch.Generator().manual_seed(0)
-    ids_T = torch.randint(0, base.vocab_size, (14,), generator=generator).to(base.device)
-    with torch.no_grad():
-        rows = [ids_T[:9], ids_T[9:]]
-        wanted = torch.cat([model(input_ids=row[None], use_cache=False).logits[0] for row in rows]).double()
-        # Even fp64 models take softmax and norms in fp32 in some architectures, so that agreement ends at about 1e-6.
-        tolerance = {torch.float64: 1e-5, torch.float32: 1e-3}.get(base.dtype, 0.25)
-        native = getattr(model.config, "_attn_implementation", "sdpa")
-        if getattr(model, "_supports_attention_backend", False):
-            model.set_attn_implementation(NAME)
-            try:
-                layout = CausalPack([9, 5], device=base.device)
-                with use_layout(base, layout):
-                    hidden_TD = base.backbone(
-                        input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False
-                    ).last_hidden_state[0]
-                    full = model(input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False).logits[
-                        0
-                    ]
-                base.packed = _close(full.double(), wanted, tolerance)
-                base.plain_head = base.packed and _close(base.head(hidden_TD).double(), wanted, tolerance)
-            except Exception as error:
-                log.info("%s runs padded: the packed path failed with %s", name, error)
-                base.packed = False
-        if not base.packed:
-            model.set_attn_implementation(native)
-            hidden_TD = torch.cat(
-                [base.backbone(input_ids=row[None], use_cache=False).last_hidden_state[0] for row in rows]
-            )
-            base.plain_head = _close(base.head(hidden_TD).double(), wanted, tolerance)
-    if base.packed and base.dtype != torch.float64:
-        # fp64 is for comparisons: there the model's own operations run.
-        fuse_norms(model)
-        base.rotary_modules = rotary_modules(model)
-    # Counted now: an open bank hides the frozen weights from the module tree.
-    _ = base.n_parameters, base.linear_names
-    return base
-
-
-def _close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> bool:
-    scale = max(1.0, float(theirs.abs().max()))
-    return bool((ours - theirs).abs().max() <= tolerance * scale)
-
-
 @contextmanager
 def use_layout(base: Base, layout: Layout) -> Iterator[None]:
     """The passes inside it run under ``layout``."""
     outer, base.runtime.layout = base.runtime.layout, layout
+    base.runtime.counts = {}
     ACTIVE_PASSES.append(layout)
     try:
-        with fused_rotary(base.rotary_modules):
+        with fused_rotary(base.rotary_modules), tables_by_row(base.sides, layout):
             yield
     finally:
         base.runtime.layout = outer

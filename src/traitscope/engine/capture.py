@@ -12,10 +12,10 @@ import torch
 
 from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base
-from traitscope.engine.forward import causal_pass, hidden_states, slot_groups
+from traitscope.engine.forward import Pass, causal_pass, hidden_states, slot_groups
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
-from traitscope.engine.padded import real_tokens
+from traitscope.engine.padded import batches, real_tokens
 from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix
 from traitscope.engine.score import common_prefix, merges, prefix_states
@@ -58,10 +58,17 @@ def capture(
                 where=f"row {number}",
                 fix="shorten the prompts",
             )
+    if base.paths.hidden:
+        raise TraitscopeError(
+            f"hidden states cannot be captured: {base.paths.hidden}",
+            where=base.name,
+            fix="leave the layer analysis out, or use another base",
+        )
     merge = merges(bank, merge)
     n_layers = base.n_layers + 1 + int(normed)
     # The mean needs every token of every prompt; the last token needs only keys and values of what all prompts share.
-    shared = common_prefix([row.context for row in rows]) if base.packed and position == "last" else 0
+    alike = base.sides is None or len({base.sides(len(row.context)) for row in rows}) == 1
+    shared = common_prefix([row.context for row in rows]) if base.packed and alike and position == "last" else 0
     sizes = [len(row.context) - shared for row in rows]
     pace = Pace(base, sum(sizes) * len(bank.names), flops_per_parameter=2, report=on_progress)
     limit = score_tokens(base, tokens_per_pass)
@@ -90,7 +97,7 @@ def capture(
     with torch.no_grad():
         for slots, merged in slot_groups(bank, merge):
             with bank.merged(merged):
-                prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else {}
+                prefixes = prefix_states(bank, rows[0].context[:shared], slots, len(rows[0].context)) if shared else {}
                 run_passes(order, [size * len(slots) for size in sizes], limit, partial(run, slots, prefixes))
     return out
 
@@ -106,6 +113,18 @@ def _pass(
     """The chosen positions of every layer, slot after slot: tensors [slots x rows, D]."""
     base = bank.base
     one = causal_pass(base, contexts * len(slots), [slot for slot in slots for _ in contexts], prefixes=prefixes)
+    if base.packed:
+        return _states(bank, one, position, normed)
+    chosen = batches(base, [len(row) for row in one.rows])
+    parts = [Pass([one.rows[r] for r in rows], [one.slots[r] for r in rows], None) for rows in chosen]
+    found = [_states(bank, part, position, normed) for part in parts]
+    order = torch.tensor([row for rows in chosen for row in rows], device=base.device).argsort()
+    return [torch.cat(layer).index_select(0, order) for layer in zip(*found, strict=True)]
+
+
+def _states(bank: Bank, one: Pass, position: str, normed: bool) -> list[torch.Tensor]:
+    """The chosen positions of every layer of one run of the model: tensors [rows, D]."""
+    base = bank.base
     lengths = [len(row) for row in one.rows]
     ends_R = torch.tensor(np.cumsum(lengths), device=base.device) - 1
     row_T = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(base.device)

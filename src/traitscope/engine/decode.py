@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from traitscope.engine.base import Base
 from traitscope.engine.kernels import Attention, attend_lse
+from traitscope.engine.layout import CausalPack, KeysAndValues
 from traitscope.engine.prefix import Prefix, merge_prefixes
+from traitscope.engine.spans import Span
 from traitscope.errors import TraitscopeError
 from traitscope.records import Generated
 
@@ -23,13 +25,29 @@ GROW = 16
 class Live:
     """Rows being generated: who they are (slot, prompt) and their caches, in slot order.
 
-    ``keys[layer]`` and ``values[layer]`` are [B, Hkv, capacity, d]; ``lengths`` counts the filled places of a row.
+    ``keys`` and ``values``, one for each call of the attention function, are [B, Hkv, capacity, d]; ``lengths`` counts
+    the filled places of a row.
     """
 
     owners: list[tuple[int, int]]
     lengths: torch.Tensor
     keys: list[torch.Tensor] = field(default_factory=list)
     values: list[torch.Tensor] = field(default_factory=list)
+
+    def fill(self, rows: Sequence[int], keep: KeysAndValues, layout: CausalPack, capacity: int) -> None:
+        """Copy the keys and values of a packed pass into the caches of its rows, which hold ``capacity`` tokens."""
+        if not self.keys:
+            for place in sorted(keep):
+                for caches, new in ((self.keys, keep[place][0]), (self.values, keep[place][1])):
+                    heads, _, dim = new.shape
+                    caches.append(new.new_zeros(len(self.owners), heads, capacity, dim))
+        for bucket in layout.buckets:
+            here = torch.tensor([rows[row] for row in bucket.rows], device=self.lengths.device)
+            for place, (key, value) in keep.items():
+                for cache, new in ((self.keys[place], key), (self.values[place], value)):
+                    heads, _, dim = new.shape
+                    block = new.index_select(1, bucket.index).view(heads, bucket.n_rows, bucket.length, dim)
+                    cache[here, :, : bucket.length] = block.transpose(0, 1)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Drop all rows but these."""
@@ -61,24 +79,24 @@ class DecodeStep:
         self.lives = lives
         self.prefixes = prefixes
         lengths = [live.lengths for live in lives]
+        self.shared = shared
         self.position_ids = torch.cat(lengths) + shared
+        self.seen = [(row, row + 1, int(position) + 1) for row, position in enumerate(self.position_ids)]
         self.stops = np.cumsum([len(live.owners) for live in lives]).tolist()
         self.tops = [int(length_B.max()) + 1 for length_B in lengths]
         for live, top in zip(lives, self.tops, strict=True):
             live.reserve(top)
         self.rows = [torch.arange(len(length_B), device=length_B.device) for length_B in lengths]
-        self._masks: dict[tuple[int, int | None], torch.Tensor] = {}
+        self._masks: dict[tuple[int, Span], torch.Tensor] = {}
 
-    def mask(self, number: int, window: int | None) -> torch.Tensor:
+    def mask(self, number: int, span: Span) -> torch.Tensor:
         """Which places of its cache a row of a group may see: [B, 1, 1, S]."""
-        if (number, window) not in self._masks:
+        if (number, span) not in self._masks:
             length_B1 = self.lives[number].lengths[:, None]
-            position = torch.arange(self.tops[number], device=length_B1.device)[None]
-            seen = position <= length_B1
-            if window is not None:
-                seen = seen & (length_B1 - position < window)
-            self._masks[number, window] = seen[:, None, None]
-        return self._masks[number, window]
+            place = torch.arange(self.tops[number], device=length_B1.device)[None]
+            seen = (place <= length_B1) & span.sees(length_B1 + self.shared, place + self.shared)
+            self._masks[number, span] = seen[:, None, None]
+        return self._masks[number, span]
 
     def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """query [1, H, B, d], key and value [1, Hkv, B, d]; returns [1, B, H, d]."""
@@ -87,15 +105,15 @@ class DecodeStep:
         for number, (live, stop) in enumerate(zip(self.lives, self.stops, strict=True)):
             n_rows, top = len(live.owners), self.tops[number]
             here = slice(stop - n_rows, stop)
-            keys, values = live.keys[how.layer], live.values[how.layer]
+            keys, values = live.keys[how.place], live.values[how.place]
             keys[self.rows[number], :, live.lengths] = key[0, :, here].transpose(0, 1)
             values[self.rows[number], :, live.lengths] = value[0, :, here].transpose(0, 1)
             groups = keys.shape[1]
             # Query heads that share a key head stand side by side as that head's queries: nothing is repeated.
             q = query[0, :, here].transpose(0, 1).reshape(n_rows, groups, heads // groups, dim)
-            mask = self.mask(number, how.window)
+            mask = self.mask(number, how.span)
             out, lse = attend_lse(how, q, keys[:, :, :top], values[:, :, :top], mask=mask, causal=False)
-            out_BHd = out.reshape(n_rows, heads, dim)
+            out_BHd = out.reshape(n_rows, heads, -1)
             if self.prefixes:
                 lse_BH, positions_B = lse.reshape(n_rows, heads), self.position_ids[here]
                 out_BHd = merge_prefixes(how, self.prefixes[number], query[:, :, here], out_BHd, lse_BH, positions_B)

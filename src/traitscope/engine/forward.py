@@ -40,6 +40,7 @@ def causal_pass(
     *,
     prefixes: Mapping[int, Prefix] | None = None,
     keep: KeysAndValues | None = None,
+    seen: int | None = None,
 ) -> Pass:
     """Rows that attend to themselves and to their slot's prefix.
 
@@ -47,19 +48,22 @@ def causal_pass(
         base: the base; what follows is for one that runs packed.
         rows, slots: as in ``Pass``.
         prefixes: by slot, keys and values of what comes before every row.
-        keep: receives every layer's keys and values.
+        keep: receives the keys and values of every call of the attention function.
+        seen: as in ``CausalPack``.
     """
     if not base.packed:
         return Pass(rows, slots, None)
     lengths = [len(row) for row in rows]
     before = spans(prefixes or {}, token_ranges(slots, np.cumsum(lengths)))
-    return Pass(rows, slots, CausalPack(lengths, device=base.device, prefixes=before, keep=keep))
+    return Pass(rows, slots, CausalPack(lengths, device=base.device, prefixes=before, keep=keep, seen=seen))
 
 
 def slot_groups(bank: Bank, merge: bool) -> list[tuple[list[int], int | None]]:
     """Slots that share their passes, and the one that is merged meanwhile: each alone, or all side by side."""
     slots = list(range(len(bank.names)))
-    return [([slot], slot) for slot in slots] if merge else [(slots, None)]
+    if merge or bank.apart:
+        return [([slot], slot if merge else None) for slot in slots]
+    return [(slots, None)]
 
 
 def hidden_states(bank: Bank, one: Pass) -> torch.Tensor:

@@ -94,7 +94,7 @@ def generate_and_score(
         TraitscopeError: as the two functions do.
     """
     check_rows(bank.base, rows)
-    if not bank.base.packed:
+    if not bank.base.packed or bank.base.sides is not None:
         scored = score_options(
             bank,
             rows,
@@ -158,24 +158,26 @@ class _Generation:
     def run(self) -> None:
         """Answer all rows under all models."""
         bank, slots = self.bank, list(range(len(self.bank.names)))
-        if not self.contexts:
-            return
+        together: dict[object, list[int]] = {}
         with torch.no_grad():
-            if not bank.base.packed:
-                for group, merged in self.groups:
-                    with bank.merged(merged):
-                        self.made.update(
-                            generate_padded(bank, self.contexts, group, self.max_new, self.stops, self.pace)
-                        )
-                return
-            self.shared = common_prefix(self.contexts) if self.share_prefix else 0
-            order = sorted(range(len(self.contexts)), key=lambda index: (-self._size(index), index))
-            position = 0
-            while position < len(order):
-                longest = self._places(order[position:])
-                count = max(1, min(cache_rows(bank.base, longest) // len(slots), len(order) - position))
-                self._batch(order[position : position + count], slots)
-                position += count
+            for index, context in enumerate(self.contexts):
+                whole = len(context) + max(self.max_new, len(self.drafts[index]))
+                together.setdefault(_together(bank.base, len(context), whole), []).append(index)
+            own = together.pop(None, [])
+            for group, merged in self.groups if own else []:
+                with bank.merged(merged):
+                    contexts = [self.contexts[index] for index in own]
+                    found = generate_padded(bank, contexts, group, self.max_new, self.stops, self.pace)
+                    self.made.update(((slot, own[number]), answer) for (slot, number), answer in found.items())
+            for members in together.values():
+                self.shared = common_prefix([self.contexts[i] for i in members]) if self.share_prefix else 0
+                order = sorted(members, key=lambda index: (-self._size(index), index))
+                position = 0
+                while position < len(order):
+                    longest = self._places(order[position:])
+                    count = max(1, min(cache_rows(bank.base, longest) // len(slots), len(order) - position))
+                    self._batch(order[position : position + count], slots)
+                    position += count
 
     def _size(self, index: int) -> int:
         """Tokens of a row's first pass: its prompt behind the shared prefix, and its draft but the last token."""
@@ -194,11 +196,11 @@ class _Generation:
         for group, merged in self.groups:
             with bank.merged(merged):
                 lives.append(self._prefill(group, chosen, answers))
-                # Answers of several models are decoded together, in slots.
-                if len(slots) == 1:
+                # Answers of several models are decoded together, in slots, where slots may share a pass.
+                if len(slots) == 1 or bank.apart:
                     self._decode(lives, answers)
-        if len(slots) > 1:
-            self._decode(lives, answers)
+                    lives = []
+        self._decode(lives, answers)
         self.made.update(answers.done)
 
     def _prefill(self, slots: list[int], chosen: list[int], answers: Answers) -> Live:
@@ -209,7 +211,8 @@ class _Generation:
         """
         bank, base = self.bank, self.bank.base
         if self.shared:
-            self.prefixes.update(prefix_states(bank, self.contexts[0][: self.shared], slots))
+            context = self.contexts[chosen[0]]
+            self.prefixes.update(prefix_states(bank, context[: self.shared], slots, len(context)))
         owners = [(slot, index) for slot in slots for index in chosen]
         lengths = torch.zeros(len(owners), dtype=torch.long, device=base.device)
         live = Live(owners, lengths)
@@ -229,7 +232,7 @@ class _Generation:
             outputs_Q = outputs_at(bank, one, torch.tensor(queries, device=base.device))
             assert isinstance(one.layout, CausalPack)
             said, logprobs = self._read(outputs_Q, [index for _, index in here])
-            _fill(live, rows, keep, one.layout, max(sizes))
+            live.fill(rows, keep, one.layout, max(sizes))
             for row, tokens, values in zip(rows, said, logprobs, strict=True):
                 slot, index = owners[row]
                 lengths[row] = len(self.contexts[index]) - self.shared + len(tokens) - 1
@@ -281,35 +284,19 @@ class _Generation:
             self.pace.add(len(owners))
 
 
+def _together(base: Base, length: int, whole: int) -> object:
+    """Equal for prompts that our own passes can continue together; None for those that the model itself continues."""
+    if not base.packed or base.crosses(length, whole):
+        return None
+    return base.sides(length) if base.sides else True
+
+
 def _drop_ended(live: Live, answers: Answers) -> bool:
     """Let rows that have ended leave the cache where enough of them have; False if no row is left."""
     left = [row for row, owner in enumerate(live.owners) if owner not in answers.done]
     if left and len(left) <= (1 - LEAVE) * len(live.owners):
         live.keep(torch.tensor(left, device=live.lengths.device))
     return bool(left)
-
-
-def _fill(
-    live: Live,
-    rows: list[int],
-    keep: KeysAndValues,
-    layout: CausalPack,
-    capacity: int,
-) -> None:
-    """Copy the keys and values of a packed pass into the caches of its rows."""
-    if not live.keys:
-        for layer in sorted(keep):
-            heads, _, dim = keep[layer][0].shape
-            shape = (len(live.owners), heads, capacity, dim)
-            live.keys.append(keep[layer][0].new_zeros(shape))
-            live.values.append(keep[layer][1].new_zeros(shape))
-    for bucket in layout.buckets:
-        here = torch.tensor([rows[row] for row in bucket.rows], device=live.lengths.device)
-        for layer, (key, value) in keep.items():
-            for cache, new in ((live.keys[layer], key), (live.values[layer], value)):
-                heads, _, dim = new.shape
-                block = new.index_select(1, bucket.index).view(heads, bucket.n_rows, bucket.length, dim)
-                cache[here, :, : bucket.length] = block.transpose(0, 1)
 
 
 def _check_prompt(base: Base, context: tuple[int, ...], number: int) -> None:

@@ -1,9 +1,9 @@
-"""Generation for architectures outside transformers' attention interface: left-padded, with the model's own cache."""
+"""Generation by the model's own ``generate``, where its caches are not ours: left-padded, or row by row."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -22,49 +22,60 @@ def generate_padded(
     """Greedy continuations by (slot, prompt), one model after the other."""
     base = bank.base
     done: dict[tuple[int, int], Generated] = {}
-    order = sorted(range(len(contexts)), key=lambda index: (-len(contexts[index]), index))
+    groups: dict[object, list[int]] = {}
+    for index in sorted(range(len(contexts)), key=lambda index: (-len(contexts[index]), index)):
+        groups.setdefault(base.decoded_with(len(contexts[index]), max_new) or ("alone", index), []).append(index)
     for slot in slots:
         base.runtime.whole_slot = slot
         try:
-            for start in range(0, len(order), BATCH):
-                chosen = order[start : start + BATCH]
-                width = max(len(contexts[i]) for i in chosen)
-                ids = torch.zeros(len(chosen), width, dtype=torch.long)
-                mask = torch.zeros_like(ids)
-                for row, index in enumerate(chosen):
-                    ids[row, width - len(contexts[index]) :] = torch.tensor(contexts[index])
-                    mask[row, width - len(contexts[index]) :] = 1
-                new = min(max_new, base.max_positions - width)
-                answers = _decode(base, ids.to(base.device), mask.to(base.device), new, stops)
-                for index, (tokens, finish) in zip(chosen, answers, strict=True):
-                    done[slot, index] = stops.result(tokens, finish)
-                    pace.add(len(contexts[index]) + len(tokens))
+            for group in groups.values():
+                for start in range(0, len(group), BATCH):
+                    chosen = group[start : start + BATCH]
+                    answers = continue_rows(base, [contexts[index] for index in chosen], max_new, stops)
+                    for index, answer in zip(chosen, answers, strict=True):
+                        done[slot, index] = answer
+                        pace.add(len(contexts[index]) + len(answer.ids))
         finally:
             base.runtime.whole_slot = None
     return done
 
 
-def _decode(
-    base: Base, ids_BT: torch.Tensor, mask_BT: torch.Tensor, max_new: int, stops: Stops
-) -> list[tuple[list[int], str]]:
-    texts: list[list[int]] = [[] for _ in range(len(ids_BT))]
-    ends: list[str | None] = [None] * len(ids_BT)
-    cache = None
-    step_ids = ids_BT
-    with_positions = "position_ids" in inspect.signature(base.model.forward).parameters
-    for _ in range(max_new):
-        # Left padding: positions count the real tokens only.
-        positions = (mask_BT.cumsum(1) - 1).clamp(min=0)[:, -step_ids.shape[1] :]
-        extra = {"position_ids": positions} if with_positions else {}
-        output = base.model(input_ids=step_ids, attention_mask=mask_BT, past_key_values=cache, use_cache=True, **extra)
-        cache = output.past_key_values
-        tokens = output.logits[:, -1].argmax(dim=-1)
-        for row, token in enumerate(tokens.tolist()):
-            if ends[row] is None:
-                texts[row].append(token)
-                ends[row] = stops.ended(texts[row])
-        if all(ends):
-            break
-        step_ids = tokens[:, None]
-        mask_BT = torch.cat([mask_BT, torch.ones_like(step_ids)], dim=1)
-    return [(ids, end or "length") for ids, end in zip(texts, ends, strict=True)]
+def continue_rows(base: Base, contexts: Sequence[Sequence[int]], max_new: int, stops: Stops) -> list[Generated]:
+    """Greedy continuations of prompts in one left-padded batch."""
+    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+    width = max(len(context) for context in contexts)
+    ids_BT = torch.zeros(len(contexts), width, dtype=torch.long)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, context in enumerate(contexts):
+        ids_BT[row, width - len(context) :] = torch.tensor(context)
+        mask_BT[row, width - len(context) :] = 1
+    finish: list[str | None] = [None] * len(contexts)
+    said: list[list[int]] = [[] for _ in contexts]
+
+    class Ended(StoppingCriteria):
+        """Asks our own stops, row by row."""
+
+        def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+            for row, token in enumerate(input_ids[:, -1].tolist()):
+                if finish[row] is None:
+                    said[row].append(token)
+                    finish[row] = stops.ended(said[row])
+            return torch.tensor([end is not None for end in finish], device=input_ids.device)
+
+    # Greedy and nothing else, whatever the model's own generation config asks for.
+    config = GenerationConfig(
+        max_new_tokens=min(max_new, base.max_positions - width), do_sample=False, pad_token_id=0, eos_token_id=None,
+        use_cache=base.paths.caches,
+    )  # fmt: skip
+    own, base.model.generation_config = base.model.generation_config, config
+    try:
+        base.model.generate(
+            ids_BT.to(base.device),
+            attention_mask=mask_BT.to(base.device),
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([Ended()]),
+        )
+    finally:
+        base.model.generation_config = own
+    return [stops.result(ids, end or "length") for ids, end in zip(said, finish, strict=True)]

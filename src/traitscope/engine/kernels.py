@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from traitscope.engine.spans import Span
+
 _FLASH_CPU = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 
 
@@ -15,15 +17,15 @@ class Attention:
     """How one layer of the model attends.
 
     Attributes:
-        layer: its number.
+        place: number of the call of the attention function in the pass, from 0: its keys and values are kept under it.
         scale: what products of queries and keys are multiplied with.
-        window: tokens that are seen back, the own one counted; None: all.
+        span: how far back a token sees.
         softcap: bound of the scores, c in c tanh(score / c); None: unbounded.
     """
 
-    layer: int
+    place: int
     scale: float
-    window: int | None
+    span: Span
     softcap: float | None
 
 
@@ -44,7 +46,7 @@ def attend(
 ) -> torch.Tensor:
     """Attention of padded blocks; ``mask`` is boolean (True = may attend), broadcastable to [B, H, T, S].
 
-    The window of ``how`` is in the mask.
+    The span of ``how`` is in the mask.
     """
     k_BHSd, v_BHSd = (repeat_heads(x, q_BHTd.shape[1]) for x in (k_BHSd, v_BHSd))
     if how.softcap is None:
@@ -64,7 +66,8 @@ def attend_lse(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As ``attend``, without gradients, with the log-sum-exp of the scores [B, H, T] beside it."""
     k_BHSd, v_BHSd = (repeat_heads(x, q_BHTd.shape[1]) for x in (k_BHSd, v_BHSd))
-    if how.softcap is None and q_BHTd.device.type == "cpu" and _FLASH_CPU is not None:
+    same = q_BHTd.shape[3] == v_BHSd.shape[3]
+    if how.softcap is None and same and q_BHTd.device.type == "cpu" and _FLASH_CPU is not None:
         bias = None
         if mask is not None:
             bias = torch.zeros_like(mask, dtype=q_BHTd.dtype).masked_fill_(~mask, float("-inf"))

@@ -21,19 +21,26 @@ import torch
 
 from traitscope.engine.kernels import Attention, BlocksToPack, PackToBlocks, attend, attend_lse
 from traitscope.engine.prefix import Prefix, merge_prefixes
+from traitscope.engine.spans import Span
 
 # A row joins a block while it fills at least this share of the block's length.
 FILL = 0.75
 
 
-# By layer, the (key, value) [Hkv, T, d] of all tokens of a pass.
+# By call of the attention function, the (key, value) [Hkv, T, d] of all tokens of a pass.
 KeysAndValues = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 
 class Layout(Protocol):
-    """What the attention function asks of a pass."""
+    """What the attention function asks of a pass.
+
+    Attributes:
+        position_ids: [T].
+        seen: token ranges (start, stop, length) of every row and the length of the row that the model takes them for.
+    """
 
     position_ids: torch.Tensor
+    seen: list[tuple[int, int, int]]
 
     def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """query [1, H, T, d], key and value [1, Hkv, T, d] of the whole pass; returns [1, T, H, d]."""
@@ -122,7 +129,8 @@ class CausalPack:
         lengths: tokens of each row, in the order in which they lie.
         device: where the indices go.
         prefixes: one shared prefix per token range (start, stop), or none.
-        keep: receives keys and values of every layer, for caches.
+        keep: receives keys and values of every call of the attention function, for caches.
+        seen: length of the rows that these begin, where they are the beginning of longer ones.
     """
 
     def __init__(
@@ -132,6 +140,7 @@ class CausalPack:
         device: torch.device,
         prefixes: Sequence[tuple[int, int, Prefix]] = (),
         keep: KeysAndValues | None = None,
+        seen: int | None = None,
     ) -> None:
         self.lengths = list(lengths)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)]).astype(int).tolist()
@@ -139,41 +148,38 @@ class CausalPack:
         self.prefixes = list(prefixes)
         self.keep = keep
         self.device = device
-        offset = self.prefixes[0][2].length if self.prefixes else 0
+        self.offset = offset = self.prefixes[0][2].length if self.prefixes else 0
         positions = np.concatenate([np.arange(length) for length in self.lengths]) + offset
+        self.seen = [(at, at + n, seen or n + offset) for at, n in zip(self.starts, self.lengths, strict=False)]
         self.position_ids = torch.from_numpy(positions).to(device)
         self.buckets = [make_bucket(group, self.starts, self.lengths, device) for group in alike(self.lengths)]
-        self._masks: dict[tuple[int, int | None], torch.Tensor | None] = {}
+        self._masks: dict[tuple[int, Span], torch.Tensor | None] = {}
 
-    def block_mask(self, number: int, window: int | None) -> torch.Tensor | None:
+    def block_mask(self, number: int, span: Span) -> torch.Tensor | None:
         """Mask of a block, or None where plain causality is all."""
-        if (number, window) not in self._masks:
-            self._masks[number, window] = _near(self.buckets[number].length, window, self.device)
-        return self._masks[number, window]
+        if (number, span) not in self._masks:
+            self._masks[number, span] = _near(self.offset, self.buckets[number].length, span, self.device)
+        return self._masks[number, span]
 
     def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        heads, dim = query.shape[1], query.shape[3]
+        heads = query.shape[1]
         if self.keep is not None:
-            self.keep[how.layer] = (key[0], value[0])
-        q, k, v = (_tokens_first(x) for x in (query, key, value))
-        q_blocks = PackToBlocks.apply(q, self.buckets)
-        k_blocks = PackToBlocks.apply(k, self.buckets)
-        v_blocks = PackToBlocks.apply(v, self.buckets)
+            self.keep[how.place] = (key[0], value[0])
+        parts = [(PackToBlocks.apply(_tokens_first(x), self.buckets), x.shape[3]) for x in (query, key, value)]
         outs, sums = [], []
         for number, bucket in enumerate(self.buckets):
-            mask = self.block_mask(number, how.window)
+            mask = self.block_mask(number, how.span)
             blocks = [
-                x[number].view(bucket.n_rows, bucket.length, -1, dim).transpose(1, 2)
-                for x in (q_blocks, k_blocks, v_blocks)
+                x_blocks[number].view(bucket.n_rows, bucket.length, -1, dim).transpose(1, 2) for x_blocks, dim in parts
             ]
             if self.prefixes:
                 out, lse = attend_lse(how, *blocks, mask=mask, causal=mask is None)
                 sums.append(lse.transpose(1, 2).reshape(-1, heads))
             else:
                 out = attend(how, *blocks, mask=mask, causal=mask is None)
-            outs.append(out.transpose(1, 2).reshape(bucket.n_rows * bucket.length, heads * dim))
+            outs.append(out.transpose(1, 2).reshape(bucket.n_rows * bucket.length, -1))
         out_TC = BlocksToPack.apply(self.n_tokens, self.buckets, *outs)
-        out = out_TC.view(self.n_tokens, heads, dim)
+        out = out_TC.view(self.n_tokens, heads, -1)
         if self.prefixes:
             lse_TH = BlocksToPack.apply(self.n_tokens, self.buckets, *sums)
             out = merge_prefixes(how, self.prefixes, query, out, lse_TH, self.position_ids)
@@ -215,6 +221,11 @@ class TreePack:
             for n, nodes in zip(self.prompts, self.parents, strict=True)
         ]
         self.position_ids = torch.from_numpy(np.concatenate(self.row_positions) + offset).to(device)
+        self.seen = [
+            (at, at + n, int(positions.max()) + 1 + offset)
+            for at, n, positions in zip(self.starts, lengths, self.row_positions, strict=True)
+        ]
+        self.offset = offset
         # A row without nodes only pads; what it pads with must exist.
         last = self.n_tokens - 1
         node_starts = [min(start + n, last) for start, n in zip(self.starts, self.prompts, strict=True)]
@@ -225,18 +236,18 @@ class TreePack:
                 make_bucket(group, node_starts, self.n_nodes, device) if any(self.n_nodes[r] for r in group) else None
             )
             self.blocks.append((prompt, nodes))
-        self._masks: dict[tuple[int, int | None], tuple[torch.Tensor | None, torch.Tensor | None]] = {}
+        self._masks: dict[tuple[int, Span], tuple[torch.Tensor | None, torch.Tensor | None]] = {}
 
-    def masks(self, number: int, window: int | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def masks(self, number: int, span: Span) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Masks of a block's prompts (None: plain causality) [T, T] and of its nodes [B, 1, N, T + N]."""
-        if (number, window) not in self._masks:
+        if (number, span) not in self._masks:
             prompts, nodes = self.blocks[number]
-            near = _near(prompts.length, window, self.device)
-            seen = None if nodes is None else self._node_mask(prompts, nodes, window)
-            self._masks[number, window] = near, seen
-        return self._masks[number, window]
+            near = _near(self.offset, prompts.length, span, self.device)
+            seen = None if nodes is None else self._node_mask(prompts, nodes, span)
+            self._masks[number, span] = near, seen
+        return self._masks[number, span]
 
-    def _node_mask(self, prompts: Bucket, nodes: Bucket, window: int | None) -> torch.Tensor:
+    def _node_mask(self, prompts: Bucket, nodes: Bucket, span: Span) -> torch.Tensor:
         mask = np.zeros((nodes.n_rows, nodes.length, prompts.length + nodes.length), dtype=bool)
         # Padding must see something: softmax over nothing is not a number.
         mask[:, :, 0] = True
@@ -248,19 +259,21 @@ class TreePack:
                 if parent >= 0:
                     above[node] |= above[parent]
             mask[b, :k, prompts.length : prompts.length + k] = above
-            if window is not None:
-                position = self.row_positions[row]
-                near = position[n:, None] - position[None, :] < window
+            position = self.row_positions[row] + self.offset
+            if span.hides(self.offset, int(position.max())):
+                near = span.sees(position[n:, None], position[None, :])
                 mask[b, :k, :n] &= near[:, :n]
                 mask[b, :k, prompts.length : prompts.length + k] &= near[:, n:]
         return torch.from_numpy(mask[:, None]).to(self.device)
 
     def attend(self, how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """As ``Layout.attend``, without gradients."""
-        heads, dim = query.shape[1], query.shape[3]
-        q, k, v = (_tokens_first(x) for x in (query, key, value))
-        out_TC = q.new_empty(self.n_tokens, heads * dim)
-        lse_TH = torch.empty(self.n_tokens, heads, device=q.device, dtype=_sums(q.dtype)) if self.prefixes else None
+        heads = query.shape[1]
+        q, k, v = ((_tokens_first(x), x.shape[3]) for x in (query, key, value))
+        out_TC = query.new_empty(self.n_tokens, heads * value.shape[3])
+        lse_TH: torch.Tensor | None = None
+        if self.prefixes:
+            lse_TH = torch.empty(self.n_tokens, heads, device=query.device, dtype=_sums(query.dtype))
 
         def put(
             bucket: Bucket, q_: torch.Tensor, k_: torch.Tensor, v_: torch.Tensor, mask: torch.Tensor | None
@@ -270,31 +283,31 @@ class TreePack:
             else:
                 out, lse = attend_lse(how, q_, k_, v_, mask=mask, causal=mask is None)
                 bucket.scatter(lse.transpose(1, 2).reshape(-1, heads).to(lse_TH.dtype), lse_TH)
-            bucket.scatter(out.transpose(1, 2).reshape(-1, heads * dim), out_TC)
+            bucket.scatter(out.transpose(1, 2).flatten(2).flatten(0, 1), out_TC)
 
-        def blocks(bucket: Bucket, *parts: torch.Tensor) -> list[torch.Tensor]:
-            return [bucket.gather(x).view(bucket.n_rows, bucket.length, -1, dim).transpose(1, 2) for x in parts]
+        def blocks(bucket: Bucket, *parts: tuple[torch.Tensor, int]) -> list[torch.Tensor]:
+            return [bucket.gather(x).view(bucket.n_rows, bucket.length, -1, d).transpose(1, 2) for x, d in parts]
 
         for number, (prompts, nodes) in enumerate(self.blocks):
-            near, seen = self.masks(number, how.window)
+            near, seen = self.masks(number, how.span)
             q_p, k_p, v_p = blocks(prompts, q, k, v)
             put(prompts, q_p, k_p, v_p, near)
             if nodes is not None:
                 q_n, k_n, v_n = blocks(nodes, q, k, v)
                 put(nodes, q_n, torch.cat([k_p, k_n], dim=2), torch.cat([v_p, v_n], dim=2), seen)
-        out_THd = out_TC.view(self.n_tokens, heads, dim)
+        out_THd = out_TC.view(self.n_tokens, heads, -1)
         if lse_TH is not None:
             out_THd = merge_prefixes(how, self.prefixes, query, out_THd, lse_TH, self.position_ids)
         return out_THd[None]
 
 
-def _near(length: int, window: int | None, device: torch.device) -> torch.Tensor | None:
-    """Causal mask of rows of ``length`` tokens within a window, [1, 1, T, T]; None where plain causality is all."""
-    if window is None or length <= window:
+def _near(first: int, length: int, span: Span, device: torch.device) -> torch.Tensor | None:
+    """Causal mask of rows of ``length`` tokens from position ``first`` on, [1, 1, T, T]; None: plain causality."""
+    if not span.hides(first, first + length - 1):
         return None
-    position = torch.arange(length, device=device)
-    distance = position[:, None] - position[None, :]
-    return ((distance >= 0) & (distance < window))[None, None]
+    position = torch.arange(first, first + length, device=device)
+    query, key = position[:, None], position[None, :]
+    return (span.sees(query, key) & (query >= key))[None, None]
 
 
 def _sums(dtype: torch.dtype) -> torch.dtype:

@@ -128,11 +128,11 @@ class BankLinear(nn.Module):
         ranges = self.runtime.slot_ranges
         if not ranges or not self.slots:
             return []
+        if len(ranges) == 1:
+            slot = ranges[0][2]
+            return [(0, n_tokens, self.slots[slot])] if slot in self.slots else []
         if ranges[-1][1] != n_tokens:
-            raise RuntimeError(
-                f"an adapted layer was called with {n_tokens} tokens, the pass has {ranges[-1][1]}: "
-                "layers that route tokens cannot carry adapters of several slots"
-            )
+            raise RuntimeError(f"an adapted layer was called with {n_tokens} tokens, the pass has {ranges[-1][1]}")
         return [(start, stop, self.slots[slot]) for start, stop, slot in ranges if slot in self.slots]
 
 

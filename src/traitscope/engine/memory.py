@@ -134,8 +134,5 @@ def score_tokens(base: Base, tokens_per_pass: int | str) -> int:
 
 def cache_rows(base: Base, length: int) -> int:
     """Rows of ``length`` tokens whose keys and values fit into the cache: a quarter of the free memory at most."""
-    config = base.config
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    per_row = 2 * base.n_layers * heads * dim * length * torch.finfo(base.dtype).bits // 8
+    per_row = base.paths.kv_width * length * torch.finfo(base.dtype).bits // 8
     return max(1, min(int(free_bytes(base.device) * 0.25), CACHE_BYTES[base.device.type == "cuda"]) // per_row)

@@ -1,16 +1,17 @@
-"""The padded path, for architectures that do not use transformers' attention interface.
+"""The padded path, for architectures whose rows cannot lie in one sequence.
 
-Rows become one right-padded batch with an attention mask; slots own whole rows, so the bank's linear layers see
-token ranges as in the packed path.
+Rows become right-padded batches with an attention mask, where the base was found to take them, else batches of one;
+slots own whole rows, so the bank's linear layers see token ranges as in the packed path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from traitscope.engine.bank import Bank
+from traitscope.engine.base import Base
 from traitscope.engine.layout import token_ranges
 
 
@@ -23,28 +24,41 @@ def _mask(lengths: Sequence[int]) -> torch.Tensor:
     return torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
 
 
-def _batch(
-    bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int]
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def batches(base: Base, lengths: Sequence[int]) -> list[list[int]]:
+    """Rows that can be padded to one batch: all of the same position tables, or each alone."""
+    groups: dict[object, list[int]] = {}
+    for row, length in enumerate(lengths):
+        groups.setdefault(base.batch_of(length) or ("alone", row), []).append(row)
+    return list(groups.values())
+
+
+def each_batch(
+    bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int], run: Callable[..., torch.Tensor]
+) -> torch.Tensor:
+    """What ``run``, given a batch's inputs, makes of all real tokens, row after row: [T, C]."""
     device = bank.base.device
-    lengths = [len(row) for row in rows]
-    mask_BT = _mask(lengths)
-    ids_BT = torch.zeros(mask_BT.shape, dtype=torch.long)
-    ids_BT[mask_BT] = torch.tensor([token for row in rows for token in row])
-    bank.set_ranges(token_ranges(slots, [(number + 1) * max(lengths) for number in range(len(rows))]))
-    inputs = {"input_ids": ids_BT.to(device), "attention_mask": mask_BT.long().to(device)}
-    return inputs, real_tokens(lengths).to(device)
+    parts: dict[int, torch.Tensor] = {}
+    for chosen in batches(bank.base, [len(row) for row in rows]):
+        lengths = [len(rows[row]) for row in chosen]
+        width = max(lengths)
+        mask_BT = _mask(lengths)
+        ids_BT = torch.zeros(mask_BT.shape, dtype=torch.long)
+        ids_BT[mask_BT] = torch.tensor([token for row in chosen for token in rows[row]])
+        ends = [(number + 1) * width for number in range(len(chosen))]
+        bank.set_ranges(token_ranges([slots[row] for row in chosen], ends))
+        inputs = {"input_ids": ids_BT.to(device), "use_cache": False}
+        if not bool(mask_BT.all()):
+            inputs["attention_mask"] = mask_BT.long().to(device)
+        out_BTC = run(**inputs)
+        parts.update((row, out_BTC[number, : len(rows[row])]) for number, row in enumerate(chosen))
+    return torch.cat([parts[row] for row in range(len(rows))])
 
 
 def padded_hidden(bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int]) -> torch.Tensor:
     """Hidden states after the final norm of all real tokens, row after row: [T, D]."""
-    inputs, real_T = _batch(bank, rows, slots)
-    hidden = bank.base.backbone(**inputs, use_cache=False).last_hidden_state
-    return hidden.reshape(-1, hidden.shape[-1])[real_T]
+    return each_batch(bank, rows, slots, lambda **inputs: bank.base.backbone(**inputs).last_hidden_state)
 
 
 def padded_logits(bank: Bank, rows: Sequence[Sequence[int]], slots: Sequence[int]) -> torch.Tensor:
     """Logits of all real tokens, row after row: [T, V]."""
-    inputs, real_T = _batch(bank, rows, slots)
-    logits = bank.base.model(**inputs, use_cache=False).logits
-    return logits.reshape(-1, logits.shape[-1])[real_T]
+    return each_batch(bank, rows, slots, lambda **inputs: bank.base.model(**inputs).logits)

@@ -12,7 +12,7 @@ from traitscope.engine.kernels import Attention, attend_lse, drop_blind, merge
 
 @dataclass
 class Prefix:
-    """Keys and values, per layer, of a token prefix that all rows of a slot share: lists of [1, Hkv, P, d]."""
+    """Keys and values, by call of the attention function, of a prefix that a slot's rows share: [1, Hkv, P, d] each."""
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
@@ -47,14 +47,13 @@ def merge_prefixes(
     merged = torch.empty_like(out_THd)
     for start, stop, prefix in prefixes:
         mask = None
-        if how.window is not None:
-            distance = positions_T[start:stop, None] - torch.arange(prefix.length, device=query.device)[None]
-            if bool((distance >= how.window).any()):
-                mask = (distance < how.window)[None, None]
-        keys, values = prefix.keys[how.layer], prefix.values[how.layer]
+        here = positions_T[start:stop, None]
+        if how.span.hides(0, int(here.max())):
+            mask = how.span.sees(here, torch.arange(prefix.length, device=query.device)[None])[None, None]
+        keys, values = prefix.keys[how.place], prefix.values[how.place]
         there, lse_there = attend_lse(how, query[:, :, start:stop], keys, values, mask=mask, causal=False)
         if mask is not None:
             there, lse_there = drop_blind(there, lse_there, mask)
-        here, lse_here = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)
-        merged[start:stop] = merge(here, lse_here, there[0], lse_there[0]).transpose(0, 1)
+        own, lse_own = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)
+        merged[start:stop] = merge(own, lse_own, there[0], lse_there[0]).transpose(0, 1)
     return merged

@@ -92,10 +92,13 @@ def common_prefix(contexts: Sequence[tuple[int, ...]]) -> int:
     return shared if shared >= MIN_PREFIX else 0
 
 
-def prefix_states(bank: Bank, ids: Sequence[int], slots: Sequence[int]) -> dict[int, Prefix]:
-    """Keys and values of a prefix under each slot, from one pass (under the merged weights: give one slot)."""
+def prefix_states(bank: Bank, ids: Sequence[int], slots: Sequence[int], seen: int) -> dict[int, Prefix]:
+    """Keys and values of a prefix under each slot, from one pass (under the merged weights: give one slot).
+
+    ``seen`` is the length of a row that begins with it; all that do must be treated alike (``base.sides``).
+    """
     keep: KeysAndValues = {}
-    hidden_states(bank, causal_pass(bank.base, [ids] * len(slots), slots, keep=keep))
+    hidden_states(bank, causal_pass(bank.base, [ids] * len(slots), slots, keep=keep, seen=seen))
     n = len(ids)
     prefixes = {}
     for i, slot in enumerate(slots):
@@ -197,8 +200,23 @@ def _score(
         alone = [OptionRow(row.context, (option,)) for row in rows for option in row.options]
         parts = [iter(scored) for scored in _score_trees(bank, alone, slots, limit, 0, pace, trunk)]
         return [[tuple(next(part)[0] for _ in row.options) for row in rows] for part in parts]
-    shared = common_prefix([row.context for row in rows]) if share_prefix else 0
-    return _score_trees(bank, rows, slots, limit, shared, pace, trunk)
+    if bank.base.sides is None:
+        shared = common_prefix([row.context for row in rows]) if share_prefix else 0
+        return _score_trees(bank, rows, slots, limit, shared, pace, trunk)
+    # Answers that lie on different sides of a change of the position tables share nothing, not even their prompt.
+    groups: dict[bytes, list[tuple[int, int]]] = {}
+    for index, row in enumerate(rows):
+        for number, option in enumerate(row.options):
+            side = bank.base.sides(len(row.context) + len(option) - 1)
+            groups.setdefault(side, []).append((index, number))
+    results: list[list[list[np.ndarray]]] = [[[np.empty(0)] * len(row.options) for row in rows] for _ in slots]
+    for members in groups.values():
+        alike = [OptionRow(rows[index].context, (rows[index].options[number],)) for index, number in members]
+        shared = common_prefix([row.context for row in alike]) if share_prefix else 0
+        for out, scored in zip(results, _score_trees(bank, alike, slots, limit, shared, pace, trunk), strict=True):
+            for (index, number), (values,) in zip(members, scored, strict=True):
+                out[index][number] = values
+    return [[tuple(row) for row in out] for out in results]
 
 
 def _score_trees(
@@ -206,7 +224,8 @@ def _score_trees(
 ) -> list[list[Scored]]:
     """``_score`` of rows that have their first ``shared`` context tokens in common."""
     lowest = min(bank.lowest_layer(slot) for slot in slots)
-    prefixes = prefix_states(bank, rows[0].context[:shared], slots) if shared else {}
+    whole = len(rows[0].context) + len(rows[0].options[0]) - 1
+    prefixes = prefix_states(bank, rows[0].context[:shared], slots, whole) if shared else {}
     trees = [make_tree(row, shared) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: (-trees[index].n_tokens, index))
     results: list[list[Scored]] = [[()] * len(rows) for _ in slots]

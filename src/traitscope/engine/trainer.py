@@ -100,7 +100,7 @@ class BankTrainer:
         """One optimiser step of every active slot; returns the jobs that ended with it."""
         self.fill_slots()
         batches = {slot: state.job.batch_rows(state.step) for slot, state in enumerate(self.slots) if state is not None}
-        losses = self._gradients(batches)
+        losses = self.gradients(batches)
         finished = []
         for slot, rows in batches.items():
             state = self.slots[slot]
@@ -139,7 +139,7 @@ class BankTrainer:
         self.bank.set_slot(slot, None)
         return TrainResult(state.job.name, adapter, tuple(state.history))
 
-    def _gradients(self, batches: dict[int, list[TrainRow]]) -> dict[int, float]:
+    def gradients(self, batches: dict[int, list[TrainRow]]) -> dict[int, float]:
         """Accumulate every slot's gradient; on out-of-memory halve the pass and start the step again."""
         while True:
             try:
@@ -164,7 +164,7 @@ class BankTrainer:
     def _passes(self, batches: dict[int, list[TrainRow]]) -> dict[int, float]:
         counts = {slot: sum(_n_supervised(row) for row in rows) for slot, rows in batches.items()}
         sums = dict.fromkeys(batches, 0.0)
-        for pieces in cut_passes(batches, self.tokens_per_pass):
+        for pieces in cut_passes(batches, self.tokens_per_pass, apart=self.bank.apart):
             for slot, value in self._one_pass(pieces, counts).items():
                 sums[slot] += value
         return sums
@@ -210,8 +210,11 @@ def _n_supervised(row: TrainRow) -> int:
     return len(row.ids) - max(row.n_prompt, 1)
 
 
-def cut_passes(batches: dict[int, list[TrainRow]], tokens_per_pass: int) -> list[list[_Piece]]:
-    """Cut a bank step into passes of at most ``tokens_per_pass`` tokens of about equal size, slots kept together."""
+def cut_passes(batches: dict[int, list[TrainRow]], tokens_per_pass: int, *, apart: bool = False) -> list[list[_Piece]]:
+    """Cut a bank step into passes of at most ``tokens_per_pass`` tokens of about equal size, slots kept together.
+
+    With ``apart`` no pass holds two slots.
+    """
     total = sum(len(row.ids) for rows in batches.values() for row in rows)
     n_passes = -(-total // tokens_per_pass)
     even = total / n_passes
@@ -221,7 +224,8 @@ def cut_passes(batches: dict[int, list[TrainRow]], tokens_per_pass: int) -> list
         rows = sorted(batches[slot], key=lambda row: len(row.ids))
         for row in rows:
             n = len(row.ids)
-            full = size + n > tokens_per_pass or done + n / 2 > even * len(passes)
+            other = apart and bool(passes[-1]) and passes[-1][-1].slot != slot
+            full = other or size + n > tokens_per_pass or done + n / 2 > even * len(passes)
             if full and passes[-1]:
                 passes.append([])
                 size = 0

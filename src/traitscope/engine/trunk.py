@@ -34,7 +34,7 @@ class Trunk:
         size = len(shared) * n_tokens * base.hidden_size * torch.finfo(base.dtype).bits // 8
         # A boundary helps where at least two models reach it.
         useful = [layer for layer in shared if sum(other >= layer for other in lowest) > 1]
-        self.boundaries = useful if base.packed and size <= KEEP_BYTES else []
+        self.boundaries = useful if base.paths.trunk and base.sides is None and size <= KEEP_BYTES else []
         self.kept: dict[tuple[tuple[int, ...], int], Any] = {}
         self.skipped_layers = 0
 

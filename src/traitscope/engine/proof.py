@@ -1,0 +1,281 @@
+"""Which of the engine's paths are exact for a model: each is tried beside the model's own forward over single rows.
+
+First by structure (``structure``: masks, position tables, head), then by values with adapters that matter, then by
+dependency: in a pass of several rows no output may have a gradient at a token that it does not see alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from traitscope.engine.bank import Bank, Gated
+from traitscope.engine.base import Base, Paths
+from traitscope.engine.capture import capture
+from traitscope.engine.decode import DecodeStep, Live, Stops
+from traitscope.engine.forward import Pass, causal_pass, hidden_states
+from traitscope.engine.generate import generate
+from traitscope.engine.jobs import TrainJob
+from traitscope.engine.layout import CausalPack, KeysAndValues, TreePack
+from traitscope.engine.lora import Adapter
+from traitscope.engine.plan import BankPlan
+from traitscope.engine.reference import NEW, Reference, Rows
+from traitscope.engine.score import make_tree, score_options
+from traitscope.engine.structure import NotProven
+from traitscope.engine.trainer import BankTrainer
+from traitscope.records import OptionRow, PromptRow, TrainRow
+
+# Half of the numbers that a float can tell apart differ in the last digits only: what sums may lose, by precision.
+FLOOR = {torch.float64: 1e-6, torch.float32: 2e-5}
+HALF = 3e-2
+
+
+def prove_paths(base: Base, rows: Rows, expected: Reference, packable: str) -> Paths:
+    """The fastest paths that are exact.
+
+    Args:
+        base: with its layers and position tables known; its ``paths`` are tried out.
+        rows, expected: rows, and what the model gives for them.
+        packable: why rows cannot lie in one sequence; empty where structure allows it.
+
+    Raises:
+        NotProven: not even rows that run alone give what the model gives.
+    """
+    start = base.paths
+    why = packable
+    if not why:
+        base.paths = replace(start, packed=True, decoded=False)
+        why = _first(_rows, _answers, _independent, base=base, rows=rows, expected=expected)
+    if why:
+        base.paths = replace(start, packed=False, batched=True, why=why)
+        apart = _first(_rows, base=base, rows=rows, expected=expected)
+        if apart:
+            base.paths = replace(start, packed=False, why=f"{why}; padded side by side, {apart}")
+            found = _first(_rows, base=base, rows=rows, expected=expected)
+            if found:
+                raise NotProven(found)
+        _prove_generation(base, rows, expected)
+    for name in ("merges", "trunk"):
+        tried = replace(base.paths, **{name: True})
+        kept, base.paths = base.paths, tried
+        check = _merged if name == "merges" else _trunk
+        if (name == "trunk" and not tried.packed) or _first(check, base=base, rows=rows, expected=expected):
+            base.paths = kept
+    if not base.paths.hidden:
+        base.paths = replace(base.paths, hidden=_first(_hidden, base=base, rows=rows, expected=expected))
+    return base.paths
+
+
+def _prove_generation(base: Base, rows: Rows, expected: Reference) -> None:
+    """The model's own ``generate``: left-padded batches, else row by row, else without its cache."""
+    tries = [{"decoded": base.paths.decoded and base.paths.batched, "caches": True}, {"decoded": False, "caches": True}]
+    tries.append({"decoded": False, "caches": False})
+    start = base.paths
+    for options in tries:
+        base.paths = replace(start, **options)  # type: ignore[arg-type]
+        found = _first(_answers, base=base, rows=rows, expected=expected)
+        if not found:
+            return
+    raise NotProven(f"its own generation does not agree with its own logits: {found}")
+
+
+def _first(*checks: Any, base: Base, rows: Rows, expected: Reference) -> str:
+    """The first disagreement that one of the checks finds; empty if none does."""
+    for check in checks:
+        try:
+            found = check(base, rows, expected)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0]
+            found = f"{check.__name__.strip('_')} failed with {type(error).__name__}: {first}"
+        finally:
+            base.runtime.slot_ranges, base.runtime.whole_slot = [], None
+        if found:
+            return str(found)
+    return ""
+
+
+def tolerance(base: Base, expected: Reference) -> float:
+    """What logits may differ by: some spreads between batchings of the model's own, or what sums lose."""
+    floor = FLOOR.get(base.dtype, HALF)
+    return max(10 * expected.spread, floor * max(1.0, expected.scale))
+
+
+def _rows(base: Base, rows: Rows, expected: Reference) -> str:
+    """Log-probabilities under two slots, and an adapter's gradients."""
+    limit = 2 * tolerance(base, expected)
+    options = [OptionRow(context, pair) for context, pair in zip(rows.contexts, rows.options, strict=True)]
+    with Bank(base, {name: expected.models[name] for name in ("first", "base")}) as bank:
+        scored = score_options(bank, options, merge=False)
+    for name, found in scored.items():
+        apart = _apart(found, expected.logprobs[name], limit)
+        if apart:
+            return apart
+    return _gradients(base, rows, expected)
+
+
+def _gradients(base: Base, rows: Rows, expected: Reference) -> str:
+    wholes, prompts = rows.wholes, [len(context) for context in rows.contexts]
+    batches = {0: [TrainRow(wholes[r], prompts[r]) for r in (0, 1)], 1: [TrainRow(wholes[2], prompts[2])]}
+    adapters = [expected.models["first"], expected.models["second"]]
+    jobs = []
+    for slot, adapter in enumerate(adapters):
+        assert adapter is not None
+        jobs.append(TrainJob(f"slot{slot}", batches[slot], adapter.spec, lr=1.0))
+    names = tuple(job.name for job in jobs)
+    plan = BankPlan(names, 2, 1 << 20, False, dict.fromkeys(names, 1), dict.fromkeys(names, 1), 0, 0)
+    trainer = BankTrainer(base, jobs, plan)
+    try:
+        for slot, adapter in enumerate(adapters):
+            assert adapter is not None
+            trainer.put(slot, jobs[slot], adapter)
+        trainer.gradients(batches)
+        for slot, name in enumerate(("first", "second")):
+            ours, theirs = trainer.bank.grads[slot], expected.grads[name]
+            assert ours is not None
+            error = float((ours.cpu() - theirs).norm() / (theirs.norm() + 1e-30))
+            if not error <= (0.2 if base.dtype not in FLOOR else 1e-2 if base.dtype == torch.float32 else 1e-5):
+                return f"gradients differ by {error:.2g} of their size"
+    finally:
+        trainer.close()
+    return ""
+
+
+class _NoText:
+    """Stands for the tokenizer: only ids are compared."""
+
+    def decode(self, _ids: Any, **_: Any) -> str:
+        return ""
+
+
+def _answers(base: Base, rows: Rows, expected: Reference) -> str:
+    """Greedy tokens, as far as the model is sure of them."""
+    limit = 2 * tolerance(base, expected)
+    prompts = [PromptRow(context) for context in rows.contexts]
+    tokenizer, base.tokenizer = base.tokenizer, _NoText()
+    try:
+        eos = Stops(base, ()).eos
+        with Bank(base, {name: expected.models[name] for name in ("first", "base")}) as bank:
+            found = generate(bank, prompts, max_new_tokens=NEW, merge=False)["first"]
+    finally:
+        base.tokenizer = tokenizer
+    for row, answer in enumerate(found):
+        for place, (token, margin) in enumerate(zip(expected.said[row], expected.margins[row], strict=True)):
+            if margin <= limit:
+                break
+            if place >= len(answer.ids):
+                if token not in eos:
+                    return f"generation ended after {place} tokens"
+                break
+            if answer.ids[place] != token:
+                return f"generated token {place} of row {row} differs"
+    return ""
+
+
+def _merged(base: Base, rows: Rows, expected: Reference) -> str:
+    """Log-probabilities under merged weights."""
+    options = [OptionRow(context, pair) for context, pair in zip(rows.contexts, rows.options, strict=True)]
+    with Bank(base, {"first": expected.models["first"]}) as bank:
+        scored = score_options(bank, options, merge=True)["first"]
+    return _apart(scored, expected.logprobs["first"], 4 * tolerance(base, expected))
+
+
+def _trunk(base: Base, rows: Rows, expected: Reference) -> str:
+    """The base's log-probabilities behind another model that differs in the last layer only."""
+    adapter = expected.models["first"]
+    assert isinstance(adapter, Adapter)
+    options = [OptionRow(context, pair) for context, pair in zip(rows.contexts, rows.options, strict=True)]
+    last = base.n_layers - 1
+    with Bank(base, {"upper": Gated(adapter, on=(last, last)), "base": None}) as bank:
+        scored = score_options(bank, options, merge=True)["base"]
+    return _apart(scored, expected.logprobs["base"], 4 * tolerance(base, expected))
+
+
+def _apart(scored: Sequence[Any], wanted: Sequence[Any], limit: float) -> str:
+    for row, pairs in enumerate(zip(scored, wanted, strict=True)):
+        for ours, theirs in zip(*pairs, strict=True):
+            worst = float(np.abs(ours - theirs).max())
+            if not worst <= limit:
+                return f"log-probabilities of row {row} differ by {worst:.2g} nats"
+    return ""
+
+
+def _hidden(base: Base, rows: Rows, expected: Reference) -> str:
+    """The last prompt token's state after every layer."""
+    if expected.hidden is None:
+        return "its layers do not pass on one state per token"
+    prompts = [PromptRow(context) for context in rows.contexts]
+    with Bank(base, {"first": expected.models["first"], "base": None}) as bank:
+        acts_LSD = capture(bank, prompts, normed=True, merge=False)["first"]
+    for row, states_LD in enumerate(expected.hidden):
+        ours = torch.from_numpy(acts_LSD[:, row])
+        # The last of the model's list is behind the final norm; some list that one too and leave the embeddings out.
+        lists = [torch.cat([ours[:-2], ours[-1:]]), ours[1:]]
+        worst_L = [(same - states_LD).abs().amax(1) / states_LD.abs().amax(1).clamp(min=1e-6) for same in lists]
+        worst = min(worst_L, key=lambda apart: float(apart.max()))
+        if not bool((worst <= (1e-3 if base.dtype in FLOOR else HALF)).all()):
+            return f"states after layer {int(worst.argmax())} are not those that the model lists"
+    return ""
+
+
+def _independent(base: Base, rows: Rows, _: Reference) -> str:
+    """No row of a pass, no answer of a tree and no row of a decoding step depends on another: gradients are zero."""
+    wholes = rows.wholes
+    slots = list(range(len(wholes)))
+    lengths = [len(row) for row in wholes]
+    with Bank(base, {f"row{slot}": None for slot in slots}) as bank:
+        keep: KeysAndValues = {}
+        one = causal_pass(base, wholes, slots, keep=keep)
+        ends = np.cumsum(lengths)
+        asked = [(int(end) - 2, set(range(int(end) - n, int(end) - 1))) for end, n in zip(ends, lengths, strict=True)]
+        found = _leaks(bank, one, asked)
+        if found:
+            return f"rows side by side are not independent ({found})"
+        tree = make_tree(OptionRow(rows.contexts[0], ((*rows.options[0][0], 0), (*rows.options[0][1], 0))), 0)
+        n = len(tree.prompt)
+        layout = TreePack([n], [tree.parents], device=base.device)
+        asked = []
+        for node, parent in enumerate(tree.parents):
+            above = {n + node}
+            while parent >= 0:
+                above.add(n + parent)
+                parent = tree.parents[parent]
+            asked.append((n + node, above | set(range(n))))
+        found = _leaks(bank, Pass([tree.prompt + tree.nodes], [0], layout), asked)
+        if found:
+            return f"answers side by side are not independent ({found})"
+        assert isinstance(one.layout, CausalPack)
+        live = Live([(slot, 0) for slot in slots], torch.tensor(lengths, device=base.device))
+        live.fill(slots, {place: (k.detach(), v.detach()) for place, (k, v) in keep.items()}, one.layout, max(lengths))
+        step = Pass([[row[0]] for row in wholes], slots, DecodeStep([live], (), 0))
+        found = _leaks(bank, step, [(slot, {slot}) for slot in slots])
+        return f"rows that are decoded together are not independent ({found})" if found else ""
+
+
+def _leaks(bank: Bank, one: Pass, asked: Sequence[tuple[int, set[int]]]) -> str:
+    """Which token of a pass an output depends on although it must not; ``asked``: (output, tokens it may see)."""
+    base = bank.base
+    leaves: list[torch.Tensor] = []
+
+    def cut(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
+        leaves.append(output.detach().requires_grad_(True))
+        # Some models write into it.
+        return leaves[-1].clone()
+
+    hook = base.model.get_input_embeddings().register_forward_hook(cut)
+    try:
+        with torch.enable_grad():
+            outputs_TD = hidden_states(bank, one)
+            for at, seen in asked:
+                (grad,) = torch.autograd.grad(outputs_TD[at].float().pow(2).sum(), leaves[0], retain_graph=True)
+                tokens = set(grad.reshape(len(outputs_TD), -1).abs().sum(1).nonzero()[:, 0].tolist())
+                if not tokens <= seen:
+                    return f"output {at} and token {min(tokens - seen)}"
+    finally:
+        hook.remove()
+    return ""
