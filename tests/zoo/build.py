@@ -39,7 +39,8 @@ SIZES: dict[str, int] = {
     **dict.fromkeys(
         ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts"], 4
     ),
-    **dict.fromkeys(["num_experts_per_tok", "moe_k", "top_k_experts", "moe_top_k", "moe_topk", "num_experts_per_token"], 2),
+    **dict.fromkeys(["num_experts_per_tok", "moe_k", "top_k_experts", "moe_top_k", "moe_topk",
+                     "num_experts_per_token"], 2),
     **dict.fromkeys(["n_group", "topk_group", "n_groups_moe"], 1),
     **dict.fromkeys(["mamba_d_state", "state_size", "mamba_d_conv"], 4),
     **dict.fromkeys(["linear_num_key_heads", "linear_num_value_heads"], 2),

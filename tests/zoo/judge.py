@@ -1,4 +1,4 @@
-"""Holds the engine to plain transformers and PEFT on one model: scores, generation, hidden states, gradients, export."""
+"""Holds the engine to plain transformers and PEFT on one model: scores, generation, states, gradients, export."""
 
 from __future__ import annotations
 

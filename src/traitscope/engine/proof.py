@@ -23,7 +23,7 @@ from traitscope.engine.jobs import TrainJob
 from traitscope.engine.layout import CausalPack, KeysAndValues, TreePack
 from traitscope.engine.lora import Adapter
 from traitscope.engine.plan import BankPlan
-from traitscope.engine.reference import NEW, Reference, Rows
+from traitscope.engine.reference import NEW, Reference, Rows, embedded
 from traitscope.engine.score import make_tree, score_options
 from traitscope.engine.structure import NotProven
 from traitscope.engine.trainer import BankTrainer
@@ -59,11 +59,14 @@ def prove_paths(base: Base, rows: Rows, expected: Reference, packable: str) -> P
             if found:
                 raise NotProven(found)
         _prove_generation(base, rows, expected)
-    for name in ("merges", "trunk"):
-        tried = replace(base.paths, **{name: True})
-        kept, base.paths = base.paths, tried
-        check = _merged if name == "merges" else _trunk
-        if (name == "trunk" and not tried.packed) or _first(check, base=base, rows=rows, expected=expected):
+    kept = base.paths
+    base.paths = replace(kept, merges=True)
+    if _first(_merged, base=base, rows=rows, expected=expected):
+        base.paths = kept
+    if base.packed:
+        kept = base.paths
+        base.paths = replace(kept, trunk=True)
+        if _first(_trunk, base=base, rows=rows, expected=expected):
             base.paths = kept
     if not base.paths.hidden:
         base.paths = replace(base.paths, hidden=_first(_hidden, base=base, rows=rows, expected=expected))
@@ -259,23 +262,11 @@ def _independent(base: Base, rows: Rows, _: Reference) -> str:
 
 def _leaks(bank: Bank, one: Pass, asked: Sequence[tuple[int, set[int]]]) -> str:
     """Which token of a pass an output depends on although it must not; ``asked``: (output, tokens it may see)."""
-    base = bank.base
-    leaves: list[torch.Tensor] = []
-
-    def cut(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
-        leaves.append(output.detach().requires_grad_(True))
-        # Some models write into it.
-        return leaves[-1].clone()
-
-    hook = base.model.get_input_embeddings().register_forward_hook(cut)
-    try:
-        with torch.enable_grad():
-            outputs_TD = hidden_states(bank, one)
-            for at, seen in asked:
-                (grad,) = torch.autograd.grad(outputs_TD[at].float().pow(2).sum(), leaves[0], retain_graph=True)
-                tokens = set(grad.reshape(len(outputs_TD), -1).abs().sum(1).nonzero()[:, 0].tolist())
-                if not tokens <= seen:
-                    return f"output {at} and token {min(tokens - seen)}"
-    finally:
-        hook.remove()
+    with embedded(bank.base) as leaves:
+        outputs_TD = hidden_states(bank, one)
+        for at, seen in asked:
+            (grad,) = torch.autograd.grad(outputs_TD[at].float().pow(2).sum(), leaves[0], retain_graph=True)
+            tokens = set(grad.reshape(len(outputs_TD), -1).abs().sum(1).nonzero()[:, 0].tolist())
+            if not tokens <= seen:
+                return f"output {at} and token {min(tokens - seen)}"
     return ""

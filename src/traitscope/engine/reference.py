@@ -38,7 +38,8 @@ class Rows:
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(0, vocabulary, (200,), generator=generator).tolist()
         shared = max(1, min(SHARED, longest - max(TAILS) - 4))
-        contexts, options = [], []
+        contexts: list[tuple[int, ...]] = []
+        options: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         at = shared
         for tail in TAILS:
             contexts.append((*ids[:shared], *ids[at : at + tail]))
@@ -91,6 +92,24 @@ def probe_adapter(base: Base, seed: int) -> Adapter:
 
 
 @contextmanager
+def embedded(base: Base) -> Iterator[list[torch.Tensor]]:
+    """The token embeddings of every forward inside it, [1, T, D], as leaves that take gradients."""
+    leaves: list[torch.Tensor] = []
+
+    def cut(_module: nn.Module, _args: Any, output: torch.Tensor) -> torch.Tensor:
+        leaves.append(output.detach().requires_grad_(True))
+        # Some models write into it.
+        return leaves[-1].clone()
+
+    hook = base.model.get_input_embeddings().register_forward_hook(cut)
+    try:
+        with torch.enable_grad():
+            yield leaves
+    finally:
+        hook.remove()
+
+
+@contextmanager
 def acting(base: Base, adapter: Adapter | None, leaf: torch.Tensor | None = None) -> Iterator[None]:
     """The adapter acts beside the base's own linear layers; with ``leaf`` as its weights, differentiably."""
     hooks = []
@@ -127,11 +146,8 @@ def reference(base: Base, rows: Rows) -> Reference:
     Raises:
         Exception: what the model raises for a single row.
     """
-    models: dict[str, Adapter | None] = {
-        "first": probe_adapter(base, 1),
-        "second": probe_adapter(base, 2),
-        "base": None,
-    }
+    adapters = (probe_adapter(base, seed) for seed in (1, 2))
+    models: dict[str, Adapter | None] = {**dict(zip(("first", "second"), adapters, strict=True)), "base": None}
     logprobs: dict[str, list[tuple[np.ndarray, ...]]] = {}
     scale = 0.0
     with torch.no_grad():
@@ -203,10 +219,7 @@ def _hidden(base: Base, context: Sequence[int]) -> torch.Tensor | None:
     """The last token's state after every layer, as the model itself lists them; the last one is after the norm."""
     ids = torch.tensor([context], device=base.device)
     states = base.model(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
-    if (
-        states is None
-        or len(states) != base.n_layers + 1
-        or any(s.shape != (1, len(context), base.hidden_size) for s in states)
-    ):
+    one_each = (1, len(context), base.hidden_size)
+    if states is None or len(states) != base.n_layers + 1 or any(state.shape != one_each for state in states):
         return None
     return torch.stack([state[0, -1].float().cpu() for state in states])

@@ -25,10 +25,10 @@ class Span:
     def sees(self, query: Places, key: Places) -> Places:
         """Whether tokens at positions ``query`` see those at ``key``, which broadcast; causality aside."""
         if self.window is not None:
-            return query - key < self.window  # type: ignore[return-value]
+            return query - key < self.window
         if self.chunk is not None:
-            return query // self.chunk == key // self.chunk  # type: ignore[return-value]
-        return query - key > -FARTHEST  # type: ignore[return-value]
+            return query // self.chunk == key // self.chunk
+        return query - key > -FARTHEST
 
     def hides(self, first: int, last: int) -> bool:
         """Whether some token of the positions ``first`` to ``last`` does not see all that come before it there."""

@@ -1,4 +1,4 @@
-"""What can be read off a model without trusting closeness: its layers, masks, position tables, head and own counting."""
+"""What can be read off a model without trusting closeness: its layers, masks, position tables and own counting."""
 
 from __future__ import annotations
 
@@ -27,14 +27,10 @@ _SPARSE = re.compile(r"index\w*(top_?k|budget)|sparse\w*top_?k|top_?k\w*(index|b
 
 # Caches whose layers take left-padded prompts side by side at any length.
 _CACHES = frozenset(
-    f"{kind}Layer"
-    for kind in [
-        "Dynamic",
-        "DynamicSlidingWindow",
-        "LinearAttention",
-        "LinearAttentionAndFullAttention",
-        "LinearAttentionAndSlidingWindowAttention",
-    ]
+    {
+        *("DynamicLayer", "DynamicSlidingWindowLayer", "LinearAttentionLayer"),
+        *("LinearAttentionAndFullAttentionLayer", "LinearAttentionAndSlidingWindowAttentionLayer"),
+    }
 )
 
 

@@ -15,7 +15,7 @@ from traitscope.engine.layout import CausalPack
 from traitscope.engine.positions import Sides
 from traitscope.engine.proof import prove_paths, tolerance
 from traitscope.engine.quantised import keep_differentiable
-from traitscope.engine.reference import Reference, Rows, logits_of, reference
+from traitscope.engine.reference import Reference, Rows, embedded, logits_of, reference
 from traitscope.engine.runtime import Runtime
 from traitscope.engine.structure import (
     CountingFromAfar,
@@ -138,25 +138,12 @@ def _alone(base: Base, row: tuple[int, ...]) -> Row:
 
 def _causal(base: Base, row: tuple[int, ...]) -> None:
     """Raises NotProven where an output depends on a later token."""
-    leaves: list[torch.Tensor] = []
-
-    def cut(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
-        leaves.append(output.detach().requires_grad_(True))
-        # Some models write into it.
-        return leaves[-1].clone()
-
-    hook = base.model.get_input_embeddings().register_forward_hook(cut)
-    try:
-        with torch.enable_grad():
-            ids = torch.tensor([row], device=base.device)
-            logits_TV = base.model(input_ids=ids, use_cache=False).logits[0]
-            for at in (0, len(row) // 2, len(row) - 2):
-                (grad,) = torch.autograd.grad(logits_TV[at].float().pow(2).sum(), leaves[0], retain_graph=True)
-                later = grad.reshape(len(row), -1)[at + 1 :].abs().sum()
-                if not later == 0:
-                    raise NotProven("what it says at a token depends on later ones: it is no causal language model")
-    finally:
-        hook.remove()
+    with embedded(base) as leaves:
+        logits_TV = base.model(input_ids=torch.tensor([row], device=base.device), use_cache=False).logits[0]
+        for at in (0, len(row) // 2, len(row) - 2):
+            (grad,) = torch.autograd.grad(logits_TV[at].float().pow(2).sum(), leaves[0], retain_graph=True)
+            if not grad.reshape(len(row), -1)[at + 1 :].abs().sum() == 0:
+                raise NotProven("what it says at a token depends on later ones: it is no causal language model")
 
 
 def _lay_out(base: Base, row: tuple[int, ...], rows: Rows, expected: Reference) -> None:
