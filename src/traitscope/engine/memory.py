@@ -86,7 +86,7 @@ def fit_training(
         for name in job.spec.resolve(base):
             linear = original_linear(modules[name])
             assert linear is not None
-            size += job.spec.rank * sum(shape_of(linear))
+            size += job.spec.rank_of(name) * sum(shape_of(linear))
         parameters = max(parameters, size)
     # Weights, gradient, two moments of AdamW.
     bytes_per_slot = parameters * item * 4
