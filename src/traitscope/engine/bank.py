@@ -122,7 +122,7 @@ class Bank:
             if isinstance(model, Gated) and not model.acts_in(layer.layer):
                 continue
             a_RD, b_OR = piece.views(flat)
-            pair = SlotWeights(a_RD, b_OR, piece.scale)
+            pair = SlotWeights(a_RD, b_OR, piece.scale, dropout=adapter.spec.dropout, name=piece.name)
             if grad is not None:
                 pair.grad_a, pair.grad_b = piece.views(grad)
             layer.slots[slot] = pair
