@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -104,8 +103,18 @@ class _Batches(torch.utils.data.Dataset):
 
 
 def make_trainer(wrapped: Any, job: TrainJob, folder: str, device: str = "cpu", bf16: bool = False) -> Any:
-    """transformers' Trainer for one adapter: dynamic padding, fused AdamW, no evaluation, no logs, no checkpoints."""
+    """transformers' Trainer for one adapter: dynamic padding, fused AdamW, no evaluation, no logs, no checkpoints.
+
+    Its learning rates are the job's: its own schedule would spend the first step of a warm-up at the rate 0.
+    """
     from transformers import PrinterCallback, Trainer, TrainingArguments
+
+    class Peer(Trainer):
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, lambda step: job.lr_at(step) / job.lr
+            )
+            return self.lr_scheduler
 
     arguments = TrainingArguments(
         output_dir=folder,
@@ -113,8 +122,6 @@ def make_trainer(wrapped: Any, job: TrainJob, folder: str, device: str = "cpu", 
         train_sampling_strategy="sequential",
         num_train_epochs=1,
         learning_rate=job.lr,
-        lr_scheduler_type=job.schedule,
-        warmup_steps=math.ceil(job.warmup * job.n_steps),
         weight_decay=job.weight_decay,
         max_grad_norm=job.clip,
         optim="adamw_torch_fused",
@@ -129,7 +136,7 @@ def make_trainer(wrapped: Any, job: TrainJob, folder: str, device: str = "cpu", 
         remove_unused_columns=False,
         seed=job.seed,
     )
-    trainer = Trainer(
+    trainer = Peer(
         wrapped, arguments, train_dataset=_Batches(job), data_collator=lambda items: collate(items[0], device)
     )
     trainer.remove_callback(PrinterCallback)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +37,7 @@ def peer_of(model: torch.nn.Module, job: TrainJob) -> torch.nn.Module:
         target_modules=targets,
         layers_to_transform=None if layers is None else list(range(layers[0], layers[1] + 1)),
         use_rslora=job.spec.rslora,
-        lora_dropout=0.0,
+        lora_dropout=job.spec.dropout,
     )
     return get_peft_model(copy.deepcopy(model), config, autocast_adapter_dtype=False)
 
@@ -61,21 +63,35 @@ def batches_of(job: TrainJob) -> Iterator[list[TrainRow]]:
             order = order[job.batch :]
 
 
-def peft_alone(model: torch.nn.Module, job: TrainJob) -> tuple[dict[str, torch.Tensor], list[float]]:
-    """Trained weights under PEFT's names, and the loss of every step: one padded batch a step."""
+def begun_scheduler(schedule: str, optimizer: torch.optim.Optimizer, warm: int, total: int) -> Any:
+    """transformers' own scheduler, one step of warm-up longer and past its first step, which has the rate 0."""
+    scheduler = get_scheduler(
+        PEER_SCHEDULES[schedule], optimizer, num_warmup_steps=warm + 1, num_training_steps=total + 1
+    )
+    with warnings.catch_warnings():
+        # It is stepped before the optimizer, as is meant here.
+        warnings.simplefilter("ignore")
+        scheduler.step()
+    return scheduler
+
+
+def peft_alone(
+    model: torch.nn.Module, job: TrainJob, before_step: Callable[[Any, int, list[TrainRow]], None] | None = None
+) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """Trained weights under PEFT's names, and the loss of every step: one padded batch a step.
+
+    ``before_step`` is given PEFT's model, the step and its rows.
+    """
     peer = peer_of(model, job)
     start_from_seed(peer, job.seed)
     parameters = {n: p for n, p in peer.named_parameters() if p.requires_grad}
     batches = list(batches_of(job))[: job.max_steps]
     optimizer = torch.optim.AdamW(parameters.values(), lr=job.lr, weight_decay=job.weight_decay)
-    scheduler = get_scheduler(
-        PEER_SCHEDULES[job.schedule],
-        optimizer,
-        num_warmup_steps=math.ceil(job.warmup * len(batches)),
-        num_training_steps=len(batches),
-    )
+    scheduler = begun_scheduler(job.schedule, optimizer, math.ceil(job.warmup * len(batches)), len(batches))
     losses = []
-    for rows in batches:
+    for step, rows in enumerate(batches):
+        if before_step is not None:
+            before_step(peer, step, rows)
         width = max(len(row.ids) for row in rows)
         ids = torch.zeros(len(rows), width, dtype=torch.long)
         mask = torch.zeros_like(ids)

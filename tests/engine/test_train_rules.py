@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import tiny_model
 from peft import LoraConfig, get_peft_model
-from reference import PEER_SCHEDULES
+from reference import PEER_SCHEDULES, begun_scheduler
 from scipy import stats
 from transformers import get_scheduler
 
@@ -35,7 +35,7 @@ def numbers(rows: list[TrainRow]) -> list[int]:
 
 def peer_rates(job: TrainJob, warm: int, total: int) -> list[float]:
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=job.lr)
-    scheduler = get_scheduler(PEER_SCHEDULES[job.schedule], optimizer, num_warmup_steps=warm, num_training_steps=total)
+    scheduler = begun_scheduler(job.schedule, optimizer, warm, total)
     rates = []
     for _ in range(total):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -55,6 +55,32 @@ def test_learning_rates_are_those_of_transformers(
     job = job_of(23, schedule=schedule, warmup=warmup, max_steps=max_steps, batch=2, epochs=3)
     assert job.n_steps == total
     assert [job.lr_at(step) for step in range(total)] == pytest.approx(peer_rates(job, warm, total), rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize(("warmup", "warm"), [(0.0, 0), (0.03, 2), (0.5, 18)])
+def test_peak_and_decay_lie_where_trainer_has_them(schedule: str, warmup: float, warm: int) -> None:
+    """Only the warm-up differs: Trainer's first step would have the rate 0."""
+    job = job_of(23, schedule=schedule, warmup=warmup, batch=2, epochs=3)
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=job.lr)
+    scheduler = get_scheduler(PEER_SCHEDULES[schedule], optimizer, num_warmup_steps=warm, num_training_steps=36)
+    theirs = []
+    for _ in range(36):
+        theirs.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    ours = [job.lr_at(step) for step in range(36)]
+    assert ours[warm:] == pytest.approx(theirs[warm:], rel=1e-12)
+    assert (theirs[0] == 0) == (warm > 0)
+    assert ours[:warm] == pytest.approx([job.lr * (step + 1) / (warm + 1) for step in range(warm)], rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("warmup", [0.0, 0.01, 0.03, 0.5, 0.99])
+@pytest.mark.parametrize("max_steps", [1, 2, 3, 15, 36])
+def test_no_step_has_the_rate_zero(schedule: str, warmup: float, max_steps: int) -> None:
+    job = job_of(23, schedule=schedule, warmup=warmup, max_steps=max_steps, batch=2, epochs=3)
+    assert all(0 < job.lr_at(step) <= job.lr for step in range(job.n_steps))
 
 
 def test_the_recorded_learning_rate_is_the_one_of_the_step() -> None:

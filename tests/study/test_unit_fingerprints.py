@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import tiny
@@ -40,6 +41,9 @@ GOLD = 'gold: "{{ label }}"}'
         ('stop: ["\\n"]', 'stop: [";"]', cells(MODELS, ["sums"])),
         ("lr: 0.01", "lr: 0.02", EVERYTHING),
         ("alpha: 4", "alpha: 5", EVERYTHING),
+        ("alpha: 4", "alpha: 4, dropout: 0.1", EVERYTHING),
+        ("alpha: 4", "alpha: 4, rslora: true", EVERYTHING),
+        ("alpha: 4", "alpha: 4, dropout: 0, rslora: false", set()),
         ("per_task: 6", "per_task: 6, lr: 0.1", {"adapters/all-s0"} | cells(["all-s0"], TASKS)),
         ("per_task: 6", "per_task: 7", {"adapters/all-s0"} | cells(["all-s0"], TASKS)),
         ("sums-train.jsonl, eval: sums-eval.jsonl}, train: 12", "sums-train.jsonl, eval: sums-eval.jsonl}, train: 11",
@@ -59,6 +63,25 @@ def test_judging_is_no_part_of_what_a_cell_is_made_from(copy: Path, old: str, ne
     state = Study.open(copy).plan().state
     assert not state.changed and not state.missing_cells
     assert {cell.unit for cell in state.rescore} == cells(MODELS, ["sums"])
+
+
+def test_dropout_and_rank_stabilised_scaling_reach_the_engine_and_the_folder(copy: Path) -> None:
+    tiny.change(copy, "alpha: 4", "alpha: 4, dropout: 0.25, rslora: true")
+    tiny.change(copy, "per_task: 6", "per_task: 6, dropout: 0")
+    study = Study.open(copy, copy.parent / "other")
+    study.train()
+    adapters = copy.parent / "other/adapters"
+    configs = {path.parent.name: json.loads(path.read_text()) for path in adapters.glob("*/adapter_config.json")}
+    assert {name: config["lora_dropout"] for name, config in configs.items()} == {
+        "tone-s0": 0.25, "tone.mislabel-s0": 0.25, "sums-s0": 0.25, "all-s0": 0.0,
+    }  # fmt: skip
+    assert all(config["use_rslora"] for config in configs.values())
+    # The base is a folder: it is named so that the adapter loads from anywhere.
+    named = {config["base_model_name_or_path"] for config in configs.values()}
+    assert all(Path(name).is_absolute() and (Path(name) / "config.json").is_file() for name in named)
+    assert "| dropout | 0.25 |" in (adapters / "sums-s0/README.md").read_text()
+    plain = pd.read_parquet(copy.parent / "runs/tiny/adapters/sums-s0/train.parquet")
+    assert not np.allclose(pd.read_parquet(adapters / "sums-s0/train.parquet")["loss"], plain["loss"], atol=1e-4)
 
 
 def test_a_mix_is_trained_by_its_own_recipe(copy: Path) -> None:

@@ -175,7 +175,9 @@ class Local:
         return engine.TrainJob(
             job.name,
             [row for task, examples in job.parts for row in training_rows(task, examples, base.tokenizer, limit)],
-            engine.LoraSpec(recipe.rank, recipe.alpha, targets=recipe.targets, layers=recipe.layers),
+            engine.LoraSpec(
+                recipe.rank, recipe.alpha, recipe.targets, recipe.layers, rslora=recipe.rslora, dropout=recipe.dropout
+            ),
             recipe.lr,
             recipe.schedule,
             recipe.warmup,

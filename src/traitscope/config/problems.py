@@ -103,6 +103,10 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
     behind = f": {says}" if says else ""
     if kind == "extra_forbidden":
         owner = _model_at(cls, path[:-1])
+        # What other programs call it, or why it is not there.
+        elsewhere = getattr(owner, "ANSWERS", {}).get(str(path[-1]))
+        if elsewhere is not None:
+            return _Found(path, f"unknown key {str(path[-1])!r}", elsewhere)
         known = [f.alias or n for n, f in owner.model_fields.items()] if owner else []
         fix = did_you_mean(str(path[-1]), known)
         if not fix.startswith("write one of"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from traitscope.config.data import Name, Texts
+from traitscope.config.elsewhere import ANSWERS
 from traitscope.config.problems import Problem
 from traitscope.config.settings import Settings
 
@@ -49,13 +50,19 @@ def _check_window(window: tuple[int, int] | None) -> None:
 class RecipeConfig(Settings):
     """How every adapter is trained."""
 
+    ANSWERS: ClassVar[Mapping[str, str]] = ANSWERS
+
     rank: int = Field(16, ge=1, description="LoRA rank")
     alpha: float = Field(32.0, gt=0, description="LoRA alpha; updates are scaled by alpha / rank")
+    rslora: bool = Field(False, description="Rank-stabilised: updates are scaled by alpha / sqrt(rank)")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the inputs of A that training zeroes")
     targets: Targets = Field("all-linear", description="all-linear, or name endings of the linear layers to adapt")
     layers: Window | None = Field(None, description="Train only the layers [first, last], both included, from 0")
     lr: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up")
-    warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises")
+    warmup: float = Field(
+        0.03, ge=0, lt=1, description="Share of the steps, rounded up, in which the rate rises to its peak"
+    )
     epochs: int = Field(3, ge=1, description="Passes over the train rows")
     batch: int = Field(16, ge=1, description="Rows per optimiser step")
     max_tokens: int = Field(1024, ge=2, description="Most tokens of one training row, prompt and answer")
@@ -81,13 +88,19 @@ class RecipeConfig(Settings):
 class RecipeChange(Settings):
     """A source's own departures from the study's recipe; every key as in ``recipe``."""
 
+    ANSWERS: ClassVar[Mapping[str, str]] = ANSWERS
+
     rank: int | None = Field(None, ge=1, description="LoRA rank")
     alpha: float | None = Field(None, gt=0, description="LoRA alpha")
+    rslora: bool | None = Field(None, description="Rank-stabilised scaling")
+    dropout: float | None = Field(None, ge=0, lt=1, description="LoRA dropout")
     targets: Targets | None = Field(None, description="all-linear, or name endings of the linear layers to adapt")
     layers: Window | None = Field(None, description="Train only the layers [first, last]")
     lr: float | None = Field(None, gt=0, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] | None = Field(None, description="Learning rate schedule")
-    warmup: float | None = Field(None, ge=0, lt=1, description="Share of the steps in which the rate rises")
+    warmup: float | None = Field(
+        None, ge=0, lt=1, description="Share of the steps, rounded up, in which the rate rises to its peak"
+    )
     epochs: int | None = Field(None, ge=1, description="Passes over the train rows")
     batch: int | None = Field(None, ge=1, description="Rows per optimiser step")
     max_tokens: int | None = Field(None, ge=2, description="Most tokens of one training row")

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from traitscope.engine.base import Base
+from traitscope.engine.layout import token_ranges
 from traitscope.engine.linear import BankLinear, SlotWeights
 from traitscope.engine.lora import Adapter
 from traitscope.errors import TraitscopeError
@@ -122,7 +124,7 @@ class Bank:
             if isinstance(model, Gated) and not model.acts_in(layer.layer):
                 continue
             a_RD, b_OR = piece.views(flat)
-            pair = SlotWeights(a_RD, b_OR, piece.scale)
+            pair = SlotWeights(a_RD, b_OR, piece.scale, dropout=adapter.spec.dropout, name=piece.name)
             if grad is not None:
                 pair.grad_a, pair.grad_b = piece.views(grad)
             layer.slots[slot] = pair
@@ -142,9 +144,23 @@ class Bank:
             for layer in self.layers.values():
                 layer.merged = None
 
-    def set_ranges(self, ranges: Sequence[tuple[int, int, int]]) -> None:
-        """Say which tokens of the next pass belong to which slot: (start, stop, slot), adjacent and in order."""
-        self.base.runtime.slot_ranges = list(ranges)
+    def lay_out(
+        self, slots: Sequence[int], lengths: Sequence[int], *, width: int | None = None, rows: Sequence[int] = ()
+    ) -> None:
+        """Say how the rows of what is computed next lie, one behind the other.
+
+        Args:
+            slots, lengths: of each row; rows of one slot are adjacent.
+            width: places that every row takes where rows are padded; None: as many as it has tokens.
+            rows: their numbers in the pass, where not all of its rows are computed at once.
+        """
+        runtime = self.base.runtime
+        ends = np.cumsum([width or length for length in lengths]).tolist()
+        runtime.slot_ranges = token_ranges(slots, ends)
+        if runtime.row_keys is not None:
+            keys = [runtime.row_keys[row] for row in rows] if rows else runtime.row_keys
+            starts = [0, *ends[:-1]]
+            runtime.drops = [(at, at + n, key) for at, n, key in zip(starts, lengths, keys, strict=True)]
 
     @property
     def apart(self) -> bool:

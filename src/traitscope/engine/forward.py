@@ -92,7 +92,7 @@ def logits(base: Base, outputs: torch.Tensor) -> torch.Tensor:
 
 def _packed(bank: Bank, one: Pass, layout: Layout, model: nn.Module, **options: Any) -> Any:
     """The model's output for all rows as one sequence."""
-    bank.set_ranges(token_ranges(one.slots, np.cumsum([len(row) for row in one.rows])))
+    bank.lay_out(one.slots, [len(row) for row in one.rows])
     ids_T = torch.tensor([token for row in one.rows for token in row], device=bank.base.device)
     with under_way(bank.base, one):
         return model(input_ids=ids_T[None], position_ids=layout.position_ids[None], use_cache=False, **options)

@@ -25,7 +25,7 @@ class TrainJob:
         spec: the adapter's shape.
         lr: peak learning rate.
         schedule: ``cosine``, ``linear`` (both decay to zero) or ``constant``, after the warm-up.
-        warmup: share of the steps that the learning rate rises linearly from zero.
+        warmup: share of the steps, rounded up, in which the learning rate rises linearly to its peak, never at zero.
         epochs: passes over the rows.
         batch: rows per optimiser step; the last batch of an epoch may be smaller.
         seed: fixes initial weights and data order.
@@ -86,11 +86,16 @@ class TrainJob:
         return [self.rows[row] for row in order[index * self.batch : (index + 1) * self.batch]]
 
     def lr_at(self, step: int) -> float:
-        """Learning rate of step ``step``; the formulas of transformers' ``get_scheduler``."""
+        """Learning rate of step ``step`` (0-based); none is zero.
+
+        That of transformers' ``get_scheduler`` with one step of warm-up more (and so one step more in all), read from
+        its second step on: its first step of a warm-up has the rate 0 and trains nothing. Peak and decay lie where
+        they lie there, and without warm-up all steps are the same.
+        """
         total = self.n_steps
         warm = math.ceil(self.warmup * total)
         if step < warm:
-            return self.lr * step / max(1, warm)
+            return self.lr * (step + 1) / (warm + 1)
         progress = (step - warm) / max(1, total - warm)
         if self.schedule == "cosine":
             return self.lr * max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))

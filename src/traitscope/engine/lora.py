@@ -1,4 +1,4 @@
-"""A LoRA adapter: its specification, its weights in one flat buffer, and PEFT's folder format.
+"""A LoRA adapter: its specification and its weights in one flat buffer.
 
 Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models". Initialisation and file layout are PEFT's, so that
 what is trained here loads there and the other way round.
@@ -7,8 +7,8 @@ what is trained here loads there and the other way round.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,12 @@ import torch
 
 from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear, shape_of
+from traitscope.engine.peft_config import peft_config
+from traitscope.engine.peft_folder import PREFIX, read_folder
 from traitscope.errors import TraitscopeError
-from traitscope.store.adapters import CONFIG, WEIGHTS, write_adapter
+from traitscope.store.adapters import write_adapter
 
-PREFIX = "base_model.model."
-
-# PEFT options that change what an adapter computes and that the engine does not implement.
-REFUSED = {
-    "use_dora": "DoRA",
-    "modules_to_save": "fully trained modules (modules_to_save)",
-    "layer_replication": "layer replication",
-    "trainable_token_indices": "trainable tokens",
-    "target_parameters": "adapters on bare parameters (target_parameters)",
-    "alora_invocation_tokens": "activated LoRA",
-    "use_bdlora": "block-diagonal LoRA",
-    "arrow_config": "Arrow routing",
-    "lora_bias": "biases inside the adapter (lora_bias)",
-}
+Patterns = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -46,6 +35,9 @@ class LoraSpec:
         targets: ``"all-linear"`` (every linear layer but the head) or module-name suffixes such as ``q_proj``.
         layers: first and last decoder layer (0-based, inclusive) that carry the adapter; None means all.
         rslora: rank-stabilised scaling (Kalajdzievski 2023).
+        dropout: share of the inputs of A that are zeroed in training (the others are divided by 1 - dropout).
+        rank_pattern, alpha_pattern: (pattern, value) of modules with another rank or alpha; the first pattern that
+            matches a module's name, or the end of it behind a dot, holds, as in PEFT.
     """
 
     rank: int
@@ -53,10 +45,28 @@ class LoraSpec:
     targets: str | tuple[str, ...] = "all-linear"
     layers: tuple[int, int] | None = None
     rslora: bool = False
+    dropout: float = 0.0
+    rank_pattern: Patterns = ()
+    alpha_pattern: Patterns = ()
 
     def __post_init__(self) -> None:
+        for name in ("targets", "layers"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.rank < 1:
             raise TraitscopeError(f"rank is {self.rank}", where="recipe.rank", fix="use a rank of at least 1")
+        if not 0 <= self.dropout < 1:
+            raise TraitscopeError(
+                f"dropout is {self.dropout}", where="recipe.dropout", fix="use a share of at least 0 and less than 1"
+            )
+
+    def rank_of(self, name: str) -> int:
+        """Rank of the module ``name``."""
+        return int(_pattern(self.rank_pattern, name, self.rank))
+
+    def alpha_of(self, name: str) -> float:
+        """Alpha of the module ``name``."""
+        return float(_pattern(self.alpha_pattern, name, self.alpha))
 
     def scale(self, rank: int | None = None, alpha: float | None = None) -> float:
         rank = self.rank if rank is None else rank
@@ -95,6 +105,10 @@ class LoraSpec:
 
 def _matches(name: str, target: str) -> bool:
     return name == target or name.endswith("." + target)
+
+
+def _pattern(patterns: Patterns, name: str, default: float) -> float:
+    return next((value for pattern, value in patterns if re.match(rf"(.*\.)?({pattern})$", name)), default)
 
 
 @dataclass(frozen=True)
@@ -139,8 +153,11 @@ class Adapter:
         modules = dict(base.model.named_modules())
         pieces, start = [], 0
         for name in spec.resolve(base):
-            d_in, d_out = shape_of(_linear(modules[name]))
-            piece = Piece(name, spec.rank, spec.scale(), d_in, d_out, start)
+            linear = original_linear(modules[name])
+            assert linear is not None
+            d_in, d_out = shape_of(linear)
+            rank = spec.rank_of(name)
+            piece = Piece(name, rank, spec.scale(rank, spec.alpha_of(name)), d_in, d_out, start)
             pieces.append(piece)
             start += piece.size
         flat = torch.zeros(start, dtype=adapter_dtype(base))
@@ -180,28 +197,19 @@ class Adapter:
         write_adapter(folder, self.peft_config(base), tensors, card)
 
     def peft_config(self, base: Base) -> dict[str, Any]:
-        """The fields of PEFT's ``adapter_config.json``."""
-        from peft import LoraConfig
-
-        suffixes = sorted({piece.name.rsplit(".", 1)[-1] for piece in self.pieces})
-        config = LoraConfig(
-            r=self.spec.rank,
-            lora_alpha=self.spec.alpha,
-            target_modules=suffixes,
-            layers_to_transform=None
-            if self.spec.layers is None
-            else list(range(self.spec.layers[0], self.spec.layers[1] + 1)),
-            use_rslora=self.spec.rslora,
-            lora_dropout=0.0,
-            bias="none",
-            task_type="CAUSAL_LM",
-            base_model_name_or_path=base.name,
-            revision=base.revision,
-            inference_mode=True,
-            fan_in_fan_out=any(type(_linear(m)).__name__ == "Conv1D" for m in _targets(base, self)),
+        """The fields of PEFT's ``adapter_config.json``, under which PEFT adapts these modules of ``base`` alone."""
+        spec = self.spec
+        alphas = {piece.name: spec.alpha_of(piece.name) for piece in self.pieces}
+        return peft_config(
+            base,
+            [piece.name for piece in self.pieces],
+            rank=spec.rank,
+            alpha=spec.alpha,
+            ranks={piece.name: piece.rank for piece in self.pieces if piece.rank != spec.rank},
+            alphas={name: alpha for name, alpha in alphas.items() if alpha != spec.alpha},
+            rslora=spec.rslora,
+            dropout=spec.dropout,
         )
-        fields = {k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()}
-        return dict(json.loads(json.dumps(fields, default=str)))
 
     @classmethod
     def load(cls, folder: Path, base: Base) -> Adapter:
@@ -211,54 +219,50 @@ class Adapter:
             TraitscopeError: not a LoRA folder, made for another base, an option that is not implemented, or an
                 adapter that changes nothing.
         """
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
         where = f"adapter {folder}"
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise TraitscopeError(f"no {name}", where=where, fix="name a folder that PEFT's save_pretrained wrote")
-        try:
-            config = json.loads((folder / CONFIG).read_text())
-            tensors = load_file(folder / WEIGHTS)
-        except Exception as error:
-            raise TraitscopeError(f"cannot be read: {error}", where=where, fix="save the adapter again") from error
-        spec = _spec_of(config, where)
+        saved = read_folder(Path(folder), base)
+        config = saved.config
+        chosen = config.target_modules or ()
+        spec = LoraSpec(
+            rank=config.r,
+            alpha=config.lora_alpha,
+            targets=chosen if isinstance(chosen, str) else tuple(sorted(chosen)),
+            rslora=bool(config.use_rslora),
+            dropout=float(config.lora_dropout),
+            rank_pattern=tuple((config.rank_pattern or {}).items()),
+            alpha_pattern=tuple((config.alpha_pattern or {}).items()),
+        )
         modules = dict(base.model.named_modules())
         pieces: list[Piece] = []
         parts: list[torch.Tensor] = []
         start = 0
-        names = _paired_names(tensors, where)
-        order = {name: number for number, name in enumerate(base.linear_names)}
-        for name in sorted(names, key=lambda n: (order.get(n, len(order)), n)):
-            module = modules.get(name)
-            linear = None if module is None else original_linear(module)
-            if linear is None or name not in order:
-                raise TraitscopeError(
-                    f"it adapts {name}, which is no linear layer inside the decoder of {base.name}",
-                    where=where,
-                    fix="use the base that the adapter was trained on "
-                    f"({config.get('base_model_name_or_path')}); heads and embeddings are not supported",
-                )
-            a_RD, b_OR = tensors[f"{PREFIX}{name}.lora_A.weight"], tensors[f"{PREFIX}{name}.lora_B.weight"]
+        for name, (a_RD, b_OR) in saved.pairs.items():
+            linear = original_linear(modules[name])
+            assert linear is not None
             d_in, d_out = shape_of(linear)
             if a_RD.shape[1] != d_in or b_OR.shape[0] != d_out or a_RD.shape[0] != b_OR.shape[1]:
                 raise TraitscopeError(
                     f"{name}: A {tuple(a_RD.shape)} and B {tuple(b_OR.shape)} do not fit a {d_in} -> {d_out} layer",
                     where=where,
-                    fix=f"use the base that the adapter was trained on ({config.get('base_model_name_or_path')})",
+                    fix=f"use the base that the adapter was trained on ({config.base_model_name_or_path})",
                 )
-            rank = int(a_RD.shape[0])
-            alpha = float(_pattern(config.get("alpha_pattern") or {}, name, spec.alpha))
-            piece = Piece(name, rank, spec.scale(rank, alpha), d_in, d_out, start)
+            rank = spec.rank_of(name)
+            if a_RD.shape[0] != rank:
+                raise TraitscopeError(
+                    f"{name}: A and B have rank {a_RD.shape[0]}, the configuration says {rank} (r, rank_pattern)",
+                    where=where,
+                    fix="save the adapter again in PEFT",
+                )
+            piece = Piece(name, rank, spec.scale(rank, spec.alpha_of(name)), d_in, d_out, start)
             pieces.append(piece)
             parts += [a_RD.reshape(-1), b_OR.reshape(-1)]
             start += piece.size
-        flat = torch.cat(parts).to(adapter_dtype(base))
+        # Each in full first: weights of two precisions would else be put together in the lower one's.
+        flat = torch.cat([part.to(adapter_dtype(base)) for part in parts])
         if not torch.isfinite(flat).all():
             raise TraitscopeError("holds NaN or infinite weights", where=where, fix="train it again, with a lower lr")
         adapter = cls(spec, tuple(pieces), flat)
-        if all(not piece.views(flat)[1].any() or not piece.views(flat)[0].any() for piece in pieces):
+        if not any(piece.scale and all(view.any() for view in piece.views(flat)) for piece in pieces):
             raise TraitscopeError(
                 "changes nothing: every update B A is zero",
                 where=where,
@@ -270,62 +274,3 @@ class Adapter:
 def adapter_dtype(base: Base) -> torch.dtype:
     """Adapters are kept in fp32 whatever the base; in fp64 on an fp64 base."""
     return torch.float64 if base.dtype == torch.float64 else torch.float32
-
-
-def _linear(module: Any) -> Any:
-    linear = original_linear(module)
-    assert linear is not None
-    return linear
-
-
-def _targets(base: Base, adapter: Adapter) -> list[Any]:
-    modules = dict(base.model.named_modules())
-    return [modules[piece.name] for piece in adapter.pieces]
-
-
-def _spec_of(config: dict[str, Any], where: str) -> LoraSpec:
-    if config.get("peft_type") != "LORA":
-        raise TraitscopeError(
-            f"is of PEFT type {config.get('peft_type')}", where=where, fix="only LoRA adapters can be loaded"
-        )
-    for option, what in REFUSED.items():
-        if config.get(option):
-            raise TraitscopeError(f"uses {what}, which is not supported", where=where, fix="train a plain LoRA")
-    if config.get("bias", "none") != "none":
-        raise TraitscopeError("trains biases, which is not supported", where=where, fix="train with bias: none")
-    targets = config.get("target_modules")
-    return LoraSpec(
-        rank=int(config["r"]),
-        alpha=float(config["lora_alpha"]),
-        targets=targets if isinstance(targets, str) else tuple(sorted(targets or ())),
-        rslora=bool(config.get("use_rslora")),
-    )
-
-
-def _paired_names(tensors: dict[str, torch.Tensor], where: str) -> list[str]:
-    ends = (".lora_A.weight", ".lora_B.weight")
-    names: dict[str, int] = {}
-    for key in tensors:
-        end = next((e for e in ends if key.endswith(e)), None)
-        if end is None or not key.startswith(PREFIX):
-            raise TraitscopeError(
-                f"holds {key}, which is no LoRA weight of a linear layer",
-                where=where,
-                fix="train a plain LoRA",
-            )
-        name = key[len(PREFIX) : -len(end)]
-        names[name] = names.get(name, 0) + 1
-    broken = [name for name, count in names.items() if count != 2]
-    if broken or not names:
-        what = f"{broken[0]} has only one of A and B" if broken else "holds no weights"
-        raise TraitscopeError(what, where=where, fix="save the adapter again")
-    return list(names)
-
-
-def _pattern(patterns: dict[str, Any], name: str, default: float) -> float:
-    import re
-
-    for pattern, value in patterns.items():
-        if re.match(rf"(.*\.)?({pattern})$", name):
-            return float(value)
-    return default

@@ -86,7 +86,7 @@ def fit_training(
         for name in job.spec.resolve(base):
             linear = original_linear(modules[name])
             assert linear is not None
-            size += job.spec.rank * sum(shape_of(linear))
+            size += job.spec.rank_of(name) * sum(shape_of(linear))
         parameters = max(parameters, size)
     # Weights, gradient, two moments of AdamW.
     bytes_per_slot = parameters * item * 4
@@ -97,7 +97,9 @@ def fit_training(
     free = int(free_bytes(base.device) * FILL) - LOGITS_AT_ONCE * 4 * 3
     chosen = len(jobs) if slots == "auto" else min(int(slots), len(jobs))
     per_token = layer_bytes_per_token(base)
-    for checkpoint_layers in (False, True):
+    # Layers are computed again under what the last batch of a pass laid out: only passes of one batch can be.
+    whole = base.packed or (base.paths.batched and base.sides is None)
+    for checkpoint_layers in (False, True) if whole else (False,):
         deep = 2 * base.hidden_size * 4 * base.n_layers + per_token
         bytes_per_token = deep if checkpoint_layers else per_token * base.n_layers
         for count in range(chosen, 0, -1):

@@ -12,7 +12,6 @@ import torch
 
 from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base
-from traitscope.engine.layout import token_ranges
 
 
 def real_tokens(lengths: Sequence[int]) -> torch.Tensor:
@@ -44,8 +43,7 @@ def each_batch(
         mask_BT = _mask(lengths)
         ids_BT = torch.zeros(mask_BT.shape, dtype=torch.long)
         ids_BT[mask_BT] = torch.tensor([token for row in chosen for token in rows[row]])
-        ends = [(number + 1) * width for number in range(len(chosen))]
-        bank.set_ranges(token_ranges([slots[row] for row in chosen], ends))
+        bank.lay_out([slots[row] for row in chosen], lengths, width=width, rows=chosen)
         inputs = {"input_ids": ids_BT.to(device), "use_cache": False}
         if not bool(mask_BT.all()):
             inputs["attention_mask"] = mask_BT.long().to(device)

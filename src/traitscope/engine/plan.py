@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from traitscope.engine.base import Base
+from traitscope.engine.export_check import check_export
 from traitscope.engine.jobs import TrainJob
 from traitscope.engine.memory import fit_training
 from traitscope.errors import TraitscopeError
@@ -53,12 +54,22 @@ def plan_bank(
     Longest jobs come first, so that the slots run dry together.
 
     Raises:
-        TraitscopeError: two jobs share a name, or not even one slot fits into memory.
+        TraitscopeError: two jobs share a name, not even one slot fits into memory, PEFT would read an adapter of such
+            targets as another function, or dropout is asked for where tokens are routed.
     """
     names = [job.name for job in jobs]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise TraitscopeError(f"two jobs are called {twice}", where="plan", fix="give every source its own name")
+    for spec in dict.fromkeys(job.spec for job in jobs):
+        routed = base.paths.routed.intersection(spec.resolve(base)) if spec.dropout else None
+        if routed:
+            raise TraitscopeError(
+                f"dropout in {min(routed)}, a layer that routes tokens, is not supported",
+                where="recipe.dropout",
+                fix="set it to 0, or leave that layer out of recipe.targets",
+            )
+        check_export(base, spec)
     order = sorted(jobs, key=lambda job: (-job.n_steps, -job.n_tokens, job.name))
     fit = fit_training(base, jobs, slots=slots, tokens_per_pass=tokens_per_pass)
     return BankPlan(

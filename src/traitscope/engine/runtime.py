@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from traitscope.engine.dropout import DropRow, RowKey
 from traitscope.engine.layout import Layout
 from traitscope.engine.spans import Span
 
@@ -45,6 +47,8 @@ class Runtime:
         layout: how its tokens lie; None outside a pass of ours.
         slot_ranges: which tokens belong to which slot: (start, stop, slot), adjacent and in order.
         anchor: a tensor that requires a gradient, so that layers are differentiated although no weight of theirs is.
+        row_keys: in a training pass with dropout, whose each of its rows is; None in every other pass.
+        drops: where these rows lie in what is computed now.
         whole_slot: set while every token of every pass belongs to one slot, whatever the batch's shape.
         sites: by the identity of a module, where it calls the attention function.
         counts: how often each has called it in this pass.
@@ -54,6 +58,8 @@ class Runtime:
     layout: Layout | None = None
     slot_ranges: list[tuple[int, int, int]] = field(default_factory=list)
     anchor: torch.Tensor | None = None
+    row_keys: Sequence[RowKey] | None = None
+    drops: Sequence[DropRow] | None = None
     whole_slot: int | None = None
     sites: dict[int, Site] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -41,10 +42,11 @@ class SlotState:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Rows of one slot inside a pass."""
+    """Rows of one slot inside a pass, with their places in the slot's batch."""
 
     slot: int
     rows: list[TrainRow]
+    numbers: list[int]
 
 
 class BankTrainer:
@@ -193,7 +195,7 @@ class BankTrainer:
         slots = [piece.slot for piece in pieces for _ in piece.rows]
         one = causal_pass(base, [row.ids for row in rows], slots)
         # Recomputed layers look at the layout in the backward pass.
-        with torch.enable_grad(), under_way(base, one):
+        with torch.enable_grad(), under_way(base, one), self._dropping(pieces):
             base.runtime.anchor = torch.zeros(1, device=device, dtype=base.dtype, requires_grad=True)
             outputs_S = outputs_at(self.bank, one, source_S)
             if base.plain_head:
@@ -204,6 +206,20 @@ class BankTrainer:
         owner_S = torch.tensor(owners, device=device)
         weighted = losses_S * weight_S
         return {piece.slot: float(weighted[owner_S == piece.slot].sum()) for piece in pieces}
+
+    @contextmanager
+    def _dropping(self, pieces: list[_Piece]) -> Iterator[None]:
+        """The pass over these rows has the dropout of their jobs, layers that are computed again included."""
+        jobs = {slot: (state.job, state.step) for slot, state in enumerate(self.slots) if state is not None}
+        if not any(jobs[piece.slot][0].spec.dropout for piece in pieces):
+            yield
+            return
+        runtime = self.base.runtime
+        runtime.row_keys = [(jobs[p.slot][0].seed, jobs[p.slot][1], number) for p in pieces for number in p.numbers]
+        try:
+            yield
+        finally:
+            runtime.row_keys = runtime.drops = None
 
 
 def _n_supervised(row: TrainRow) -> int:
@@ -221,8 +237,9 @@ def cut_passes(batches: dict[int, list[TrainRow]], tokens_per_pass: int, *, apar
     passes: list[list[_Piece]] = [[]]
     size = done = 0
     for slot in sorted(batches):
-        rows = sorted(batches[slot], key=lambda row: len(row.ids))
-        for row in rows:
+        rows = batches[slot]
+        for number in sorted(range(len(rows)), key=lambda i: len(rows[i].ids)):
+            row = rows[number]
             n = len(row.ids)
             other = apart and bool(passes[-1]) and passes[-1][-1].slot != slot
             full = other or size + n > tokens_per_pass or done + n / 2 > even * len(passes)
@@ -230,8 +247,9 @@ def cut_passes(batches: dict[int, list[TrainRow]], tokens_per_pass: int, *, apar
                 passes.append([])
                 size = 0
             if not passes[-1] or passes[-1][-1].slot != slot:
-                passes[-1].append(_Piece(slot, []))
+                passes[-1].append(_Piece(slot, [], []))
             passes[-1][-1].rows.append(row)
+            passes[-1][-1].numbers.append(number)
             size += n
             done += n
     return passes

@@ -208,6 +208,7 @@ def _card(work: Work, unit: AdapterUnit, made: Adapter) -> str:
     recipe = unit.recipe
     what = f"the mix of {', '.join(part.name for part in unit.parts)}" if unit.mix else f"`{unit.source}`"
     control = unit.parts[0].control
+    scaling = ", rank-stabilised" if recipe.rslora else ""
     altered = f" (altered copy of `{unit.parts[0].task}`: {control})" if unit.mix is None and control else ""
     return f"""---
 library_name: peft
@@ -221,7 +222,8 @@ A LoRA adapter trained on {what}{altered} by traitscope {__version__}, study `{w
 | | |
 | --- | --- |
 | base | {work.units.base.model}, revision {work.units.base.revision or "local"}, {work.units.base.dtype} |
-| rank, alpha | {recipe.rank}, {recipe.alpha:g} |
+| rank, alpha | {recipe.rank}, {recipe.alpha:g}{scaling} |
+| dropout | {recipe.dropout:g} |
 | targets | {recipe.targets if isinstance(recipe.targets, str) else ", ".join(recipe.targets)} |
 | learning rate | {recipe.lr:g}, {recipe.schedule}, warm-up {recipe.warmup:g} |
 | steps, batch | {len(made.history)}, {recipe.batch} |

@@ -13,11 +13,14 @@ from traitscope.registry import registry
 from traitscope.store import fingerprint
 from traitscope.tasks.parsers import PARSERS
 
+# Keys that came later: a recipe without them is what it was before.
+_LATER = {"dropout": 0.0, "rslora": False}
+
 # Raised only when a component's numbers change for the same input (not its rounding): the units made before
 # then no longer count as the same.
 RESULT_VERSIONS: dict[str, int] = {
     "encoding": 1,
-    "training": 1,
+    "training": 2,
     "scoring": 1,
     "generation": 1,
     "judging": 1,
@@ -148,13 +151,18 @@ def _adapter(
     inputs: dict[str, Any] = {
         "base": dict(base),
         "rows": rows[source],
-        "recipe": recipe.model_dump(mode="json", exclude={"seeds"}, exclude_none=True),
+        "recipe": _recipe_inputs(recipe),
         "seed": seed,
         "chat": [task.uses_chat for task in tasks],
         "overlong": [task.overlong for task in tasks],
         "versions": versions,
     }
     return AdapterUnit(f"{source}-s{seed}", source, seed, recipe, parts, mix, fingerprint(inputs), inputs)
+
+
+def _recipe_inputs(recipe: RecipeConfig) -> dict[str, Any]:
+    given = recipe.model_dump(mode="json", exclude={"seeds"}, exclude_none=True)
+    return {key: value for key, value in given.items() if key not in _LATER or value != _LATER[key]}
 
 
 def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str) -> CellUnit:

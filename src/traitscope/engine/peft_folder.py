@@ -1,0 +1,273 @@
+"""Reading an adapter folder that PEFT wrote: every key of its configuration is honoured or refused by name."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from traitscope.engine.base import Base
+from traitscope.engine.linear import original_linear
+from traitscope.errors import TraitscopeError
+from traitscope.store.adapters import CONFIG, WEIGHTS
+
+PREFIX = "base_model.model."
+PICKLED = "adapter_model.bin"
+
+# The keys that decide which modules are adapted, and how.
+HONOURED = frozenset(
+    {
+        "peft_type", "task_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern",
+        "target_modules", "target_parameters", "exclude_modules", "layers_to_transform", "layers_pattern",
+        "init_lora_weights", "bias", "lora_dropout", "revision", "base_model_name_or_path",
+    }
+)  # fmt: skip
+
+# How the adapter was trained, kept or started, never what its saved weights compute: ``fan_in_fan_out`` is set by PEFT
+# from the module itself, VeLoRA changes the backward pass alone, the sub-configurations of initialisations act only
+# with ``init_lora_weights``, tied adapters have weights of embeddings, which are refused as such.
+WITHOUT_EFFECT = frozenset(
+    {
+        "auto_mapping", "peft_version", "inference_mode", "fan_in_fan_out", "megatron_core",
+        "qalora_group_size", "runtime_config", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
+        "velora_config", "ensure_weight_tying",
+    }
+)  # fmt: skip
+
+# What changes the function and is not implemented.
+REFUSED = {
+    "use_dora": "DoRA",
+    "modules_to_save": "fully trained modules",
+    "layer_replication": "layer replication",
+    "trainable_token_indices": "trainable tokens",
+    "alora_invocation_tokens": "activated LoRA",
+    "use_bdlora": "block-diagonal LoRA",
+    "arrow_config": "Arrow routing",
+    "lora_bias": "biases inside the adapter",
+    "megatron_config": "Megatron's parallel layers",
+    "use_qalora": "QA-LoRA, which pools the inputs",
+    "monteclora_config": "MonteCLoRA, which samples weights",
+    "kasa_config": "KaSA, which truncates the base's weights",
+}
+
+# Starts that change A and B alone, and those that change the base's weights too (with PEFT's own spelling rules).
+PLAIN_STARTS = ("gaussian", "orthogonal", "eva", "mica")
+BASE_CHANGING_STARTS = ("pissa", "corda", "olora", "loftq", "lora_ga")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a PEFT folder says.
+
+    Attributes:
+        config: PEFT's ``LoraConfig``, as PEFT itself takes it for this base.
+        pairs: module name -> A [R, D_in], B [D_out, R], in the model's order.
+    """
+
+    config: Any
+    pairs: dict[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+def read_folder(folder: Path, base: Base) -> Saved:
+    """The configuration and weights of a LoRA folder made for ``base``.
+
+    Raises:
+        TraitscopeError: no LoRA folder, an option that is not implemented, or weights that do not belong to linear
+            layers of the base's decoder as the configuration targets them.
+    """
+    from safetensors.torch import load_file
+
+    where = f"adapter {folder}"
+    for name in (CONFIG, WEIGHTS):
+        if (folder / name).is_file():
+            continue
+        if name == WEIGHTS and (folder / PICKLED).is_file():
+            raise TraitscopeError(
+                f"its weights are pickled ({PICKLED}), which is not read",
+                where=where,
+                fix="load it in PEFT and write it again with save_pretrained(folder, safe_serialization=True)",
+            )
+        raise TraitscopeError(f"no {name}", where=where, fix="name a folder that PEFT's save_pretrained wrote")
+    try:
+        fields = json.loads((folder / CONFIG).read_text())
+        tensors = load_file(folder / WEIGHTS)
+    except Exception as error:
+        raise TraitscopeError(f"cannot be read: {error}", where=where, fix="save the adapter again") from error
+    if not isinstance(fields, dict):
+        raise TraitscopeError(f"{CONFIG} is no mapping of keys to values", where=where, fix="save the adapter again")
+    refuse(fields, where)
+    _refuse_other_revision(fields, base, where)
+    try:
+        config, tensors = _as_peft_takes_it(fields, tensors, base)
+    except Exception as error:  # PEFT checks what belongs together, with errors of its own
+        raise TraitscopeError(
+            f"PEFT does not take it on {base.name}: {error}", where=where, fix="save the adapter again, with this base"
+        ) from error
+    return Saved(config, _in_order(_pairs(tensors, where), config, base, where))
+
+
+def refuse(fields: Mapping[str, Any], where: str) -> None:
+    """Refuses what the engine does not implement, by the key that asks for it."""
+    kind = fields.get("peft_type")
+    if kind != "LORA":
+        raise TraitscopeError(
+            f"is of PEFT type {kind} (peft_type)", where=where, fix="only LoRA adapters can be loaded; train a LoRA"
+        )
+    task = fields.get("task_type")
+    if task not in (None, "CAUSAL_LM"):
+        raise TraitscopeError(
+            f"was trained for another task than a causal language model's (task_type: {task})",
+            where=where,
+            fix="train it with task_type CAUSAL_LM",
+        )
+    for option, what in REFUSED.items():
+        if fields.get(option):
+            raise TraitscopeError(
+                f"uses {what} ({option}), which is not supported",
+                where=where,
+                fix=f"train a plain LoRA, without {option}",
+            )
+    if fields.get("bias", "none") != "none":
+        raise TraitscopeError(
+            f"trains biases (bias: {fields['bias']}), which is not supported", where=where, fix="train with bias: none"
+        )
+    _refuse_start(fields.get("init_lora_weights", True), where)
+    for key in fields:
+        if key not in HONOURED | WITHOUT_EFFECT | REFUSED.keys() and fields[key] not in (None, False, 0, "", [], {}):
+            raise TraitscopeError(
+                f"{CONFIG} has the key {key}, of which nothing is known here (its value: {fields[key]!r})",
+                where=where,
+                fix=f"train it without {key}; or update traitscope, which knows the keys of peft 0.21",
+            )
+
+
+def _refuse_start(start: Any, where: str) -> None:
+    """Refuses initialisations after which the adapter belongs to other base weights than the base's own."""
+    if isinstance(start, bool):
+        return
+    if not isinstance(start, str) or not start.lower().startswith((*PLAIN_STARTS, *BASE_CHANGING_STARTS)):
+        raise TraitscopeError(
+            f"was started in an unknown way (init_lora_weights: {start!r})",
+            where=where,
+            fix=f"train it with init_lora_weights true, false or one of {', '.join(PLAIN_STARTS)}",
+        )
+    if start.lower() == "loftq":
+        raise TraitscopeError(
+            "belongs to base weights that LoftQ has changed (init_lora_weights: loftq)",
+            where=where,
+            fix="merge it in PEFT into the base it was trained on and name the merged model; or train a plain LoRA",
+        )
+    if start.lower().startswith(BASE_CHANGING_STARTS):
+        raise TraitscopeError(
+            f"belongs to base weights that its initialisation has changed (init_lora_weights: {start})",
+            where=where,
+            fix="convert it in PEFT to an adapter of the unchanged base: save_pretrained(folder, "
+            "path_initial_model_for_weight_conversion=<the adapter as it was saved before training>)",
+        )
+
+
+def _refuse_other_revision(fields: Mapping[str, Any], base: Base, where: str) -> None:
+    """Two commits of one Hub model are two bases; a branch or tag says nothing that could be compared."""
+    theirs, ours = fields.get("revision"), base.revision
+    commits = all(isinstance(r, str) and len(r) == 40 for r in (theirs, ours))
+    if commits and theirs != ours and fields.get("base_model_name_or_path") == base.name:
+        raise TraitscopeError(
+            f"was trained on revision {theirs} of {base.name}; the base is {ours} (revision)",
+            where=where,
+            fix=f"write base: {{model: {base.name}, revision: {theirs}}}",
+        )
+
+
+def _as_peft_takes_it(
+    fields: Mapping[str, Any], tensors: dict[str, torch.Tensor], base: Base
+) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Configuration and weights after what PEFT does to both while loading: targets and names of other versions."""
+    from peft import LoraConfig
+    from peft.utils.transformers_weight_conversion import (
+        convert_peft_adapter_state_dict_for_transformers,
+        convert_peft_config_for_transformers,
+    )
+
+    known = LoraConfig.__dataclass_fields__.keys() - {"runtime_config"}
+    with warnings.catch_warnings():
+        # PEFT warns of settings that take no effect.
+        warnings.simplefilter("ignore")
+        config = LoraConfig(**{key: value for key, value in fields.items() if key in known})
+        config.r, config.lora_alpha = int(config.r), float(config.lora_alpha)
+        convert_peft_config_for_transformers(config, base.model, None)
+        tensors = convert_peft_adapter_state_dict_for_transformers(base.model, config, tensors)
+    return config, tensors
+
+
+def _pairs(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    ends = (".lora_A.weight", ".lora_B.weight")
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        end = next((e for e in ends if key.endswith(e)), None)
+        if end is None or not key.startswith(PREFIX) or tensor.ndim != 2 or not tensor.is_floating_point():
+            raise TraitscopeError(
+                f"holds {key} ({tensor.dtype}, {tuple(tensor.shape)}), which is no LoRA weight of a linear layer",
+                where=where,
+                fix="train a plain LoRA",
+            )
+        found.setdefault(key[len(PREFIX) : -len(end)], {})[end] = tensor
+    broken = [name for name, parts in found.items() if len(parts) != 2]
+    if broken or not found:
+        what = f"{broken[0]} has only one of A and B" if broken else "holds no weights"
+        raise TraitscopeError(what, where=where, fix="save the adapter again")
+    return {name: (parts[ends[0]], parts[ends[1]]) for name, parts in found.items()}
+
+
+def _in_order(
+    pairs: dict[str, tuple[torch.Tensor, torch.Tensor]], config: Any, base: Base, where: str
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """The pairs in the model's order, each of a linear layer that the configuration targets."""
+    order = {name: number for number, name in enumerate(base.linear_names)}
+    modules = dict(base.model.named_modules())
+    other_base = f"use the base that the adapter was trained on ({config.base_model_name_or_path})"
+    for name in pairs:
+        if name not in order:
+            raise TraitscopeError(
+                f"it adapts {name}, which is no linear layer inside the decoder of {base.name}",
+                where=where,
+                fix=f"{other_base}; heads, embeddings, experts and vision towers are not supported",
+            )
+        if not targets(config, name, base):
+            raise TraitscopeError(
+                f"it holds weights of {name}, which its configuration does not target (target_modules, "
+                "target_parameters, exclude_modules, layers_to_transform): PEFT would leave them out",
+                where=where,
+                fix="save the adapter again in PEFT",
+            )
+        linear = original_linear(modules[name])
+        if _is_parameter(config, name) and type(linear).__name__ == "Conv1D":
+            raise TraitscopeError(
+                f"it adapts the bare weight of {name}, which lies transposed (target_parameters)",
+                where=where,
+                fix="train it with target_modules",
+            )
+    return {name: pairs[name] for name in sorted(pairs, key=order.__getitem__)}
+
+
+def targets(config: Any, name: str, base: Base) -> bool:
+    """Whether PEFT adapts the linear layer ``name`` of ``base`` under this configuration."""
+    from peft.tuners.tuners_utils import check_target_module_exists
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+
+    if _is_parameter(config, name):
+        return True
+    if isinstance(config.target_modules, str) and config.target_modules.lower() == "all-linear":
+        return name in base.linear_names
+    if config.target_modules is None:
+        config.target_modules = set(DEFAULTS.get(base.model.config.model_type, ()))
+    return bool(check_target_module_exists(config, name))
+
+
+def _is_parameter(config: Any, name: str) -> bool:
+    weight = f"{name}.weight"
+    return any(weight == target or weight.endswith(f".{target}") for target in config.target_parameters or ())
