@@ -9,7 +9,7 @@ from traitscope.store.models import resolve_model
 from traitscope.study.data import StudyData
 from traitscope.study.planning import Cost, estimate, processor_rate
 from traitscope.study.state import State, Units
-from traitscope.tasks.encode import token_counts
+from traitscope.tasks.lengths import token_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
