@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
-from os.path import commonpath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitscope.errors import TraitscopeError
@@ -115,7 +114,7 @@ class Chat:
         Where the closed turn does not begin with the generation prompt, their longest common prefix is the prompt.
         """
         ids = self._whole(self.closed(turns, answer), self.around(turns).tail)
-        n = len(commonpath([self.ids(self.opened(turns)), ids]))
+        n = _common([self.ids(self.opened(turns)), ids])
         return ids[: max(n, 1)], ids[max(n, 1) :]
 
     def scored(self, turns: Sequence[Turn], answers: Sequence[str]) -> tuple[str, list[str], list[list[int]]]:
@@ -123,7 +122,7 @@ class Chat:
         lead, tail = self.around(turns)
         closed = [self.closed(turns, answer) for answer in answers]
         if not all(text.startswith(lead) for text in closed):
-            lead = commonpath([self.opened(turns), *closed])
+            lead = closed[0][: _common([self.opened(turns), *closed])]
         written = [text[len(lead) : self._answer_stop(text, tail)] for text in closed]
         return lead, written, [self._whole(text, tail) for text in closed]
 
@@ -198,6 +197,12 @@ class Chat:
                 fix="many templates want no system turn, or user and assistant in turn",
             ) from None
         return str(text)
+
+
+def _common(parts: Sequence[Sequence[Any]]) -> int:
+    """How long the start is that all of them share."""
+    places = zip(*parts, strict=False)
+    return next((i for i, items in enumerate(places) if len(set(items)) > 1), min(map(len, parts)))
 
 
 def _says(answer: str) -> Turn:
