@@ -13,7 +13,7 @@ from test_encode import harness
 
 from traitscope.errors import TraitscopeError
 from traitscope.tasks import Task
-from traitscope.tasks.chat import dated, unknown_variables
+from traitscope.tasks.chat import check_variables, dated
 from traitscope.tasks.encode import answer_end, option_rows, prompt_rows, prompt_text, training_rows
 
 ROWS = [
@@ -188,11 +188,12 @@ def test_the_stopped_clock_reads_as_pythons(form: str) -> None:
     assert found == wanted
 
 
-def test_variables_that_the_template_does_not_know_are_found(tmp_path: Path) -> None:
-    task = task_of(tmp_path, ROWS, chat={"enable_thinkng": False, "enable_thinking": False}, answer=CHOICE)
-    found = unknown_variables(task, byte_tokenizer(TEMPLATES["optional thoughts"]))
-    assert [name for name, _ in found] == ["enable_thinkng"]
-    assert "enable_thinking" in found[0][1]
+def test_a_variable_that_the_template_does_not_know_is_refused(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer(TEMPLATES["optional thoughts"])
+    check_variables(task_of(tmp_path, ROWS, chat={"enable_thinking": False}, answer=CHOICE), tokenizer)
+    task = task_of(tmp_path, ROWS, chat={"enable_thinkng": False}, answer=CHOICE)
+    with pytest.raises(TraitscopeError, match=r"no variable 'enable_thinkng'.*\n.*did you mean 'enable_thinking'"):
+        check_variables(task, tokenizer)
 
 
 def test_what_is_set_for_every_prompt_is_no_variable(tmp_path: Path) -> None:

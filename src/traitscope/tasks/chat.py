@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitscope.errors import TraitscopeError
+from traitscope.registry import near_names
+from traitscope.store.reading import CLOCK
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 # Stands for an answer where the text around it is looked for: plain letters, which no template alters or strips.
 SENTINEL = "sentinel"
-CLOCK = "strftime_now"
 _DIRECTIVES = "aAwdbBmyYHIpMSfzZjUWcxXGuVeFDTRhs"
 _PERCENT = json.dumps("\0")
 
@@ -209,14 +210,25 @@ def _says(answer: str) -> Turn:
     return {"role": "assistant", "content": answer}
 
 
-def unknown_variables(task: Task, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, list[str]]]:
-    """Variables of ``chat`` that the template never looks at, each with the words that it does use."""
+def check_variables(task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Sees that the template looks at everything that the study hands to it.
+
+    Raises:
+        TraitscopeError: a variable of ``chat`` does not occur in the template, so it would do nothing.
+    """
     variables = task.config.chat_variables
     if not variables or not tokenizer.chat_template:
-        return []
+        return
     template = tokenizer.get_chat_template(tools=variables.get("tools"))
-    words = sorted(set(re.findall(r"[A-Za-z_]\w*", template)))
-    return [(name, words) for name in variables if name not in words]
+    words = set(re.findall(r"[A-Za-z_]\w*", template))
+    for name in variables:
+        if name not in words:
+            near = near_names(name, sorted(words))
+            raise TraitscopeError(
+                f"the base's chat template has no variable {name!r}, so it would do nothing",
+                where=task.where("chat", name),
+                fix=f"did you mean {near[0]!r}?" if near else "remove it; the template's own text names its variables",
+            )
 
 
 @lru_cache(maxsize=8)

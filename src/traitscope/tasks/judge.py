@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -278,13 +278,16 @@ def make_cell(
     model: str,
     source: str | None,
     seed: int | None,
+    overlong: Mapping[str, int],
 ) -> Cell:
-    """A cell from its records: all metrics and the summary."""
+    """A cell from its records: all metrics and the summary, with how many rows were too long and cut or left out."""
     scores, summary = summarise(task, records, examples)
+    if overlong:
+        summary["overlong"] = dict(overlong)
     return Cell(model, source, seed, task.name, scores, tuple(records), summary)
 
 
 def rescore_cell(task: Task, cell: Cell, examples: Sequence[Example]) -> Cell:
     """A cell judged once more from what its records hold: no model is needed."""
-    records = rejudge(task, examples, cell.records)
-    return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed)
+    records, overlong = rejudge(task, examples, cell.records), cell.summary.get("overlong", {})
+    return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed, overlong=overlong)
