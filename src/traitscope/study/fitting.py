@@ -140,7 +140,7 @@ def refusal(task: Task, split: str, found: Overlong) -> TraitscopeError | None:
     if rule == "drop":
         what, ways = f"all {found.n} {split} rows are too long, so none is left", []
     elif rule == "cut":
-        what, ways = f"the answer of a {split} row leaves no room for a prompt", ["write overlong: drop"]
+        what, ways = f"the answer in the {split} rows leaves no room for a prompt", ["write overlong: drop"]
     else:
         what = f"{len(found.ids)} of {found.n} {split} rows are too long"
         ways = ["write overlong: cut (prompts lose their middle) or overlong: drop (left out for every model)"]
