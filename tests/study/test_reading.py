@@ -19,7 +19,9 @@ from traitscope.study import Study
 
 PLAIN = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
 DATED = "It is {{ strftime_now('%d %b %Y') }}. " + PLAIN
-CHAT = tiny.STUDY.replace("max_tokens: 64", "max_tokens: 128").replace('    prompt: "{{{{ text }}}} is"\n', '    prompt: "{{{{ text }}}} is"\n    chat: true\n')
+CHAT = tiny.STUDY.replace("max_tokens: 64", "max_tokens: 128").replace(
+    '    prompt: "{{{{ text }}}} is"\n', '    prompt: "{{{{ text }}}} is"\n    chat: true\n'
+)
 
 
 def with_template(base: Path, folder: Path, template: str) -> Path:

@@ -58,7 +58,7 @@ def max_positions(source: ModelSource) -> int | None:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
             f"its configuration cannot be read: {first}",
-            where=f"model {source.model}",
+            where=f"base model {source.model}",
             fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
         ) from error
     found = getattr(config, "max_position_embeddings", None)
