@@ -17,7 +17,10 @@ from traitscope.store import fingerprints
 from traitscope.store.fingerprints import fingerprint_folder
 from traitscope.study import Study
 
-PLAIN = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+PLAIN = (
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
 DATED = "It is {{ strftime_now('%d %b %Y') }}. " + PLAIN
 CHAT = tiny.STUDY.replace("max_tokens: 64", "max_tokens: 128").replace(
     '    prompt: "{{{{ text }}}} is"\n', '    prompt: "{{{{ text }}}} is"\n    chat: true\n'
