@@ -34,7 +34,7 @@ GOLD = 'gold: "{{ label }}"}'
 @pytest.mark.parametrize(
     ("old", "new", "touched"),
     [
-        ("metrics: [accuracy, macro_f1]", "metrics: [accuracy, macro_f1]\n    overlong: refuse", TONE | TONE_CELLS),
+        ("metrics: [accuracy, macro_f1]", "metrics: [accuracy, macro_f1]\n    overlong: cut", TONE | TONE_CELLS),
         ("{{ text }} is", "{{ text }} was", TONE | TONE_CELLS),
         (GOLD, GOLD[:-1] + ", normalise: tokens}", cells(MODELS, ["tone"])),
         ("max_tokens: 4, ", "max_tokens: 5, ", cells(MODELS, ["sums"])),

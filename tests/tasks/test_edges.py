@@ -50,7 +50,7 @@ def test_a_foreign_answer_is_counted_as_invalid() -> None:
 
 @pytest.mark.parametrize("limit", [20, 21, 22, 23])
 def test_the_head_of_a_cut_prompt_is_its_longer_half(tokenizers: dict[str, Any], tmp_path: Path, limit: int) -> None:
-    task = task_of(tmp_path, ROWS[:2], answer={"choice": [" no", " maybe not"], "gold": "{{ label }}"})
+    task = task_of(tmp_path, ROWS[:2], answer={"choice": [" no", " maybe not"], "gold": "{{ label }}"}, overlong="cut")
     words = Example("1", " ".join(str(i) for i in range(60)), " no", (" no", " maybe not"), 0)
     (whole,) = training_rows(task, [words], tokenizers["gpt2"], 10_000)
     (cut,) = training_rows(task, [words], tokenizers["gpt2"], limit)
@@ -62,7 +62,7 @@ def test_the_head_of_a_cut_prompt_is_its_longer_half(tokenizers: dict[str, Any],
 
 def test_a_prompt_of_just_the_limit_is_not_refused(tokenizers: dict[str, Any], tmp_path: Path) -> None:
     answer = {"choice": [" no", " maybe not"], "gold": "{{ label }}"}
-    task = task_of(tmp_path, ROWS[:2], answer=answer, overlong="refuse")
+    task = task_of(tmp_path, ROWS[:2], answer=answer)
     (example,) = task.load().train
     (row,) = training_rows(task, [example], tokenizers["gpt2"], 10_000)
     assert training_rows(task, [example], tokenizers["gpt2"], len(row.ids)) == [row]

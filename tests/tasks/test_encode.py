@@ -12,14 +12,14 @@ from task_helpers import task_of
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.tasks.encode import (
+    answer_end,
     encode_pair,
     encode_text,
     option_rows,
     prompt_rows,
-    stop_token,
-    token_counts,
     training_rows,
 )
+from traitscope.tasks.lengths import token_counts
 
 KINDS = ["gpt2", "llama", "metaspace", "end-only"]
 
@@ -99,14 +99,14 @@ def test_a_tokenizer_without_any_end_is_refused(tokenizers: dict[str, Any], tmp_
     task = task_of(tmp_path, [{"text": "a", "label": "no"}, {"text": "b", "label": "yes"}])
     bare = SimpleNamespace(bos_token_id=None, eos_token_id=None, chat_template=None)
     with pytest.raises(TraitscopeError, match="no end-of-sequence token"):
-        stop_token(task, bare)  # type: ignore[arg-type]
+        answer_end(task, bare)  # type: ignore[arg-type]
     with pytest.raises(TraitscopeError, match="neither a beginning"):
         encode_pair(bare, "", "a")  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def yes_no(tmp_path: Path) -> Any:
-    return task_of(tmp_path, [{"text": f"row {i}", "label": ["no", "yes"][i % 2]} for i in range(6)])
+    return task_of(tmp_path, [{"text": f"row {i}", "label": ["no", "yes"][i % 2]} for i in range(6)], overlong="cut")
 
 
 def test_training_rows_end_in_answer_and_stop_and_train_both(tokenizers: dict[str, Any], yes_no: Any) -> None:
@@ -158,7 +158,12 @@ def test_overlong_prompts_lose_their_middle_and_nothing_else(tokenizers: dict[st
     assert cut.ids[:head] == whole.ids[:head]
     assert cut.ids[head:] == whole.ids[len(whole.ids) - (21 - head) :]
     counts = token_counts(yes_no, [example], tokenizer, 21)
-    assert (counts.cut, counts.prompt, counts.answer, counts.longest) == (1, cut.n_prompt, n_answer, len(whole.ids))
+    assert (counts.overlong, counts.prompt, counts.answer, counts.longest) == (
+        1,
+        cut.n_prompt,
+        n_answer,
+        len(whole.ids),
+    )
 
 
 def test_an_answer_is_never_cut(tokenizers: dict[str, Any], yes_no: Any) -> None:
@@ -166,16 +171,24 @@ def test_an_answer_is_never_cut(tokenizers: dict[str, Any], yes_no: Any) -> None
         training_rows(yes_no, [long_example(yes_no)], tokenizers["gpt2"], 2)
 
 
-def test_overlong_prompts_can_be_refused(tokenizers: dict[str, Any], tmp_path: Path) -> None:
+def test_overlong_prompts_are_refused_unless_the_study_says_otherwise(
+    tokenizers: dict[str, Any], tmp_path: Path
+) -> None:
     rows = [{"text": "a", "label": "no"}, {"text": "b", "label": "yes"}]
-    task = task_of(tmp_path, rows, overlong="refuse")
+    task = task_of(tmp_path, rows)
     with pytest.raises(TraitscopeError, match=r"the prompt has \d+ tokens, and \d+ fit"):
         option_rows(task, [long_example(task)], tokenizers["gpt2"], 20)
 
 
 def test_prompt_rows_leave_room_for_the_answer(tokenizers: dict[str, Any], tmp_path: Path) -> None:
     answer = {"generate": {"gold": "{{ text }}", "max_tokens": 5}}
-    task = task_of(tmp_path, [{"text": "word " * 50}, {"text": "word"}], answer=answer, data={"train": 0, "eval": 2})
+    task = task_of(
+        tmp_path,
+        [{"text": "word " * 50}, {"text": "word"}],
+        answer=answer,
+        data={"train": 0, "eval": 2},
+        overlong="cut",
+    )
     rows = prompt_rows(task, task.load().eval, tokenizers["llama"], 30)
     assert max(len(r.context) for r in rows) == 25
 

@@ -9,14 +9,15 @@ import pytest
 from task_helpers import task_of
 
 from traitscope.records import Example
-from traitscope.tasks.encode import option_rows, token_counts, training_rows
+from traitscope.tasks.encode import option_rows, training_rows
+from traitscope.tasks.lengths import token_counts
 
 ROWS = [{"text": f"row {i}", "label": ["no", "yes"][i % 2]} for i in range(4)]
 
 
 @pytest.fixture
 def task(tmp_path: Path) -> Any:
-    return task_of(tmp_path, ROWS)
+    return task_of(tmp_path, ROWS, overlong="cut")
 
 
 def test_a_row_of_just_the_limit_is_whole(tokenizers: dict[str, Any], task: Any) -> None:
@@ -25,8 +26,8 @@ def test_a_row_of_just_the_limit_is_whole(tokenizers: dict[str, Any], task: Any)
     (row,) = training_rows(task, [example], tokenizer, 10_000)
     limit = len(row.ids)
     assert training_rows(task, [example], tokenizer, limit) == [row]
-    assert token_counts(task, [example], tokenizer, limit).cut == 0
-    assert token_counts(task, [example], tokenizer, limit - 1).cut == 1
+    assert token_counts(task, [example], tokenizer, limit).overlong == 0
+    assert token_counts(task, [example], tokenizer, limit - 1).overlong == 1
     assert len(training_rows(task, [example], tokenizer, limit - 1)[0].ids) == limit - 1
 
 

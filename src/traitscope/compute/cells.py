@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from traitscope import engine
 from traitscope.engine.generate import GenerateOptions
 from traitscope.records import Example, ExampleRecord, Generated, OptionRow, Progress, PromptRow
-from traitscope.tasks.encode import option_rows, prompt_rows, stop_token
+from traitscope.tasks.encode import answer_end, option_rows, prompt_rows
 from traitscope.tasks.judge import judge_losses, judge_options, judge_texts
 from traitscope.tasks.task import Task
 
@@ -68,16 +69,17 @@ def evaluate(
     Raises:
         TraitscopeError: a log-likelihood is not a number, or a row does not fit the model.
     """
+    end = answer_end(task, bank.base.tokenizer)
     if task.form != "generate":
-        judge = judge_options if task.form == "choice" else judge_losses
+        judge = judge_options if task.form == "choice" else partial(judge_losses, n_end=len(end.ids))
         scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
         return {name: judge(task, rows.examples, found) for name, found in scored.items()}
     settings = task.config.answer.generate
     assert settings is not None
     options: GenerateOptions = {
         "max_new_tokens": settings.max_tokens,
-        "stop": settings.stop,
-        "stop_ids": [stop_token(task, bank.base.tokenizer)],
+        "stop": settings.stop if end.text is None else (*settings.stop, end.text),
+        "stop_ids": end.ids if end.text is None else (),
         "tokens_per_pass": tokens_per_pass,
         "on_progress": on_progress,
     }
@@ -88,4 +90,4 @@ def evaluate(
         # A prompt that was cut to make room for its gold answer, or whose last space went to the answer.
         made = engine.generate(bank, rows.prompts, **options)
         scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
-    return {name: judge_texts(task, rows.examples, made[name], scored[name]) for name in scored}
+    return {name: judge_texts(task, rows.examples, made[name], scored[name], n_end=len(end.ids)) for name in scored}

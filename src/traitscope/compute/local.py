@@ -36,7 +36,7 @@ from traitscope.engine.memory import score_tokens
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, Progress, PromptRow
 from traitscope.store.models import ModelSource
-from traitscope.tasks.encode import training_rows
+from traitscope.tasks.encode import answer_end, training_rows
 from traitscope.tasks.task import Task
 
 # Models side by side in one scoring pass, where they run side by side at all.
@@ -228,7 +228,8 @@ class Local:
             prompts = [PromptRow(row.context) for row in self._eval_rows(base, order.task, order.examples).options]
         else:
             rows = training_rows(order.task, order.examples, base.tokenizer, base.max_positions)
-            prompts = [PromptRow(row.ids[:-1]) for row in rows]
+            n_end = len(answer_end(order.task, base.tokenizer).ids)
+            prompts = [PromptRow(row.ids[: len(row.ids) - n_end]) for row in rows]
         bank = self._open_bank(base, order.model, order.models)
         tokens = self.config.tokens_per_pass
         acts = engine.capture(bank, prompts, position=order.position, tokens_per_pass=tokens, on_progress=on_progress)

@@ -172,6 +172,14 @@ DEFAULT_METRICS: dict[Form, tuple[str, ...]] = {
 }
 
 
+NOT_VARIABLES = (
+    *("add_generation_prompt", "chat_template", "continue_final_message", "conversation", "max_length", "messages"),
+    *("padding", "return_assistant_tokens_mask", "return_dict", "return_tensors", "sanitize_control_tokens"),
+    *("strftime_now", "tokenize", "tokenizer_kwargs", "truncation"),
+)
+"""Arguments of ``apply_chat_template`` that say how a turn is rendered, and what it puts into every template."""
+
+
 class TaskConfig(Settings):
     """One task: where its rows are, how they are asked, what an answer is and how it is judged."""
 
@@ -180,12 +188,18 @@ class TaskConfig(Settings):
     messages: tuple[MessageConfig, ...] | None = Field(
         None, description="Turns of a conversation, instead of prompt (uses the tokenizer's chat template)"
     )
-    chat: bool = Field(False, description="true: the prompt is one user turn in the tokenizer's chat template")
+    chat: bool | dict[str, Any] = Field(
+        False,
+        description="true: the prompt is one user turn in the tokenizer's chat template; or the template's variables, "
+        "such as {enable_thinking: false}",
+    )
     answer: AnswerConfig = Field(description="The answer form: choice, generate or loss")
     shots: ShotsConfig = Field(default_factory=ShotsConfig, description="Solved examples in front of the prompt")
     metrics: Texts = Field((), description="Names of metrics; the first is the primary one")
-    overlong: Literal["cut", "refuse"] = Field(
-        "cut", description="Prompts longer than the token limit: cut in the middle, or refused"
+    overlong: Literal["error", "cut", "drop"] = Field(
+        "error",
+        description="Rows longer than the token limit: refused before anything is trained, their prompts cut in the "
+        "middle, or left out for every model",
     )
     row_tags: dict[str, str] = Field(
         default_factory=dict, description="Free labels of every example: {name: template over the row}"
@@ -206,8 +220,15 @@ class TaskConfig(Settings):
             raise Problem("prompt and messages are given together", fix="remove one of the two", keys=("messages",))
         if self.prompt is None and self.messages is None and form != "loss":
             raise Problem("there is no prompt", fix='add prompt: "..." (or messages:)', keys=("prompt",))
-        if self.chat and self.prompt is None and self.messages is None:
+        if self.chat is not False and self.prompt is None and self.messages is None:
             raise Problem("chat needs a prompt", fix="add prompt: or messages:", keys=("chat",))
+        taken = next((name for name in self.chat_variables if name in NOT_VARIABLES), None)
+        if taken is not None:
+            raise Problem(
+                f"{taken!r} is no variable of a chat template: it is set for every prompt by itself",
+                fix=f"remove {taken}",
+                keys=("chat", taken),
+            )
         if self.prompt is not None:
             check_template(self.prompt, keys=("prompt",))
         if self.messages is not None and (not self.messages or self.messages[-1].role != "user"):
@@ -250,4 +271,9 @@ class TaskConfig(Settings):
     @property
     def uses_chat(self) -> bool:
         """Whether prompts go through the tokenizer's chat template."""
-        return self.chat or self.messages is not None
+        return self.chat is not False or self.messages is not None
+
+    @property
+    def chat_variables(self) -> dict[str, Any]:
+        """What the study hands to the chat template."""
+        return dict(self.chat) if isinstance(self.chat, dict) else {}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ from traitscope.records import Example
 FULL_HASH_BYTES = 1 << 30
 BLOCK_BYTES = 1 << 20
 BLOCKS = 256
+REMEMBERED_BYTES = 1 << 26
+TEMPLATES = "additional_chat_templates"
+UNREAD_SUFFIXES = frozenset(
+    [
+        *(".md", ".rst", ".html", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".py", ".ipynb", ".log"),
+        *(".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".tflite", ".ot", ".mlmodel", ".zip"),
+    ]
+)
+UNREAD_NAMES = frozenset(
+    ["LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt", "README", "README.txt", "USE_POLICY.txt", "trainer_state.json"]
+)
 
 
 def canonical(value: Any) -> bytes:
@@ -99,8 +111,20 @@ def _short(value: Any) -> str:
 
 def hash_file(path: Path) -> str:
     """SHA-256 of a file; above 1 GiB of its size, first block and 256 evenly spaced blocks of 1 MiB."""
+    stat = path.stat()
+    if stat.st_size < REMEMBERED_BYTES:
+        return _hash(path, stat.st_size)
+    return _remembered_hash(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _remembered_hash(path: Path, size: int, changed: int, inode: int) -> str:
+    """Weights are asked for several times in a run, and change under another name or time."""
+    return _hash(path, size)
+
+
+def _hash(path: Path, size: int) -> str:
     digest = hashlib.sha256()
-    size = path.stat().st_size
     with path.open("rb") as file:
         if size <= FULL_HASH_BYTES:
             while block := file.read(1 << 22):
@@ -113,31 +137,42 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def model_files(folder: Path, *, weights: bool = True) -> dict[str, str]:
+    """SHA-256 of every file of a model folder that its numbers may depend on, by name.
+
+    That is every file that ``from_pretrained`` could read of a model with safetensors weights: configuration, weights
+    and their index, generation settings, the tokenizer's files of whatever kind, chat templates. Left out are hidden
+    files, texts and pictures, weights in other formats, and what a training run leaves behind; without ``weights``
+    the safetensors files as well.
+    """
+    found = [path for path in folder.iterdir() if path.is_file() and _is_read(path)]
+    found = [path for path in found if weights or path.suffix != ".safetensors"]
+    found += (folder / TEMPLATES).glob("*.jinja")
+    return {path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(found)}
+
+
+def _is_read(path: Path) -> bool:
+    if path.name.startswith(".") or path.suffix.lower() in UNREAD_SUFFIXES:
+        return False
+    return path.name not in UNREAD_NAMES and not path.name.endswith("_results.json")
+
+
 def fingerprint_folder(folder: Path) -> str:
-    """Fingerprint of a model folder: its weights and the fields of config.json that change numbers.
+    """Fingerprint of a model folder: of all its files that numbers may depend on, byte by byte.
 
     Raises:
         TraitscopeError: the folder has no config.json or no safetensors weights.
     """
-    config_path = folder / "config.json"
-    if not config_path.is_file():
+    if not (folder / "config.json").is_file():
         raise TraitscopeError(
             "no config.json: this is not a Hugging Face model folder",
             where=str(folder),
             fix="name the folder that save_pretrained wrote",
         )
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+    if not any(folder.glob("*.safetensors")):
         raise TraitscopeError(
             "no *.safetensors weights",
             where=str(folder),
             fix="convert the weights with save_pretrained (pickled .bin files are not read)",
         )
-    config = json.loads(config_path.read_text())
-    ignored = {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache"}
-    digest = hashlib.sha256()
-    digest.update(json.dumps({k: v for k, v in config.items() if k not in ignored}, sort_keys=True).encode())
-    for path in [*weights, folder / "tokenizer.json"]:
-        if path.is_file():
-            digest.update(path.name.encode() + hash_file(path).encode())
-    return digest.hexdigest()[:32]
+    return fingerprint(model_files(folder))[:32]

@@ -14,8 +14,8 @@ from traitscope.errors import TraitscopeError
 from traitscope.registry import plugin_marks
 from traitscope.store import fingerprint
 from traitscope.store.models import base_identity, locked
+from traitscope.store.reading import load_tokenizer
 from traitscope.study.context import Context, asked
-from traitscope.study.costs import load_tokenizer
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
 
 if TYPE_CHECKING:

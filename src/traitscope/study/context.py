@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traitscope.compute import Backend
 from traitscope.config import BaseConfig, ModelConfig, StudyConfig
 from traitscope.store import CellIndex, RunFolder
-from traitscope.store.models import Identity, ModelSource, base_identity, model_identity
+from traitscope.store.models import Identity, ModelSource, adapter_folder, base_identity, locked, model_identity
 from traitscope.study.data import StudyData
+from traitscope.study.fitting import Reader
 from traitscope.study.progress import Reporter, Silent
 from traitscope.study.state import Units, all_units, index_table
 from traitscope.study.units import adapter_names
@@ -64,11 +66,38 @@ class Context:
     @cached_property
     def data(self) -> StudyData:
         """The rows of the study's tasks."""
-        return StudyData(self.config, self.folder.read_local().get("tasks"))
+        day = self.lock.get("date")
+        return StudyData(
+            self.config,
+            self.folder.read_local().get("tasks"),
+            readers=self._readers,
+            day=date.fromisoformat(day) if day else None,
+            dated=self.lock.get("dated", ()),
+        )
+
+    @property
+    def lock(self) -> dict[str, Any]:
+        """What ``lock.json`` says; empty in a new folder."""
+        return self.folder.read_lock() or {}
+
+    def _readers(self) -> list[Reader]:
+        """The base, and the other models that are no adapters of it, as the lock or else the study names them."""
+        entries = self.lock.get("models", {})
+        base = asked(self.config.base)
+        kept = locked(self.lock.get("base"), base)
+        found = [Reader("base", kept.source() if kept is not None else base)]
+        for name, model in self.config.models.items():
+            source = asked(model)
+            kept = locked(entries.get(name), source)
+            if kept is None and adapter_folder(source.model, source.revision) is None:
+                found.append(Reader(name, source))
+            elif kept is not None and not kept.adapter:
+                found.append(Reader(name, kept.source()))
+        return found
 
     def units(self) -> Units:
         """Adapters, models and cells of the study with their fingerprints, without loading any weights."""
-        lock = self.folder.read_lock() or {}
+        lock = self.lock
         base = base_identity(asked(self.config.base), lock.get("base"))
         entries = lock.get("models", {})
         models = self.config.models.items()

@@ -4,36 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from traitscope.errors import TraitscopeError
-from traitscope.store.models import resolve_model
+from traitscope.store.reading import load_tokenizer
 from traitscope.study.data import StudyData
 from traitscope.study.planning import Cost, estimate, processor_rate
 from traitscope.study.state import State, Units
-from traitscope.tasks.encode import token_counts
+from traitscope.tasks.lengths import token_counts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
-    """A model's tokenizer alone; the network is asked only for a Hub id.
-
-    Raises:
-        TraitscopeError: there is none, or the Hub cannot be reached.
-    """
-    from transformers import AutoTokenizer
-
-    target = resolve_model(model)
-    local = not isinstance(target, str)
-    try:
-        return AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
-    except (OSError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TraitscopeError(
-            f"its tokenizer cannot be loaded: {first}",
-            where=f"base model {model}",
-            fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
-        ) from error
 
 
 def study_cost(units: Units, state: State, data: StudyData) -> Cost:

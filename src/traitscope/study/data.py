@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,9 @@ from traitscope.config.data import FOLDER
 from traitscope.plugins import plugin_hashes
 from traitscope.records import Example
 from traitscope.store import RowsHash, fingerprint
+from traitscope.store.models import ModelSource
+from traitscope.store.reading import prints_date
+from traitscope.study.fitting import Overlong, Reader, find_overlong, training_limits
 from traitscope.tasks.controls import apply_control
 from traitscope.tasks.mix import mix_counts
 from traitscope.tasks.rows import format_of
@@ -27,32 +33,115 @@ class StudyData:
     Args:
         config: the study.
         remembered: what an earlier run found, as ``to_remember`` gave it.
+        readers: gives the models whose tokenizers decide which rows are too long, the base first.
+        day: the day that chat templates print; by default today.
+        dated: models whose template is known to print it, for those whose files are not on this disk.
     """
 
-    def __init__(self, config: StudyConfig, remembered: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        config: StudyConfig,
+        remembered: Mapping[str, Any] | None = None,
+        *,
+        readers: Callable[[], Sequence[Reader]],
+        day: date | None = None,
+        dated: Collection[str] = (),
+    ) -> None:
         self.config = config
-        self.tasks = {name: Task(name, task, config.root) for name, task in config.tasks.items()}
+        self.day = day or date.today()
+        self.tasks = {name: Task(name, task, config.root, date=self.day) for name, task in config.tasks.items()}
+        self._find_readers = readers
+        self._dated = dated
+        self._loaded: dict[str, TaskData] = {}
         self._remembered = dict(remembered or {})
         self._fresh: dict[str, dict[str, Any]] = {}
         self._keys: dict[str, str] = {}
         self._hashes: dict[tuple[str, str | None], RowsHash] = {}
         self._altered: dict[tuple[str, str | None], tuple[Example, ...]] = {}
 
+    def printed_day(self, name: str, model: ModelSource) -> str | None:
+        """The day that the chat template of a model prints; None where it prints none."""
+        prints = prints_date(model)
+        return self.day.isoformat() if prints or (prints is None and name in self._dated) else None
+
+    @cached_property
+    def readers(self) -> Sequence[Reader]:
+        """The models that read rows with a tokenizer of their own, the base first."""
+        return self._find_readers()
+
     def load(self, task: str) -> TaskData:
-        """The examples of a task."""
-        return self.tasks[task].load()
+        """The examples of a task; without those that are too long, where the study leaves these out."""
+        if task not in self._loaded:
+            rows = self.tasks[task].load()
+            if self.config.tasks[task].overlong == "drop":
+                rows = replace(
+                    rows, train=self._kept(task, "train", rows.train), eval=self._kept(task, "eval", rows.eval)
+                )
+            self._loaded[task] = rows
+        return self._loaded[task]
 
     def train(self, source: ResolvedSource) -> tuple[Example, ...]:
         """The rows that a source trains on, altered where it is a control."""
-        rows = self.load(source.task).train
         if source.control is None:
-            return rows
+            return self.load(source.task).train
+        rows = self._control(source)
+        if self.config.tasks[source.task].overlong == "drop":
+            # An altered row may be longer than the one it was made from.
+            rows = self._kept(source.task, f"train {source.control}", rows)
+        return rows
+
+    def _control(self, source: ResolvedSource) -> tuple[Example, ...]:
+        assert source.control is not None
         key = (source.task, source.control)
         if key not in self._altered:
             seed = self.config.tasks[source.task].data.seed
             where = self.config.where("controls", source.name.removesuffix(f".{source.control}"))
+            rows = self.load(source.task).train
             self._altered[key] = tuple(apply_control(source.control, rows, seed, where=where))
         return self._altered[key]
+
+    # ---- rows that are too long
+
+    @cached_property
+    def _sources(self) -> tuple[ResolvedSource, ...]:
+        return self.config.resolved_sources()
+
+    @cached_property
+    def _limits(self) -> dict[str, int]:
+        return training_limits(self.config)
+
+    def splits(self, task: str) -> list[str]:
+        """What of a task is read: ``train``, ``train <control>`` of every control, ``eval``."""
+        controls = [source.control for source in self._sources if source.task == task]
+        found = ["train", *(f"train {control}" for control in controls if control)] if controls else []
+        return [*dict.fromkeys(found), *(["eval"] if task in self.config.target_names() else [])]
+
+    def overlong(self, task: str, split: str) -> Overlong:
+        """Which rows of a split are too long for a model; needs tokenizers unless it is remembered."""
+
+        def find() -> dict[str, Any]:
+            one = self.tasks[task]
+            if split == "eval":
+                limits = {reader: reader.positions for reader in self.readers}
+                return find_overlong(one, one.load().eval, limits, train=False).to_json()
+            base = self.readers[0]
+            limit = min(self._limits[task], base.positions or self._limits[task])
+            altered = (source for source in self._sources if source.task == task and split == f"train {source.control}")
+            rows = one.load().train if split == "train" else self._control(next(altered))
+            return find_overlong(one, rows, {base: limit}, train=True).to_json()
+
+        return Overlong.from_json(self._known(task, f"overlong {split} {self._reading(task)}", find))
+
+    def _reading(self, task: str) -> str:
+        """What stands for all that decides how long the rows of a task are, and how long they may be."""
+        day = self.day.isoformat() if self.config.tasks[task].uses_chat else None
+        return fingerprint([[[r.name, r.mark] for r in self.readers], self._limits.get(task), day])[:16]
+
+    def _kept(self, task: str, split: str, rows: tuple[Example, ...]) -> tuple[Example, ...]:
+        gone = self.overlong(task, split).ids if split in self.splits(task) else ()
+        return tuple(row for row in rows if row.id not in gone) if gone else rows
+
+    # ---- fingerprints of rows
 
     def mix(self, name: str) -> list[tuple[ResolvedSource, tuple[Example, ...]]]:
         """The rows of a mix, source by source: the first of each in its seeded order."""
@@ -136,7 +225,11 @@ class StudyData:
 
     def _prefix(self, source: ResolvedSource, n: int) -> str:
         split = "train" if source.control is None else f"train {source.control}"
-        return str(self._known(source.task, f"{split} {n}", lambda: self._hash_train(source).prefix(n)))
+        # A control may have lost rows that became too long.
+        found = self._known(
+            source.task, f"{split} {n}", lambda: self._hash_train(source).prefix(min(n, len(self._hash_train(source))))
+        )
+        return str(found)
 
     def _hash_train(self, source: ResolvedSource) -> RowsHash:
         key = (source.task, f"train {source.control}")
@@ -173,6 +266,7 @@ class StudyData:
                     self.tasks[task].definition(),
                     config.data.model_dump(mode="json"),
                     _stamps(config.data, self.config.root),
+                    self._reading(task) if config.overlong == "drop" else None,
                 ]
             )
         return self._keys[task]

@@ -12,6 +12,7 @@ from traitscope.records import Cell, Example, ExampleRecord
 from traitscope.store import CellStamp, LeaseLost, RowsHash, RunFolder, put_if_absent
 from traitscope.store.files import json_bytes, read_json, write_atomic
 from traitscope.store.models import ModelSource, adapter_folder
+from traitscope.study.overlong import cell_overlong
 from traitscope.study.state import State, place_cell
 from traitscope.study.units import CellUnit, ModelUnit
 from traitscope.study.work import Step, Work
@@ -197,7 +198,15 @@ def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Seque
             # The parser or the primary metric may have changed since the first rows were judged.
             records = [*rejudge(task, examples, stored[:have]), *records]
         model = cell.model
-        made = make_cell(task, records, examples, model=model.name, source=model.source, seed=model.seed)
+        made = make_cell(
+            task,
+            records,
+            examples,
+            model=model.name,
+            source=model.source,
+            seed=model.seed,
+            overlong=cell_overlong(work.data, cell.task, model.name),
+        )
         _commit(work, unit, cell, made)
         work.evaluated.append(cell.unit)
 

@@ -16,7 +16,8 @@ from traitscope.store.files import json_bytes
 from traitscope.store.models import model_identity
 from traitscope.study import evaluating, hidden, training
 from traitscope.study.context import Context, asked
-from traitscope.study.lock import changed_packages, make_lock
+from traitscope.study.lock import changed_files, changed_packages, make_lock
+from traitscope.study.overlong import check_rows
 from traitscope.study.progress import Stopped
 from traitscope.study.state import State, Units, all_units, find_state, refuse_changes
 from traitscope.study.work import Work
@@ -33,6 +34,7 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
         _write_study(study)
         _remember(study)
         return None
+    check_rows(study.data)
     with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend) as work:
         while True:
             # Asked before, so that what others end meanwhile is taken up in one more round.
@@ -142,7 +144,8 @@ def _settle_changes(study: Context, work: Work, replace: bool) -> None:
             study.report_to.note(f"{len(state.changed)} units of an earlier study moved to {aside}")
         training.drop_open_banks(work)
         return
-    error = refuse_changes(state, _old_config(study), study.config, study.folder)
+    files = changed_files(study.lock, work.units) if state.changed else []
+    error = refuse_changes(state, _old_config(study), study.config, study.folder, files)
     if error is not None:
         raise error
     training.open_banks(work)

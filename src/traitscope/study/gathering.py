@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,23 @@ def report(study: Context) -> Path:
     return analysis.kept(study, "report", shown, make, lambda _: None, read, tuple(HOMES))
 
 
+def _overlong(study: Context) -> Iterator[str]:
+    """What the cells say of rows that were too long for their models."""
+    words = {
+        "cut": "prompts of evaluation rows cut in the middle",
+        "dropped": "evaluation rows left out for every model",
+    }
+    for task in study.config.target_names():
+        told: dict[str, list[str]] = {}
+        for model in ("base", *study.config.models):
+            if study.folder.cells.head(model, task) is not None:
+                for what, n in study.folder.cells.read_json(model, task)["summary"].get("overlong", {}).items():
+                    told.setdefault(f"{n} {words[what]}", []).append(model)
+        for says, models in told.items():
+            others = [model for model in models if model != "base"]
+            yield f"{task}: {says}" + (f" ({', '.join(models)})" if others and "cut" in says else "")
+
+
 def _facts(study: Context, scores: ScoreMatrix, lock: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     config, recipe = study.config, study.config.recipe
     base = dict((lock or {}).get("base", {}))
@@ -106,6 +123,9 @@ def _facts(study: Context, scores: ScoreMatrix, lock: Mapping[str, Any] | None) 
     if config.models:
         facts.append(("Further models", ", ".join(config.models)))
     facts.append(("Cells", cells_text(scores)))
+    overlong = list(_overlong(study))
+    if overlong:
+        facts.append(("Rows that were too long", "; ".join(overlong)))
     log = study.folder.read_log()
     times = [str(line["time"])[:16].replace("T", " ") for line in log if line.get("event") in ("start", "end")]
     if times:

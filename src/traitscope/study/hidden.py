@@ -18,7 +18,7 @@ from traitscope.findings import count_of
 from traitscope.store import RunFolder, fingerprint, write_atomic
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
-from traitscope.study.units import RESULT_VERSIONS
+from traitscope.study.units import RESULT_VERSIONS, reading_inputs
 from traitscope.study.work import Step, Work
 
 # Halves of 64 rows of the embedded tasks already agree to a cosine of 0.9; the cost is a few seconds.
@@ -29,14 +29,14 @@ MARK = "traitscope"
 
 def hidden_inputs(config: StudyConfig, data: StudyData, base: Identity) -> dict[str, dict[str, Any]]:
     """What the hidden states of every dataset depend on, by dataset; reads rows unless they are remembered."""
+    day = data.printed_day("base", base.source())
     found = {}
     for name, task in data.datasets().items():
         n = min(ROWS, data.n_text(name))
         found[name] = {
             "base": base.key(),
             "rows": data.text_rows(name, n),
-            "chat": config.tasks[task].uses_chat,
-            "overlong": config.tasks[task].overlong,
+            "reading": reading_inputs(config.tasks[task], day),
             "versions": {key: RESULT_VERSIONS[key] for key in ("encoding", "hidden")},
         }
     return found

@@ -27,9 +27,11 @@ class Units:
 
 def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict[str, Identity]) -> Units:
     """The units of a study; reads the tasks' rows unless their fingerprints are remembered."""
+    models_read = {"base": base, **{name: other for name, other in others.items() if not other.adapter}}
+    days = {name: data.printed_day(name, identity.source()) for name, identity in models_read.items()}
     names = {s.name for s in config.resolved_sources()} | set(config.mixes)
     rows = {name: data.train_rows(name) for name in names}
-    adapters = adapter_units(config, base.key(), rows)
+    adapters = adapter_units(config, base.key(), rows, days["base"])
     models = [ModelUnit("base", "base", None, None, fingerprint_of(base))]
     for adapter in adapters:
         kind: Any = "mix" if adapter.mix else "adapter"
@@ -41,7 +43,10 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
         n = data.n_eval(task)
         rows_of = data.eval_rows(task, n)
         assert rows_of is not None
-        cells += [cell_unit(model, task, config.tasks[task], n, rows_of) for model in models]
+        cells += [
+            cell_unit(model, task, config.tasks[task], n, rows_of, days.get(model.name, days["base"]))
+            for model in models
+        ]
     order = {model.name: index for index, model in enumerate(models)}
     cells.sort(key=lambda cell: order[cell.model.name])
     return Units(base, tuple(adapters), tuple(models), others, tuple(cells))
@@ -124,14 +129,18 @@ def _same_rows(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyDat
 
 
 def refuse_changes(
-    state: State, old: StudyConfig | None, new: StudyConfig, folder: RunFolder
+    state: State, old: StudyConfig | None, new: StudyConfig, folder: RunFolder, files: Sequence[str]
 ) -> TraitscopeError | None:
-    """The error for a study that was changed under a folder that holds other units, or None."""
+    """The error for a study that was changed under a folder that holds other units, or None.
+
+    Args:
+        files: what changed in the models' own files.
+    """
     if not state.changed:
         return None
     adapters = [unit for unit in state.changed if unit.startswith("adapters/")]
     cells = [unit for unit in state.changed if unit.startswith("cells/")]
-    lines = list(_what_changed(state, old, new, adapters or cells))
+    lines = [*files, *_what_changed(state, old, new, adapters or cells)]
     counts = " and ".join(
         f"{len(units)} {word}{'s' if len(units) != 1 else ''}"
         for units, word in ((adapters, "adapter"), (cells, "cell"))

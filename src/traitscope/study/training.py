@@ -11,6 +11,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import count_of
 from traitscope.store import AdapterHead, LeaseLost, fingerprint, write_atomic
 from traitscope.store.files import json_bytes, read_json
+from traitscope.study.overlong import left_over
 from traitscope.study.units import AdapterUnit
 from traitscope.study.work import Step, Work
 
@@ -210,6 +211,9 @@ def _card(work: Work, unit: AdapterUnit, made: Adapter) -> str:
     control = unit.parts[0].control
     scaling = ", rank-stabilised" if recipe.rslora else ""
     altered = f" (altered copy of `{unit.parts[0].task}`: {control})" if unit.mix is None and control else ""
+    splits = {(part.task, f"train {part.control}" if part.control else "train") for part in unit.parts}
+    told = [(task, left_over(work.data, task, split)) for task, split in sorted(splits)]
+    overlong = "".join(f"| {task} | {says} |\n" for task, says in told if says)
     return f"""---
 library_name: peft
 base_model: {work.units.base.model}
@@ -228,6 +232,6 @@ A LoRA adapter trained on {what}{altered} by traitscope {__version__}, study `{w
 | learning rate | {recipe.lr:g}, {recipe.schedule}, warm-up {recipe.warmup:g} |
 | steps, batch | {len(made.history)}, {recipe.batch} |
 | seed | {unit.seed} |
-| last training loss | {made.history[-1].loss:.4f} nats per answer token |
+{overlong}| last training loss | {made.history[-1].loss:.4f} nats per answer token |
 | fingerprint | `{unit.fingerprint}` |
 """

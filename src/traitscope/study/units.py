@@ -19,7 +19,7 @@ _LATER = {"dropout": 0.0, "rslora": False}
 # Raised only when a component's numbers change for the same input (not its rounding): the units made before
 # then no longer count as the same.
 RESULT_VERSIONS: dict[str, int] = {
-    "encoding": 1,
+    "encoding": 2,
     "training": 2,
     "scoring": 1,
     "generation": 1,
@@ -115,25 +115,28 @@ def mix_recipe(config: StudyConfig, mix: str) -> RecipeConfig:
     return config.recipe.changed(config.mixes[mix].change)
 
 
-def adapter_units(config: StudyConfig, base: Mapping[str, Any], rows: Mapping[str, str]) -> list[AdapterUnit]:
+def adapter_units(
+    config: StudyConfig, base: Mapping[str, Any], rows: Mapping[str, str], day: str | None
+) -> list[AdapterUnit]:
     """The adapters to train, in the study's order.
 
     Args:
         config: the study.
         base: what identifies the base (fingerprint and dtype).
         rows: fingerprint of the train rows of every source, control and mix, by name.
+        day: the day that the base's chat template prints; None where it prints none.
     """
     units = []
     for source in config.resolved_sources():
         task = config.tasks[source.task]
         for seed in source.recipe.seeds:
-            units.append(_adapter(source.name, seed, source.recipe, (source,), None, base, rows, [task]))
+            units.append(_adapter(source.name, seed, source.recipe, (source,), None, base, rows, [task], day))
     for mix in config.mixes:
         parts = config.mix_sources(mix)
         recipe = mix_recipe(config, mix)
         tasks = [config.tasks[part.task] for part in parts]
         for seed in recipe.seeds:
-            units.append(_adapter(mix, seed, recipe, parts, mix, base, rows, tasks))
+            units.append(_adapter(mix, seed, recipe, parts, mix, base, rows, tasks, day))
     return units
 
 
@@ -146,6 +149,7 @@ def _adapter(
     base: Mapping[str, Any],
     rows: Mapping[str, str],
     tasks: list[TaskConfig],
+    day: str | None,
 ) -> AdapterUnit:
     versions = {name: RESULT_VERSIONS[name] for name in ("encoding", "training")}
     inputs: dict[str, Any] = {
@@ -153,8 +157,7 @@ def _adapter(
         "rows": rows[source],
         "recipe": _recipe_inputs(recipe),
         "seed": seed,
-        "chat": [task.uses_chat for task in tasks],
-        "overlong": [task.overlong for task in tasks],
+        "reading": [reading_inputs(task, day) for task in tasks],
         "versions": versions,
     }
     return AdapterUnit(f"{source}-s{seed}", source, seed, recipe, parts, mix, fingerprint(inputs), inputs)
@@ -165,15 +168,24 @@ def _recipe_inputs(recipe: RecipeConfig) -> dict[str, Any]:
     return {key: value for key, value in given.items() if key not in _LATER or value != _LATER[key]}
 
 
-def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str) -> CellUnit:
+def reading_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
+    """What turns a task's rows into tokens, beside the model's own files: the chat's variables and day, the cuts.
+
+    Rows that are refused or left out change none of the others.
+    """
+    if not task.uses_chat:
+        return {"chat": None, "cut": task.overlong == "cut"}
+    return {"chat": task.chat_variables, "day": day, "cut": task.overlong == "cut"}
+
+
+def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str, day: str | None) -> CellUnit:
     """The cell of a model on a task over its first ``n`` rows."""
     answer = task.answer
     computing = "generation" if answer.generate else "scoring"
     inputs: dict[str, Any] = {
         "model": model.fingerprint,
         "form": answer.form,
-        "chat": task.uses_chat,
-        "overlong": task.overlong,
+        "reading": reading_inputs(task, day),
         "versions": {name: RESULT_VERSIONS[name] for name in ("encoding", "scoring", computing)},
     }
     if answer.generate is not None:

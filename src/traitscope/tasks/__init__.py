@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from traitscope.tasks.encode import encode_pair, option_rows, prompt_rows, token_counts, training_rows
+    from traitscope.tasks.encode import encode_pair, option_rows, prompt_rows, training_rows
     from traitscope.tasks.judge import judge_losses, judge_options, judge_texts, rejudge, summarise
+    from traitscope.tasks.lengths import token_counts
     from traitscope.tasks.mix import mix_counts
     from traitscope.tasks.task import LoadReport, Task, TaskData
 
@@ -26,7 +27,7 @@ _HOMES = {
     "prompt_rows": "encode",
     "rejudge": "judge",
     "summarise": "judge",
-    "token_counts": "encode",
+    "token_counts": "lengths",
     "training_rows": "encode",
 }
 

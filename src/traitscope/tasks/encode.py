@@ -6,38 +6,29 @@ log-likelihoods agree with it to the last token:
 1. White space at the end of the prompt belongs to the answer.
 2. Prompt and answer are encoded as one text; what the prompt alone is long in tokens is the context, the rest the
    answer.
-3. The tokenizer adds the special tokens it adds by itself, unless the text starts with the first token already
-   (which is how a chat template's prompt gets no second one).
+3. The tokenizer adds the special tokens it adds by itself in front, unless the text starts with the first token
+   already. What it adds behind is left out (the harness keeps it: every option is then the end token alone).
 4. An empty prompt is the prefix token: the beginning-of-sequence token, or the end-of-sequence token without one.
 
 A prompt of nothing but white space is treated as an empty one (lm-evaluation-harness fails there unless the
-tokenizer adds a first token). Prompts for generation keep the white space at their end.
+tokenizer adds a first token). Prompts for generation keep the white space at their end. The turns of a chat are
+encoded as ``tasks.chat`` says: as ``apply_chat_template`` does, with no special tokens but the template's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, OptionRow, PromptRow, TrainRow
+from traitscope.tasks.chat import AnswerEnd, Chat, Turn, sequence_end
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from traitscope.tasks.task import Task
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCounts:
-    """Tokens of a list of examples. ``cut`` prompts were longer than the limit and lose their middle."""
-
-    examples: int
-    prompt: int
-    answer: int
-    longest: int
-    cut: int
 
 
 def prefix_token(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -56,12 +47,26 @@ def prefix_token(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(token)
 
 
+_BEHIND: WeakKeyDictionary[PreTrainedTokenizerBase, list[int]] = WeakKeyDictionary()
+
+
+def added_behind(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The special tokens that the tokenizer puts behind every text by itself: none for most."""
+    if tokenizer not in _BEHIND:
+        whole, bare = (list(tokenizer.encode("a", add_special_tokens=add)) for add in (True, False))
+        places = range(len(whole) - len(bare) + 1)
+        start = next((i for i in places if whole[i : i + len(bare)] == bare), len(whole) - len(bare))
+        _BEHIND[tokenizer] = whole[start + len(bare) :]
+    return _BEHIND[tokenizer]
+
+
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """A text's tokens with the special tokens of rule 3."""
     first = tokenizer.decode(prefix_token(tokenizer))
     if text.startswith(first):
         return list(tokenizer.encode(text, add_special_tokens=False))
-    return list(tokenizer.encode(text))
+    ids, behind = list(tokenizer.encode(text)), added_behind(tokenizer)
+    return ids[: len(ids) - len(behind)] if behind and ids[-len(behind) :] == behind else ids
 
 
 def encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str) -> tuple[list[int], list[int]]:
@@ -81,13 +86,71 @@ def encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: 
         continuation = context[len(bare) :] + continuation
         context_ids = encode_text(tokenizer, bare)
         ids = encode_text(tokenizer, bare + continuation)[len(context_ids) :]
+    _check_answer(ids, continuation)
+    return context_ids, ids
+
+
+def _check_answer(ids: Sequence[int], text: str) -> None:
     if not ids:
         raise TraitscopeError(
-            f"the answer {continuation!r} has no token of its own behind its prompt",
+            f"the answer {text!r} has no token of its own behind its prompt",
             where="tokenizer",
             fix="give every answer at least one character that the prompt's last token does not swallow",
         )
-    return context_ids, ids
+
+
+class _Plain:
+    """Prompts and answers of a task as plain text."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.end = sequence_end(tokenizer)
+
+    def asked(self, example: Example) -> list[int]:
+        text = example.prompt
+        return encode_text(self.tokenizer, text) if text else [prefix_token(self.tokenizer)]
+
+    def trained(self, example: Example) -> tuple[list[int], list[int]]:
+        context, answer = encode_pair(self.tokenizer, example.prompt, example.answer)
+        return context, [*answer, *self.end.ids]
+
+    def scored(self, example: Example, options: Sequence[str], gold: int) -> tuple[list[int], list[list[int]]]:
+        pairs = [encode_pair(self.tokenizer, example.prompt, option) for option in options]
+        found = [ids for _, ids in pairs]
+        return pairs[0][0], [*found, [*found[gold], *self.end.ids]]
+
+
+class _Chatted:
+    """Prompts and answers of a task as turns in the tokenizer's chat template."""
+
+    def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.chat = Chat(task, tokenizer)
+        self.end = self.chat.end
+
+    def asked(self, example: Example) -> list[int]:
+        return self.chat.ids(self.chat.opened(_turns(example)))
+
+    def trained(self, example: Example) -> tuple[list[int], list[int]]:
+        context, answer = self.chat.trained(_turns(example), example.answer)
+        _check_answer(answer[: len(answer) - len(self.end.ids)], example.answer)
+        return context, answer
+
+    def scored(self, example: Example, options: Sequence[str], gold: int) -> tuple[list[int], list[list[int]]]:
+        lead, written, closed = self.chat.scored(_turns(example), options)
+        bare = lead.rstrip() or lead
+        context = self.chat.ids(bare)
+        found = [self.chat.ids(bare + lead[len(bare) :] + option)[len(context) :] for option in written]
+        for ids, option in zip(found, options, strict=True):
+            _check_answer(ids, option)
+        return context, [*found, closed[gold][len(context) :]]
+
+
+def _turns(example: Example) -> list[Turn]:
+    return [{"role": role, "content": content} for role, content in example.messages]
+
+
+def _encoder(task: Task, tokenizer: PreTrainedTokenizerBase) -> _Plain | _Chatted:
+    return _Chatted(task, tokenizer) if task.config.uses_chat else _Plain(tokenizer)
 
 
 def prompt_text(task: Task, example: Example, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -96,50 +159,32 @@ def prompt_text(task: Task, example: Example, tokenizer: PreTrainedTokenizerBase
     Raises:
         TraitscopeError: if the task uses chat and the tokenizer has no template, or the template refuses the turns.
     """
-    if not task.config.uses_chat:
-        return example.prompt
-    turns = [{"role": role, "content": content} for role, content in example.messages]
-    return _chat(task, tokenizer, turns, add_generation_prompt=True)
+    return Chat(task, tokenizer).opened(_turns(example)) if task.config.uses_chat else example.prompt
 
 
-def stop_token(task: Task, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an answer: the end of the assistant's turn in a chat template, else end-of-sequence.
+def answer_end(task: Task, tokenizer: PreTrainedTokenizerBase) -> AnswerEnd:
+    """What ends an answer: what the chat template closes the assistant's turn with, else end-of-sequence.
 
     Raises:
-        TraitscopeError: if the tokenizer has no end-of-sequence token.
+        TraitscopeError: if the tokenizer has no end-of-sequence token where one is needed.
     """
-    if task.config.uses_chat:
-        user = {"role": "user", "content": "a"}
-        opened = _chat(task, tokenizer, [user], add_generation_prompt=True)
-        closed = _chat(task, tokenizer, [user, {"role": "assistant", "content": "b"}], add_generation_prompt=False)
-        if closed.startswith(opened + "b"):
-            after = tokenizer.encode(closed[len(opened) + 1 :].lstrip(), add_special_tokens=False)
-            if after and after[0] in tokenizer.all_special_ids:
-                return int(after[0])
-    if tokenizer.eos_token_id is None:
-        raise TraitscopeError(
-            "the tokenizer has no end-of-sequence token, so no answer could ever end",
-            where="tokenizer",
-            fix="set eos_token in its tokenizer_config.json",
-        )
-    return int(tokenizer.eos_token_id)
+    return _encoder(task, tokenizer).end
 
 
 def training_rows(
-    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int | None
 ) -> list[TrainRow]:
-    """One row per example: prompt, answer and stop token; the last two are trained.
+    """One row per example: prompt, answer and its end; the last two are trained.
 
-    A row longer than ``max_tokens`` loses the middle of its prompt, or is refused (task setting ``overlong``).
+    A row longer than ``max_tokens`` loses the middle of its prompt (``overlong: cut``), or is refused.
 
     Raises:
-        TraitscopeError: if an answer with its stop token leaves no room for any prompt, or a prompt is refused.
+        TraitscopeError: if a row is too long, or its answer leaves no room for any prompt.
     """
-    stop = stop_token(task, tokenizer)
+    encoder = _encoder(task, tokenizer)
     rows = []
     for example in examples:
-        context, answer = encode_pair(tokenizer, prompt_text(task, example, tokenizer), example.answer)
-        answer = [*answer, stop]
+        context, answer = encoder.trained(example)
         context = _fit(task, example, context, len(answer), max_tokens)
         rows.append(TrainRow((*context, *answer), len(context)))
     return rows
@@ -153,25 +198,21 @@ def option_rows(
 ) -> list[OptionRow]:
     """One row per example for log-likelihoods.
 
-    Choice: all options, then once more the gold option with the stop token (for the loss). Generate and loss:
-    the one continuation answer + stop token.
+    Choice: all options, then once more the gold option with its end (for the loss). Generate and loss: the one
+    continuation answer + end.
 
     Raises:
         TraitscopeError: as ``training_rows``.
     """
-    stop = stop_token(task, tokenizer)
+    encoder = _encoder(task, tokenizer)
     rows = []
     for example in examples:
-        text = prompt_text(task, example, tokenizer)
         if example.options is None:
-            context, answer = encode_pair(tokenizer, text, example.answer)
-            options = [[*answer, stop]]
+            context, answer = encoder.trained(example)
+            options = [answer]
         else:
             assert example.gold is not None
-            pairs = [encode_pair(tokenizer, text, option) for option in example.options]
-            context = pairs[0][0]
-            options = [ids for _, ids in pairs]
-            options.append([*options[example.gold], stop])
+            context, options = encoder.scored(example, example.options, example.gold)
         context = _fit(task, example, context, max(len(o) for o in options), max_tokens)
         rows.append(OptionRow(tuple(context), tuple(tuple(o) for o in options)))
     return rows
@@ -186,31 +227,16 @@ def prompt_rows(
     """One prompt per example, with room left for what the task may generate.
 
     Raises:
-        TraitscopeError: if a prompt is refused, or the task's generate.max_tokens leaves no room for it.
+        TraitscopeError: if a prompt is too long, or the task's generate.max_tokens leaves no room for it.
     """
-    reserve = task.config.answer.generate.max_tokens if task.config.answer.generate else 0
-    rows = []
-    for example in examples:
-        text = prompt_text(task, example, tokenizer)
-        context = encode_text(tokenizer, text) if text else [prefix_token(tokenizer)]
-        rows.append(PromptRow(tuple(_fit(task, example, context, reserve, max_tokens))))
-    return rows
+    encoder, reserve = _encoder(task, tokenizer), room_to_generate(task)
+    contexts = ((example, encoder.asked(example)) for example in examples)
+    return [PromptRow(tuple(_fit(task, example, context, reserve, max_tokens))) for example, context in contexts]
 
 
-def token_counts(
-    task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int
-) -> TokenCounts:
-    """How long the training rows of ``examples`` are (in tokens) and how many prompts are cut."""
-    stop_token(task, tokenizer)
-    prompt = answer = longest = cut = 0
-    for example in examples:
-        context, ids = encode_pair(tokenizer, prompt_text(task, example, tokenizer), example.answer)
-        length = len(context) + len(ids) + 1
-        cut += length > max_tokens
-        prompt += min(len(context), max(max_tokens - len(ids) - 1, 1))
-        answer += len(ids) + 1
-        longest = max(longest, length)
-    return TokenCounts(len(examples), prompt, answer, longest, cut)
+def room_to_generate(task: Task) -> int:
+    """Most tokens that the task generates behind a prompt."""
+    return task.config.answer.generate.max_tokens if task.config.answer.generate else 0
 
 
 def _fit(task: Task, example: Example, context: list[int], reserve: int, max_tokens: int | None) -> list[int]:
@@ -223,37 +249,13 @@ def _fit(task: Task, example: Example, context: list[int], reserve: int, max_tok
         raise TraitscopeError(
             f"the answer needs {reserve} tokens and leaves no room for a prompt in {max_tokens}",
             where=where,
-            fix="raise max_tokens (recipe, or the model's context), or drop such rows with data.where",
+            fix="raise max_tokens (recipe, or the model's context), or write overlong: drop",
         )
-    if task.config.overlong == "refuse":
+    if task.config.overlong != "cut":
         raise TraitscopeError(
             f"the prompt has {len(context)} tokens, and {room} fit",
             where=where,
-            fix="raise max_tokens, shorten the prompt, or write overlong: cut",
+            fix="raise max_tokens, shorten the prompt, or write overlong: drop or overlong: cut",
         )
     head = (room + 1) // 2
     return context[:head] + context[len(context) - (room - head) :]
-
-
-def _chat(
-    task: Task,
-    tokenizer: PreTrainedTokenizerBase,
-    turns: list[dict[str, str]],
-    *,
-    add_generation_prompt: bool,
-) -> str:
-    if not tokenizer.chat_template:
-        raise TraitscopeError(
-            "the task uses chat, and the base's tokenizer has no chat template",
-            where=task.where("messages" if task.config.messages else "chat"),
-            fix="write a plain prompt and remove chat, or take a base with a chat template",
-        )
-    try:
-        text: Any = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
-    except Exception as error:
-        raise TraitscopeError(
-            f"the tokenizer's chat template refuses these turns: {error}",
-            where=task.where("messages" if task.config.messages else "chat"),
-            fix="many templates want no system turn, or user and assistant in turn",
-        ) from None
-    return str(text)

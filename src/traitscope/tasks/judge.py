@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +69,16 @@ def judge_options(task: Task, examples: Sequence[Example], logprobs: OptionLogpr
 
 
 def judge_texts(
-    task: Task, examples: Sequence[Example], generated: Sequence[Generated], logprobs: OptionLogprobs
+    task: Task,
+    examples: Sequence[Example],
+    generated: Sequence[Generated],
+    logprobs: OptionLogprobs,
+    *,
+    n_end: int = 1,
 ) -> list[ExampleRecord]:
-    """Records of a generate task; ``logprobs`` are those of its ``option_rows`` (gold answer + stop token).
+    """Records of a generate task; ``logprobs`` are those of its ``option_rows`` (gold answer and its end).
+
+    ``n_end`` tokens end an answer; they are not counted in its length.
 
     Raises:
         TraitscopeError: as ``judge_options``.
@@ -91,7 +98,7 @@ def judge_texts(
                 finish=made.finish,
                 output=made.text,
                 n_output=len(made.ids),
-                n_gold=len(options[-1]) - 1,
+                n_gold=len(options[-1]) - n_end,
                 loss=_loss(task, example, options[-1]),
                 tags=example.tags,
             )
@@ -99,8 +106,10 @@ def judge_texts(
     return rejudge(task, examples, records)
 
 
-def judge_losses(task: Task, examples: Sequence[Example], logprobs: OptionLogprobs) -> list[ExampleRecord]:
-    """Records of a loss task; ``logprobs`` are those of its ``option_rows`` (text + stop token).
+def judge_losses(
+    task: Task, examples: Sequence[Example], logprobs: OptionLogprobs, *, n_end: int = 1
+) -> list[ExampleRecord]:
+    """Records of a loss task; ``logprobs`` are those of its ``option_rows`` (text and its end, ``n_end`` tokens).
 
     Raises:
         TraitscopeError: as ``judge_options``.
@@ -117,7 +126,7 @@ def judge_losses(task: Task, examples: Sequence[Example], logprobs: OptionLogpro
             finish=None,
             output=None,
             n_output=0,
-            n_gold=len(options[-1]) - 1,
+            n_gold=len(options[-1]) - n_end,
             loss=_loss(task, example, options[-1]),
             tags=example.tags,
         )
@@ -269,13 +278,16 @@ def make_cell(
     model: str,
     source: str | None,
     seed: int | None,
+    overlong: Mapping[str, int],
 ) -> Cell:
-    """A cell from its records: all metrics and the summary."""
+    """A cell from its records: all metrics and the summary, with how many rows were too long and cut or left out."""
     scores, summary = summarise(task, records, examples)
+    if overlong:
+        summary["overlong"] = dict(overlong)
     return Cell(model, source, seed, task.name, scores, tuple(records), summary)
 
 
 def rescore_cell(task: Task, cell: Cell, examples: Sequence[Example]) -> Cell:
     """A cell judged once more from what its records hold: no model is needed."""
-    records = rejudge(task, examples, cell.records)
-    return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed)
+    records, overlong = rejudge(task, examples, cell.records), cell.summary.get("overlong", {})
+    return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed, overlong=overlong)

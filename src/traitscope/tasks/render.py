@@ -87,7 +87,7 @@ class Renderer:
         text = render(template, row, where=where)
         if template.strip():
             self._not_empty(text, where)
-        return ((("user", text),), "") if config.chat else ((), text)
+        return ((("user", text),), "") if config.uses_chat else ((), text)
 
     def _not_empty(self, text: str, where: str) -> str:
         if not text.strip():

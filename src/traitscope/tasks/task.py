@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,12 +61,14 @@ class Task:
         name: the task's name in the study.
         config: what the study file says about it.
         root: the folder that relative paths start from.
+        date: the day that chat templates print; None for the day of the rendering.
     """
 
-    def __init__(self, name: str, config: TaskConfig, root: Path | str = ".") -> None:
+    def __init__(self, name: str, config: TaskConfig, root: Path | str = ".", *, date: date | None = None) -> None:
         self.name = name
         self.config = config
         self.root = Path(root)
+        self.date = date
         self._data: TaskData | None = None
 
     def __getstate__(self) -> dict[str, Any]:

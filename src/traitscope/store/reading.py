@@ -1,0 +1,86 @@
+"""What a model's files say about how it reads text: its tokenizer's files, its chat templates, its positions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from traitscope.errors import TraitscopeError
+from traitscope.store.fingerprints import TEMPLATES, fingerprint, model_files
+from traitscope.store.models import ModelSource, cached_folder, resolve_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# The function through which transformers tells a chat template the time.
+CLOCK = "strftime_now"
+
+
+def model_folder(source: ModelSource) -> Path | None:
+    """The folder of a model's files; None for a Hub model that is not on this disk."""
+    target = resolve_model(source.model)
+    return target if isinstance(target, Path) else cached_folder(target, source.revision)
+
+
+def prints_date(source: ModelSource) -> bool | None:
+    """Whether a chat template of the model asks for the time; None where its files are not on this disk."""
+    try:
+        folder = model_folder(source)
+    except TraitscopeError:
+        return None
+    if folder is None:
+        return None
+    paths = [folder / "chat_template.jinja", folder / "tokenizer_config.json", *(folder / TEMPLATES).glob("*.jinja")]
+    return any(CLOCK in path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
+
+
+def reading_mark(source: ModelSource) -> str:
+    """What stands for tokenizer and configuration of a model: a hash of the files, or the Hub's commit."""
+    if isinstance(target := resolve_model(source.model), Path):
+        return fingerprint(model_files(target, weights=False))
+    folder = cached_folder(target, source.revision)
+    return f"{target}@{folder.name if folder is not None else source.revision}"
+
+
+def max_positions(source: ModelSource) -> int | None:
+    """How many tokens a row may have; None where the model's configuration sets no limit.
+
+    Raises:
+        TraitscopeError: the configuration cannot be read, or the Hub cannot be reached.
+    """
+    from transformers import AutoConfig
+
+    target = resolve_model(source.model)
+    local = isinstance(target, Path)
+    try:
+        config = AutoConfig.from_pretrained(target, revision=source.revision or "main", local_files_only=local)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TraitscopeError(
+            f"its configuration cannot be read: {first}",
+            where=f"base model {source.model}",
+            fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
+        ) from error
+    found = getattr(config, "max_position_embeddings", None)
+    return int(found) if found else None
+
+
+def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
+    """A model's tokenizer alone; the network is asked only for a Hub id.
+
+    Raises:
+        TraitscopeError: there is none, or the Hub cannot be reached.
+    """
+    from transformers import AutoTokenizer
+
+    target = resolve_model(model)
+    local = not isinstance(target, str)
+    try:
+        return AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
+    except (OSError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TraitscopeError(
+            f"its tokenizer cannot be loaded: {first}",
+            where=f"base model {model}",
+            fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
+        ) from error
