@@ -23,8 +23,7 @@ def check(
     from traitscope.study.costs import load_tokenizer
 
     opened, _ = open_study(study, out, quiet=True)
-    base = opened.config.base
-    tokenizer = load_tokenizer(base.model, base.revision)
+    tokenizer = load_tokenizer(opened.asked(opened.config.base))
     for name, task in opened.data.tasks.items():
         loaded = task.load()
         shown = (loaded.train or loaded.eval)[0]

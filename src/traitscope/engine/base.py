@@ -21,7 +21,7 @@ from traitscope.engine.quantised import NF4, is_quantised, keep_differentiable, 
 from traitscope.engine.runtime import Runtime
 from traitscope.errors import TraitscopeError
 from traitscope.store.fingerprints import fingerprint_folder
-from traitscope.store.models import cached_folder, resolve_model
+from traitscope.store.models import BUILT_IN, cached_folder, locate, resolve_model
 
 log = logging.getLogger(__name__)
 
@@ -177,21 +177,31 @@ def pick_dtype(dtype: str, config_dtype: Any, device: torch.device) -> torch.dty
     return DTYPES[dtype]
 
 
-def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Base:
-    """Load a base model from a folder, the Hub (only when a Hub id is named) or the embedded one.
+def load_base(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    root: str | Path = ".",
+) -> Base:
+    """Load a base model from a folder, a GGUF file, the Hub (only when a Hub id is named) or an installed package.
 
     Args:
-        model: ``"embedded"``, a local folder or a Hub id.
+        model: ``"embedded"``, ``"smollm2-135m"``, a local folder, a GGUF file (in the transformers layout it is kept
+            in the user's cache from then on) or a Hub id. The base's name is its absolute path, but for the first two.
         revision: commit, tag or branch of a Hub model.
         dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64``, ``nf4`` (4 bits, through bitsandbytes) or ``auto``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+        root: the folder that relative paths start from.
 
     Raises:
         TraitscopeError: the model is missing, is no causal LM, or needs code that does not ship with transformers.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    target = resolve_model(model)
+    name = str(model) if str(model) in BUILT_IN else str(locate(model, root))
+    target = resolve_model(model, root)
     local = isinstance(target, Path)
     fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
     where = f"base model {model}"
@@ -227,7 +237,7 @@ def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "a
     mixed = options["dtype"] == torch.bfloat16 and torch_device.type == "cpu"
     if not is_quantised(hf_model):
         hf_model = hf_model.float() if mixed else hf_model.to(torch_device)
-    base = wrap_model(hf_model, tokenizer, name=str(model), revision=commit or revision, fingerprint=fingerprint)
+    base = wrap_model(hf_model, tokenizer, name=name, revision=commit or revision, fingerprint=fingerprint)
     base.product_dtype = torch.bfloat16 if mixed else None
     return base
 

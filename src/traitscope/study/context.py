@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,13 +67,18 @@ class Context:
         """The rows of the study's tasks."""
         return StudyData(self.config, self.folder.read_local().get("tasks"))
 
+    def asked(self, model: BaseConfig | ModelConfig) -> ModelSource:
+        """A model as the study file asks for it."""
+        dtype = model.dtype if isinstance(model, BaseConfig) else "auto"
+        return ModelSource(model.model, model.revision, dtype, self.config.root.resolve())
+
     def units(self) -> Units:
         """Adapters, models and cells of the study with their fingerprints, without loading any weights."""
         lock = self.folder.read_lock() or {}
-        base = base_identity(asked(self.config.base), lock.get("base"))
+        base = base_identity(self.asked(self.config.base), lock.get("base"))
         entries = lock.get("models", {})
         models = self.config.models.items()
-        others = {name: model_identity(asked(model), base, entries.get(name)) for name, model in models}
+        others = {name: model_identity(self.asked(model), base, entries.get(name)) for name, model in models}
         return all_units(self.config, self.data, base, others)
 
     def loaded(self, identity: Identity, backend: Backend | None = None) -> Identity:
@@ -81,7 +87,7 @@ class Context:
             return identity
         self.report_to.stage(f"loading {identity.model}")
         facts = (backend or self.backend).inspect(identity.source())
-        return Identity(identity.model, identity.asked, facts.revision, facts.precision, facts.fingerprint)
+        return replace(identity, revision=facts.revision, dtype=facts.precision, fingerprint=facts.fingerprint)
 
     def loaded_base(self) -> Identity:
         """The base with all known of it (``auto`` precision in a new folder is known only when it is loaded)."""
@@ -106,8 +112,3 @@ class Context:
             TraitscopeError: there is no such cell, or its files are damaged.
         """
         return self.folder.cells.read_frame(model, task)
-
-
-def asked(config: BaseConfig | ModelConfig) -> ModelSource:
-    """A model as the study file asks for it."""
-    return ModelSource(config.model, config.revision, config.dtype if isinstance(config, BaseConfig) else "auto")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.store.models import resolve_model
+from traitscope.store.models import ModelSource
 from traitscope.study.data import StudyData
 from traitscope.study.planning import Cost, estimate, processor_rate
 from traitscope.study.state import State, Units
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
+def load_tokenizer(model: ModelSource) -> PreTrainedTokenizerBase:
     """A model's tokenizer alone; the network is asked only for a Hub id.
 
     Raises:
@@ -23,22 +23,22 @@ def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    target = resolve_model(model)
+    target = model.resolved()
     local = not isinstance(target, str)
     try:
-        return AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
+        return AutoTokenizer.from_pretrained(target, revision=model.revision or "main", local_files_only=local)
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
             f"its tokenizer cannot be loaded: {first}",
-            where=f"base model {model}",
+            where=f"base model {model.model}",
             fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
         ) from error
 
 
 def study_cost(units: Units, state: State, data: StudyData) -> Cost:
     """The cost of what is missing, from exact token counts of the rows and a measured processor rate."""
-    tokenizer = load_tokenizer(units.base.model, units.base.revision or units.base.asked)
+    tokenizer = load_tokenizer(units.base.source())
     counts: dict[tuple[str, str | None, int], Any] = {}
 
     def tokens(task: str, control: str | None, n: int, max_tokens: int, examples: Any) -> int:

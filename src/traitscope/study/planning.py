@@ -110,7 +110,8 @@ def estimate(
     """
     trained = sum(train_tokens[unit.name] for unit in state.missing_adapters)
     scored = sum(_share(cell.n, state.have.get(cell.unit, 0)) * eval_tokens[cell.task] for cell in state.missing_cells)
-    shape = model_shape(units.base.model, units.base.source().revision)
+    base = units.base.source()
+    shape = model_shape(base.resolved(), base.revision)
     if shape is None:
         return Cost(trained, round(scored), None, None, None)
     seconds = shape.parameters * (4 * trained + 2 * scored) / (rate * EFFICIENCY)
