@@ -63,12 +63,12 @@ def friendly(verb: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-def open_study(source: Path, out: Path | None, *, quiet: bool = False) -> tuple[Study, Reporter]:
+def open_study(source: Path | StudyConfig, out: Path | None, *, quiet: bool = False) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
     from traitscope.cli.reporter import make_reporter
     from traitscope.study import Study
 
-    if source == DEFAULT_STUDY and not source.exists():
+    if source == DEFAULT_STUDY and not DEFAULT_STUDY.exists():
         raise TraitscopeError(
             "there is no study.yaml in this folder",
             fix="name a study file or a run folder, or write one with `traitscope init`",

@@ -30,8 +30,8 @@ class BaseConfig(Settings):
     """The untuned causal language model that everything is compared with."""
 
     model: str = Field(
-        description="A Hub id, a local folder or GGUF file (from the study file's folder), or a built-in base: embedded, "
-        "smollm2-135m"
+        description="A Hub id, a local folder or GGUF file (from the study file's folder), or a built-in base: "
+        "embedded, smollm2-135m"
     )
     revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
     dtype: Literal["auto", "fp32", "bf16", "fp64", "nf4"] = Field(

@@ -15,9 +15,9 @@ ELSEWHERE = f"set the environment variable {VARIABLE} to a folder with room that
 
 
 def cache_folder() -> Path:
-    """``$TRAITSCOPE_CACHE``, else ``traitscope`` in the folder where Hugging Face's libraries keep models (``$HF_HOME``).
+    """``$TRAITSCOPE_CACHE``, else ``traitscope`` in ``$HF_HOME``, where Hugging Face's libraries keep models.
 
-    That is where a user has room for models. It may be deleted at any time.
+    That is where a user has room for them. It may be deleted at any time.
     """
     named = os.environ.get(VARIABLE)
     if named:

@@ -43,7 +43,7 @@ def locate(model: str | Path, root: Path | str = ".") -> str | Path:
         raise TraitscopeError(
             f"there is no {'GGUF file' if is_file else 'model folder'} at this path",
             where=f"model {model}",
-            fix=f"give a folder with config.json, a GGUF file or a Hub id; relative paths start in {Path(root).resolve()}",
+            fix=f"name a model folder, a GGUF file or a Hub id; relative paths start in {Path(root).resolve()}",
         )
     return text
 
