@@ -73,7 +73,7 @@ def cut(job: TrainJob, steps: int) -> TrainJob:
 def peak_of(base: Base, tokens: int = 2048) -> float:
     """FLOP/s of the fastest frozen product known here: a large square one, or the model's own widest, by oneDNN."""
     dtype = base.product_dtype or base.dtype
-    best = matmul_peak(str(base.device), dtype, torch.get_num_threads())
+    best = matmul_peak(str(base.device), dtype, torch.get_num_threads(), again=True)
     x = torch.randn(tokens, 768).to(dtype).to(base.device)
     weight = torch.randn(2048, 768).to(dtype).to(base.device)
     for _ in range(5):
@@ -131,7 +131,12 @@ def compare(
     span, results = ours(base, jobs)
     tokens = sum(n_tokens(job.rows) for job in jobs)
     speed = tokens / span.wall
-    floor = 4 * base.n_parameters / peak_of(base)
+    # A rate measured beside other work is too low: it is measured again where a run passed it.
+    peak = peak_of(base)
+    for _ in range(3):
+        if speed * 4 * base.n_parameters > peak:
+            peak = max(peak, peak_of(base))
+    floor = 4 * base.n_parameters / peak
     chosen = [jobs[i * len(jobs) // n_peer] for i in range(n_peer)]
     peer_tokens = sum(n_tokens(job.rows) for job in chosen)
     rows, shares = [], [f"ours {speed * floor:.0%}, {1e3 * span.cpu / tokens:.3f} CPU s per 1000 tokens"]
@@ -146,7 +151,7 @@ def compare(
             "parameters": base.n_parameters,
             "tokens": tokens,
             "peer_tokens": peer_tokens,
-            "peak_flop_per_s": 4 * base.n_parameters / floor,
+            "peak_flop_per_s": peak,
         }
         equality = f"loss {apart['loss']:.1e}, weights {apart['weights']:.1e}"
         aim = target if peer == "trainer" else None
@@ -166,8 +171,8 @@ def compare(
             )
         )
         shares.append(f"{name} {peer_speed * floor:.0%}, {1e3 * peer_span.cpu / peer_tokens:.3f}")
-    peak = 4 * base.n_parameters / floor / 1e9
-    return rows, f"{what}, {dtype}: share of the 4 P floor (products at {peak:.0f} GFLOP/s): " + "; ".join(shares)
+    head = f"{what}, {dtype}: share of the 4 P floor (products at {peak / 1e9:.0f} GFLOP/s): "
+    return rows, head + "; ".join(shares)
 
 
 def run(sizes: Sizes, out: Path) -> Report:

@@ -11,6 +11,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+# The real base is dequantised once for all tests, and not into the user's own cache.
+os.environ.setdefault("TRAITSCOPE_CACHE", str(Path(__file__).resolve().parents[1] / "build" / "cache"))
 
 _CORPUS = [
     "The film was good and the acting was bad. Sentiment: positive negative neutral",
@@ -30,6 +32,18 @@ def shared_root() -> Path:
     """The folder with data files and papers that are not part of the repository (it may not exist)."""
     named = os.environ.get("TRAITSCOPE_SHARED")
     return Path(named) if named else Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def real_base() -> Path:
+    """The dequantised folder of ``smollm2-135m``; the test is skipped where its package is absent."""
+    from traitscope.errors import TraitscopeError
+    from traitscope.store.models import resolve_model
+
+    try:
+        return Path(resolve_model("smollm2-135m"))
+    except TraitscopeError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

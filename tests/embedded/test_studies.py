@@ -38,3 +38,17 @@ def test_the_full_demo_differs_in_seeds_and_row_numbers_only() -> None:
     assert full["layers"].pop("causal") > demo["layers"].pop("causal")
     assert (full.pop("study"), demo.pop("study")) == ("demo-full", "demo")
     assert full == demo
+
+
+def test_the_demo_on_a_real_model_has_the_same_tasks_and_fewer_rows() -> None:
+    demo, real = study("demo"), study("demo-smollm2-135m")
+    assert real.base.model == "smollm2-135m" and tuple(real.tasks) == NAMES
+    for name, task in real.tasks.items():
+        other = demo.tasks[name]
+        assert (task.data.train, task.data.eval) == (120, 40)
+        assert (task.metrics, task.tags, task.answer.form) == (other.metrics, other.tags, other.answer.form)
+        # Questions with a worked answer are put as a chat; everything else is asked as on the small base.
+        assert task.chat == (name in ("word_problems", "code"))
+        assert task.chat or (task.prompt, task.answer) == (other.prompt, other.answer)
+    assert real.controls == demo.controls and list(real.mixes) == list(demo.mixes)
+    assert real.layers is not None

@@ -87,7 +87,7 @@ def make_tasks(folder: Path) -> None:
     (folder / "story-eval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in story))
 
 
-def make_study(folder: Path, base: Path, text: str = STUDY) -> Path:
+def make_study(folder: Path, base: Path | str, text: str = STUDY) -> Path:
     """Writes tasks and study file; returns the study file."""
     folder.mkdir(parents=True, exist_ok=True)
     make_tasks(folder)

@@ -63,12 +63,12 @@ def friendly(verb: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-def open_study(source: Path, out: Path | None, *, quiet: bool = False) -> tuple[Study, Reporter]:
+def open_study(source: Path | StudyConfig, out: Path | None, *, quiet: bool = False) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
     from traitscope.cli.reporter import make_reporter
     from traitscope.study import Study
 
-    if source == DEFAULT_STUDY and not source.exists():
+    if source == DEFAULT_STUDY and not DEFAULT_STUDY.exists():
         raise TraitscopeError(
             "there is no study.yaml in this folder",
             fix="name a study file or a run folder, or write one with `traitscope init`",
@@ -84,11 +84,14 @@ def open_study(source: Path, out: Path | None, *, quiet: bool = False) -> tuple[
 
 def needs_hub(config: StudyConfig) -> bool:
     """Whether a study names anything on the Hub: a model or a dataset."""
-    from traitscope.store.models import resolve_model
+    from traitscope.store.models import locate
 
-    models = (config.base.model, *(model.model for model in config.models.values()))
-    if any(not isinstance(resolve_model(model), Path) for model in models):
-        return True
+    for model in (config.base.model, *(model.model for model in config.models.values())):
+        try:
+            if not isinstance(locate(model, config.root), Path):
+                return True
+        except TraitscopeError:
+            continue  # gone: a verb that needs it says so, and the Hub has it no more than this disk
     return any(task.data.hub is not None for task in config.tasks.values())
 
 

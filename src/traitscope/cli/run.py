@@ -21,6 +21,7 @@ from traitscope.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from traitscope.config import StudyConfig
     from traitscope.study import Study
 
 
@@ -39,7 +40,7 @@ def run(
 
 
 def fill(
-    source: Path,
+    source: Path | StudyConfig,
     out: Path | None,
     quiet: bool,
     what: Callable[[Study, Callable[[], bool]], Any],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -153,14 +154,16 @@ class Local:
         Raises:
             TraitscopeError: it is missing or no causal language model.
         """
-        mark = files_mark(model.model)
+        mark = files_mark(model.located())
         if self._base is None or model not in self._base_of or mark != self._base_mark:
             self._close_bank()
             self._base, self._base_of, self._rows = None, (), {}
             self._set_threads(self.config.threads)
-            base = engine.load_base(model.model, revision=model.revision, dtype=model.dtype, device=self.config.device)
+            base = engine.load_base(
+                model.model, revision=model.revision, dtype=model.dtype, device=self.config.device, root=model.root
+            )
             # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
-            found = ModelSource(model.model, base.revision or model.revision, base.precision)
+            found = replace(model, revision=base.revision or model.revision, dtype=base.precision)
             self._base, self._base_of, self._base_mark = base, (model, found), mark
         return self._base
 
@@ -274,15 +277,19 @@ class Local:
         return rows
 
 
-def files_mark(folder: str | Path | None) -> FilesMark:
-    """Name, size, time and inode of a folder's files: what was loaded from it holds while they stay.
+def files_mark(place: str | Path | None) -> FilesMark:
+    """Name, size, time and inode of a file, or of a folder's files: what was loaded from it holds while they stay.
 
-    Empty where there is no such folder (a Hub id names a commit, which does not change).
+    Empty where there is none (a Hub id names a commit, which does not change).
     """
-    if folder is None or not Path(folder).is_dir():
+    path = None if place is None else Path(place)
+    if path is None or not path.exists():
         return ()
-    with os.scandir(folder) as entries:
-        stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    if path.is_file():
+        stats = [(path.name, path.stat())]
+    else:
+        with os.scandir(path) as entries:
+            stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
     return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats))
 
 

@@ -22,13 +22,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def processes_for(asked: int | str, device: str, model: str, *, trained: int, evaluated: int) -> int:
+def processes_for(asked: int | str, device: str, model: str | Path, *, trained: int, evaluated: int) -> int:
     """How many processes a run is worth.
 
     Args:
         asked: ``compute.workers``.
         device: ``compute.device``.
-        model: the base.
+        model: the base: its folder, or its Hub id.
         trained, evaluated: characters of every row that passes through the model, as often as it does.
     """
     if asked != "auto":

@@ -29,7 +29,10 @@ def _model_text(value: Any) -> Any:
 class BaseConfig(Settings):
     """The untuned causal language model that everything is compared with."""
 
-    model: str = Field(description='A Hub id, a local folder, or "embedded" for the built-in small base')
+    model: str = Field(
+        description="A Hub id, a local folder or GGUF file (from the study file's folder), or a built-in base: "
+        "embedded, smollm2-135m"
+    )
     revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
     dtype: Literal["auto", "fp32", "bf16", "fp64", "nf4"] = Field(
         "auto", description="Precision of the frozen weights; nf4: 4 bits, through bitsandbytes (the extra 4bit)"
@@ -39,7 +42,10 @@ class BaseConfig(Settings):
 class ModelConfig(Settings):
     """A row of the matrix that is not trained here: another full model, or a PEFT adapter of the base."""
 
-    model: str = Field(description="A Hub id or a local folder of a model or of a PEFT adapter")
+    model: str = Field(
+        description="A Hub id or a local folder (from the study file's folder) of a model or of a PEFT adapter, a GGUF "
+        "file, or a built-in base"
+    )
     revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
 
 
@@ -101,7 +107,7 @@ class StudyConfig(Settings):
     )
     mixes: dict[Name, MixConfig] = Field(default_factory=dict, description="Adapters trained on several sources")
     models: dict[Name, Annotated[ModelConfig, BeforeValidator(_model_text)]] = Field(
-        default_factory=dict, description="Further models to evaluate: {name: Hub id or folder}"
+        default_factory=dict, description="Further models to evaluate: {name: Hub id, folder or GGUF file}"
     )
     layers: LayersConfig | None = Field(None, description="The layer-by-layer account; left out: none")
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")

@@ -1,10 +1,11 @@
 """The multi-adapter engine: one frozen base, many adapters, one pass."""
 
 from traitscope.engine.bank import Bank, Gated
-from traitscope.engine.base import Base, load_base
+from traitscope.engine.base import Base
 from traitscope.engine.capture import capture
 from traitscope.engine.generate import generate, generate_and_score
 from traitscope.engine.jobs import TrainJob
+from traitscope.engine.loading import load_base
 from traitscope.engine.lora import Adapter, LoraSpec
 from traitscope.engine.plan import BankPlan, plan_bank
 from traitscope.engine.score import score_options

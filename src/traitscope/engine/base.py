@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,14 +16,9 @@ from traitscope.engine.fused import fused_rotary
 from traitscope.engine.layout import Layout
 from traitscope.engine.linear import original_linear, shape_of
 from traitscope.engine.positions import Sides, tables_by_row
-from traitscope.engine.quantised import NF4, is_quantised, nf4_options
+from traitscope.engine.quantised import NF4, is_quantised
 from traitscope.engine.runtime import Runtime
-from traitscope.engine.structure import sparse_beyond
-from traitscope.errors import TraitscopeError
-from traitscope.store.fingerprints import fingerprint_folder
-from traitscope.store.models import cached_folder, resolve_model
-
-log = logging.getLogger(__name__)
+from traitscope.store.reading import positions_of
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 
@@ -127,14 +120,10 @@ class Base:
     def vocab_size(self) -> int:
         return int(self.model.get_output_embeddings().weight.shape[0])
 
-    @property
+    @cached_property
     def max_positions(self) -> int:
-        """Tokens of the longest row; where a learnt sparse attention would leave tokens out, those that it keeps.
-
-        What such an attention leaves out depends on tokens that come later: longer rows have no value of their own.
-        """
-        places = getattr(self.config, "max_position_embeddings", None) or 1 << 30
-        return min(int(places), sparse_beyond(self.model.config) or 1 << 30)
+        """Tokens of the longest row."""
+        return positions_of(self.model.config) or 1 << 30
 
     @property
     def backbone(self) -> nn.Module:
@@ -208,86 +197,6 @@ def _layers_prefix(base: Base) -> str:
         if module is layers:
             return name + "."
     raise AssertionError("layers are part of the model")
-
-
-def pick_device(device: str) -> torch.device:
-    """``auto`` is the first CUDA device, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise TraitscopeError(
-            f"device {device} asked for, but torch sees no GPU", where="compute.device", fix="use cpu or auto"
-        )
-    return chosen
-
-
-def pick_dtype(dtype: str, config_dtype: Any, device: torch.device) -> torch.dtype:
-    """``auto`` is the checkpoint's own dtype on a GPU and fp32 on a CPU."""
-    if dtype == "auto":
-        return config_dtype if device.type == "cuda" and isinstance(config_dtype, torch.dtype) else torch.float32
-    if dtype not in DTYPES:
-        raise TraitscopeError(
-            f"unknown dtype {dtype!r}", where="base.dtype", fix=f"use one of {', '.join(DTYPES)}, {NF4} or auto"
-        )
-    return DTYPES[dtype]
-
-
-def load_base(model: str | Path, *, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Base:
-    """Load a base model from a folder, the Hub (only when a Hub id is named) or the embedded one.
-
-    Args:
-        model: ``"embedded"``, a local folder or a Hub id.
-        revision: commit, tag or branch of a Hub model.
-        dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64``, ``nf4`` (4 bits, through bitsandbytes) or ``auto``.
-        device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
-
-    Raises:
-        TraitscopeError: the model is missing, is no causal LM, or needs code that does not ship with transformers.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    from traitscope.engine.wrap import wrap_model
-
-    target = resolve_model(model)
-    local = isinstance(target, Path)
-    fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
-    where = f"base model {model}"
-    try:
-        config = AutoConfig.from_pretrained(target, revision=revision or "main", local_files_only=local)
-        torch_device = pick_device(device)
-        options = (
-            nf4_options(torch_device)
-            if dtype == NF4
-            else {"dtype": pick_dtype(dtype, getattr(config, "dtype", None), torch_device)}
-        )
-        hf_model = AutoModelForCausalLM.from_pretrained(
-            target,
-            revision=revision or "main",
-            local_files_only=local,
-            use_safetensors=True,
-            **options,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
-    except TraitscopeError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        fix = "check the folder" if local else "check the Hub id, the revision, the network and your access token"
-        raise TraitscopeError(f"could not be loaded: {first_line}", where=where, fix=fix) from error
-    commit = None
-    if not isinstance(target, Path):
-        folder = cached_folder(target, revision)
-        assert folder is not None, "it was just loaded from there"
-        commit = fingerprint = folder.name
-    # On a CPU element-wise work is faster in fp32 than in bf16, and products are twice as fast in bf16: the weights are
-    # rounded to bf16, activations stay fp32 between the products.
-    mixed = options["dtype"] == torch.bfloat16 and torch_device.type == "cpu"
-    if not is_quantised(hf_model):
-        hf_model = hf_model.float() if mixed else hf_model.to(torch_device)
-    base = wrap_model(hf_model, tokenizer, name=str(model), revision=commit or revision, fingerprint=fingerprint)
-    base.product_dtype = torch.bfloat16 if mixed else None
-    return base
 
 
 @contextmanager

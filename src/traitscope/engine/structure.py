@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +20,6 @@ from traitscope.engine.spans import ALL, RowMask, Span, span_of
 # Added to what a model counts by itself: beyond every threshold on positions.
 FAR_AWAY = 1 << 22
 
-
-# Names of configuration entries that set how many tokens a learnt sparse attention keeps.
-_SPARSE = re.compile(r"index\w*(top_?k|budget)|sparse\w*top_?k|top_?k\w*(index|block)")
 
 # Caches whose layers take left-padded prompts side by side at any length.
 _CACHES = frozenset(
@@ -176,31 +172,6 @@ def decoder_layers(row: Row) -> nn.ModuleList | None:
         return sum(p.numel() for p in layers.parameters())
 
     return max(row.lists, key=size, default=None)
-
-
-def numbers_in(config: Any) -> dict[str, int]:
-    """All whole numbers of a configuration, those in its parts, lists and maps too, by their names."""
-    found: dict[str, int] = {}
-
-    def walk(name: str, value: Any) -> None:
-        if isinstance(value, bool):
-            return
-        if isinstance(value, int):
-            found[name] = value
-        elif isinstance(value, Mapping):
-            for key, part in value.items():
-                walk(f"{name}.{key}", part)
-        elif isinstance(value, (list, tuple)):
-            for number, part in enumerate(value):
-                walk(f"{name}.{number}", part)
-
-    walk("", config.to_dict())
-    return found
-
-
-def sparse_beyond(config: Any) -> int | None:
-    """Tokens of a row from which on a sparse attention of the model's own may leave some out; None: it has none."""
-    return min((n for name, n in numbers_in(config).items() if _SPARSE.search(name)), default=None)
 
 
 def usual_cache(output: Any) -> bool:

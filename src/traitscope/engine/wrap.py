@@ -23,12 +23,12 @@ from traitscope.engine.structure import (
     Row,
     decoder_layers,
     follow_row,
-    numbers_in,
     sites_of,
     usual_cache,
     watching,
 )
 from traitscope.errors import TraitscopeError
+from traitscope.store.reading import numbers_in
 
 # Hidden states are multiplied until logits reach this size: a bound on them then shows.
 LARGE_LOGITS = 1000.0

@@ -17,6 +17,7 @@ from traitscope.errors import TraitscopeError
 
 TEMPORARY = ".tmp-"
 _FOREIGN_TEMPORARY_S = 3600.0
+_ELSEWHERE = "make the run folder writable, or copy it elsewhere and work there (--out)"
 
 
 def machine() -> str:
@@ -52,18 +53,21 @@ def process_start(pid: int) -> str | None:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a full disk, a quota or a folder that cannot be written into one clear error."""
+def disk_errors(path: Path, *, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
+    """Turns a full disk, a quota or a folder that cannot be written into one clear error.
+
+    ``elsewhere`` says what to do about a folder that cannot be written.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _no_space(path, error.strerror) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise TraitscopeError(
                 f"cannot be written ({error.strerror})",
                 where=str(path),
-                fix="make the run folder writable, or copy it elsewhere and work there (--out)",
+                fix=elsewhere,
             ) from error
         if error.errno == errno.EFBIG:
             raise TraitscopeError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
+from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
 
 
 def embedded_base_path() -> Path:
@@ -16,44 +17,79 @@ def embedded_base_path() -> Path:
     return Path(__file__).resolve().parents[1] / "presets" / "embedded_base"
 
 
-def resolve_model(model: str | Path) -> str | Path:
-    """``"embedded"`` becomes its folder, an existing folder a Path; anything else stays a Hub id."""
-    if str(model) == "embedded":
-        return embedded_base_path()
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path
-    if isinstance(model, Path) or str(model).startswith((".", "/", "~")):
+BUILT_IN: dict[str, Callable[[], Path]] = {"embedded": embedded_base_path, SMOLLM2: smollm2_file}
+"""Names that stand for a model in an installed package: its folder, or its GGUF file."""
+
+
+def locate(model: str | Path, root: Path | str = ".") -> str | Path:
+    """Where a model's files are: an absolute path of a folder or of a GGUF file; anything else stays a Hub id.
+
+    Args:
+        model: a built-in name (``embedded``, ``smollm2-135m``), a folder, a GGUF file or a Hub id.
+        root: the folder that relative paths start from.
+
+    Raises:
+        TraitscopeError: a path points nowhere, or the package of a built-in name is not installed.
+    """
+    if str(model) in BUILT_IN:
+        return BUILT_IN[str(model)]()
+    path = root / Path(model).expanduser()
+    is_file = path.suffix.lower() == ".gguf"
+    if path.is_file() if is_file else path.is_dir():
+        # The folder alone is resolved: a file may be a link to one without its ending.
+        return path.parent.resolve() / path.name if is_file else path.resolve()
+    text = str(model)
+    if is_file or isinstance(model, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise TraitscopeError(
-            f"no model folder at {model}",
-            where="base.model",
-            fix="give a folder with config.json or a Hub id",
+            f"there is no {'GGUF file' if is_file else 'model folder'} at this path",
+            where=f"model {model}",
+            fix=f"name a model folder, a GGUF file or a Hub id; relative paths start in {Path(root).resolve()}",
         )
-    return str(model)
+    return text
+
+
+def resolve_model(model: str | Path, root: Path | str = ".") -> str | Path:
+    """The folder of a model that is here, a GGUF file's dequantised one (made on the first call); else the Hub id.
+
+    Raises:
+        TraitscopeError: as ``locate``, and where a GGUF file cannot be read.
+    """
+    found = locate(model, root)
+    return dequantised(found) if isinstance(found, Path) and found.is_file() else found
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model as a study names it: Hub id, folder or ``embedded``. ``dtype`` may be ``auto``."""
+    """A model as a study names it: Hub id, folder, GGUF file or built-in name. ``dtype`` may be ``auto``.
+
+    ``root`` is the folder that relative paths start from.
+    """
 
     model: str
     revision: str | None = None
     dtype: str = "auto"
+    root: Path = Path()
+
+    def located(self) -> str | Path:
+        """See ``locate``."""
+        return locate(self.model, self.root)
+
+    def resolved(self) -> str | Path:
+        """See ``resolve_model``."""
+        return resolve_model(self.model, self.root)
 
 
-def adapter_folder(model: str, revision: str | None) -> Path | None:
-    """The local folder of a PEFT adapter, or None where ``model`` is a full model.
+def adapter_folder(asked: ModelSource) -> Path | None:
+    """The local folder of a PEFT adapter, or None where ``asked`` is a full model.
 
     A Hub id is looked up on the Hub, since the study names it; a local folder never touches the network.
 
     Raises:
         TraitscopeError: the Hub cannot be reached or has no such model.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path if (path / "adapter_config.json").is_file() else None
-    if model == "embedded":
-        return None
+    model, revision = asked.located(), asked.revision
+    if isinstance(model, Path):
+        return model if (model / "adapter_config.json").is_file() else None
     from huggingface_hub import file_exists, snapshot_download
 
     try:
@@ -66,7 +102,7 @@ def adapter_folder(model: str, revision: str | None) -> Path | None:
         raise TraitscopeError(
             f"cannot be had from the Hub: {first}",
             where=f"model {model}",
-            fix="check the id, the revision and the network, or name a local folder",
+            fix="check the id, the revision and the network, or name a local folder (from the study file's folder)",
         ) from error
 
 
@@ -83,12 +119,13 @@ class Identity:
     """A model as it was found.
 
     Attributes:
-        model: Hub id, folder or ``embedded``, as the study names it.
+        model: Hub id, folder, GGUF file or built-in name, as the study names it.
         asked: revision as the study names it.
         revision: the Hub commit that it stands for; None for a local folder.
         dtype: precision in which it runs.
         fingerprint: of weights, configuration and tokenizer (of weights and configuration for an adapter).
         adapter: the model is a PEFT adapter of the study's base.
+        root: the folder that a relative path starts from; a study may move with its models.
     """
 
     model: str
@@ -97,11 +134,12 @@ class Identity:
     dtype: str
     fingerprint: str
     adapter: bool = False
+    root: Path = field(default=Path(), compare=False)
 
     @classmethod
     def unknown(cls, asked: ModelSource, dtype: str) -> Identity:
         """Stands for a model that must be loaded before anything is known of it."""
-        return cls(asked.model, asked.revision, None, dtype, f"not loaded yet: {asked.model}")
+        return cls(asked.model, asked.revision, None, dtype, f"not loaded yet: {asked.model}", root=asked.root)
 
     @property
     def known(self) -> bool:
@@ -110,7 +148,7 @@ class Identity:
 
     def source(self) -> ModelSource:
         """What to load: the very revision and precision that were found."""
-        return ModelSource(self.model, self.revision or self.asked, self.dtype)
+        return ModelSource(self.model, self.revision or self.asked, self.dtype, self.root)
 
     def key(self) -> dict[str, str]:
         """What the units' fingerprints are made from; names and places are not part of it."""
@@ -118,7 +156,7 @@ class Identity:
 
     def to_json(self) -> dict[str, Any]:
         """For ``lock.json``."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "root"}
 
 
 def locked(entry: Mapping[str, Any] | None, asked: ModelSource) -> Identity | None:
@@ -126,7 +164,7 @@ def locked(entry: Mapping[str, Any] | None, asked: ModelSource) -> Identity | No
     if entry is None or entry.get("model") != asked.model or entry.get("asked") != asked.revision:
         return None
     try:
-        return Identity(**entry)
+        return Identity(**entry, root=asked.root)
     except TypeError:
         return None
 
@@ -141,12 +179,12 @@ def base_identity(asked: ModelSource, entry: Mapping[str, Any] | None) -> Identi
     dtype = asked.dtype if asked.dtype != "auto" else kept.dtype if kept else None
     if dtype is None:
         return Identity.unknown(asked, "auto")
-    target = resolve_model(asked.model)
+    target = asked.resolved()
     if isinstance(target, Path):
-        return Identity(asked.model, asked.revision, None, dtype, fingerprint_folder(target))
+        return Identity(asked.model, asked.revision, None, dtype, fingerprint_folder(target), root=asked.root)
     if kept is None:
         return Identity.unknown(asked, dtype)
-    return Identity(asked.model, asked.revision, kept.revision, dtype, kept.fingerprint)
+    return Identity(asked.model, asked.revision, kept.revision, dtype, kept.fingerprint, root=asked.root)
 
 
 def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] | None) -> Identity:
@@ -158,17 +196,17 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
         TraitscopeError: the Hub does not have it.
     """
     kept = locked(entry, asked)
-    local = Path(asked.model).expanduser().is_dir() or asked.model == "embedded"
+    local = isinstance(asked.located(), Path)
     if kept is not None and not local:
         return kept
-    folder = adapter_folder(asked.model, asked.revision)
+    folder = adapter_folder(asked)
     if folder is not None:
         files = [[path.name, hash_file(path)] for path in sorted(folder.glob("adapter_*"))]
         mark = fingerprint([base.key(), files])
         # A snapshot's folder is named by its commit.
         commit = None if local else folder.name
-        return Identity(asked.model, asked.revision, commit, base.dtype, mark, adapter=True)
-    target = resolve_model(asked.model)
+        return Identity(asked.model, asked.revision, commit, base.dtype, mark, adapter=True, root=asked.root)
+    target = asked.resolved()
     if isinstance(target, Path):
-        return Identity(asked.model, asked.revision, None, base.dtype, fingerprint_folder(target))
+        return Identity(asked.model, asked.revision, None, base.dtype, fingerprint_folder(target), root=asked.root)
     return Identity.unknown(asked, base.dtype)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.store.fingerprints import TEMPLATES, fingerprint, model_files
-from traitscope.store.models import ModelSource, cached_folder, resolve_model
+from traitscope.store.models import ModelSource, cached_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
 # The function through which transformers tells a chat template the time.
 CLOCK = "strftime_now"
 
+# Names of configuration entries that set how many tokens a learnt sparse attention keeps.
+_SPARSE = re.compile(r"index\w*(top_?k|budget)|sparse\w*top_?k|top_?k\w*(index|block)")
+
 
 def model_folder(source: ModelSource) -> Path | None:
     """The folder of a model's files; None for a Hub model that is not on this disk."""
-    target = resolve_model(source.model)
+    target = source.resolved()
     return target if isinstance(target, Path) else cached_folder(target, source.revision)
 
 
@@ -36,7 +41,7 @@ def prints_date(source: ModelSource) -> bool | None:
 
 def reading_mark(source: ModelSource) -> str:
     """What stands for tokenizer and configuration of a model: a hash of the files, or the Hub's commit."""
-    if isinstance(target := resolve_model(source.model), Path):
+    if isinstance(target := source.resolved(), Path):
         return fingerprint(model_files(target, weights=False))
     folder = cached_folder(target, source.revision)
     return f"{target}@{folder.name if folder is not None else source.revision}"
@@ -50,7 +55,7 @@ def max_positions(source: ModelSource) -> int | None:
     """
     from transformers import AutoConfig
 
-    target = resolve_model(source.model)
+    target = source.resolved()
     local = isinstance(target, Path)
     try:
         config = AutoConfig.from_pretrained(target, revision=source.revision or "main", local_files_only=local)
@@ -61,11 +66,41 @@ def max_positions(source: ModelSource) -> int | None:
             where=f"base model {source.model}",
             fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
         ) from error
-    found = getattr(config, "max_position_embeddings", None)
-    return int(found) if found else None
+    return positions_of(config)
 
 
-def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
+def positions_of(config: Any) -> int | None:
+    """Tokens of the longest row of a model; None where its configuration sets no limit.
+
+    Where a learnt sparse attention would leave tokens out, it is the number that it keeps: what it leaves out depends
+    on tokens that come later, and longer rows have no value of their own.
+    """
+    limits = [n for name, n in numbers_in(config).items() if _SPARSE.search(name)]
+    places = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return min([*limits, *([int(places)] if places else [])], default=None)
+
+
+def numbers_in(config: Any) -> dict[str, int]:
+    """All whole numbers of a configuration, those in its parts, lists and maps too, by their names."""
+    found: dict[str, int] = {}
+
+    def walk(name: str, value: Any) -> None:
+        if isinstance(value, bool):
+            return
+        if isinstance(value, int):
+            found[name] = value
+        elif isinstance(value, Mapping):
+            for key, part in value.items():
+                walk(f"{name}.{key}", part)
+        elif isinstance(value, (list, tuple)):
+            for number, part in enumerate(value):
+                walk(f"{name}.{number}", part)
+
+    walk("", config.to_dict())
+    return found
+
+
+def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     """A model's tokenizer alone; the network is asked only for a Hub id.
 
     Raises:
@@ -73,14 +108,14 @@ def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    target = resolve_model(model)
+    target = source.resolved()
     local = not isinstance(target, str)
     try:
-        return AutoTokenizer.from_pretrained(target, revision=revision or "main", local_files_only=local)
+        return AutoTokenizer.from_pretrained(target, revision=source.revision or "main", local_files_only=local)
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
             f"its tokenizer cannot be loaded: {first}",
-            where=f"base model {model}",
+            where=f"base model {source.model}",
             fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
         ) from error

@@ -28,7 +28,7 @@ class Shape:
         return sum(rank * (d_in + d_out) for d_in, d_out in self.linear)
 
 
-def model_shape(model: str, revision: str | None = None) -> Shape | None:
+def model_shape(model: str | Path, revision: str | None = None) -> Shape | None:
     """The shape of a model whose files are here; None for one that is still on the Hub."""
     folder = resolve_model(model)
     if not isinstance(folder, Path):

@@ -15,7 +15,7 @@ from traitscope.registry import plugin_marks
 from traitscope.store import fingerprint
 from traitscope.store.models import base_identity, locked
 from traitscope.store.reading import load_tokenizer
-from traitscope.study.context import Context, asked
+from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def dataset_statistics(study: Context, **options: Any) -> DatasetStats:
 
     def make_with_tokens() -> DatasetStats:
         try:
-            tokenizer = load_tokenizer(config.base.model, config.base.revision)
+            tokenizer = load_tokenizer(study.asked(config.base))
         except TraitscopeError as error:
             raise _NoTokenizer(str(error)) from error
         return make(lambda text: list(tokenizer.encode(text, add_special_tokens=False)))
@@ -209,7 +209,7 @@ def dataset_statistics(study: Context, **options: Any) -> DatasetStats:
 def _hidden_states(study: Context) -> dict[str, NDArray[np.float32]]:
     """The base's hidden states of every dataset, as the folder holds them; none where the base is not known."""
     entry = (study.folder.read_lock() or {}).get("base")
-    wanted = asked(study.config.base)
+    wanted = study.asked(study.config.base)
     try:
         base = base_identity(wanted, entry)
     except TraitscopeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -83,25 +84,30 @@ class Context:
     def _readers(self) -> list[Reader]:
         """The base, and the other models that are no adapters of it, as the lock or else the study names them."""
         entries = self.lock.get("models", {})
-        base = asked(self.config.base)
+        base = self.asked(self.config.base)
         kept = locked(self.lock.get("base"), base)
         found = [Reader("base", kept.source() if kept is not None else base)]
         for name, model in self.config.models.items():
-            source = asked(model)
+            source = self.asked(model)
             kept = locked(entries.get(name), source)
-            if kept is None and adapter_folder(source.model, source.revision) is None:
+            if kept is None and adapter_folder(source) is None:
                 found.append(Reader(name, source))
             elif kept is not None and not kept.adapter:
                 found.append(Reader(name, kept.source()))
         return found
 
+    def asked(self, model: BaseConfig | ModelConfig) -> ModelSource:
+        """A model as the study file asks for it."""
+        dtype = model.dtype if isinstance(model, BaseConfig) else "auto"
+        return ModelSource(model.model, model.revision, dtype, self.config.root.resolve())
+
     def units(self) -> Units:
         """Adapters, models and cells of the study with their fingerprints, without loading any weights."""
         lock = self.lock
-        base = base_identity(asked(self.config.base), lock.get("base"))
+        base = base_identity(self.asked(self.config.base), lock.get("base"))
         entries = lock.get("models", {})
         models = self.config.models.items()
-        others = {name: model_identity(asked(model), base, entries.get(name)) for name, model in models}
+        others = {name: model_identity(self.asked(model), base, entries.get(name)) for name, model in models}
         return all_units(self.config, self.data, base, others)
 
     def loaded(self, identity: Identity, backend: Backend | None = None) -> Identity:
@@ -110,7 +116,7 @@ class Context:
             return identity
         self.report_to.stage(f"loading {identity.model}")
         facts = (backend or self.backend).inspect(identity.source())
-        return Identity(identity.model, identity.asked, facts.revision, facts.precision, facts.fingerprint)
+        return replace(identity, revision=facts.revision, dtype=facts.precision, fingerprint=facts.fingerprint)
 
     def loaded_base(self) -> Identity:
         """The base with all known of it (``auto`` precision in a new folder is known only when it is loaded)."""
@@ -135,8 +141,3 @@ class Context:
             TraitscopeError: there is no such cell, or its files are damaged.
         """
         return self.folder.cells.read_frame(model, task)
-
-
-def asked(config: BaseConfig | ModelConfig) -> ModelSource:
-    """A model as the study file asks for it."""
-    return ModelSource(config.model, config.revision, config.dtype if isinstance(config, BaseConfig) else "auto")

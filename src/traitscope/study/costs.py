@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def study_cost(units: Units, state: State, data: StudyData) -> Cost:
     """The cost of what is missing, from exact token counts of the rows and a measured processor rate."""
-    tokenizer = load_tokenizer(units.base.model, units.base.revision or units.base.asked)
+    tokenizer = load_tokenizer(units.base.source())
     counts: dict[tuple[str, str | None, int], Any] = {}
 
     def tokens(task: str, control: str | None, n: int, max_tokens: int, examples: Any) -> int:

@@ -168,7 +168,7 @@ def _folder(work: Work, model: ModelUnit) -> Path | None:
     if model.adapter is not None:
         return work.folder.adapter_path(model.name)
     if identity is not None and identity.adapter:
-        found = adapter_folder(identity.model, identity.source().revision)
+        found = adapter_folder(identity.source())
         if found is None:
             # Without its adapter the row would show the base's scores.
             raise TraitscopeError(

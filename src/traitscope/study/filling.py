@@ -15,7 +15,7 @@ from traitscope.records import Example
 from traitscope.store.files import json_bytes
 from traitscope.store.models import model_identity
 from traitscope.study import evaluating, hidden, training
-from traitscope.study.context import Context, asked
+from traitscope.study.context import Context
 from traitscope.study.lock import changed_files, changed_packages, make_lock
 from traitscope.study.overlong import check_rows
 from traitscope.study.progress import Stopped
@@ -64,7 +64,8 @@ def _backend(study: Context, state: State, stop: Callable[[], bool] | None) -> I
         for cell in state.missing_cells:
             evaluated += _characters(data.load(cell.task).eval)
         compute = config.compute
-        n = processes_for(compute.workers, compute.device, config.base.model, trained=trained, evaluated=evaluated)
+        base = study.asked(config.base).resolved()
+        n = processes_for(compute.workers, compute.device, base, trained=trained, evaluated=evaluated)
         if n > 1:
             with Pool(compute, n, plugins=config.plugins, root=config.root, should_stop=stop) as pool:
                 try:
@@ -93,7 +94,7 @@ def _loaded_units(study: Context, units: Units, backend: Backend) -> Units:
     others = {}
     for name, identity in units.identities.items():
         model = study.config.models[name]
-        found = model_identity(asked(model), base, identity.to_json() if identity.revision else None)
+        found = model_identity(study.asked(model), base, identity.to_json() if identity.revision else None)
         others[name] = study.loaded(found, backend)
     return all_units(study.config, study.data, base, others)
 

@@ -34,7 +34,7 @@ class Reader:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer, loaded on first use."""
-        return load_tokenizer(self.source.model, self.source.revision)
+        return load_tokenizer(self.source)
 
     @cached_property
     def positions(self) -> int | None:

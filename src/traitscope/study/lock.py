@@ -10,7 +10,7 @@ from typing import Any
 from traitscope._version import __version__
 from traitscope.config import StudyConfig
 from traitscope.store.fingerprints import model_files
-from traitscope.store.models import Identity, resolve_model
+from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
 from traitscope.study.state import Units
 from traitscope.study.units import component_versions
@@ -52,7 +52,7 @@ def changed_files(old: dict[str, Any], units: Units) -> list[str]:
 
 def _files(identity: Identity) -> dict[str, str] | None:
     """SHA-256 of the files of a local model; None for a Hub model, which its commit names."""
-    target = resolve_model(identity.model)
+    target = identity.source().resolved()
     return model_files(target) if isinstance(target, Path) else None
 
 

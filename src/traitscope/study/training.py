@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from traitscope._version import __version__
 from traitscope.compute import Adapter, Checkpoint, Done, Event, Order, Train, TrainingJob, TrainingPlan
@@ -234,4 +235,19 @@ A LoRA adapter trained on {what}{altered} by traitscope {__version__}, study `{w
 | seed | {unit.seed} |
 {overlong}| last training loss | {made.history[-1].loss:.4f} nats per answer token |
 | fingerprint | `{unit.fingerprint}` |
+{_loading(work)}"""
+
+
+def _loading(work: Work) -> str:
+    """How the base of a GGUF file is loaded under the adapter: PEFT cannot tell from the file's name."""
+    file = work.units.base.source().located()
+    if not isinstance(file, Path) or file.is_dir():
+        return ""
+    return f"""
+The base is a GGUF file. Its weights are those that transformers reads from it in fp32:
+
+```python
+base = AutoModelForCausalLM.from_pretrained("{file.parent}", gguf_file="{file.name}", dtype="float32")
+model = PeftModel.from_pretrained(base, "path/to/this/folder")
+```
 """
