@@ -21,13 +21,10 @@ NAME = "traitscope"
 ACTIVE_PASSES: list[object] = []
 
 # Options of an attention call that the layouts honour, or that say nothing about what is computed.
-KNOWN = frozenset(
-    {
-        *("scaling", "softcap", "sliding_window", "dropout", "position_ids", "is_causal", "use_cache", "return_dict"),
-        *("output_attentions", "output_hidden_states", "output_router_logits", "logits_to_keep", "cache_position"),
-        "past_key_values",
-    }
-)
+_HONOURED = {"scaling", "softcap", "sliding_window", "s_aux", "position_ids", "is_causal"}
+_SAYS_NOTHING = {"dropout", "use_cache", "return_dict", "logits_to_keep", "cache_position", "past_key_values"}
+_OUTPUTS = {"output_attentions", "output_hidden_states", "output_router_logits"}
+KNOWN = frozenset(_HONOURED | _SAYS_NOTHING | _OUTPUTS)
 
 
 def register() -> None:
@@ -67,7 +64,7 @@ def packed_attention(
     if layout is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        if kwargs.get("softcap") is None:
+        if kwargs.get("softcap") is None and kwargs.get("s_aux") is None:
             return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         causal = attention_mask is None and query.shape[2] > 1
         how = _how(0, ALL, query, kwargs)
@@ -106,4 +103,5 @@ def _how(place: int, span: Span, query: torch.Tensor, options: dict[str, Any]) -
         scale=query.shape[-1] ** -0.5 if scaling is None else float(scaling),
         span=span,
         softcap=options.get("softcap"),
+        sinks=options.get("s_aux"),
     )

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from traitscope.engine.base import Base
-from traitscope.engine.kernels import Attention, attend_lse
+from traitscope.engine.kernels import Attention, attend_lse, with_sinks
 from traitscope.engine.layout import CausalPack, KeysAndValues
 from traitscope.engine.prefix import Prefix, merge_prefixes
 from traitscope.engine.spans import Span
@@ -113,10 +113,12 @@ class DecodeStep:
             q = query[0, :, here].transpose(0, 1).reshape(n_rows, groups, heads // groups, dim)
             mask = self.mask(number, how.span)
             out, lse = attend_lse(how, q, keys[:, :, :top], values[:, :, :top], mask=mask, causal=False)
-            out_BHd = out.reshape(n_rows, heads, -1)
+            out_BHd, lse_BH = out.reshape(n_rows, heads, -1), lse.reshape(n_rows, heads)
             if self.prefixes:
-                lse_BH, positions_B = lse.reshape(n_rows, heads), self.position_ids[here]
+                positions_B = self.position_ids[here]
                 out_BHd = merge_prefixes(how, self.prefixes[number], query[:, :, here], out_BHd, lse_BH, positions_B)
+            else:
+                out_BHd = with_sinks(how, out_BHd, lse_BH)
             outs.append(out_BHd)
         return torch.cat(outs)[None]
 

@@ -21,12 +21,14 @@ class Attention:
         scale: what products of queries and keys are multiplied with.
         span: how far back a token sees.
         softcap: bound of the scores, c in c tanh(score / c); None: unbounded.
+        sinks: by query head [H], a score that takes its share of attention and gives nothing; None: there is none.
     """
 
     place: int
     scale: float
     span: Span
     softcap: float | None
+    sinks: torch.Tensor | None = None
 
 
 def repeat_heads(x_BHTd: torch.Tensor, n_heads: int) -> torch.Tensor:
@@ -49,10 +51,21 @@ def attend(
     The span of ``how`` is in the mask.
     """
     k_BHSd, v_BHSd = (repeat_heads(x, q_BHTd.shape[1]) for x in (k_BHSd, v_BHSd))
-    if how.softcap is None:
+    if how.softcap is None and how.sinks is None:
         return F.scaled_dot_product_attention(q_BHTd, k_BHSd, v_BHSd, attn_mask=mask, is_causal=causal, scale=how.scale)
-    weights = _scores(how, q_BHTd, k_BHSd, mask, causal).softmax(dim=-1)
-    return weights.to(v_BHSd.dtype) @ v_BHSd
+    scores = _scores(how, q_BHTd, k_BHSd, mask, causal)
+    out = scores.softmax(dim=-1).to(v_BHSd.dtype) @ v_BHSd
+    return out if how.sinks is None else with_sinks(how, out.transpose(1, 2), scores.logsumexp(-1).mT).transpose(1, 2)
+
+
+def with_sinks(how: Attention, out_THd: torch.Tensor, lse_TH: torch.Tensor) -> torch.Tensor:
+    """Attention whose sinks take their share, from attention without them and the log-sum-exp of its scores.
+
+    out_THd [..., T, H, d], lse_TH [..., T, H]: exp(lse) / (exp(lse) + exp(sink)) of it is left.
+    """
+    if how.sinks is None:
+        return out_THd
+    return out_THd * torch.sigmoid(lse_TH - how.sinks.to(lse_TH.dtype))[..., None].to(out_THd.dtype)
 
 
 def attend_lse(
@@ -64,7 +77,7 @@ def attend_lse(
     mask: torch.Tensor | None,
     causal: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As ``attend``, without gradients, with the log-sum-exp of the scores [B, H, T] beside it."""
+    """As ``attend``, without gradients and sinks, with the log-sum-exp of the scores [B, H, T] beside it."""
     k_BHSd, v_BHSd = (repeat_heads(x, q_BHTd.shape[1]) for x in (k_BHSd, v_BHSd))
     same = q_BHTd.shape[3] == v_BHSd.shape[3]
     if how.softcap is None and same and q_BHTd.device.type == "cpu" and _FLASH_CPU is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from traitscope.engine.kernels import Attention, attend_lse, drop_blind, merge
+from traitscope.engine.kernels import Attention, attend_lse, drop_blind, merge, with_sinks
 
 
 @dataclass
@@ -32,7 +32,7 @@ def merge_prefixes(
     lse_TH: torch.Tensor,
     positions_T: torch.Tensor,
 ) -> torch.Tensor:
-    """Attention over each token's own keys, already done, and over its slot's prefix.
+    """Attention over each token's own keys, already done, over its slot's prefix, and the share of sinks.
 
     Args:
         how: the layer's attention.
@@ -44,7 +44,7 @@ def merge_prefixes(
     Returns:
         [T, H, d].
     """
-    merged = torch.empty_like(out_THd)
+    merged, lse_all = torch.empty_like(out_THd), torch.empty_like(lse_TH)
     for start, stop, prefix in prefixes:
         mask = None
         here = positions_T[start:stop, None]
@@ -56,4 +56,6 @@ def merge_prefixes(
             there, lse_there = drop_blind(there, lse_there, mask)
         own, lse_own = out_THd[start:stop].transpose(0, 1), lse_TH[start:stop].transpose(0, 1)
         merged[start:stop] = merge(own, lse_own, there[0], lse_there[0]).transpose(0, 1)
-    return merged
+        if how.sinks is not None:
+            lse_all[start:stop] = torch.logaddexp(lse_own, lse_there[0].to(lse_own.dtype)).transpose(0, 1)
+    return with_sinks(how, merged, lse_all)
