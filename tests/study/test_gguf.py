@@ -97,7 +97,9 @@ def test_a_damaged_folder_is_made_anew(cache: Path, make: Callable[..., Path], d
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     if damage == "cut":
+        written = weights.stat().st_mtime_ns
         weights.write_bytes(whole[:-4])
+        os.utime(weights, ns=(written, written))
     elif damage == "gone":
         (folder / "tokenizer.json").unlink()
     elif damage == "changed":

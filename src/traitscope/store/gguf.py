@@ -174,7 +174,6 @@ def _plain(loaded: Any) -> Any:
     with torch.device("meta"):
         model = type(loaded)(config)
     model.load_state_dict(loaded.state_dict(), assign=True)
-    model.tie_weights()
     model.generation_config = loaded.generation_config
     return model
 
@@ -226,15 +225,12 @@ def _scaling(reader: Any) -> str:
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """Without the progress bars of loading and saving, which would break a live line."""
-    from transformers import modeling_gguf_pytorch_utils as reading
-    from transformers.utils import logging as bars
+    from tqdm.auto import tqdm
 
-    shown, bar = bars.is_progress_bar_enabled(), reading.tqdm
-    bars.disable_progress_bar()
-    reading.tqdm = functools.partial(bar, disable=True)
+    # transformers' own switch leaves the bar of unpacking on.
+    start = tqdm.__init__
+    tqdm.__init__ = functools.partialmethod(start, disable=True)
     try:
         yield
     finally:
-        reading.tqdm = bar
-        if shown:
-            bars.enable_progress_bar()
+        tqdm.__init__ = start
