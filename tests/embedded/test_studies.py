@@ -45,7 +45,7 @@ def test_the_demo_on_a_real_model_has_the_same_tasks_and_fewer_rows() -> None:
     assert real.base.model == "smollm2-135m" and tuple(real.tasks) == NAMES
     for name, task in real.tasks.items():
         other = demo.tasks[name]
-        assert (task.data.train, task.data.eval) == (120, 40)
+        assert (task.data.train, task.data.eval) == (96, 32)
         assert (task.metrics, task.tags, task.answer.form) == (other.metrics, other.tags, other.answer.form)
         # Questions with a worked answer are put as a chat; everything else is asked as on the small base.
         assert task.chat == (name in ("word_problems", "code"))

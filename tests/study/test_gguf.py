@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from traitscope.engine import load_base
 from traitscope.errors import TraitscopeError
 from traitscope.store import gguf as store_gguf
-from traitscope.store.gguf import MARK, dequantised, smollm2_file
+from traitscope.store.fingerprints import fingerprint_folder
+from traitscope.store.gguf import dequantised, smollm2_file
 from traitscope.store.models import locate, resolve_model
 
 pytest.importorskip("gguf")
@@ -58,7 +60,8 @@ def test_a_file_of_full_precision_is_the_model_it_was_written_from(
     text = "The film was good<|endoftext|>Label: entailment"
     assert tokenizer(text)["input_ids"] == tokenizers["gpt2"](text)["input_ids"]
     assert tokenizer.eos_token == "<|endoftext|>"
-    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    assert not {"quantization_config", "transformers_version"} & set(config)
 
 
 def test_blocks_are_the_numbers_that_the_format_gives(
@@ -105,10 +108,17 @@ def test_a_damaged_folder_is_made_anew(cache: Path, make: Callable[..., Path], d
     elif damage == "changed":
         weights.write_bytes(whole[:-4] + bytes(4))
     else:
-        (folder / MARK).unlink()
+        folder.with_name(f"{folder.name}.json").unlink()
     assert dequantised(file) == folder
     assert weights.read_bytes() == whole and (folder / "tokenizer.json").is_file()
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+
+
+def test_a_folder_that_is_made_again_is_the_same_to_the_byte(cache: Path, make: Callable[..., Path]) -> None:
+    file = make()
+    before = fingerprint_folder(dequantised(file))
+    shutil.rmtree(cache)
+    assert fingerprint_folder(dequantised(file)) == before
 
 
 def test_a_copied_cache_is_taken_as_it_is(cache: Path, make: Callable[..., Path], monkeypatch: Any) -> None:
@@ -130,7 +140,7 @@ def test_two_processes_that_ask_at_once_make_one_folder(cache: Path, make: Calla
     said = [process.communicate()[1] for process in asked]
     assert [process.returncode for process in asked] == [0, 0], said
     assert sum("is read once" in text for text in said) == 1 and not any("it/s" in text for text in said)
-    assert [path.suffix for path in sorted((cache / "gguf").iterdir())] == ["", ".lock"]
+    assert [path.suffix for path in sorted((cache / "gguf").iterdir())] == ["", ".json", ".lock"]
 
 
 def test_what_a_killed_reader_left_is_swept(cache: Path, make: Callable[..., Path]) -> None:

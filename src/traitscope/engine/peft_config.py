@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear
 from traitscope.engine.peft_folder import targets
-from traitscope.store.models import resolve_model
+from traitscope.store.models import locate
 
 
 def peft_config(
@@ -38,7 +37,6 @@ def peft_config(
     modules = dict(base.model.named_modules())
     transposed = any(type(original_linear(modules[name])).__name__ == "Conv1D" for name in names)
     chosen = _targets(base, names)
-    whole = resolve_model(base.name)
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -49,7 +47,8 @@ def peft_config(
         lora_dropout=0.0 if chosen.get("target_parameters") else dropout,
         bias="none",
         task_type="CAUSAL_LM",
-        base_model_name_or_path=str(whole.resolve()) if isinstance(whole, Path) else whole,
+        # An absolute path (a GGUF file's own, not the folder it was unpacked into) or a Hub id.
+        base_model_name_or_path=str(locate(base.name)),
         revision=base.revision,
         inference_mode=True,
         fan_in_fan_out=transposed,

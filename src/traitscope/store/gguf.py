@@ -16,14 +16,14 @@ from typing import Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.store.cache import ELSEWHERE, cache_folder, only_one
-from traitscope.store.files import disk_errors, json_bytes, move_folder, sweep, temporary
+from traitscope.store.files import disk_errors, json_bytes, move_folder, sweep, temporary, write_atomic
 from traitscope.store.fingerprints import fingerprint, hash_file
 
 log = logging.getLogger("traitscope")
 
 # Raised when a folder that was made before would not be made the same again.
 FORMAT = 1
-MARK = "made.json"
+WRITER = "transformers_version"
 
 SMOLLM2 = "smollm2-135m"
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -67,6 +67,7 @@ def dequantised(file: Path) -> Path:
         log.warning("%s is read once, which takes about a minute, into %s", file.name, folder)
         with disk_errors(folder, elsewhere=ELSEWHERE):
             sweep(folder.parent)
+            _mark(folder).unlink(missing_ok=True)
             if folder.exists():
                 damaged = temporary(folder)
                 folder.rename(damaged)
@@ -74,7 +75,9 @@ def dequantised(file: Path) -> Path:
             made = temporary(folder)
             try:
                 _read_into(made, file)
+                mark = json_bytes(_describe(made, file))
                 move_folder(made, folder)
+                write_atomic(_mark(folder), mark)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
     return folder
@@ -106,10 +109,24 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _mark(folder: Path) -> Path:
+    """The file that says what a folder holds: beside it, for every file in it counts in a model's fingerprint."""
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _describe(folder: Path, file: Path) -> dict[str, Any]:
+    """What a folder was made from, and the size, time and hash of its files."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        stat = path.stat()
+        files[path.name] = [stat.st_size, stat.st_mtime_ns, hash_file(path)]
+    return {"made_from": file.name, **{name: _version(name) for name in ("transformers", "gguf")}, "files": files}
+
+
 def _complete(folder: Path) -> bool:
     """Whether a folder's files are those that were written; their content is read only where a time has changed."""
     try:
-        files = json.loads((folder / MARK).read_bytes())["files"]
+        files = json.loads(_mark(folder).read_bytes())["files"]
         for name, (size, time_ns, digest) in files.items():
             stat = (folder / name).stat()
             if stat.st_size != size or (stat.st_mtime_ns != time_ns and hash_file(folder / name) != digest):
@@ -120,7 +137,7 @@ def _complete(folder: Path) -> bool:
 
 
 def _read_into(folder: Path, file: Path) -> None:
-    """Model, configuration and tokenizer of a GGUF file, saved as plain files with their sizes, times and hashes."""
+    """Model, configuration and tokenizer of a GGUF file, saved as plain files."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -156,12 +173,12 @@ def _read_into(folder: Path, file: Path) -> None:
     with disk_errors(folder, elsewhere=ELSEWHERE), _no_bars():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    files = {}
-    for path in sorted(folder.iterdir()):
-        stat = path.stat()
-        files[path.name] = [stat.st_size, stat.st_mtime_ns, hash_file(path)]
-    mark = {"made_from": file.name, **{name: _version(name) for name in ("transformers", "gguf")}, "files": files}
-    (folder / MARK).write_bytes(json_bytes(mark))
+        # Another version that reads the same model gives the same files, and the same fingerprint.
+        for name in ("config.json", "generation_config.json"):
+            path = folder / name
+            if path.is_file():
+                kept = {key: value for key, value in json.loads(path.read_bytes()).items() if key != WRITER}
+                path.write_bytes(json_bytes(kept))
 
 
 def _plain(loaded: Any) -> Any:
