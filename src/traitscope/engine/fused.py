@@ -95,6 +95,13 @@ def fuse_norms(model: nn.Module) -> int:
     return count
 
 
+def split_norms(model: nn.Module) -> None:
+    """Give norms that ``fuse_norms`` replaced their own forward again."""
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm") and "forward" in vars(module):
+            object.__delattr__(module, "forward")
+
+
 def _norm_forward(module: Any, eps: float, plus_one: bool, before_rounding: bool) -> Callable[..., torch.Tensor]:
     def forward(hidden_states: torch.Tensor) -> torch.Tensor:
         weight = module.weight.float() + 1.0 if plus_one else module.weight

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from traitscope.engine.bank import Bank, Gated
-from traitscope.engine.base import Base, Paths
+from traitscope.engine.base import Base
 from traitscope.engine.capture import capture
 from traitscope.engine.decode import DecodeStep, Live, Stops
 from traitscope.engine.forward import Pass, causal_pass, hidden_states
@@ -34,31 +34,35 @@ FLOOR = {torch.float64: 1e-6, torch.float32: 2e-5}
 HALF = 3e-2
 
 
-def prove_paths(base: Base, rows: Rows, expected: Reference, packable: str) -> Paths:
-    """The fastest paths that are exact.
+def prove_packed(base: Base, rows: Rows, expected: Reference) -> str:
+    """Why rows in one sequence are not exact; empty where they are, and ``base.paths`` says so from then on."""
+    start = base.paths
+    base.paths = replace(start, packed=True, decoded=False)
+    why = _first(_rows, _answers, _independent, base=base, rows=rows, expected=expected)
+    if why:
+        base.paths = start
+    return why
 
-    Args:
-        base: with its layers and position tables known; its ``paths`` are tried out.
-        rows, expected: rows, and what the model gives for them.
-        packable: why rows cannot lie in one sequence; empty where structure allows it.
+
+def prove_padded(base: Base, rows: Rows, expected: Reference, why: str) -> None:
+    """Find out whether rows can be padded side by side or run alone; ``why`` they do not lie in one sequence.
 
     Raises:
         NotProven: not even rows that run alone give what the model gives.
     """
     start = base.paths
-    why = packable
-    if not why:
-        base.paths = replace(start, packed=True, decoded=False)
-        why = _first(_rows, _answers, _independent, base=base, rows=rows, expected=expected)
-    if why:
-        base.paths = replace(start, packed=False, batched=True, why=why)
-        apart = _first(_rows, base=base, rows=rows, expected=expected)
-        if apart:
-            base.paths = replace(start, packed=False, why=f"{why}; padded side by side, {apart}")
-            found = _first(_rows, base=base, rows=rows, expected=expected)
-            if found:
-                raise NotProven(found)
-        _prove_generation(base, rows, expected)
+    base.paths = replace(start, batched=True, why=why)
+    apart = _first(_rows, base=base, rows=rows, expected=expected)
+    if apart:
+        base.paths = replace(start, why=f"{why}; padded side by side, {apart}")
+        found = _first(_rows, base=base, rows=rows, expected=expected)
+        if found:
+            raise NotProven(found)
+    _prove_generation(base, rows, expected)
+
+
+def prove_more(base: Base, rows: Rows, expected: Reference) -> None:
+    """Find out whether weights can be merged, lower layers shared, and hidden states captured."""
     kept = base.paths
     base.paths = replace(kept, merges=True)
     if _first(_merged, base=base, rows=rows, expected=expected):
@@ -70,7 +74,6 @@ def prove_paths(base: Base, rows: Rows, expected: Reference, packable: str) -> P
             base.paths = kept
     if not base.paths.hidden:
         base.paths = replace(base.paths, hidden=_first(_hidden, base=base, rows=rows, expected=expected))
-    return base.paths
 
 
 def _prove_generation(base: Base, rows: Rows, expected: Reference) -> None:

@@ -10,12 +10,13 @@ from torch import nn
 
 from traitscope.engine.attention import NAME, register
 from traitscope.engine.base import Base, Paths, use_layout
-from traitscope.engine.fused import fuse_norms, rotary_modules
+from traitscope.engine.fused import fuse_norms, rotary_modules, split_norms
 from traitscope.engine.layout import CausalPack
 from traitscope.engine.positions import Sides
-from traitscope.engine.proof import prove_paths, tolerance
+from traitscope.engine.proof import prove_more, prove_packed, prove_padded, tolerance
 from traitscope.engine.quantised import keep_differentiable
 from traitscope.engine.reference import Reference, Rows, embedded, logits_of, reference
+from traitscope.engine.remembered import recall, remember
 from traitscope.engine.runtime import Runtime
 from traitscope.engine.structure import (
     CountingFromAfar,
@@ -80,6 +81,11 @@ def _find_paths(base: Base) -> None:
     row = rows.wholes[2]
     with torch.no_grad():
         followed = _alone(base, row)
+        if recall(base):
+            if base.packed:
+                base.model.set_attn_implementation(NAME)
+                _fuse(base)
+            return
         base.paths = Paths(
             plain_head=_plain_head(base, row),
             decoded=_usual_cache(base, row),
@@ -99,13 +105,23 @@ def _find_paths(base: Base) -> None:
         raise
     except Exception as error:
         packable = str(error) if isinstance(error, NotProven) else f"{type(error).__name__}: {error}"
-    if not packable and base.dtype != torch.float64:
-        # fp64 is for comparisons: there the model's own operations run.
-        fuse_norms(base.model)
-        base.rotary_modules = rotary_modules(base.model)
+    if not packable:
+        _fuse(base)
+        packable = prove_packed(base, rows, expected)
     if packable:
         base.model.set_attn_implementation(native)
-    prove_paths(base, rows, expected, packable)
+        split_norms(base.model)
+        base.rotary_modules, base.runtime.sites = (), {}
+        prove_padded(base, rows, expected, packable)
+    prove_more(base, rows, expected)
+    remember(base)
+
+
+def _fuse(base: Base) -> None:
+    # fp64 is for comparisons: there the model's own operations run.
+    if base.dtype != torch.float64:
+        fuse_norms(base.model)
+        base.rotary_modules = rotary_modules(base.model)
 
 
 def _alone(base: Base, row: tuple[int, ...]) -> Row:
