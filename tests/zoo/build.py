@@ -22,15 +22,16 @@ SIZES: dict[str, int] = {
         ["intermediate_size", "ffn_dim", "ffn_hidden_size", "decoder_ffn_dim", "encoder_ffn_dim", "n_inner",
          "feed_forward_size", "d_inner", "dim_ff", "moe_intermediate_size", "shared_expert_intermediate_size",
          "shared_intermediate_size", "dense_intermediate_size", "intermediate_size_mlp", "attention_hidden_size",
-         "mlp_hidden_size", "block_ff_dim", "d_ff", "dff", "prefix_dense_intermediate_size", "expert_ffn_hidden_size"],
+         "mlp_hidden_size", "block_ff_dim", "d_ff", "dff", "prefix_dense_intermediate_size", "expert_ffn_hidden_size",
+         "shared_experts_intermediate_size", "router_hidden_size"],
         64,
     ),
     **dict.fromkeys(
         ["num_attention_heads", "n_head", "n_heads", "decoder_attention_heads", "encoder_attention_heads",
-         "num_heads", "num_global_query_heads"], 4
+         "num_heads", "num_global_query_heads", "swa_num_attention_heads"], 4
     ),
-    **dict.fromkeys(["num_key_value_heads", "num_global_key_value_heads"], 2),
-    **dict.fromkeys(["head_dim", "attention_head_dim", "global_head_dim", "d_kv"], 12),
+    **dict.fromkeys(["num_key_value_heads", "num_global_key_value_heads", "swa_num_key_value_heads"], 2),
+    **dict.fromkeys(["head_dim", "attention_head_dim", "global_head_dim", "d_kv", "swa_head_dim"], 12),
     **dict.fromkeys(
         ["vocab_size", "vocab_size_per_layer_input", "n_words", "cls_vocab_size", "encoder_hash_byte_group_vocab",
          "pronunciation_vocab_size", "shape_vocab_size"], VOCABULARY
@@ -45,8 +46,8 @@ SIZES: dict[str, int] = {
                      "num_experts_per_token"], 2),
     **dict.fromkeys(["n_group", "topk_group", "n_groups_moe"], 1),
     **dict.fromkeys(["mamba_d_state", "state_size", "mamba_d_conv"], 4),
-    **dict.fromkeys(["linear_num_key_heads", "linear_num_value_heads"], 2),
-    **dict.fromkeys(["linear_key_head_dim", "linear_value_head_dim"], 8),
+    **dict.fromkeys(["linear_num_key_heads", "linear_num_value_heads", "linear_num_heads"], 2),
+    **dict.fromkeys(["linear_key_head_dim", "linear_value_head_dim", "linear_head_dim"], 8),
     **dict.fromkeys(["index_n_heads"], 2),
     **dict.fromkeys(["index_head_dim"], 16),
     **dict.fromkeys(["lru_width"], 48),
@@ -103,7 +104,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "zamba2": {"n_mamba_heads": 4, "mamba_headdim": 24, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
                "hybrid_layer_ids": [1, 3],
                "num_key_value_heads": 4, "kv_channels": 12, "attention_head_dim": 24, "attention_hidden_size": 96},
-    "gemma3n_text": {"num_kv_shared_layers": 2, "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "laguna": {"num_attention_heads_per_layer": [4] * 4},
+    "gemma3n_text": {"intermediate_size": [64] * 4, "num_kv_shared_layers": 2, "layer_types": ["sliding_attention", "full_attention"] * 2,
                      "activation_sparsity_pattern": [0.0] * 4, "laurel_rank": 8, "altup_num_inputs": 2},
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
     "zamba": {"num_hidden_layers": 5, "num_key_value_heads": 4, "attention_hidden_size": 96, "attention_head_dim": 24,

@@ -117,17 +117,20 @@ def _cases() -> Iterator[Case]:
             for first in (0, 2)
         )  # fmt: skip
     for name in PATTERNED:
-        for label, layers in (
-            ("mixed", MIXED),
-            ("reversed", REVERSED),
-            ("all windows", [SLIDING] * 4),
-            ("full", [FULL] * 4),
-        ):
+        kinds = {"mixed": MIXED, "reversed": REVERSED}
+        if name in ("gemma2", "qwen2_moe", "cohere2", "gpt_oss"):
+            kinds |= {"all windows": [SLIDING] * 4, "full": [FULL] * 4}
+        for label, layers in kinds.items():
             switch = {"use_sliding_window": True} if name in SWITCHED else {}
             yield Case(f"{name}:{label}", {"sliding_window": W, "layer_types": layers, **switch})
-    for kind in ("longrope", "dynamic", "yarn", "linear"):
-        yield from (Case(f"{name}:{kind}", scaled(kind, name)) for name in ROTARY)
-        yield from (Case(f"{name}:{kind}", scaled(kind, name)) for name in NESTED)
+    for kind in ("longrope", "dynamic"):
+        yield from (Case(f"{name}:{kind}", scaled(kind, name)) for name in (*ROTARY, *NESTED))
+    # Tables that are stretched once and for all.
+    for kind in ("yarn", "linear"):
+        for name in words(
+            "llama phi3 phimoe minicpm3 qwen2 mistral deepseek_v2 deepseek_v3 gemma3_text gpt_oss gpt_neox falcon"
+        ):
+            yield Case(f"{name}:{kind}", scaled(kind, name))
     yield from (
         Case(f"{name}:llama3", scaled("llama3", name)) for name in ("llama", "qwen2", "gemma2", "smollm3", "phimoe")
     )
@@ -248,6 +251,17 @@ def _sparse() -> Iterator[Case]:
     yield Case("qwen4_exp_text:top 8", {"indexer_budget": 8})
     yield Case("qwen4_exp_text:top 32", {"indexer_budget": 32})
     yield Case("doge:top 8", {"keep_window_size": 8})
+    yield Case("minimax_m3_vl_text:blocks of 4", {"index_block_size": 4, "index_topk_blocks": 2})
+    yield Case("qwen4_exp_text:n-grams", {"ple_layer_ids": [1], "ple_embed_dim": 32, "ngram_vocab_size_base": 50,
+                                          "heads_per_ngram": 2, "split_ngram_parts": 1, "eos_token_id": 1,
+                                          "make_ngram_vocab_size_divisible_by": 1})  # fmt: skip
+    for name in ("inkling_text", "inkling2_text"):
+        yield Case(f"{name}:window", {"sliding_window_size": W})
+        yield Case(f"{name}:near", {"rel_extent": W})
+    for name in ("big_bird", "bigbird_pegasus"):
+        # Full below 14 tokens, blocks from there on.
+        yield Case(f"{name}:small blocks", {"block_size": 2, "num_random_blocks": 1})
+    yield Case("reformer:short buckets", {"local_attn_chunk_length": 8, "lsh_attn_chunk_length": 8})
     for name in ("qwen2_moe", "qwen3_moe", "qwen3_next"):
         yield Case(f"{name}:every second", {"decoder_sparse_step": 2})
         yield Case(f"{name}:dense 0 and 3", {"mlp_only_layers": [0, 3]})
