@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from traitscope.engine import Adapter, Bank, LoraSpec, TrainJob, capture, generate, score_options, wrap_model
+from traitscope.engine.export_check import check_export
 from traitscope.engine.plan import plan_bank
 from traitscope.engine.trainer import BankTrainer
 from traitscope.errors import TraitscopeError
@@ -133,6 +134,11 @@ def judge(model: Any, lengths: list[int], *, targets: Any = "all-linear", new: i
         return worst
 
     def gradients() -> float:
+        try:
+            check_export(base, adapter.spec)
+        except TraitscopeError as error:
+            verdict.details["training"] = str(error).splitlines()[0]
+            return 0.0
         jobs, wanted = [], []
         for slot, chosen in enumerate((rows[:2], rows[2:4])):
             data = [TrainRow(row.context + row.options[0], len(row.context)) for row in chosen]
@@ -156,6 +162,31 @@ def judge(model: Any, lengths: list[int], *, targets: Any = "all-linear", new: i
     check("answers, slots", lambda: answers(False))
     check("states", states)
     check("gradients", gradients)
+    check("export", lambda: 0.0 if "training" in verdict.details else export_error(base, plain, adapter))
+    return verdict
+
+
+def judge_half(model: Any, lengths: list[int]) -> Verdict:
+    """Log-probabilities of a bf16 model against the same weights in fp32: no further off than twice the model's own."""
+    own, exact = copy.deepcopy(model), copy.deepcopy(model).float()
+    try:
+        base = wrap_model(model, Letters(), name="zoo")
+    except TraitscopeError as error:
+        return Verdict("refused", str(error).splitlines()[0])
+    paths = base.paths
+    verdict = Verdict("packed" if paths.packed else "batched" if paths.batched else "single", paths.why)
+    rows = draw_rows(base.vocab_size, lengths, 7)
+    with Bank(base, {"base": None, "other": large_adapter(base, "all-linear", size=0.01)}) as bank:
+        found = score_options(bank, rows)["base"]
+    theirs = ours = 0.0
+    with torch.no_grad():
+        for row, scored in zip(rows, found, strict=True):
+            for option, values in zip(row.options, scored, strict=True):
+                wanted = logprobs(exact, row.context, option)
+                theirs = max(theirs, float(np.abs(logprobs(own, row.context, option) - wanted).max()))
+                ours = max(ours, float(np.abs(values - wanted).max()))
+    verdict.details = {"own error": theirs, "our error": ours}
+    verdict.errors["scores beyond twice the own error"] = max(0.0, ours - 2 * theirs)
     return verdict
 
 
