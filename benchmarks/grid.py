@@ -7,6 +7,8 @@
 
 Rows, order, steps, recipe and precision (fp32) are the same. Adapters trained by (a) and (b) differ by rounding, which
 training amplifies; therefore (a)'s adapters are scored by traitscope as well, and there the log-likelihoods must agree.
+
+With ``--base`` another study takes the embedded one's place: ten real datasets on a real model (``real.py``).
 """
 
 from __future__ import annotations
@@ -369,4 +371,9 @@ def run(sizes: Sizes, out: Path) -> Report:
 
 
 if __name__ == "__main__":
-    harness.main("grid", run, SIZES)
+    if any(argument.split("=")[0] == "--base" for argument in sys.argv[1:]):
+        from benchmarks import real
+
+        real.main()
+    else:
+        harness.main("grid", run, SIZES)

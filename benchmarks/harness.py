@@ -85,6 +85,7 @@ class Row:
         cpu_ratio: the same in CPU seconds, which other work on the machine disturbs less; None where there is none.
         target: the ratio aimed at; None where the row only informs.
         equality: how far the results of both sides differ.
+        shares: of the least time that the products of the work need at the machine's rate, theirs and ours.
         details: further figures, for the JSON file.
     """
 
@@ -98,16 +99,26 @@ class Row:
     equality: str
     cpu_ratio: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    shares: tuple[float, float] | None = None
 
 
 def faster(
-    what: str, peer: str, theirs: Span, ours: Span, *, target: float | None, equality: str, **details: Any
+    what: str,
+    peer: str,
+    theirs: Span,
+    ours: Span,
+    *,
+    target: float | None,
+    equality: str,
+    floor: float | None = None,
+    **details: Any,
 ) -> Row:
-    """A row of two times for the same work."""
+    """A row of two times for the same work; ``floor`` is the least wall time that it could take, in seconds."""
     ratio = theirs.wall / ours.wall
     cpu_ratio = theirs.cpu / ours.cpu if ours.cpu and theirs.cpu else None
     seconds = {"peer_cpu_s": theirs.cpu, "our_cpu_s": ours.cpu, **details}
-    return Row(what, peer, "s", theirs.wall, ours.wall, ratio, target, equality, cpu_ratio, seconds)
+    shares = None if floor is None else (floor / theirs.wall, floor / ours.wall)
+    return Row(what, peer, "s", theirs.wall, ours.wall, ratio, target, equality, cpu_ratio, seconds, shares)
 
 
 @dataclass
@@ -136,14 +147,17 @@ class Report:
 
 def table(reports: Sequence[Report]) -> str:
     """All rows as one Markdown table, and the notes behind it."""
-    head = ("benchmark", "what", "peer", "unit", "theirs", "ours", "ratio", "CPU", "target", "equality")
+    head: tuple[str, ...] = ("benchmark", "what", "peer", "unit", "theirs", "ours", "ratio", "CPU", "target")
+    floors = any(row.shares for report in reports for row in report.rows)
+    head = (*head, *("floor",) * floors, "equality")
     lines: list[tuple[str, ...]] = [head, ("---",) * len(head)]
     for report in reports:
         for row in report.rows:
             target = "" if row.target is None else f">= {row.target:g}" + ("" if row.ratio >= row.target else " MISSED")
             cpu = "" if row.cpu_ratio is None else f"{row.cpu_ratio:.2f}"
             numbers = (f"{row.theirs:.4g}", f"{row.ours:.4g}", f"{row.ratio:.2f}", cpu, target)
-            lines.append((report.name, row.what, row.peer, row.unit, *numbers, row.equality))
+            share = "" if row.shares is None else f"{row.shares[0]:.0%} / {row.shares[1]:.0%}"
+            lines.append((report.name, row.what, row.peer, row.unit, *numbers, *(share,) * floors, row.equality))
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     padded = [
         "| "
@@ -218,10 +232,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, **SETTINGS}
 
 
-def use_settings(module: str) -> None:
-    """Start this process again with ``SETTINGS`` where it lacks them."""
-    if any(os.environ.get(key) != value for key, value in SETTINGS.items()):
-        os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environment())
+def use_settings(module: str, **more: str) -> None:
+    """Start this process again with ``SETTINGS``, and ``more`` of the kind, where it lacks them."""
+    wanted = {**SETTINGS, **more}
+    if any(os.environ.get(key) != value for key, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], {**os.environ, **wanted})
 
 
 def quiet() -> None:
@@ -257,11 +272,16 @@ def main(name: str, run: Callable[[Any, Path], Report], sizes: Sizes) -> None:
     args = parser.parse_args()
     chosen = sizes["tiny" if args.tiny else "full" if args.full else "default"]
     quiet()
+    finish(lambda: run(chosen, args.out), "tiny" if args.tiny else "full" if args.full else "default", chosen, args.out)
+
+
+def finish(run: Callable[[], Report], name: str, sizes: Any, out: Path) -> None:
+    """Run a benchmark at these sizes, which have a name; print its table, write its file."""
     start = time.perf_counter()
-    report = run(chosen, args.out)
+    report = run()
     report.seconds = time.perf_counter() - start
-    report.sizes = {"of": "tiny" if args.tiny else "full" if args.full else "default", **asdict(chosen)}
+    report.sizes = {"of": name, **asdict(sizes)}
     report.machine = machine()
-    path = report.write(args.out)
+    path = report.write(out)
     print(table([report]))
     print(f"written: {path}")

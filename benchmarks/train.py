@@ -85,9 +85,12 @@ def peak_of(base: Base, tokens: int = 2048) -> float:
     return best
 
 
-def ours(base: Base, jobs: list[TrainJob]) -> tuple[Span, dict[str, TrainResult]]:
-    """All jobs in one bank; the plan is part of the time."""
-    train(base, [cut(job, WARM_UP_STEPS) for job in jobs], plan_bank(base, [cut(job, WARM_UP_STEPS) for job in jobs]))
+def ours(
+    base: Base, jobs: list[TrainJob], warm_up: list[TrainJob] | None = None
+) -> tuple[Span, dict[str, TrainResult]]:
+    """All jobs in one bank, after a step of ``warm_up`` (default: of all); the plan is part of the time."""
+    first = [cut(job, WARM_UP_STEPS) for job in warm_up or jobs]
+    train(base, first, plan_bank(base, first))
     with measured() as span:
         results = train(base, jobs, plan_bank(base, jobs))
     return span, results

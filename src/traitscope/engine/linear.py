@@ -17,11 +17,16 @@ from torch.nn import functional as F
 from traitscope.engine.dropout import Drop, within
 from traitscope.engine.runtime import Runtime
 
-_ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+# With AVX-512 oneDNN's fp32 products are faster than the default's, with AVX2 slower (docs/performance.md, "Kernels").
+_ONEDNN = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    else None
+)
 
 
 def frozen_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """``F.linear`` without gradients, through oneDNN on a CPU in fp32 (5-45 % faster than the default there).
+    """``F.linear`` without gradients, in fp32 through oneDNN on a CPU that has AVX-512 (5-45 % faster there).
 
     A weight of lower precision than ``x`` says in what the product is taken; what goes in and comes out is ``x``'s.
     """
