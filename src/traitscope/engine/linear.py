@@ -90,7 +90,8 @@ class BankLinear(nn.Module):
 
     ``original`` is the base's own module; ``slots`` maps the slot number to its weights; a slot that does not target
     this layer, or is gated off here, is absent. ``merged`` replaces the frozen weight while a single adapter is
-    merged into a working copy; ``rounded`` is the frozen weight in the precision of the products, where that is lower.
+    merged into a working copy, which is kept for the next time; ``rounded`` is the frozen weight in the precision of
+    the products, where that is lower.
     """
 
     original: nn.Module
@@ -103,6 +104,9 @@ class BankLinear(nn.Module):
         self.layer = layer
         self.slots: dict[int, SlotWeights] = {}
         self.merged: torch.Tensor | None = None
+        self._copy: torch.Tensor | None = None
+        self._copy_of: SlotWeights | None = None
+        self._copy_versions: tuple[int, int] | None = None
         self.transposed = type(original).__name__ == "Conv1D"
         self.plain = type(original) is nn.Linear or self.transposed
         self.rounded: torch.Tensor | None = None
@@ -123,11 +127,17 @@ class BankLinear(nn.Module):
         return weight.t() if self.transposed else weight
 
     def merge(self, slot: int) -> None:
-        """Put W + scale B A into a working copy; the frozen weight itself is never written."""
+        """Put W + scale B A into the working copy; the frozen weight itself is never written."""
         pair = self.slots[slot]
-        weight: torch.Tensor = self.original.weight  # type: ignore[assignment]
-        weight = weight.t() if self.transposed else weight
-        self.merged = torch.addmm(weight, pair.b_OR.to(weight.dtype), pair.a_RD.to(weight.dtype), alpha=pair.scale)
+        # Merging all layers costs as much as some hundred tokens do: what one cell merged serves the model's next.
+        versions = (pair.a_RD._version, pair.b_OR._version)
+        if self._copy_of is not pair or self._copy_versions != versions:
+            weight: torch.Tensor = self.original.weight  # type: ignore[assignment]
+            weight = weight.t() if self.transposed else weight
+            a_RD, b_OR = pair.a_RD.to(weight.dtype), pair.b_OR.to(weight.dtype)
+            self._copy = torch.addmm(weight, b_OR, a_RD, alpha=pair.scale, out=self._copy)
+            self._copy_of, self._copy_versions = pair, versions
+        self.merged = self._copy
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = x.shape
