@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,10 +91,12 @@ def random_pair(shape: Shape, dtype: str = "fp32", device: str = "cpu") -> Pair:
     model = random_model(shape, dtype, device)
     if device != "cpu":
         return Pair(model, wrap_model(copy.deepcopy(model), None, name="random"))
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(resolve_model("embedded")).save_pretrained(folder)
-        return Pair(model, load_base(folder, dtype=dtype, device="cpu"))
+    folder = tempfile.mkdtemp()
+    # Training looks at the folder again: an adapter's files name it.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(resolve_model("embedded")).save_pretrained(folder)
+    return Pair(model, load_base(folder, dtype=dtype, device="cpu"))
 
 
 def random_rows(
