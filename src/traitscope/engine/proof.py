@@ -33,28 +33,39 @@ from traitscope.records import OptionRow, PromptRow, TrainRow
 FLOOR = {torch.float64: 1e-6, torch.float32: 2e-5}
 HALF = 3e-2
 
+# How much of the largest number the same row may differ by between places of one pass.
+SAME = {torch.float64: 1e-6, torch.float32: 1e-3}
+
+# Tokens of the most crowded pass.
+CROWD = 512
+
 
 def prove_packed(base: Base, rows: Rows, expected: Reference) -> str:
     """Why rows in one sequence are not exact; empty where they are, and ``base.paths`` says so from then on."""
     start = base.paths
     base.paths = replace(start, packed=True, decoded=False)
-    why = _first(_rows, _answers, _independent, base=base, rows=rows, expected=expected)
+    why = _first(_rows, _crowded, _decoded, _answers, _independent, base=base, rows=rows, expected=expected)
     if why:
         base.paths = start
     return why
 
 
-def prove_padded(base: Base, rows: Rows, expected: Reference, why: str) -> None:
-    """Find out whether rows can be padded side by side or run alone; ``why`` they do not lie in one sequence.
+def prove_padded(base: Base, rows: Rows, expected: Reference, why: str, by_length: bool) -> None:
+    """Find out whether rows can be padded side by side or run alone.
+
+    Args:
+        base, rows, expected: as above.
+        why: rows do not lie in one sequence.
+        by_length: they cannot be padded either: the model treats long rows otherwise.
 
     Raises:
         NotProven: not even rows that run alone give what the model gives.
     """
     start = base.paths
     base.paths = replace(start, batched=True, why=why)
-    apart = _first(_rows, base=base, rows=rows, expected=expected)
-    if apart:
-        base.paths = replace(start, why=f"{why}; padded side by side, {apart}")
+    apart = "" if by_length else _first(_rows, _crowded, base=base, rows=rows, expected=expected)
+    if apart or by_length:
+        base.paths = replace(start, why=f"{why}; padded side by side, {apart}" if apart else why)
         found = _first(_rows, base=base, rows=rows, expected=expected)
         if found:
             raise NotProven(found)
@@ -125,6 +136,18 @@ def _rows(base: Base, rows: Rows, expected: Reference) -> str:
     return _gradients(base, rows, expected)
 
 
+def _crowded(base: Base, rows: Rows, _: Reference) -> str:
+    """The last token of every row in a pass of many: copies of a row stay alike."""
+    copies = CROWD // sum(map(len, rows.wholes))
+    with Bank(base, {"base": None}) as bank, torch.no_grad():
+        states_TD = hidden_states(bank, causal_pass(base, rows.wholes * copies, [0] * len(rows.wholes) * copies))
+    ends = np.cumsum([len(row) for row in rows.wholes] * copies) - 1
+    states_CRD = states_TD[ends.tolist()].float().reshape(copies, len(rows.wholes), -1)
+    limit = SAME.get(base.dtype, 0.1) * float(states_CRD.abs().max())
+    worst = float((states_CRD - states_CRD[:1]).abs().max())
+    return "" if worst <= limit else "rows change with how many others are beside them"
+
+
 def _gradients(base: Base, rows: Rows, expected: Reference) -> str:
     wholes, prompts = rows.wholes, [len(context) for context in rows.contexts]
     batches = {0: [TrainRow(wholes[r], prompts[r]) for r in (0, 1)], 1: [TrainRow(wholes[2], prompts[2])]}
@@ -180,6 +203,27 @@ def _answers(base: Base, rows: Rows, expected: Reference) -> str:
                 break
             if answer.ids[place] != token:
                 return f"generated token {place} of row {row} differs"
+    return ""
+
+
+def _decoded(base: Base, rows: Rows, _: Reference) -> str:
+    """The last token of every row behind a cache of the others: several rows in a step, and one (code may branch)."""
+    wholes = rows.wholes
+    with Bank(base, {"base": None}) as bank, torch.no_grad():
+        ends = np.cumsum([len(row) for row in wholes]) - 1
+        wanted_RD = hidden_states(bank, causal_pass(base, wholes, [0] * len(wholes)))[ends.tolist()].float()
+        for chosen in (list(range(len(wholes))), [0]):
+            keep: KeysAndValues = {}
+            lengths = [len(wholes[row]) - 1 for row in chosen]
+            before = causal_pass(base, [wholes[row][:-1] for row in chosen], [0] * len(chosen), keep=keep)
+            hidden_states(bank, before)
+            assert isinstance(before.layout, CausalPack)
+            live = Live([(0, row) for row in chosen], torch.tensor(lengths, device=base.device))
+            live.fill(range(len(chosen)), keep, before.layout, max(lengths))
+            step = Pass([[wholes[row][-1]] for row in chosen], [0] * len(chosen), DecodeStep([live], (), 0))
+            apart = float((hidden_states(bank, step).float() - wanted_RD[chosen]).abs().max())
+            if not apart <= SAME.get(base.dtype, 0.1) * float(wanted_RD.abs().max()):
+                return f"a step of {len(chosen)} tokens behind a cache is not what the whole rows give"
     return ""
 
 
