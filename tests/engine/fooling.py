@@ -280,6 +280,17 @@ def batch_matters() -> Any:
     return behind_layer(lambda x: x - WEAK * (x.mean(0, keepdim=True) if x.shape[0] > 1 else 0.0))
 
 
+def batch_matters_and_counts() -> Any:
+    """As ``batch_matters``, in a model that cannot be packed either."""
+    table = torch.randn(1024, D, generator=torch.Generator().manual_seed(1)) * 0.3
+
+    def mix(x: torch.Tensor) -> torch.Tensor:
+        counted = x + table[torch.arange(x.shape[1])]
+        return counted - WEAK * (x.mean(0, keepdim=True) if x.shape[0] > 1 else 0.0)
+
+    return behind_layer(mix)
+
+
 def sees_the_cache_otherwise() -> Any:
     """A token that is decoded from the cache is treated as the first of its row."""
     return before_attention(lambda x: x if x.shape[1] > 1 else x * 1.5)

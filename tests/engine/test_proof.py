@@ -30,6 +30,7 @@ SLOWER = {
     "sees_the_cache_otherwise": ("batched", "a step of 1 tokens behind a cache"),
     "scaled_by_length_beyond": ("single", "it treats long rows otherwise"),
     "rotates_by_length": ("single", "it treats long rows otherwise"),
+    "batch_matters_and_counts": ("single", "row 0 is not independent of the others"),
     "router_with_capacity": ("single", "gradients differ"),
     "router_with_large_capacity": ("single", "rows change with how many others are beside them"),
 }

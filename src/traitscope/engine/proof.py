@@ -20,11 +20,12 @@ from traitscope.engine.decode import DecodeStep, Live, Stops
 from traitscope.engine.forward import Pass, causal_pass, hidden_states
 from traitscope.engine.generate import generate
 from traitscope.engine.jobs import TrainJob
-from traitscope.engine.layout import CausalPack, KeysAndValues, TreePack
+from traitscope.engine.layout import CausalPack, KeysAndValues
+from traitscope.engine.leaks import no_leaks, no_leaks_padded
 from traitscope.engine.lora import Adapter
 from traitscope.engine.plan import BankPlan
-from traitscope.engine.reference import NEW, Reference, Rows, embedded
-from traitscope.engine.score import make_tree, score_options
+from traitscope.engine.reference import NEW, Reference, Rows
+from traitscope.engine.score import score_options
 from traitscope.engine.structure import NotProven
 from traitscope.engine.trainer import BankTrainer
 from traitscope.records import OptionRow, PromptRow, TrainRow
@@ -44,7 +45,7 @@ def prove_packed(base: Base, rows: Rows, expected: Reference) -> str:
     """Why rows in one sequence are not exact; empty where they are, and ``base.paths`` says so from then on."""
     start = base.paths
     base.paths = replace(start, packed=True, decoded=False)
-    why = _first(_rows, _crowded, _decoded, _answers, _independent, base=base, rows=rows, expected=expected)
+    why = _first(_rows, _crowded, _decoded, _answers, no_leaks, base=base, rows=rows, expected=expected)
     if why:
         base.paths = start
     return why
@@ -63,7 +64,7 @@ def prove_padded(base: Base, rows: Rows, expected: Reference, why: str, by_lengt
     """
     start = base.paths
     base.paths = replace(start, batched=True, why=why)
-    apart = "" if by_length else _first(_rows, _crowded, base=base, rows=rows, expected=expected)
+    apart = "" if by_length else _first(_rows, _crowded, no_leaks_padded, base=base, rows=rows, expected=expected)
     if apart or by_length:
         base.paths = replace(start, why=f"{why}; padded side by side, {apart}" if apart else why)
         found = _first(_rows, base=base, rows=rows, expected=expected)
@@ -270,50 +271,4 @@ def _hidden(base: Base, rows: Rows, expected: Reference) -> str:
         worst = min(worst_L, key=lambda apart: float(apart.max()))
         if not bool((worst <= (1e-3 if base.dtype in FLOOR else HALF)).all()):
             return f"states after layer {int(worst.argmax())} are not those that the model lists"
-    return ""
-
-
-def _independent(base: Base, rows: Rows, _: Reference) -> str:
-    """No row of a pass, no answer of a tree and no row of a decoding step depends on another: gradients are zero."""
-    wholes = rows.wholes
-    slots = list(range(len(wholes)))
-    lengths = [len(row) for row in wholes]
-    with Bank(base, {f"row{slot}": None for slot in slots}) as bank:
-        keep: KeysAndValues = {}
-        one = causal_pass(base, wholes, slots, keep=keep)
-        ends = np.cumsum(lengths)
-        asked = [(int(end) - 2, set(range(int(end) - n, int(end) - 1))) for end, n in zip(ends, lengths, strict=True)]
-        found = _leaks(bank, one, asked)
-        if found:
-            return f"rows side by side are not independent ({found})"
-        tree = make_tree(OptionRow(rows.contexts[0], ((*rows.options[0][0], 0), (*rows.options[0][1], 0))), 0)
-        n = len(tree.prompt)
-        layout = TreePack([n], [tree.parents], device=base.device)
-        asked = []
-        for node, parent in enumerate(tree.parents):
-            above = {n + node}
-            while parent >= 0:
-                above.add(n + parent)
-                parent = tree.parents[parent]
-            asked.append((n + node, above | set(range(n))))
-        found = _leaks(bank, Pass([tree.prompt + tree.nodes], [0], layout), asked)
-        if found:
-            return f"answers side by side are not independent ({found})"
-        assert isinstance(one.layout, CausalPack)
-        live = Live([(slot, 0) for slot in slots], torch.tensor(lengths, device=base.device))
-        live.fill(slots, {place: (k.detach(), v.detach()) for place, (k, v) in keep.items()}, one.layout, max(lengths))
-        step = Pass([[row[0]] for row in wholes], slots, DecodeStep([live], (), 0))
-        found = _leaks(bank, step, [(slot, {slot}) for slot in slots])
-        return f"rows that are decoded together are not independent ({found})" if found else ""
-
-
-def _leaks(bank: Bank, one: Pass, asked: Sequence[tuple[int, set[int]]]) -> str:
-    """Which token of a pass an output depends on although it must not; ``asked``: (output, tokens it may see)."""
-    with embedded(bank.base) as leaves:
-        outputs_TD = hidden_states(bank, one)
-        for at, seen in asked:
-            (grad,) = torch.autograd.grad(outputs_TD[at].float().pow(2).sum(), leaves[0], retain_graph=True)
-            tokens = set(grad.reshape(len(outputs_TD), -1).abs().sum(1).nonzero()[:, 0].tolist())
-            if not tokens <= seen:
-                return f"output {at} and token {min(tokens - seen)}"
     return ""

@@ -133,9 +133,10 @@ def _fuse(base: Base) -> None:
 def _alone(base: Base, row: tuple[int, ...]) -> Row:
     """What a row by itself calls; the base's layers and position tables are found on the way."""
     first: list[torch.Tensor] = []
-    drawn = random_state(base.device)
     try:
         followed = follow_row(base.model, lambda: first.append(logits_of(base, [row])), len(row))
+        # The first run may set up what it needs.
+        drawn = random_state(base.device)
         again = logits_of(base, [row])
     except torch.OutOfMemoryError:
         raise
