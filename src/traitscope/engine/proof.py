@@ -19,12 +19,13 @@ from traitscope.engine.capture import capture
 from traitscope.engine.decode import DecodeStep, Live, Stops
 from traitscope.engine.forward import Pass, causal_pass, hidden_states
 from traitscope.engine.generate import generate
+from traitscope.engine.generate_padded import greedy
 from traitscope.engine.jobs import TrainJob
 from traitscope.engine.layout import CausalPack, KeysAndValues
 from traitscope.engine.leaks import no_leaks, no_leaks_padded
 from traitscope.engine.lora import Adapter
 from traitscope.engine.plan import BankPlan
-from traitscope.engine.reference import NEW, Reference, Rows
+from traitscope.engine.reference import NEW, Reference, Rows, logits_of
 from traitscope.engine.score import score_options
 from traitscope.engine.structure import NotProven
 from traitscope.engine.trainer import BankTrainer
@@ -95,7 +96,8 @@ def _prove_generation(base: Base, rows: Rows, expected: Reference) -> None:
     start = base.paths
     for options in tries:
         base.paths = replace(start, **options)  # type: ignore[arg-type]
-        found = _first(_answers, base=base, rows=rows, expected=expected)
+        checks = (_answers, _continued) if base.paths.decoded else (_answers,)
+        found = _first(*checks, base=base, rows=rows, expected=expected)
         if not found:
             return
     raise NotProven(f"its own generation does not agree with its own logits: {found}")
@@ -204,6 +206,24 @@ def _answers(base: Base, rows: Rows, expected: Reference) -> str:
                 break
             if answer.ids[place] != token:
                 return f"generated token {place} of row {row} differs"
+    return ""
+
+
+def _continued(base: Base, rows: Rows, expected: Reference) -> str:
+    """Logits of every step of left-padded prompts of very different lengths, beside those of whole rows."""
+    contexts = [rows.contexts[0], rows.contexts[2][:3], *rows.contexts[1:]]
+    contexts = [context for context in contexts if base.decoded_with(len(context), NEW) is not None]
+    contexts = [c for c in contexts if base.decoded_with(len(c), NEW) == base.decoded_with(len(contexts[0]), NEW)]
+    with torch.no_grad():
+        out = greedy(base, contexts, NEW, output_logits=True, return_dict_in_generate=True)
+        width = max(map(len, contexts))
+        for row, context in enumerate(contexts):
+            said = out.sequences[row, width:].tolist()
+            for step, logits_BV in enumerate(out.logits):
+                wanted_V = logits_of(base, [[*context, *said[:step]]])[0, -1]
+                apart = float((logits_BV[row].double().cpu() - wanted_V).abs().max())
+                if not apart <= 2 * tolerance(base, expected):
+                    return f"step {step} of a left-padded prompt differs by {apart:.2g}"
     return ""
 
 
