@@ -5,7 +5,6 @@ All are a two-layer Llama with one thing changed in its own code, as a model's a
 
 from __future__ import annotations
 
-import copy
 import types
 from collections.abc import Callable
 from typing import Any
@@ -38,10 +37,17 @@ def llama(**changes: Any) -> LlamaForCausalLM:
 def before_attention(mix: Callable[[torch.Tensor], torch.Tensor]) -> LlamaForCausalLM:
     """What the first layer attends to goes through ``mix``: [B, T, D] to the same."""
     model = llama()
-    norm = model.model.layers[0].input_layernorm
-    plain = norm.forward
-    norm.forward = lambda x: mix(plain(x))
+    _replace(model.model.layers[0].input_layernorm, lambda own, x: mix(own(x)))
     return model
+
+
+def _replace(module: nn.Module, forward: Callable[..., Any]) -> None:
+    """``forward`` is given the class's own, bound, and the arguments; a copy of the module has one of its own."""
+
+    def bound(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return forward(types.MethodType(type(self).forward, self), *args, **kwargs)
+
+    module.forward = types.MethodType(bound, module)
 
 
 def behind_layer(mix: Callable[[torch.Tensor], torch.Tensor]) -> LlamaForCausalLM:
@@ -99,22 +105,21 @@ def resets_at_separator() -> Any:
     model.config.sep_token_id = 60
     flag: dict[str, torch.Tensor] = {}
     model.model.embed_tokens.register_forward_pre_hook(lambda _m, args: flag.update(seen=(args[0] == 60).cumsum(1)))
-    plain = model.model.layers[0].input_layernorm.forward
-    model.model.layers[0].input_layernorm.forward = lambda x: plain(x) * (1 + 0.5 * flag["seen"][..., None])
+    norm = model.model.layers[0].input_layernorm
+    _replace(norm, lambda own, x: own(x) * (1 + 0.5 * flag["seen"][..., None]))
     return model
 
 
 def clipped_logits() -> Any:
     model = llama()
     model.lm_head.weight.data *= 20
-    forward = LlamaForCausalLM.forward
 
-    def clipped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        output = forward(self, *args, **kwargs)
+    def clipped(own: Any, *args: Any, **kwargs: Any) -> Any:
+        output = own(*args, **kwargs)
         output["logits"] = output.logits.clamp(-50, 50)
         return output
 
-    model.forward = types.MethodType(clipped, model)
+    _replace(model, clipped)
     return model
 
 
@@ -142,27 +147,25 @@ def scaled_by_length_beyond() -> Any:
 
 
 def _scale(attention: Any, factor: Callable[[int], float]) -> None:
-    plain, own = attention.forward, attention.scaling
+    scaling = attention.scaling
 
-    def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        attention.scaling = own * factor(hidden_states.shape[1])
-        return plain(hidden_states, *args, **kwargs)
+    def forward(own: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        own.__self__.scaling = scaling * factor(hidden_states.shape[1])
+        return own(hidden_states, *args, **kwargs)
 
-    attention.forward = forward
+    _replace(attention, forward)
 
 
 def rotates_by_length() -> Any:
-    """Its own position tables, made in the model's forward and not by a module, with another base for long rows."""
+    """Position tables that depend on how long the states are, not on the positions."""
     model = llama()
     model.config.original_length = 64
-    rotary = model.model.rotary_emb
-    own = rotary.forward
 
-    def by_length(x: torch.Tensor, position_ids: torch.Tensor) -> Any:
+    def by_length(own: Any, x: torch.Tensor, position_ids: torch.Tensor) -> Any:
         cos, sin = own(x, position_ids)
         return (cos, sin) if x.shape[1] <= 64 else (cos * 0.5, sin)
 
-    rotary.forward = by_length
+    _replace(model.model.rotary_emb, by_length)
     return model
 
 
@@ -178,17 +181,15 @@ def rare_dropout_in_eval() -> Any:
 def router_with_capacity(capacity: int = 12) -> Any:
     """Two experts that take ``capacity`` tokens each in a pass, in their order; others go without."""
     model = llama()
-    gate = nn.Linear(D, 2, bias=False)
-    model.model.layers[0].mlp.add_module("gate", gate)
-    own = model.model.layers[0].mlp.forward
+    model.model.layers[0].mlp.add_module("gate", nn.Linear(D, 2, bias=False))
 
-    def forward(x: torch.Tensor) -> torch.Tensor:
+    def forward(own: Any, x: torch.Tensor) -> torch.Tensor:
         tokens = x.reshape(-1, D)
-        chosen = F.one_hot(gate(tokens).argmax(-1), 2)
+        chosen = F.one_hot(own.__self__.gate(tokens).argmax(-1), 2)
         place = (chosen.cumsum(0) * chosen).sum(-1)
         return own(x) * (place <= capacity).reshape(*x.shape[:2], 1)
 
-    model.model.layers[0].mlp.forward = forward
+    _replace(model.model.layers[0].mlp, forward)
     return model
 
 
@@ -198,12 +199,12 @@ def router_with_large_capacity() -> Any:
 
 def counts_by_itself() -> Any:
     """Position embeddings by ``arange`` over the pass, whatever positions it is given."""
-    table = torch.randn(512, D, generator=torch.Generator().manual_seed(1)) * 0.3
+    table = torch.randn(1024, D, generator=torch.Generator().manual_seed(1)) * 0.3
     return behind_layer(lambda x: x + table[torch.arange(x.shape[1])])
 
 
 def counts_by_cumsum() -> Any:
-    table = torch.randn(512, D, generator=torch.Generator().manual_seed(1)) * 0.3
+    table = torch.randn(1024, D, generator=torch.Generator().manual_seed(1)) * 0.3
     return behind_layer(lambda x: x + table[(torch.ones(x.shape[1], dtype=torch.long).cumsum(0) - 1)])
 
 
@@ -262,23 +263,32 @@ def one_layer_twice() -> Any:
 def attends_twice_with_other_windows() -> Any:
     """The second attention call of a layer sees the last four tokens only, by a mask of its own."""
     model = llama()
-    layer = model.model.layers[0]
-    own = layer.self_attn.forward
 
-    def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    def forward(own: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         out, weights = own(hidden_states, *args, **kwargs)
         n = hidden_states.shape[1]
         near = torch.ones(n, n, dtype=torch.bool).tril().triu(-3)[None, None]
         again, _ = own(hidden_states, *args, **{**kwargs, "attention_mask": near})
         return out + again, weights
 
-    layer.self_attn.forward = forward
+    _replace(model.model.layers[0].self_attn, forward)
     return model
 
 
 def batch_matters() -> Any:
     """Rows of a batch are centred together."""
     return behind_layer(lambda x: x - WEAK * (x.mean(0, keepdim=True) if x.shape[0] > 1 else 0.0))
+
+
+def batch_matters_and_counts() -> Any:
+    """As ``batch_matters``, in a model that cannot be packed either."""
+    table = torch.randn(1024, D, generator=torch.Generator().manual_seed(1)) * 0.3
+
+    def mix(x: torch.Tensor) -> torch.Tensor:
+        counted = x + table[torch.arange(x.shape[1])]
+        return counted - WEAK * (x.mean(0, keepdim=True) if x.shape[0] > 1 else 0.0)
+
+    return behind_layer(mix)
 
 
 def sees_the_cache_otherwise() -> Any:
@@ -290,5 +300,25 @@ def not_causal_weakly() -> Any:
     return before_attention(lambda x: x + WEAK * F.pad(x, (0, 0, 0, 1))[:, 1:])
 
 
-def copies(model: Any) -> Any:
-    return copy.deepcopy(model)
+def temperature_by_position() -> Any:
+    """Queries grow with their position: no dependence between rows, and no reason to be slow."""
+    model = llama()
+
+    def forward(own: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return own(hidden_states * (1 + 0.01 * kwargs["position_ids"][..., None]), *args, **kwargs)
+
+    _replace(model.model.layers[0].self_attn, forward)
+    return model
+
+
+def mixes_equal_positions() -> Any:
+    """Tokens that have the same position are mixed: there are none in a row."""
+    model = llama()
+
+    def forward(own: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        position_T = kwargs["position_ids"][0]
+        same_TT = (position_T[:, None] == position_T[None]).float().fill_diagonal_(0.0)
+        return own(hidden_states + WEAK * same_TT @ hidden_states, *args, **kwargs)
+
+    _replace(model.model.layers[0].self_attn, forward)
+    return model

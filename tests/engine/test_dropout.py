@@ -154,14 +154,14 @@ def test_evaluation_drops_nothing() -> None:
         assert np.array_equal(mine, other)
 
 
-def test_dropout_laid_out_for_another_pass_is_no_dropout() -> None:
+def test_a_pass_that_was_not_laid_out_has_no_dropout() -> None:
     base = wrap_model(tiny_model("llama"), None)
     (job,) = dropping_jobs()[:1]
     trainer = BankTrainer(base, [job], plan_bank(base, [job]))
     try:
         trainer.fill_slots()
         (pieces,) = cut_passes({0: job.batch_rows(0)}, 10_000)
-        with trainer._dropping(pieces), pytest.raises(RuntimeError, match="dropout was laid out for"):
+        with trainer._dropping(pieces), pytest.raises(RuntimeError, match="was not laid out"):
             base.runtime.slot_ranges = [(0, 3, 0)]
             base.model(input_ids=torch.tensor([[1, 2, 3]]), use_cache=False)
     finally:
@@ -208,7 +208,7 @@ def test_gradients_have_the_law_of_peft(lifted_casts: None) -> None:
             adapter = type(start).init(base, spec, 0)
             adapter.flat.copy_(torch.randn(adapter.flat.shape, generator=torch.Generator().manual_seed(3)) * 0.2)
             trainer.put(0, job, adapter)
-            losses = trainer._gradients({0: rows})
+            losses = trainer.gradients({0: rows})
             grad = trainer.bank.grads[0]
             assert grad is not None
             ours.append([losses[0], *grad[::41].tolist()])

@@ -16,6 +16,7 @@ from traitscope.engine.positions import Sides, Table, tables_by_row
 from traitscope.engine.spans import ALL, RowMask, Span, span_of
 from traitscope.engine.structure import CountingFromAfar
 from traitscope.records import OptionRow, PromptRow
+from traitscope.store.reading import positions_of
 
 SMALL = {
     "vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -181,3 +182,17 @@ def test_what_was_proven_is_remembered_until_the_model_or_the_software_changes(m
     file.write_text(json.dumps({"paths": {}})[:-3])
     third = wrap_model(tiny_model("gemma2", torch.float32), TinyTokenizer(), fingerprint="f")
     assert third.paths == first.paths
+
+
+@pytest.mark.parametrize(
+    ("entries", "longest"),
+    [
+        ({"index_topk": 12}, 12),
+        ({"index_topk_blocks": 3, "index_block_size": 4}, 12),
+        ({"index_topk_blocks": 3}, 3),
+        ({"index_topk_blocks": 100, "index_block_size": 4}, 200),
+    ],
+)
+def test_rows_are_no_longer_than_what_a_sparse_attention_keeps(entries, longest):
+    config = AutoConfig.for_model("llama", max_position_embeddings=200, **entries)
+    assert positions_of(config) == longest

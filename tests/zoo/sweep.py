@@ -56,7 +56,7 @@ def sweep(names: Iterable[str], path: Path = VERDICTS, *, stale: bool = False) -
     left = [name for name in names if name not in found]
     now = state()
     while left:
-        for verdict in _process(left):
+        for verdict in judged(left):
             with path.open("a") as out:
                 out.write(json.dumps(verdict | {"state": now}) + "\n")
             found[verdict["case"]] = verdict
@@ -64,7 +64,7 @@ def sweep(names: Iterable[str], path: Path = VERDICTS, *, stale: bool = False) -
     return {name: found[name] for name in names}
 
 
-def _process(names: list[str]) -> Iterator[dict[str, Any]]:
+def judged(names: list[str]) -> Iterator[dict[str, Any]]:
     """Judge cases in one process, up to the one that ends it, if any."""
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1"}

@@ -85,12 +85,16 @@ def fuse_norms(model: nn.Module) -> int:
         eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
         if not type(module).__name__.endswith("RMSNorm") or weight is None or weight.ndim != 1 or eps is None:
             continue
+        if "forward" in vars(module):
+            # Somebody else's, such as a hook that moves weights between devices.
+            continue
         key = (type(module), float(eps))
         if key not in accepted:
             accepted[key] = _norm_form(module, weight, float(eps))
         form = accepted[key]
         if form is not None:
             object.__setattr__(module, "forward", _norm_forward(module, float(eps), *form))
+            object.__setattr__(module, "_traitscope_fused", True)
             count += 1
     return count
 
@@ -98,8 +102,9 @@ def fuse_norms(model: nn.Module) -> int:
 def split_norms(model: nn.Module) -> None:
     """Give norms that ``fuse_norms`` replaced their own forward again."""
     for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm") and "forward" in vars(module):
+        if vars(module).get("_traitscope_fused"):
             object.__delattr__(module, "forward")
+            object.__delattr__(module, "_traitscope_fused")
 
 
 def _norm_forward(module: Any, eps: float, plus_one: bool, before_rounding: bool) -> Callable[..., torch.Tensor]:

@@ -42,14 +42,8 @@ def generate_padded(
 
 def continue_rows(base: Base, contexts: Sequence[Sequence[int]], max_new: int, stops: Stops) -> list[Generated]:
     """Greedy continuations of prompts in one left-padded batch."""
-    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+    from transformers import StoppingCriteria, StoppingCriteriaList
 
-    width = max(len(context) for context in contexts)
-    ids_BT = torch.zeros(len(contexts), width, dtype=torch.long)
-    mask_BT = torch.zeros_like(ids_BT)
-    for row, context in enumerate(contexts):
-        ids_BT[row, width - len(context) :] = torch.tensor(context)
-        mask_BT[row, width - len(context) :] = 1
     finish: list[str | None] = [None] * len(contexts)
     said: list[list[int]] = [[] for _ in contexts]
 
@@ -63,19 +57,28 @@ def continue_rows(base: Base, contexts: Sequence[Sequence[int]], max_new: int, s
                     finish[row] = stops.ended(said[row])
             return torch.tensor([end is not None for end in finish], device=input_ids.device)
 
-    # Greedy and nothing else, whatever the model's own generation config asks for.
+    greedy(base, contexts, max_new, stopping_criteria=StoppingCriteriaList([Ended()]))
+    return [stops.result(ids, end or "length") for ids, end in zip(said, finish, strict=True)]
+
+
+def greedy(base: Base, contexts: Sequence[Sequence[int]], max_new: int, **options: Any) -> Any:
+    """What the model's own ``generate`` gives for left-padded prompts: greedy, and nothing else of its own settings."""
+    from transformers import GenerationConfig
+
+    width = max(len(context) for context in contexts)
+    ids_BT = torch.zeros(len(contexts), width, dtype=torch.long)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, context in enumerate(contexts):
+        ids_BT[row, width - len(context) :] = torch.tensor(context)
+        mask_BT[row, width - len(context) :] = 1
     config = GenerationConfig(
         max_new_tokens=min(max_new, base.max_positions - width), do_sample=False, pad_token_id=0, eos_token_id=None,
         use_cache=base.paths.caches,
     )  # fmt: skip
     own, base.model.generation_config = base.model.generation_config, config
     try:
-        base.model.generate(
-            ids_BT.to(base.device),
-            attention_mask=mask_BT.to(base.device),
-            generation_config=config,
-            stopping_criteria=StoppingCriteriaList([Ended()]),
+        return base.model.generate(
+            ids_BT.to(base.device), attention_mask=mask_BT.to(base.device), generation_config=config, **options
         )
     finally:
         base.model.generation_config = own
-    return [stops.result(ids, end or "length") for ids, end in zip(said, finish, strict=True)]

@@ -174,8 +174,10 @@ class BankLinear(nn.Module):
 
     def _part(self, start: int, stop: int, pair: SlotWeights) -> Part:
         drops = self.runtime.drops
-        if drops is None or not pair.dropout:
+        if self.runtime.row_keys is None or not pair.dropout:
             return Part(start, stop, pair)
+        if drops is None:
+            raise RuntimeError("a training pass with dropout was not laid out")
         return Part(start, stop, pair, Drop(pair.dropout, pair.name, within(drops, start, stop)))
 
 

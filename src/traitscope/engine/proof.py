@@ -19,12 +19,14 @@ from traitscope.engine.capture import capture
 from traitscope.engine.decode import DecodeStep, Live, Stops
 from traitscope.engine.forward import Pass, causal_pass, hidden_states
 from traitscope.engine.generate import generate
+from traitscope.engine.generate_padded import greedy
 from traitscope.engine.jobs import TrainJob
-from traitscope.engine.layout import CausalPack, KeysAndValues, TreePack
+from traitscope.engine.layout import CausalPack, KeysAndValues
+from traitscope.engine.leaks import no_leaks, no_leaks_padded
 from traitscope.engine.lora import Adapter
 from traitscope.engine.plan import BankPlan
-from traitscope.engine.reference import NEW, Reference, Rows, embedded
-from traitscope.engine.score import make_tree, score_options
+from traitscope.engine.reference import NEW, Reference, Rows, logits_of
+from traitscope.engine.score import score_options
 from traitscope.engine.structure import NotProven
 from traitscope.engine.trainer import BankTrainer
 from traitscope.records import OptionRow, PromptRow, TrainRow
@@ -33,28 +35,39 @@ from traitscope.records import OptionRow, PromptRow, TrainRow
 FLOOR = {torch.float64: 1e-6, torch.float32: 2e-5}
 HALF = 3e-2
 
+# How much of the largest number the same row may differ by between places of one pass.
+SAME = {torch.float64: 1e-6, torch.float32: 1e-3}
+
+# Tokens of the most crowded pass.
+CROWD = 512
+
 
 def prove_packed(base: Base, rows: Rows, expected: Reference) -> str:
     """Why rows in one sequence are not exact; empty where they are, and ``base.paths`` says so from then on."""
     start = base.paths
     base.paths = replace(start, packed=True, decoded=False)
-    why = _first(_rows, _answers, _independent, base=base, rows=rows, expected=expected)
+    why = _first(_rows, _crowded, _decoded, _answers, no_leaks, base=base, rows=rows, expected=expected)
     if why:
         base.paths = start
     return why
 
 
-def prove_padded(base: Base, rows: Rows, expected: Reference, why: str) -> None:
-    """Find out whether rows can be padded side by side or run alone; ``why`` they do not lie in one sequence.
+def prove_padded(base: Base, rows: Rows, expected: Reference, why: str, by_length: bool) -> None:
+    """Find out whether rows can be padded side by side or run alone.
+
+    Args:
+        base, rows, expected: as above.
+        why: rows do not lie in one sequence.
+        by_length: they cannot be padded either: the model treats long rows otherwise.
 
     Raises:
         NotProven: not even rows that run alone give what the model gives.
     """
     start = base.paths
     base.paths = replace(start, batched=True, why=why)
-    apart = _first(_rows, base=base, rows=rows, expected=expected)
-    if apart:
-        base.paths = replace(start, why=f"{why}; padded side by side, {apart}")
+    apart = "" if by_length else _first(_rows, _crowded, no_leaks_padded, base=base, rows=rows, expected=expected)
+    if apart or by_length:
+        base.paths = replace(start, why=f"{why}; padded side by side, {apart}" if apart else why)
         found = _first(_rows, base=base, rows=rows, expected=expected)
         if found:
             raise NotProven(found)
@@ -83,7 +96,8 @@ def _prove_generation(base: Base, rows: Rows, expected: Reference) -> None:
     start = base.paths
     for options in tries:
         base.paths = replace(start, **options)  # type: ignore[arg-type]
-        found = _first(_answers, base=base, rows=rows, expected=expected)
+        checks = (_answers, _continued) if base.paths.decoded else (_answers,)
+        found = _first(*checks, base=base, rows=rows, expected=expected)
         if not found:
             return
     raise NotProven(f"its own generation does not agree with its own logits: {found}")
@@ -123,6 +137,18 @@ def _rows(base: Base, rows: Rows, expected: Reference) -> str:
         if apart:
             return apart
     return _gradients(base, rows, expected)
+
+
+def _crowded(base: Base, rows: Rows, _: Reference) -> str:
+    """The last token of every row in a pass of many: copies of a row stay alike."""
+    copies = CROWD // sum(map(len, rows.wholes))
+    with Bank(base, {"base": None}) as bank, torch.no_grad():
+        states_TD = hidden_states(bank, causal_pass(base, rows.wholes * copies, [0] * len(rows.wholes) * copies))
+    ends = np.cumsum([len(row) for row in rows.wholes] * copies) - 1
+    states_CRD = states_TD[ends.tolist()].float().reshape(copies, len(rows.wholes), -1)
+    limit = SAME.get(base.dtype, 0.1) * float(states_CRD.abs().max())
+    worst = float((states_CRD - states_CRD[:1]).abs().max())
+    return "" if worst <= limit else "rows change with how many others are beside them"
 
 
 def _gradients(base: Base, rows: Rows, expected: Reference) -> str:
@@ -183,6 +209,45 @@ def _answers(base: Base, rows: Rows, expected: Reference) -> str:
     return ""
 
 
+def _continued(base: Base, rows: Rows, expected: Reference) -> str:
+    """Logits of every step of left-padded prompts of very different lengths, beside those of whole rows."""
+    contexts = [rows.contexts[0], rows.contexts[2][:3], *rows.contexts[1:]]
+    contexts = [context for context in contexts if base.decoded_with(len(context), NEW) is not None]
+    contexts = [c for c in contexts if base.decoded_with(len(c), NEW) == base.decoded_with(len(contexts[0]), NEW)]
+    with torch.no_grad():
+        out = greedy(base, contexts, NEW, output_logits=True, return_dict_in_generate=True)
+        width = max(map(len, contexts))
+        for row, context in enumerate(contexts):
+            said = out.sequences[row, width:].tolist()
+            for step, logits_BV in enumerate(out.logits):
+                wanted_V = logits_of(base, [[*context, *said[:step]]])[0, -1]
+                apart = float((logits_BV[row].double().cpu() - wanted_V).abs().max())
+                if not apart <= 2 * tolerance(base, expected):
+                    return f"step {step} of a left-padded prompt differs by {apart:.2g}"
+    return ""
+
+
+def _decoded(base: Base, rows: Rows, _: Reference) -> str:
+    """The last token of every row behind a cache of the others: several rows in a step, and one (code may branch)."""
+    wholes = rows.wholes
+    with Bank(base, {"base": None}) as bank, torch.no_grad():
+        ends = np.cumsum([len(row) for row in wholes]) - 1
+        wanted_RD = hidden_states(bank, causal_pass(base, wholes, [0] * len(wholes)))[ends.tolist()].float()
+        for chosen in (list(range(len(wholes))), [0]):
+            keep: KeysAndValues = {}
+            lengths = [len(wholes[row]) - 1 for row in chosen]
+            before = causal_pass(base, [wholes[row][:-1] for row in chosen], [0] * len(chosen), keep=keep)
+            hidden_states(bank, before)
+            assert isinstance(before.layout, CausalPack)
+            live = Live([(0, row) for row in chosen], torch.tensor(lengths, device=base.device))
+            live.fill(range(len(chosen)), keep, before.layout, max(lengths))
+            step = Pass([[wholes[row][-1]] for row in chosen], [0] * len(chosen), DecodeStep([live], (), 0))
+            apart = float((hidden_states(bank, step).float() - wanted_RD[chosen]).abs().max())
+            if not apart <= SAME.get(base.dtype, 0.1) * float(wanted_RD.abs().max()):
+                return f"a step of {len(chosen)} tokens behind a cache is not what the whole rows give"
+    return ""
+
+
 def _merged(base: Base, rows: Rows, expected: Reference) -> str:
     """Log-probabilities under merged weights."""
     options = [OptionRow(context, pair) for context, pair in zip(rows.contexts, rows.options, strict=True)]
@@ -226,50 +291,4 @@ def _hidden(base: Base, rows: Rows, expected: Reference) -> str:
         worst = min(worst_L, key=lambda apart: float(apart.max()))
         if not bool((worst <= (1e-3 if base.dtype in FLOOR else HALF)).all()):
             return f"states after layer {int(worst.argmax())} are not those that the model lists"
-    return ""
-
-
-def _independent(base: Base, rows: Rows, _: Reference) -> str:
-    """No row of a pass, no answer of a tree and no row of a decoding step depends on another: gradients are zero."""
-    wholes = rows.wholes
-    slots = list(range(len(wholes)))
-    lengths = [len(row) for row in wholes]
-    with Bank(base, {f"row{slot}": None for slot in slots}) as bank:
-        keep: KeysAndValues = {}
-        one = causal_pass(base, wholes, slots, keep=keep)
-        ends = np.cumsum(lengths)
-        asked = [(int(end) - 2, set(range(int(end) - n, int(end) - 1))) for end, n in zip(ends, lengths, strict=True)]
-        found = _leaks(bank, one, asked)
-        if found:
-            return f"rows side by side are not independent ({found})"
-        tree = make_tree(OptionRow(rows.contexts[0], ((*rows.options[0][0], 0), (*rows.options[0][1], 0))), 0)
-        n = len(tree.prompt)
-        layout = TreePack([n], [tree.parents], device=base.device)
-        asked = []
-        for node, parent in enumerate(tree.parents):
-            above = {n + node}
-            while parent >= 0:
-                above.add(n + parent)
-                parent = tree.parents[parent]
-            asked.append((n + node, above | set(range(n))))
-        found = _leaks(bank, Pass([tree.prompt + tree.nodes], [0], layout), asked)
-        if found:
-            return f"answers side by side are not independent ({found})"
-        assert isinstance(one.layout, CausalPack)
-        live = Live([(slot, 0) for slot in slots], torch.tensor(lengths, device=base.device))
-        live.fill(slots, {place: (k.detach(), v.detach()) for place, (k, v) in keep.items()}, one.layout, max(lengths))
-        step = Pass([[row[0]] for row in wholes], slots, DecodeStep([live], (), 0))
-        found = _leaks(bank, step, [(slot, {slot}) for slot in slots])
-        return f"rows that are decoded together are not independent ({found})" if found else ""
-
-
-def _leaks(bank: Bank, one: Pass, asked: Sequence[tuple[int, set[int]]]) -> str:
-    """Which token of a pass an output depends on although it must not; ``asked``: (output, tokens it may see)."""
-    with embedded(bank.base) as leaves:
-        outputs_TD = hidden_states(bank, one)
-        for at, seen in asked:
-            (grad,) = torch.autograd.grad(outputs_TD[at].float().pow(2).sum(), leaves[0], retain_graph=True)
-            tokens = set(grad.reshape(len(outputs_TD), -1).abs().sum(1).nonzero()[:, 0].tolist())
-            if not tokens <= seen:
-                return f"output {at} and token {min(tokens - seen)}"
     return ""

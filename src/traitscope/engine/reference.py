@@ -33,16 +33,23 @@ class Rows:
     options: list[tuple[tuple[int, ...], tuple[int, ...]]]
 
     @classmethod
-    def draw(cls, vocabulary: int, longest: int) -> Rows:
-        """Rows of random tokens; shorter where the model has few positions."""
+    def draw(cls, vocabulary: int, longest: int, special: Sequence[int] = ()) -> Rows:
+        """Rows of random tokens; shorter where the model has few positions.
+
+        The tokens ``special`` stand in the third prompt, as models may treat them, and all behind them, otherwise.
+        """
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(0, vocabulary, (200,), generator=generator).tolist()
         shared = max(1, min(SHARED, longest - max(TAILS) - 4))
         contexts: list[tuple[int, ...]] = []
         options: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         at = shared
-        for tail in TAILS:
-            contexts.append((*ids[:shared], *ids[at : at + tail]))
+        for number, tail in enumerate(TAILS):
+            own = ids[at : at + tail]
+            if number == 2:
+                kept = [token for token in special if 0 <= token < vocabulary][: tail - 1]
+                own[: len(kept)] = kept
+            contexts.append((*ids[:shared], *own))
             first, *more = ids[at + tail : at + tail + 4]
             options.append(((first, *more[:2]), (first, more[2])))
             at += tail + 4

@@ -174,6 +174,20 @@ def decoder_layers(row: Row) -> nn.ModuleList | None:
     return max(row.lists, key=size, default=None)
 
 
+def special_tokens(config: Any) -> list[int]:
+    """The ids of padding, beginnings, ends and separators that a configuration names."""
+    text = config.get_text_config()
+    found = [getattr(text, f"{name}_token_id", None) for name in ("pad", "eos", "sep", "bos", "unk", "cls")]
+    ids = [token for entry in found for token in (entry if isinstance(entry, (list, tuple)) else [entry])]
+    return list(dict.fromkeys(token for token in ids if isinstance(token, int)))
+
+
+def random_state(device: torch.device) -> tuple[bytes, ...]:
+    """Where the random number generators stand that a model on ``device`` would draw from."""
+    states = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+    return tuple(state.numpy().tobytes() for state in states)
+
+
 def usual_cache(output: Any) -> bool:
     """Whether what a model keeps for generation is transformers' own keys, values and states, layer by layer."""
     cache = getattr(output, "past_key_values", None)

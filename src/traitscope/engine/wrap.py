@@ -24,7 +24,9 @@ from traitscope.engine.structure import (
     Row,
     decoder_layers,
     follow_row,
+    random_state,
     sites_of,
+    special_tokens,
     usual_cache,
     watching,
 )
@@ -33,6 +35,8 @@ from traitscope.store.reading import numbers_in
 
 # Hidden states are multiplied until logits reach this size: a bound on them then shows.
 LARGE_LOGITS = 1000.0
+# Tokens of the longest row that the model is tried on.
+LONG = 512
 # How much of the largest logit a row's beginning may differ by when the row is longer.
 SHORTER = {torch.float64: 1e-4, torch.float32: 1e-3}
 
@@ -77,7 +81,7 @@ def wrap_model(
 
 def _find_paths(base: Base) -> None:
     vocabulary = min(base.vocab_size, base.model.get_input_embeddings().weight.shape[0])
-    rows = Rows.draw(vocabulary, base.max_positions)
+    rows = Rows.draw(vocabulary, base.max_positions, special_tokens(base.model.config))
     row = rows.wholes[2]
     with torch.no_grad():
         followed = _alone(base, row)
@@ -95,8 +99,10 @@ def _find_paths(base: Base) -> None:
     _causal(base, row)
     expected = reference(base, rows)
     native = getattr(base.model.config, "_attn_implementation", "sdpa")
-    packable = ""
+    packable = by_length = _by_length(base, vocabulary)
     try:
+        if by_length:
+            raise NotProven(by_length)
         if not getattr(base.model, "_supports_attention_backend", False):
             raise NotProven("it does not use transformers' attention interface")
         base.model.set_attn_implementation(NAME)
@@ -112,7 +118,7 @@ def _find_paths(base: Base) -> None:
         base.model.set_attn_implementation(native)
         split_norms(base.model)
         base.rotary_modules, base.runtime.sites = (), {}
-        prove_padded(base, rows, expected, packable)
+        prove_padded(base, rows, expected, packable, bool(by_length))
     prove_more(base, rows, expected)
     remember(base)
 
@@ -129,6 +135,8 @@ def _alone(base: Base, row: tuple[int, ...]) -> Row:
     first: list[torch.Tensor] = []
     try:
         followed = follow_row(base.model, lambda: first.append(logits_of(base, [row])), len(row))
+        # The first run may set up what it needs.
+        drawn = random_state(base.device)
         again = logits_of(base, [row])
     except torch.OutOfMemoryError:
         raise
@@ -137,6 +145,8 @@ def _alone(base: Base, row: tuple[int, ...]) -> Row:
         raise NotProven(f"a plain row of tokens fails with {type(error).__name__}: {what}") from error
     if first[0].shape[:2] != (1, len(row)):
         raise NotProven("it does not give logits for every token")
+    if random_state(base.device) != drawn:
+        raise NotProven("it draws random numbers")
     if not torch.equal(first[0], again):
         raise NotProven("the same row gives other logits the second time")
     shorter = logits_of(base, [row[:-2]])[0]
@@ -150,6 +160,24 @@ def _alone(base: Base, row: tuple[int, ...]) -> Row:
     if sides.vary(min(base.max_positions, 1 << 17), [*numbers_in(base.model.config).values()]):
         base.sides = sides
     return followed
+
+
+def _by_length(base: Base, vocabulary: int) -> str:
+    """Whether a row's beginning is computed otherwise in a long row, position tables aside; empty if not."""
+    n = min(base.max_positions, LONG)
+    short = next((k for k in (min(24, n), 3 * n // 4) if base.sides is None or base.sides(k) == base.sides(n)), 0)
+    ids = torch.randint(0, vocabulary, (1, n), generator=torch.Generator().manual_seed(1)).to(base.device)
+    if short in (0, n):
+        return ""
+    with torch.no_grad():
+        try:
+            long_TV = base.model(input_ids=ids, use_cache=False).logits[0, :short].float()
+        except (IndexError, RuntimeError):
+            # It has fewer positions than it says.
+            return ""
+        apart = (base.model(input_ids=ids[:, :short], use_cache=False).logits[0].float() - long_TV).abs().max()
+    limit = SHORTER.get(base.dtype, 0.1) * float(long_TV.abs().max())
+    return "" if float(apart) <= limit else "it treats long rows otherwise"
 
 
 def _causal(base: Base, row: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ CLOCK = "strftime_now"
 
 # Names of configuration entries that set how many tokens a learnt sparse attention keeps.
 _SPARSE = re.compile(r"index\w*(top_?k|budget)|sparse\w*top_?k|top_?k\w*(index|block)")
+_BLOCKS = re.compile(r"top_?k_blocks?$")
 
 
 def model_folder(source: ModelSource) -> Path | None:
@@ -75,9 +76,16 @@ def positions_of(config: Any) -> int | None:
     Where a learnt sparse attention would leave tokens out, it is the number that it keeps: what it leaves out depends
     on tokens that come later, and longer rows have no value of their own.
     """
-    limits = [n for name, n in numbers_in(config).items() if _SPARSE.search(name)]
+    numbers = numbers_in(config)
+    limits = [n * _tokens_of_one(name, numbers) for name, n in numbers.items() if _SPARSE.search(name)]
     places = getattr(config.get_text_config(), "max_position_embeddings", None)
     return min([*limits, *([int(places)] if places else [])], default=None)
+
+
+def _tokens_of_one(name: str, numbers: Mapping[str, int]) -> int:
+    """Tokens of one thing that an entry counts: 1, but of blocks those of a block."""
+    block = _BLOCKS.sub("block_size", name)
+    return 1 if block == name else numbers.get(block, 1)
 
 
 def numbers_in(config: Any) -> dict[str, int]:
