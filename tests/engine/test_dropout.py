@@ -32,28 +32,32 @@ def dropping_jobs(architecture: str = "llama", shares: tuple[float, ...] = (0.3,
 
 
 class GivenDropout(torch.nn.Module):
-    """In the place of PEFT's dropout: inputs of the rows of a padded batch are dropped as the mask of each row says."""
+    """In the place of PEFT's dropout: inputs of the rows of a padded batch are dropped as the mask of each row says.
 
-    def __init__(self, share: float, module: str) -> None:
+    Masks are those of ``device``, which draws its own random numbers.
+    """
+
+    def __init__(self, share: float, module: str, device: str = "cpu") -> None:
         super().__init__()
-        self.share, self.module = share, module
+        self.share, self.module, self.device = share, module, device
         self.keys: list[tuple[int, int, int]] = []
         self.lengths: list[int] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kept = torch.ones_like(x)
         for row, (key, n) in enumerate(zip(self.keys, self.lengths, strict=True)):
-            kept[row, :n] = (~Drop(self.share, self.module, ((0, n, key),)).mask(x[row, :n])).to(x.dtype)
+            dropped = Drop(self.share, self.module, ((0, n, key),)).mask(x[row, :n].to(self.device))
+            kept[row, :n] = (~dropped).to(x)
         return x * kept / (1 - self.share)
 
 
-def give_masks(job: TrainJob):
+def give_masks(job: TrainJob, device: str = "cpu"):
     def before_step(peer, step: int, rows: list[TrainRow]) -> None:
         for name, module in peer.named_modules():
             if name.endswith(".lora_dropout"):
                 layer = name.removeprefix("base_model.model.").removesuffix(".lora_dropout")
                 if not isinstance(module["default"], GivenDropout):
-                    module["default"] = GivenDropout(job.spec.dropout, layer)
+                    module["default"] = GivenDropout(job.spec.dropout, layer, device)
                 module["default"].keys = [(job.seed, step, number) for number in range(len(rows))]
                 module["default"].lengths = [len(row.ids) for row in rows]
 

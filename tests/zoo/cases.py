@@ -30,7 +30,7 @@ class Case:
     half: bool = False
     n_layers: int = 4
 
-    def verdict(self) -> Verdict:
+    def verdict(self, device: str = "cpu") -> Verdict:
         try:
             model = build(tiny_config(self.name.split(":")[0], self.changes, self.n_layers))
         except Exception as error:
@@ -38,7 +38,7 @@ class Case:
         try:
             if self.half:
                 return judge_half(model.to(torch.bfloat16), list(self.lengths))
-            return judge(model, list(self.lengths), targets=self.targets)
+            return judge(model, list(self.lengths), targets=self.targets, device=device)
         except Exception as error:
             return Verdict(
                 "", errors={"judge": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"}

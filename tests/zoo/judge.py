@@ -66,9 +66,12 @@ def draw_rows(vocabulary: int, lengths: list[int], seed: int) -> list[OptionRow]
     return rows
 
 
-def judge(model: Any, lengths: list[int], *, targets: Any = "all-linear", new: int = 6, seed: int = 7) -> Verdict:
-    """Wrap ``model`` and compare everything that the engine does with it."""
+def judge(
+    model: Any, lengths: list[int], *, targets: Any = "all-linear", new: int = 6, seed: int = 7, device: str = "cpu"
+) -> Verdict:
+    """Wrap ``model`` on ``device`` and compare everything that the engine does with it with a copy on the CPU."""
     plain = copy.deepcopy(model)
+    model.to(device)
     verdict = Verdict()
     began = time.monotonic()
     try:
@@ -150,7 +153,7 @@ def judge(model: Any, lengths: list[int], *, targets: Any = "all-linear", new: i
                 trainer.put(slot, job, adapter)
             trainer.gradients({slot: list(job.rows) for slot, job in enumerate(jobs)})
             return max(
-                float((trainer.bank.grads[slot] - theirs).norm() / theirs.norm())  # type: ignore[operator]
+                float((trainer.bank.grads[slot].cpu() - theirs).norm() / theirs.norm())  # type: ignore[operator]
                 for slot, theirs in enumerate(wanted)
             )
         finally:
