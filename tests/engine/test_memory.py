@@ -10,6 +10,7 @@ from test_inference_exact import option_rows
 from test_train_exact import three_jobs
 
 from traitscope.engine import Bank, capture, generate, memory, plan_bank, score_options, train, wrap_model
+from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.errors import TraitscopeError
 from traitscope.records import PromptRow
 
@@ -77,7 +78,7 @@ def test_a_plan_shrinks_with_the_free_memory(base, monkeypatch: pytest.MonkeyPat
     roomy = plan_bank(base, jobs)
     assert (roomy.slots, roomy.checkpoint_layers) == (3, False)
     longest = max(len(row.ids) for job in jobs for row in job.rows)
-    fixed = memory.LOGITS_AT_ONCE * 4 * 3
+    fixed = LOGITS_AT_ONCE * 4 * 3
     room = roomy.bytes_per_slot * 3 + roomy.bytes_per_token * memory.CPU_TRAIN_TOKENS // 8
     monkeypatch.setattr(memory, "free_bytes", lambda device: int((fixed + room) / memory.FILL) + 1)
     assert plan_bank(base, jobs).checkpoint_layers

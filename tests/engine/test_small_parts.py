@@ -28,6 +28,7 @@ from traitscope.engine import (
 )
 from traitscope.engine.decode import Stops
 from traitscope.engine.lora import Piece
+from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow, PromptRow
 
@@ -138,7 +139,7 @@ def test_slots_take_their_part_of_the_memory_and_a_pass_holds_the_longest_row(
 ) -> None:
     jobs = three_jobs("llama")
     roomy = plan_bank(base, jobs)
-    fixed = memory.LOGITS_AT_ONCE * 4 * 3
+    fixed = LOGITS_AT_ONCE * 4 * 3
     tokens = memory.CPU_TRAIN_TOKENS // 4 * roomy.bytes_per_token
     for slots, recompute in ((3, False), (2, True)):
         free = int((fixed + tokens + slots * roomy.bytes_per_slot) / memory.FILL) + 1

@@ -37,7 +37,7 @@ class Case:
             return Verdict("not built", f"{type(error).__name__}: {(str(error).splitlines() or [''])[-1][:200]}")
         try:
             if self.half:
-                return judge_half(model.to(torch.bfloat16), list(self.lengths))
+                return judge_half(model.to(torch.bfloat16), list(self.lengths), device)
             return judge(model, list(self.lengths), targets=self.targets, device=device)
         except Exception as error:
             return Verdict(

@@ -169,9 +169,10 @@ def judge(
     return verdict
 
 
-def judge_half(model: Any, lengths: list[int]) -> Verdict:
+def judge_half(model: Any, lengths: list[int], device: str = "cpu") -> Verdict:
     """Log-probabilities of a bf16 model against the same weights in fp32: no further off than twice the model's own."""
     own, exact = copy.deepcopy(model), copy.deepcopy(model).float()
+    model.to(device)
     try:
         base = wrap_model(model, Letters(), name="zoo")
     except TraitscopeError as error:
@@ -265,9 +266,10 @@ def without(peft: Any, off: bool) -> Any:
 
 
 def logprobs(model: Any, context: tuple[int, ...], option: tuple[int, ...]) -> np.ndarray:
-    ids = torch.tensor([context + option])
+    # As lm-evaluation-harness: the last token of an answer is looked up and never run.
+    ids = torch.tensor([(context + option)[:-1]])
     logits_TV = model(input_ids=ids, use_cache=False).logits[0].double()
-    picked = logits_TV.log_softmax(-1)[len(context) - 1 : -1]
+    picked = logits_TV.log_softmax(-1)[len(context) - 1 :]
     return picked[torch.arange(len(option)), torch.tensor(option)].numpy()
 
 

@@ -17,8 +17,9 @@ from torch import nn
 
 from traitscope.engine.base import Base
 from traitscope.engine.layout import token_ranges
-from traitscope.engine.linear import BankLinear, SlotWeights
+from traitscope.engine.linear import BankLinear
 from traitscope.engine.lora import Adapter
+from traitscope.engine.lowrank import SlotWeights
 from traitscope.errors import TraitscopeError
 
 
@@ -157,6 +158,7 @@ class Bank:
         runtime = self.base.runtime
         ends = np.cumsum([width or length for length in lengths]).tolist()
         runtime.slot_ranges = token_ranges(slots, ends)
+        runtime.others.clear()
         if runtime.row_keys is not None:
             keys = [runtime.row_keys[row] for row in rows] if rows else runtime.row_keys
             starts = [0, *ends[:-1]]

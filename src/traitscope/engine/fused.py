@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 class RMSNorm(torch.autograd.Function):
@@ -109,6 +110,9 @@ def split_norms(model: nn.Module) -> None:
 
 def _norm_forward(module: Any, eps: float, plus_one: bool, before_rounding: bool) -> Callable[..., torch.Tensor]:
     def forward(hidden_states: torch.Tensor) -> torch.Tensor:
+        if hidden_states.is_cuda and not plus_one:
+            # There torch has one kernel for it, forward and backward, which rounds before the weight as well.
+            return F.rms_norm(hidden_states, hidden_states.shape[-1:], None, eps) * module.weight
         weight = module.weight.float() + 1.0 if plus_one else module.weight
         return RMSNorm.apply(hidden_states, weight, eps, before_rounding)
 

@@ -19,7 +19,7 @@ from traitscope.engine.decode import Answers, DecodeStep, Live, Stops
 from traitscope.engine.forward import Pass, causal_pass, logits, outputs_at, slot_groups
 from traitscope.engine.generate_padded import generate_padded
 from traitscope.engine.layout import CausalPack, KeysAndValues, token_ranges
-from traitscope.engine.loss import LOGITS_AT_ONCE
+from traitscope.engine.loss import logits_at_once
 from traitscope.engine.memory import cache_rows, score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.passes import run_passes
@@ -249,7 +249,7 @@ class _Generation:
         drafts = [self.drafts[index] for index in indices]
         targets = np.array([token for draft in drafts for token in (draft or (0,))])
         best, values = np.empty(len(targets), dtype=np.int64), np.empty(len(targets))
-        step = max(1, LOGITS_AT_ONCE // base.vocab_size)
+        step = max(1, logits_at_once(base.device) // base.vocab_size)
         for start in range(0, len(targets), step):
             logits_QV = logits(base, outputs_Q[start : start + step])
             here = slice(start, start + logits_QV.shape[0])

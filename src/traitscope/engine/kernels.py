@@ -92,6 +92,41 @@ def attend_lse(
     return weights.to(v_BHSd.dtype) @ v_BHSd, lse
 
 
+def whole_rows(how: Attention, query: torch.Tensor, value: torch.Tensor) -> bool:
+    """Whether ``attend_rows`` takes queries [1, H, T, d] and values of this kind: FlashAttention on a CUDA device."""
+    return (
+        query.device.type == "cuda"
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and how.softcap is None
+        and how.sinks is None
+        and query.shape[3] == value.shape[3] <= 256
+        and query.shape[3] % 8 == 0
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
+
+
+def attend_rows(
+    how: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, longest: int
+) -> torch.Tensor:
+    """Plain causal attention of rows that lie one behind the other, in one launch.
+
+    Args:
+        how: the layer's attention.
+        query, key, value: [1, H, T, d] and [1, Hkv, T, d] of all rows.
+        ends: 0 and where each row ends, int32 [B + 1].
+        longest: tokens of the longest row.
+
+    Returns:
+        [1, T, H, d].
+    """
+    rows = [x[0].transpose(0, 1).contiguous() for x in (query, key, value)]
+    out, *_ = torch.ops.aten._flash_attention_forward(
+        *rows, ends, ends, longest, longest, 0.0, True, False, scale=how.scale
+    )
+    return out[None]
+
+
 def _scores(how: Attention, q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | None, causal: bool) -> torch.Tensor:
     # transformers takes the softmax in fp32 (fp64 models keep their precision).
     scores = (q @ k.transpose(-1, -2)) * how.scale

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from traitscope.engine.kernels import Attention, BlocksToPack, PackToBlocks, attend, attend_lse
+from traitscope.engine.kernels import Attention, BlocksToPack, PackToBlocks, attend, attend_lse, attend_rows, whole_rows
 from traitscope.engine.prefix import Prefix, merge_prefixes
 from traitscope.engine.spans import Span
 
@@ -153,6 +153,7 @@ class CausalPack:
         self.seen = [(at, at + n, seen or n + offset) for at, n in zip(self.starts, self.lengths, strict=False)]
         self.position_ids = torch.from_numpy(positions).to(device)
         self.buckets = [make_bucket(group, self.starts, self.lengths, device) for group in alike(self.lengths)]
+        self.ends = torch.tensor(self.starts, dtype=torch.int32, device=device)
         self._masks: dict[tuple[int, Span], torch.Tensor | None] = {}
 
     def block_mask(self, number: int, span: Span) -> torch.Tensor | None:
@@ -165,6 +166,8 @@ class CausalPack:
         heads = query.shape[1]
         if self.keep is not None:
             self.keep[how.place] = (key[0], value[0])
+        if not self.prefixes and whole_rows(how, query, value) and not how.span.hides(0, max(self.lengths) - 1):
+            return attend_rows(how, query, key, value, self.ends, max(self.lengths))
         parts = [(PackToBlocks.apply(_tokens_first(x), self.buckets), x.shape[3]) for x in (query, key, value)]
         outs, sums = [], []
         for number, bucket in enumerate(self.buckets):

@@ -7,35 +7,15 @@ buffers that the optimiser steps on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from traitscope.engine.dropout import Drop, within
+from traitscope.engine.lowrank import Part, SlotWeights, Update, side_by_side
+from traitscope.engine.products import frozen_product
 from traitscope.engine.runtime import Runtime
-
-# With AVX-512 oneDNN's fp32 products are faster than the default's, with AVX2 slower (docs/performance.md, "Kernels").
-_ONEDNN = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    else None
-)
-
-
-def frozen_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """``F.linear`` without gradients, in fp32 through oneDNN on a CPU that has AVX-512 (5-45 % faster there).
-
-    A weight of lower precision than ``x`` says in what the product is taken; what goes in and comes out is ``x``'s.
-    """
-    if weight.dtype != x.dtype:
-        y = F.linear(x.to(weight.dtype), weight).to(x.dtype)
-        return y if bias is None else y.add_(bias)
-    if _ONEDNN is not None and x.dtype == torch.float32 and x.device.type == "cpu" and x.shape[0] >= 32:
-        return _ONEDNN(x, weight, bias, "none", [], "")
-    return F.linear(x, weight, bias)
 
 
 def original_linear(module: nn.Module) -> nn.Module | None:
@@ -53,36 +33,6 @@ def shape_of(module: nn.Module) -> tuple[int, int]:
         rows, columns = module.weight.shape  # type: ignore[misc]
         return int(rows), int(columns)
     return int(module.in_features), int(module.out_features)  # type: ignore[arg-type]
-
-
-@dataclass
-class SlotWeights:
-    """One slot's pair for one linear layer, views into the slot's flat buffers; A [R, D_in], B [D_out, R].
-
-    ``dropout`` acts in training passes alone; ``name`` is the layer's.
-    """
-
-    a_RD: torch.Tensor
-    b_OR: torch.Tensor
-    scale: float
-    grad_a: torch.Tensor | None = None
-    grad_b: torch.Tensor | None = None
-    dropout: float = 0.0
-    name: str = ""
-
-
-class Part(NamedTuple):
-    """The tokens of a pass that have one slot's adapter in one layer, and what is dropped of their inputs."""
-
-    start: int
-    stop: int
-    pair: SlotWeights
-    drop: Drop | None = None
-
-    @property
-    def scale(self) -> float:
-        """Of the update; what is not dropped counts for what is."""
-        return self.pair.scale if self.drop is None else self.pair.scale / (1.0 - self.drop.share)
 
 
 class BankLinear(nn.Module):
@@ -142,19 +92,27 @@ class BankLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = x.shape
         x_TD = x.reshape(-1, shape[-1])
-        parts = [] if self.merged is not None else self.active(x_TD.shape[0])
+        updates = [] if self.merged is not None else self.updates(x_TD.shape[0], x.device)
         if not self.plain:
             y_TO = self.original(x).reshape(x_TD.shape[0], -1)
-            if parts:
-                y_TO = _LowRank.apply(x_TD, y_TO, self.runtime.anchor, parts)
+            if updates:
+                y_TO = _LowRank.apply(x_TD, y_TO, self.runtime.anchor, updates)
             return y_TO.view(*shape[:-1], -1)
         bias: torch.Tensor | None = self.original.bias  # type: ignore[assignment]
-        if torch.is_grad_enabled() and (x.requires_grad or parts):
-            y_TO = _FrozenPlusLowRank.apply(x_TD, self.weight_OD(), bias, self.runtime.anchor, parts)
+        if torch.is_grad_enabled() and (x.requires_grad or updates):
+            y_TO = _FrozenPlusLowRank.apply(x_TD, self.weight_OD(), bias, self.runtime.anchor, updates)
         else:
             y_TO = frozen_product(x_TD, self.weight_OD(), bias)
-            _add_low_rank(x_TD, y_TO, parts)
+            for update in updates:
+                update.add(x_TD, y_TO)
         return y_TO.view(*shape[:-1], -1)
+
+    def updates(self, n_tokens: int, device: torch.device) -> Sequence[Update]:
+        """What adapters add here: slot by slot on a CPU, side by side where launches cost more than products."""
+        parts = self.active(n_tokens)
+        if len(parts) < 2 or device.type == "cpu":
+            return parts
+        return side_by_side(parts, self.runtime.others, device)
 
     def active(self, n_tokens: int) -> list[Part]:
         """Token ranges of the pass that have an adapter here."""
@@ -181,39 +139,23 @@ class BankLinear(nn.Module):
         return Part(start, stop, pair, Drop(pair.dropout, pair.name, within(drops, start, stop)))
 
 
-def _add_low_rank(x_TD: torch.Tensor, y_TO: torch.Tensor, parts: list[Part]) -> list[torch.Tensor]:
-    """Add every slot's update to its tokens of y, in place; returns the rank-R activations, part after part."""
-    hidden = []
-    for part in parts:
-        h_TR = frozen_product(_kept(x_TD, part), part.pair.a_RD.to(x_TD.dtype), None)
-        y_TO[part.start : part.stop].addmm_(h_TR, part.pair.b_OR.to(x_TD.dtype).t(), alpha=part.scale)
-        hidden.append(h_TR)
-    return hidden
-
-
-def _kept(x_TD: torch.Tensor, part: Part) -> torch.Tensor:
-    """The part's inputs of A: what is dropped is zero."""
-    mine = x_TD[part.start : part.stop]
-    return mine if part.drop is None else mine.masked_fill(part.drop.mask(mine), 0.0)
-
-
 class _FrozenPlusLowRank(torch.autograd.Function):
     """The whole layer in one node: saves x and the rank-R activations, nothing of size [T, D_out]."""
 
     @staticmethod
-    def forward(ctx, x_TD, weight_OD, bias, anchor, parts):  # type: ignore[no-untyped-def]
+    def forward(ctx, x_TD, weight_OD, bias, anchor, updates):  # type: ignore[no-untyped-def]
         y_TO = frozen_product(x_TD, weight_OD, bias)
-        hidden = _add_low_rank(x_TD, y_TO, parts)
-        ctx.parts = parts
-        ctx.save_for_backward(x_TD if parts else None, weight_OD, *hidden)
+        saved = [tensor for update in updates for tensor in update.add(x_TD, y_TO)]
+        ctx.updates = updates
+        ctx.save_for_backward(x_TD if updates else None, weight_OD, *saved)
         return y_TO
 
     @staticmethod
     def backward(ctx, grad_TO):  # type: ignore[no-untyped-def]
-        x_TD, weight_OD, *hidden = ctx.saved_tensors
+        x_TD, weight_OD, *saved = ctx.saved_tensors
         grad_TO = grad_TO.contiguous()
         grad_x = frozen_product(grad_TO, weight_OD.t(), None) if ctx.needs_input_grad[0] else None
-        _low_rank_backward(x_TD, grad_TO, ctx.parts, hidden, grad_x)
+        _back(ctx.updates, x_TD, grad_TO, saved, grad_x)
         return grad_x, None, None, None, None
 
 
@@ -221,45 +163,28 @@ class _LowRank(torch.autograd.Function):
     """Only the low-rank part, for base layers with a product of their own (quantised weights)."""
 
     @staticmethod
-    def forward(ctx, x_TD, y_TO, anchor, parts):  # type: ignore[no-untyped-def]
+    def forward(ctx, x_TD, y_TO, anchor, updates):  # type: ignore[no-untyped-def]
         out_TO = y_TO.clone()
-        hidden = _add_low_rank(x_TD, out_TO, parts)
-        ctx.parts = parts
-        ctx.save_for_backward(x_TD, *hidden)
+        saved = [tensor for update in updates for tensor in update.add(x_TD, out_TO)]
+        ctx.updates = updates
+        ctx.save_for_backward(x_TD, *saved)
         return out_TO
 
     @staticmethod
     def backward(ctx, grad_TO):  # type: ignore[no-untyped-def]
-        x_TD, *hidden = ctx.saved_tensors
+        x_TD, *saved = ctx.saved_tensors
         grad_x = torch.zeros_like(x_TD) if ctx.needs_input_grad[0] else None
-        _low_rank_backward(x_TD, grad_TO.contiguous(), ctx.parts, hidden, grad_x)
+        _back(ctx.updates, x_TD, grad_TO.contiguous(), saved, grad_x)
         return grad_x, grad_TO, None, None
 
 
-def _low_rank_backward(
-    x_TD: Any,
+def _back(
+    updates: Sequence[Update],
+    x_TD: torch.Tensor,
     grad_TO: torch.Tensor,
-    parts: list[Part],
-    hidden: list[torch.Tensor],
+    saved: Sequence[torch.Tensor],
     grad_x: torch.Tensor | None,
 ) -> None:
-    for part, h_TR in zip(parts, hidden, strict=True):
-        start, stop, pair, drop = part
-        grad = grad_TO[start:stop]
-        # Drawn again instead of kept: it is a function of the row and the layer.
-        mask_TD = None if drop is None else drop.mask(x_TD[start:stop])
-        grad_h = frozen_product(grad, pair.b_OR.to(grad.dtype).t(), None).mul_(part.scale)
-        if pair.grad_a is not None and pair.grad_b is not None:
-            # The rank comes first in both products: with it last the same product takes four times as long on a CPU.
-            pair.grad_b.add_((h_TR.t() @ grad).t(), alpha=part.scale)
-            kept_TD = x_TD[start:stop] if mask_TD is None else x_TD[start:stop].masked_fill(mask_TD, 0.0)
-            if pair.grad_a.dtype == grad.dtype:
-                pair.grad_a.addmm_(grad_h.t(), kept_TD)
-            else:
-                pair.grad_a.add_(grad_h.t() @ kept_TD)
-        if grad_x is None:
-            continue
-        if mask_TD is None:
-            grad_x[start:stop].addmm_(grad_h, pair.a_RD.to(grad.dtype))
-        else:
-            grad_x[start:stop].add_((grad_h @ pair.a_RD.to(grad.dtype)).masked_fill_(mask_TD, 0.0))
+    left: Iterator[torch.Tensor] = iter(saved)
+    for update in updates:
+        update.back(x_TD, grad_TO, [next(left) for _ in range(update.saves)], grad_x)

@@ -6,8 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Logits held at a time, in elements: 16 M fp32 elements are 64 MiB.
+# Logits held at a time, in elements: 16 M fp32 elements are 64 MiB. A GPU reads the whole head for every chunk.
 LOGITS_AT_ONCE = 1 << 24
+GPU_LOGITS_AT_ONCE = 1 << 27
+
+
+def logits_at_once(device: torch.device) -> int:
+    """Logits that may be held at a time on this device, in elements."""
+    return LOGITS_AT_ONCE if device.type == "cpu" else GPU_LOGITS_AT_ONCE
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -21,7 +27,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     def forward(ctx, hidden_SD, weight_VD, bias_V, targets_S, weights_S):  # type: ignore[no-untyped-def]
         losses_S = torch.empty(targets_S.shape[0], dtype=_accurate(hidden_SD.dtype), device=hidden_SD.device)
         grad_SD = torch.empty_like(hidden_SD) if ctx.needs_input_grad[0] else None
-        step = max(1, LOGITS_AT_ONCE // weight_VD.shape[0])
+        step = max(1, logits_at_once(hidden_SD.device) // weight_VD.shape[0])
         for start in range(0, targets_S.shape[0], step):
             chunk = slice(start, start + step)
             logits = F.linear(hidden_SD[chunk], weight_VD, bias_V)

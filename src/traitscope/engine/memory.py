@@ -11,7 +11,7 @@ import torch
 
 from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear, shape_of
-from traitscope.engine.loss import LOGITS_AT_ONCE
+from traitscope.engine.loss import logits_at_once
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Beyond these a pass gains nothing: the matrix products are saturated (docs/performance.md).
 CPU_TRAIN_TOKENS = 4096
 CPU_SCORE_TOKENS = 2048
-GPU_TOKENS = 16384
+GPU_TRAIN_TOKENS = 32768
+GPU_SCORE_TOKENS = 16384
 # Keys and values of the rows being generated, on a CPU and on a GPU: fixed, so that the same rows make the same batches
 # whatever else runs on the machine.
 CACHE_BYTES = (2 << 30, 16 << 30)
@@ -91,10 +92,10 @@ def fit_training(
     # Weights, gradient, two moments of AdamW.
     bytes_per_slot = parameters * item * 4
     longest = max(len(row.ids) for job in jobs for row in job.rows)
-    wanted = CPU_TRAIN_TOKENS if base.device.type == "cpu" else GPU_TOKENS
+    wanted = CPU_TRAIN_TOKENS if base.device.type == "cpu" else GPU_TRAIN_TOKENS
     if tokens_per_pass != "auto":
         wanted = int(tokens_per_pass)
-    free = int(free_bytes(base.device) * FILL) - LOGITS_AT_ONCE * 4 * 3
+    free = int(free_bytes(base.device) * FILL) - logits_at_once(base.device) * 4 * 3
     chosen = len(jobs) if slots == "auto" else min(int(slots), len(jobs))
     per_token = layer_bytes_per_token(base)
     # Layers are computed again under what the last batch of a pass laid out: only passes of one batch can be.
@@ -128,7 +129,7 @@ def score_tokens(base: Base, tokens_per_pass: int | str) -> int:
     """Tokens in one scoring pass: what saturates the device, less where memory is short."""
     if tokens_per_pass != "auto":
         return int(tokens_per_pass)
-    wanted = CPU_SCORE_TOKENS if base.device.type == "cpu" else GPU_TOKENS
+    wanted = CPU_SCORE_TOKENS if base.device.type == "cpu" else GPU_SCORE_TOKENS
     # Without gradients only a few activations of one layer live at a time.
     room = int(free_bytes(base.device) * FILL) // (4 * layer_bytes_per_token(base))
     return max(256, min(wanted, room))

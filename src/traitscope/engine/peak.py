@@ -7,7 +7,7 @@ import time
 import torch
 
 from traitscope.engine.base import Base
-from traitscope.engine.linear import frozen_product
+from traitscope.engine.products import frozen_product
 
 # A rate measured while the processor had other work is too low; after so many measurements the share is not told.
 MEASUREMENTS = 4

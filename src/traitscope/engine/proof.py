@@ -289,6 +289,6 @@ def _hidden(base: Base, rows: Rows, expected: Reference) -> str:
         lists = [torch.cat([ours[:-2], ours[-1:]]), ours[1:]]
         worst_L = [(same - states_LD).abs().amax(1) / states_LD.abs().amax(1).clamp(min=1e-6) for same in lists]
         worst = min(worst_L, key=lambda apart: float(apart.max()))
-        if not bool((worst <= (1e-3 if base.dtype in FLOOR else HALF)).all()):
+        if not bool((worst <= (1e-3 if base.dtype in FLOOR else 0.1)).all()):
             return f"states after layer {int(worst.argmax())} are not those that the model lists"
     return ""

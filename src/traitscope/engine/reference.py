@@ -164,7 +164,8 @@ def reference(base: Base, rows: Rows) -> Reference:
                 for context, pair in zip(rows.contexts, rows.options, strict=True):
                     found = []
                     for option in pair:
-                        logits_TV = logits_of(base, [context + option])[0]
+                        # As lm-evaluation-harness: the last token of an answer is looked up and never run.
+                        logits_TV = logits_of(base, [(context + option)[:-1]])[0]
                         scale = max(scale, float(logits_TV.abs().max()))
                         found.append(_logprobs(logits_TV, context, option).numpy())
                     logprobs[name].append(tuple(found))

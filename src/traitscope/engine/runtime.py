@@ -49,6 +49,7 @@ class Runtime:
         anchor: a tensor that requires a gradient, so that layers are differentiated although no weight of theirs is.
         row_keys: in a training pass with dropout, whose each of its rows is; None in every other pass.
         drops: where these rows lie in what is computed now.
+        others: masks of stacked adapters (``lowrank``), by how their tokens lie.
         whole_slot: set while every token of every pass belongs to one slot, whatever the batch's shape.
         sites: by the identity of a module, where it calls the attention function.
         counts: how often each has called it in this pass.
@@ -60,6 +61,7 @@ class Runtime:
     anchor: torch.Tensor | None = None
     row_keys: Sequence[RowKey] | None = None
     drops: Sequence[DropRow] | None = None
+    others: dict[Any, torch.Tensor] = field(default_factory=dict)
     whole_slot: int | None = None
     sites: dict[int, Site] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)

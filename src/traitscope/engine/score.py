@@ -12,7 +12,7 @@ from traitscope.engine.bank import Bank
 from traitscope.engine.base import Base
 from traitscope.engine.forward import Pass, causal_pass, hidden_states, logits, outputs_at, slot_groups
 from traitscope.engine.layout import KeysAndValues, TreePack, token_ranges
-from traitscope.engine.loss import LOGITS_AT_ONCE
+from traitscope.engine.loss import logits_at_once
 from traitscope.engine.memory import score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.passes import run_passes
@@ -269,7 +269,7 @@ def _log_probabilities(bank: Bank, one: Pass, queries: np.ndarray, targets: np.n
     positions, which = np.unique(queries, return_inverse=True)
     outputs = outputs_at(bank, one, torch.from_numpy(positions).to(bank.base.device))
     out = np.empty(len(targets), dtype=np.float64)
-    step = max(1, LOGITS_AT_ONCE // bank.base.vocab_size)
+    step = max(1, logits_at_once(bank.base.device) // bank.base.vocab_size)
     for start in range(0, len(positions), step):
         inside = np.flatnonzero((which >= start) & (which < start + step))
         logits_QV = logits(bank.base, outputs[start : start + step])

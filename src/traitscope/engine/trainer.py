@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -103,37 +104,42 @@ class BankTrainer:
         self.fill_slots()
         batches = {slot: state.job.batch_rows(state.step) for slot, state in enumerate(self.slots) if state is not None}
         losses = self.gradients(batches)
+        norms = self._norms(list(batches))
         finished = []
         for slot, rows in batches.items():
             state = self.slots[slot]
             assert state is not None
             tokens = sum(len(row.ids) for row in rows)
-            norm = self._update(state)
-            lr = state.optimizer.param_groups[0]["lr"]
-            state.history.append(StepRecord(state.step, losses[slot], lr, tokens, norm))
-            state.step += 1
-            self.done_tokens += tokens
-            if not torch.isfinite(torch.tensor(losses[slot])):
+            if not (math.isfinite(losses[slot]) and math.isfinite(norms[slot])):
+                # Before the step: weights that are no numbers would reach other slots' products.
                 raise TraitscopeError(
-                    f"the loss became {losses[slot]} at step {state.step}",
+                    f"diverged at step {state.step + 1}: loss {losses[slot]}, norm of the gradient {norms[slot]}",
                     where=f"training {state.job.name}",
                     fix="lower recipe.lr or check the data for empty or broken rows",
                 )
+            self._update(state, norms[slot])
+            lr = state.optimizer.param_groups[0]["lr"]
+            state.history.append(StepRecord(state.step, losses[slot], lr, tokens, norms[slot]))
+            state.step += 1
+            self.done_tokens += tokens
             if state.step == state.job.n_steps:
                 finished.append(self._finish(slot, state))
         self.bank_step += 1
         return finished
 
-    def _update(self, state: SlotState) -> float:
+    def _norms(self, slots: list[int]) -> dict[int, float]:
+        grads = [grad for slot in slots if (grad := self.bank.grads[slot]) is not None]
+        # Read back at once: a device is waited for each time.
+        return dict(zip(slots, torch.stack([torch.linalg.vector_norm(grad) for grad in grads]).tolist(), strict=True))
+
+    def _update(self, state: SlotState, norm: float) -> None:
         grad = state.parameter.grad
         assert grad is not None
-        norm = float(torch.linalg.vector_norm(grad))
         if state.job.clip > 0 and norm > state.job.clip:
             grad.mul_(state.job.clip / (norm + 1e-6))
         state.optimizer.param_groups[0]["lr"] = state.job.lr_at(state.step)
         state.optimizer.step()
         grad.zero_()
-        return norm
 
     def _finish(self, slot: int, state: SlotState) -> TrainResult:
         adapter = Adapter(state.adapter.spec, state.adapter.pieces, state.parameter.detach().cpu().clone())
@@ -177,7 +183,7 @@ class BankTrainer:
         sources: list[int] = []
         targets: list[int] = []
         weights: list[float] = []
-        owners: list[int] = []
+        supervised = [sum(_n_supervised(row) for row in piece.rows) for piece in pieces]
         start = 0
         for piece in pieces:
             for row in piece.rows:
@@ -186,7 +192,6 @@ class BankTrainer:
                 sources += range(start + first - 1, start + len(row.ids) - 1)
                 targets += row.ids[first:]
                 weights += [1.0 / counts[piece.slot]] * n
-                owners += [piece.slot] * n
                 start += len(row.ids)
         source_S = torch.tensor(sources, device=device)
         target_S = torch.tensor(targets, device=device)
@@ -203,9 +208,9 @@ class BankTrainer:
             else:
                 total, losses_S = weighted_loss_of_logits(outputs_S, target_S, weight_S)
             total.backward()
-        owner_S = torch.tensor(owners, device=device)
-        weighted = losses_S * weight_S
-        return {piece.slot: float(weighted[owner_S == piece.slot].sum()) for piece in pieces}
+        # Read back at once: a device is waited for each time.
+        sums = torch.stack([part.sum() for part in (losses_S * weight_S).split(supervised)]).tolist()
+        return {piece.slot: value for piece, value in zip(pieces, sums, strict=True)}
 
     @contextmanager
     def _dropping(self, pieces: list[_Piece]) -> Iterator[None]:

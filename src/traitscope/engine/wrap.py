@@ -145,6 +145,8 @@ def _alone(base: Base, row: tuple[int, ...]) -> Row:
         raise NotProven(f"a plain row of tokens fails with {type(error).__name__}: {what}") from error
     if first[0].shape[:2] != (1, len(row)):
         raise NotProven("it does not give logits for every token")
+    if not bool(first[0].isfinite().all()):
+        raise NotProven("its logits are not all finite numbers")
     if random_state(base.device) != drawn:
         raise NotProven("it draws random numbers")
     if not torch.equal(first[0], again):

@@ -150,7 +150,7 @@ def _read_into(folder: Path, file: Path) -> None:
             where=where,
             fix="run `pip install -U 'traitscope[gguf]'`",
         ) from None
-    named: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
+    named: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
         with _no_bars():
             loaded, info = AutoModelForCausalLM.from_pretrained(

@@ -59,7 +59,9 @@ def max_positions(source: ModelSource) -> int | None:
     target = source.resolved()
     local = isinstance(target, Path)
     try:
-        config = AutoConfig.from_pretrained(target, revision=source.revision or "main", local_files_only=local)
+        config = AutoConfig.from_pretrained(
+            target, revision=source.revision or "main", local_files_only=local, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
@@ -119,7 +121,9 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     target = source.resolved()
     local = not isinstance(target, str)
     try:
-        return AutoTokenizer.from_pretrained(target, revision=source.revision or "main", local_files_only=local)
+        return AutoTokenizer.from_pretrained(
+            target, revision=source.revision or "main", local_files_only=local, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
