@@ -74,5 +74,6 @@ def test_given_the_masks_training_gives_the_weights_of_peft(architecture: str, l
     for job in jobs:
         theirs, losses = peft_alone(model, job, give_masks(job, "cuda") if job.spec.dropout else None)
         ours = results[job.name].adapter.tensors()
-        assert max(float((ours[key].cpu() - theirs[key]).abs().max()) for key in theirs) < 1e-6
+        # Position tables are fp32 whatever the model is, and cos is not the same to the last bit on both devices.
+        assert max(float((ours[key].cpu() - theirs[key]).abs().max()) for key in theirs) < 1e-5
         assert [record.loss for record in results[job.name].history] == pytest.approx(losses, abs=1e-7)
