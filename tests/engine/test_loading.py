@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import tiny_model
 from safetensors.torch import load_file, save_file
 
+from engine.helpers import tiny_model
 from traitscope.engine import load_base
 from traitscope.errors import TraitscopeError
 from traitscope.store.models import embedded_base_path
