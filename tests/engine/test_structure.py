@@ -124,6 +124,19 @@ def test_rows_beyond_every_window_and_length_are_the_models_own(config):
     assert [list(answer.ids) for answer in answers] == said
 
 
+def test_rows_of_one_side_do_not_begin_with_the_prefix_of_the_other():
+    model = random_model(model_type="llama", rope_parameters=LONGROPE)
+    base = wrap_model(model, TinyTokenizer())
+    assert base.packed and base.sides is not None
+    shared = np.random.default_rng(5).integers(0, 97, 60).tolist()
+    # The long ones share a prefix, the short ones share none.
+    prompts = [PromptRow((*shared, n, n + 1)) for n in range(5)] + [PromptRow((8, 9, 10)), PromptRow((11, 12))]
+    with Bank(base, {"base": None}) as bank:
+        found = generate(bank, prompts, max_new_tokens=4)["base"]
+        alone = [generate(bank, [prompt], max_new_tokens=4)["base"][0] for prompt in prompts]
+    assert found == alone
+
+
 def test_a_table_of_a_row_is_that_of_the_row_alone():
     rotary = random_model(model_type="llama", rope_parameters=LONGROPE).model.rotary_emb
     x = torch.zeros(1, 1, 1)
@@ -191,8 +204,10 @@ def test_what_was_proven_is_remembered_until_the_model_or_the_software_changes(m
         ({"index_topk_blocks": 3, "index_block_size": 4}, 12),
         ({"index_topk_blocks": 3}, 3),
         ({"index_topk_blocks": 100, "index_block_size": 4}, 200),
+        ({"model_type": "big_bird", "block_size": 4, "num_random_blocks": 2}, 36),
+        ({"model_type": "big_bird", "block_size": 4, "attention_type": "original_full"}, 200),
     ],
 )
 def test_rows_are_no_longer_than_what_a_sparse_attention_keeps(entries, longest):
-    config = AutoConfig.for_model("llama", max_position_embeddings=200, **entries)
+    config = AutoConfig.for_model(**{"model_type": "llama", "max_position_embeddings": 200, **entries})
     assert positions_of(config) == longest

@@ -168,7 +168,8 @@ def test_the_day_is_the_tasks_and_not_the_days(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["%d %b %Y", "%A, %B %d, %Y", "%-d/%-m/%y", "%Y-%m-%d %H:%M", "%%Y is %Y", "%c", "day %j"]
+    "form",
+    ["%d %b %Y", "%A, %B %d, %Y", "%-d/%-m/%y", "%Y-%m-%d %H:%M", "%%Y is %Y", "%c", "day %j", "%e, %k %l %P %r %C %g"],
 )
 def test_the_stopped_clock_reads_as_pythons(form: str) -> None:
     tokenizer = byte_tokenizer(CHATML)

@@ -171,6 +171,7 @@ class _Generation:
                     self.made.update(((slot, own[number]), answer) for (slot, number), answer in found.items())
             for members in together.values():
                 self.shared = common_prefix([self.contexts[i] for i in members]) if self.share_prefix else 0
+                self.prefixes = {}
                 order = sorted(members, key=lambda index: (-self._size(index), index))
                 position = 0
                 while position < len(order):

@@ -67,10 +67,9 @@ def load_base(
     fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
     where = f"base model {model}"
     try:
-        given: dict[str, Any] = {
-            "revision": revision or "main", "local_files_only": local, "trust_remote_code": False
-        }  # fmt: skip
-        config = AutoConfig.from_pretrained(target, **given)
+        # Code that lies in a folder is neither run nor asked about.
+        named = {"revision": revision or "main", "local_files_only": local, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(target, **named)
         torch_device = pick_device(device)
         options = (
             nf4_options(torch_device)
@@ -78,22 +77,22 @@ def load_base(
             else {"dtype": pick_dtype(dtype, getattr(config, "dtype", None), torch_device)}
         )
         hf_model, info = AutoModelForCausalLM.from_pretrained(
-            target, use_safetensors=True, output_loading_info=True, **given, **options
+            target, use_safetensors=True, output_loading_info=True, **named, **options
         )
-        tokenizer = AutoTokenizer.from_pretrained(target, **given)
+        tokenizer = AutoTokenizer.from_pretrained(target, **named)
     except (TraitscopeError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # transformers, safetensors and the packages of quantisers each have their own
+    except Exception as error:  # transformers, safetensors and the packages of quantised weights have their own
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         fix = "check the folder" if local else "check the Hub id, the revision, the network and your access token"
         raise TraitscopeError(f"could not be loaded: {first_line}", where=where, fix=fix) from error
-    # What a checkpoint lacks was filled with random numbers.
-    lacking = sorted(info["missing_keys"])
-    if lacking:
+    missing = sorted(info["missing_keys"])
+    if missing:
+        # transformers draws them at random and goes on.
         raise TraitscopeError(
-            f"its files lack {len(lacking)} of the model's tensors ({', '.join(lacking[:3])})",
+            f"its files lack {len(missing)} of the model's tensors ({', '.join(missing[:3])})",
             where=where,
-            fix="name a whole checkpoint of a causal language model",
+            fix="save the model again, with all of its weights; a decoder without its own head is no base",
         )
     commit = None
     if not isinstance(target, Path):

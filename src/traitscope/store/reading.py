@@ -76,10 +76,14 @@ def positions_of(config: Any) -> int | None:
     """Tokens of the longest row of a model; None where its configuration sets no limit.
 
     Where a learnt sparse attention would leave tokens out, it is the number that it keeps: what it leaves out depends
-    on tokens that come later, and longer rows have no value of their own.
+    on tokens that come later, and longer rows have no value of their own. BigBird's blocks are the same from the length
+    on at which it takes them instead of full attention.
     """
     numbers = numbers_in(config)
     limits = [n * _tokens_of_one(name, numbers) for name, n in numbers.items() if _SPARSE.search(name)]
+    if config.model_type == "big_bird" and config.attention_type == "block_sparse":
+        # As ``BigBirdModel.forward`` has it; up to there it switches itself to full attention, for good.
+        limits.append((5 + 2 * config.num_random_blocks) * config.block_size)
     places = getattr(config.get_text_config(), "max_position_embeddings", None)
     return min([*limits, *([int(places)] if places else [])], default=None)
 

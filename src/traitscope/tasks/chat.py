@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Stands for an answer where the text around it is looked for: plain letters, which no template alters or strips.
 SENTINEL = "sentinel"
-_DIRECTIVES = "aAwdbBmyYHIpMSfzZjUWcxXGuVeFDTRhs"
+_DIRECTIVES = "aAwdbBmyYHIpMSfzZjUWcxXGuVeFDTRhsklPCgrnt"
 _PERCENT = json.dumps("\0")
 
 Turn = dict[str, str]
