@@ -14,7 +14,7 @@ from test_encode import harness
 from traitscope.errors import TraitscopeError
 from traitscope.tasks import Task
 from traitscope.tasks.chat import check_variables, dated
-from traitscope.tasks.encode import answer_end, option_rows, prompt_rows, prompt_text, training_rows
+from traitscope.tasks.encode import answer_end, answer_opening, option_rows, prompt_rows, prompt_text, training_rows
 
 ROWS = [
     {"text": "the film was fine", "label": "yes"},
@@ -207,3 +207,23 @@ def test_a_template_that_leaves_out_the_answer_is_refused(tmp_path: Path) -> Non
     mute = "{% for m in messages %}{{ m.content if m.role == 'user' }}{% endfor %}"
     with pytest.raises(TraitscopeError, match="leaves out what the assistant says"):
         training_rows(task, task.load().train, byte_tokenizer(mute, marks=MARKS), None)
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("thinking", [True, False])
+def test_what_the_template_says_before_every_answer_is_not_part_of_it(
+    tmp_path: Path, special: bool, thinking: bool
+) -> None:
+    """What an adapter learns to say behind the generation prompt: the opening, the answer, its end."""
+    tokenizer = byte_tokenizer(TEMPLATES["optional thoughts"], special=special)
+    variables = {} if thinking else {"enable_thinking": False}
+    task = task_of(tmp_path, ROWS, prompt="{{ text }}", chat=variables or True, answer=GENERATE)
+    opening = answer_opening(task, tokenizer)
+    assert tokenizer.decode(opening) == ("<think>\n\n</think>\n\n" if thinking else "")
+    examples = task.load().eval
+    for example, row, asked in zip(
+        examples, training_rows(task, examples, tokenizer, None), prompt_rows(task, examples, tokenizer), strict=True
+    ):
+        learnt = list(row.ids)[len(asked.context) :]
+        assert learnt[: len(opening)] == list(opening)
+        assert tokenizer.decode(learnt[len(opening) : -1]) == example.answer

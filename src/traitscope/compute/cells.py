@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from traitscope import engine
 from traitscope.engine.generate import GenerateOptions
 from traitscope.records import Example, ExampleRecord, Generated, OptionRow, Progress, PromptRow
-from traitscope.tasks.encode import answer_end, option_rows, prompt_rows
+from traitscope.tasks.encode import answer_end, answer_opening, option_rows, prompt_rows
 from traitscope.tasks.judge import judge_losses, judge_options, judge_texts
 from traitscope.tasks.task import Task
 
@@ -80,6 +80,7 @@ def evaluate(
         "max_new_tokens": settings.max_tokens,
         "stop": settings.stop if end.text is None else (*settings.stop, end.text),
         "stop_ids": end.ids if end.text is None else (),
+        "opening": answer_opening(task, bank.base.tokenizer),
         "tokens_per_pass": tokens_per_pass,
         "on_progress": on_progress,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -124,9 +125,22 @@ class DecodeStep:
 
 
 class Stops:
-    """End-of-sequence tokens and stop strings of one generation."""
+    """What ends the answers of one generation.
 
-    def __init__(self, base: Base, stop: Sequence[str], stop_ids: Sequence[int] = ()) -> None:
+    Args:
+        base: its own end-of-sequence tokens are among them.
+        stop, stop_ids, opening: as in ``GenerateOptions``.
+        most: tokens of an answer behind its opening.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        stop: Sequence[str],
+        stop_ids: Sequence[int] = (),
+        opening: Sequence[int] = (),
+        most: int = sys.maxsize,
+    ) -> None:
         if any(not text for text in stop):
             raise TraitscopeError("an empty stop string would stop at once", where="stop", fix="remove it")
         self.tokenizer = base.tokenizer
@@ -137,21 +151,30 @@ class Stops:
         self.eos = frozenset(int(i) for i in ids if i is not None)
         # Tokens to look back over: a token has at least one byte, a character at most four.
         self.tail = max((4 * len(text) for text in stop), default=0) + 1
+        self.opening = list(opening)
+        self.most = most
+
+    def said(self, ids: list[int]) -> list[int]:
+        """The tokens behind the opening; while a row may still be at it, none."""
+        n = len(self.opening)
+        return ids[n:] if ids[:n] == self.opening[: len(ids)] else ids
 
     def ended(self, ids: list[int]) -> str | None:
         """Why a row ends with its newest token, or None."""
         if ids[-1] in self.eos:
             return "eos"
-        if self.texts:
-            tail = self.tokenizer.decode(ids[-self.tail :])
+        said = self.said(ids) if self.opening else ids
+        if self.texts and said:
+            tail = self.tokenizer.decode(said[-self.tail :])
             if any(text in tail for text in self.texts):
                 return "stop"
-        return None
+        return "length" if len(said) >= self.most else None
 
     def result(self, ids: list[int], finish: str) -> Generated:
         """What a row that ended with ``ids`` has said."""
         if finish == "eos":
             ids = ids[:-1]
+        ids = self.said(ids)
         text = self.tokenizer.decode(ids, skip_special_tokens=True) if ids else ""
         for stop in self.texts:
             text = text.split(stop)[0]

@@ -46,6 +46,10 @@ class GenerateOptions(TypedDict, total=False):
     stop_ids: Sequence[int]
     """Tokens that end an answer beside the model's own, such as a chat template's end of turn."""
 
+    opening: Sequence[int]
+    """Tokens that an answer may begin with and that do not belong to it, such as a chat template's empty block of
+    thoughts: they are not counted, and stop strings are looked for behind them."""
+
     tokens_per_pass: int | str
     """Most tokens in one pass; "auto": what fits."""
 
@@ -123,6 +127,7 @@ class _Generation:
         max_new_tokens: int,
         stop: Sequence[str] = (),
         stop_ids: Sequence[int] = (),
+        opening: Sequence[int] = (),
         tokens_per_pass: int | str = "auto",
         share_prefix: bool = True,
         merge: bool | None = None,
@@ -132,8 +137,8 @@ class _Generation:
         for number, row in enumerate(rows):
             _check_prompt(base, row.context, number)
         self.bank = bank
-        self.max_new = max_new_tokens
-        self.stops = Stops(base, stop, stop_ids)
+        self.max_new = max_new_tokens + len(opening)
+        self.stops = Stops(base, stop, stop_ids, opening, max_new_tokens)
         self.share_prefix = share_prefix
         self.groups = slot_groups(bank, merges(bank, merge))
         self.places: dict[OptionRow, int] = {}
@@ -146,7 +151,7 @@ class _Generation:
         self.scores: dict[Owner, np.ndarray] = {}
         self.shared = 0
         self.prefixes: dict[int, Prefix] = {}
-        per_model = sum(map(len, self.contexts)) + sum(map(len, self.drafts)) + max_new_tokens * len(self.places)
+        per_model = sum(map(len, self.contexts)) + sum(map(len, self.drafts)) + self.max_new * len(self.places)
         self.pace = Pace(base, per_model * len(bank.names), flops_per_parameter=2, report=on_progress)
 
     def answer(self, slot: int, row: OptionRow) -> Generated:

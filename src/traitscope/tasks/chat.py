@@ -109,6 +109,12 @@ class Chat:
             )
         return Around(text[:place], text[place + len(SENTINEL) :])
 
+    def opening(self) -> tuple[int, ...]:
+        """Tokens that a closed turn has between the prompt of a generation and the answer."""
+        turns = self._turns()
+        asked, lead = self.ids(self.opened(turns)), self.ids(self.around(turns).lead)
+        return tuple(lead[len(asked) :]) if lead[: len(asked)] == asked else ()
+
     def trained(self, turns: Sequence[Turn], answer: str) -> tuple[list[int], list[int]]:
         """The tokens of the closed turn up to its end: those that generation is prompted with, and the rest.
 

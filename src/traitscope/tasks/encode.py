@@ -171,6 +171,14 @@ def answer_end(task: Task, tokenizer: PreTrainedTokenizerBase) -> AnswerEnd:
     return _encoder(task, tokenizer).end
 
 
+def answer_opening(task: Task, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """What the chat template writes between a generation's prompt and an answer, such as an empty block of thoughts.
+
+    An adapter learns to say it before its answers, because training rows are the template's own closed turns.
+    """
+    return Chat(task, tokenizer).opening() if task.config.uses_chat else ()
+
+
 def training_rows(
     task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_tokens: int | None
 ) -> list[TrainRow]:
