@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from traitscope.engine.linear import original_linear, shape_of
 from traitscope.engine.positions import Sides, tables_by_row
 from traitscope.engine.quantised import NF4, is_quantised
 from traitscope.engine.runtime import Runtime
+from traitscope.errors import TraitscopeError
 from traitscope.store.reading import positions_of
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
@@ -124,6 +125,17 @@ class Base:
     def max_positions(self) -> int:
         """Tokens of the longest row."""
         return positions_of(self.model.config) or 1 << 30
+
+    def check_tokens(self, rows: Iterable[Sequence[int]]) -> None:
+        """Raises TraitscopeError where a row has a token that the model has no embedding for."""
+        size = min(self.vocab_size, self.model.get_input_embeddings().weight.shape[0])
+        for number, row in enumerate(rows):
+            if max(row, default=0) >= size:
+                raise TraitscopeError(
+                    f"token {max(row)} of the tokenizer, where {self.name} has {size} tokens",
+                    where=f"row {number}",
+                    fix="take the tokenizer that belongs to the model, or a model whose embedding was resized for it",
+                )
 
     @property
     def backbone(self) -> nn.Module:

@@ -51,6 +51,7 @@ def capture(
     base = bank.base
     if position not in POSITIONS:
         raise TraitscopeError(f"unknown position {position!r}", where="layers.position", fix="use last or mean")
+    base.check_tokens(row.context for row in rows)
     for number, row in enumerate(rows):
         if not 0 < len(row.context) <= base.max_positions:
             raise TraitscopeError(

@@ -134,6 +134,7 @@ class _Generation:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         base = bank.base
+        base.check_tokens(row.context for row in rows)
         for number, row in enumerate(rows):
             _check_prompt(base, row.context, number)
         self.bank = bank

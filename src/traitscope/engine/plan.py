@@ -61,6 +61,8 @@ def plan_bank(
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise TraitscopeError(f"two jobs are called {twice}", where="plan", fix="give every source its own name")
+    for job in jobs:
+        base.check_tokens(row.ids for row in job.rows)
     for spec in dict.fromkeys(job.spec for job in jobs):
         routed = base.paths.routed.intersection(spec.resolve(base)) if spec.dropout else None
         if routed:

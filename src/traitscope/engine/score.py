@@ -168,7 +168,8 @@ def score_options(
 
 
 def check_rows(base: Base, rows: Sequence[OptionRow]) -> None:
-    """Raises TraitscopeError where a row is empty or longer than the model's positions."""
+    """Raises TraitscopeError where a row is empty, too long for the model, or has a token that it lacks."""
+    base.check_tokens(row.context + sum(row.options, ()) for row in rows)
     for number, row in enumerate(rows):
         if not row.context or not row.options or not all(row.options):
             raise TraitscopeError(
