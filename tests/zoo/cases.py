@@ -71,8 +71,9 @@ SWITCHED = ("got_ocr2", "moss_transcribe_diarize", "qwen2", "qwen2_moe", "qwen3"
 PAIRS = {
     **dict.fromkeys(("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa",
                      "minicpm3", "youtu", "hy_v4", "longcat_flash"), 4),
-    **dict.fromkeys(("glm", "glm4", "glm4_moe", "nemotron", "persimmon", "phi", "stablelm"), 3),
-    "gpt_neox": 2,
+    **dict.fromkeys(("glm", "glm4", "glm4_moe", "nemotron", "persimmon", "phi", "stablelm", "laguna",
+                     "lfm3"), 3),
+    **dict.fromkeys(("gpt_neox", "mimo_v2_flash", "qwen3_next"), 2),
 }  # fmt: skip
 ROTARY = words(
     "apertus arcee bitnet cohere cohere2 dbrx deepseek_v2 deepseek_v3 diffllama ernie4_5 exaone4 falcon gemma "
@@ -103,6 +104,10 @@ def scaled(kind: str, name: str) -> dict[str, Any]:
     changes: dict[str, Any] = {"rope_parameters": rope(kind, PAIRS.get(name, 6)), "max_position_embeddings": 200}
     if name in ("phi3", "phi4_multimodal"):
         changes["original_max_position_embeddings"] = ORIGINAL
+    if name == "phimoe":
+        changes["rope_parameters"] |= {"short_mscale": 1.0, "long_mscale": 1.3}
+    if name in ("mixtral", "stablelm"):
+        changes["head_dim"] = 12
     return changes
 
 
