@@ -216,6 +216,7 @@ def test_what_stands_behind_a_turn_may_depend_on_the_answer_and_prompts_may_hold
         wanted = until(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False), end)
         assert list(row.ids) == [*scored.context, *scored.options[-1]] == wanted
         assert [*scored.context, *scored.options[example.gold], end] == wanted
+        assert [tokenizer.decode(ids).strip() for ids in scored.options[:-1]] == ["no", "yes"]
 
 
 def test_a_template_that_leaves_out_the_answer_is_refused(tmp_path: Path) -> None:
