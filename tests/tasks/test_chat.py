@@ -202,6 +202,23 @@ def test_what_is_set_for_every_prompt_is_no_variable(tmp_path: Path) -> None:
         task_of(tmp_path, ROWS, chat={"tokenize": True}, answer=CHOICE)
 
 
+def test_what_stands_behind_a_turn_may_depend_on_the_answer_and_prompts_may_hold_any_word(tmp_path: Path) -> None:
+    behind = "{% if not add_generation_prompt %}{{ messages[-1].content | length }} characters{% endif %}"
+    tokenizer = byte_tokenizer(CHATML + behind)
+    rows = [{**row, "text": f"a sentinel: {row['text']}"} for row in ROWS]
+    task = task_of(tmp_path, rows, prompt="{{ text }}", chat=True, answer=CHOICE)
+    examples = task.load().eval
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    for example, row, scored in zip(
+        examples, training_rows(task, examples, tokenizer, None), option_rows(task, examples, tokenizer), strict=True
+    ):
+        turns = turns_of(task, example, example.answer)
+        wanted = until(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False), end)
+        assert list(row.ids) == [*scored.context, *scored.options[-1]] == wanted
+        assert [*scored.context, *scored.options[example.gold], end] == wanted
+        assert [tokenizer.decode(ids).strip() for ids in scored.options[:-1]] == ["no", "yes"]
+
+
 def test_a_template_that_leaves_out_the_answer_is_refused(tmp_path: Path) -> None:
     task = task_of(tmp_path, ROWS, chat=True, answer=CHOICE)
     mute = "{% for m in messages %}{{ m.content if m.role == 'user' }}{% endfor %}"
