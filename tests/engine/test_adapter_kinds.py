@@ -463,3 +463,13 @@ def test_experts_and_other_parameters_are_refused(tmp_path: Path) -> None:
     enlarge(peft)
     peft.save_pretrained(tmp_path)
     refused(model, tmp_path, "mlp.experts, which is no linear layer", "experts")
+
+
+@pytest.mark.parametrize(("key", "value"), [("r", "4"), ("lora_alpha", "8"), ("lora_alpha", None)])
+def test_a_rank_or_alpha_that_is_no_number(key: str, value: object, tmp_path: Path) -> None:
+    _model, peft = made("llama", r=4, lora_alpha=8)
+    peft.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(TraitscopeError, match=f"{key} is .*, no number"):
+        Adapter.load(tmp_path, wrap_model(tiny_model("llama"), TinyTokenizer(), name="llama"))

@@ -190,6 +190,10 @@ def test_targets_that_peft_would_read_otherwise_are_refused_before_training(monk
     tower = wrap_model(with_tower(), TinyTokenizer(), name="tower")
     with pytest.raises(TraitscopeError, match=r"(?s)tower\.layers\.0\.q_proj: would be adapted, and is not.*q_proj"):
         plan_bank(tower, [TrainJob("a", rows(), LoraSpec(4, 8.0), lr=1e-3)])
+    # What was found for some targets says nothing of others.
+    check_export(tower, LoraSpec(4, 8.0, ("gate_proj",)))
+    with pytest.raises(TraitscopeError, match="PEFT would read"):
+        check_export(tower, LoraSpec(4, 8.0))
     base = wrap_model(moe("qwen3_moe"), TinyTokenizer(), name="moe")
     with pytest.raises(TraitscopeError, match="PEFT would read an adapter of these targets as another function"):
         plan_bank(base, [TrainJob("a", rows(), LoraSpec(4, 8.0), lr=1e-3)])

@@ -113,6 +113,9 @@ def read_folder(folder: Path, base: Base) -> Saved:
 
 def refuse(fields: Mapping[str, Any], where: str) -> None:
     """Refuses what the engine does not implement, by the key that asks for it."""
+    for key in ("r", "lora_alpha"):
+        if not isinstance(fields.get(key, 8), int | float):
+            raise TraitscopeError(f"{key} is {fields[key]!r}, no number", where=where, fix="save the adapter again")
     kind = fields.get("peft_type")
     if kind != "LORA":
         raise TraitscopeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -31,7 +32,11 @@ def cache_folder() -> Path:
 def only_one(lock: Path) -> Iterator[None]:
     """One process at a time is inside, the others wait; the kernel lets go for one that was killed."""
     with disk_errors(lock, elsewhere=ELSEWHERE):
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:
+            # Some file systems, such as /proc, say so of folders that cannot be made.
+            raise PermissionError(errno.EACCES, error.strerror) from error
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
