@@ -89,6 +89,7 @@ def test_training_and_scoring_agree_with_the_peers_where_the_gpu_benchmark_runs_
     assert all(max(figures(row.equality)) < 1e-4 for row in report.rows)
 
 
+@pytest.mark.verify
 def test_layers_agree_with_the_paper_s_way(tmp_path: Path) -> None:
     from benchmarks import layers
 

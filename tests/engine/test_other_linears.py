@@ -88,6 +88,7 @@ def test_bf16_stays_near_peft_in_bf16(architecture: str) -> None:
             assert results[job.name].adapter.flat.dtype == torch.float32
 
 
+@pytest.mark.verify
 def test_bf16_on_a_cpu_rounds_the_products_only() -> None:
     """Weights in bf16, activations in fp32 between the products: nearer to fp32 than bf16 throughout."""
     from traitscope.engine import load_base

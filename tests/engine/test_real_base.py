@@ -139,6 +139,7 @@ def test_log_likelihoods_of_options_behind_one_prompt_are_those_of_plain_rows(
         assert within_the_spread(found - sums[name], spread), name
 
 
+@pytest.mark.verify
 def test_greedy_generations_are_those_of_generate(real: Real) -> None:
     tokenizer = real.base.tokenizer
     prompts = []
@@ -174,6 +175,7 @@ def the_first_difference_is_a_tie(peer: Any, prompt: tuple[int, ...], mine: list
     assert float(logits[theirs[at]] - logits[mine[at]]) < 1e-3
 
 
+@pytest.mark.verify
 def test_hidden_states_of_all_layers_are_those_of_transformers(real: Real) -> None:
     rows = [PromptRow(row.context) for row in option_rows(real.base.tokenizer)]
     with Bank(real.base, real.models) as bank:

@@ -19,7 +19,7 @@ from traitscope.engine.lowrank import Stack, side_by_side
 from traitscope.records import OptionRow
 
 
-@pytest.fixture(params=[256, 12], ids=["all in one", "in groups"])
+@pytest.fixture(params=[256, pytest.param(12, marks=pytest.mark.verify)], ids=["all in one", "in groups"])
 def stacks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A CPU that does what a GPU does; how many adapters each stack held."""
     made: list[int] = []

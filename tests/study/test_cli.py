@@ -230,7 +230,7 @@ def test_a_reader_that_goes_away_is_no_error(filled: Path) -> None:
     assert done.returncode == 0 and done.stdout.startswith("model") and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.verify)])
 def test_a_signal_saves_the_bank_says_how_to_go_on_and_is_the_status_of_a_shell(
     study_file: Path, filled: Path, number: signal.Signals
 ) -> None:
