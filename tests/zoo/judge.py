@@ -23,6 +23,9 @@ from traitscope.records import OptionRow, PromptRow, TrainRow
 
 # Nats between the engine and the model itself above which a result counts as silently wrong (fp32, tiny models).
 WRONG = 1e-3
+# The same for gradients, as a share of them: PEFT's own differ by 1.1e-3 between a row alone and one that is padded
+# (qwen3_5_moe_text, whose linear attention sums over the whole row).
+WRONG_GRADIENT = 5e-3
 
 
 class Letters:
@@ -50,7 +53,9 @@ class Verdict:
             return self.path
         if any(isinstance(error, str) for error in self.errors.values()):
             return "traceback"
-        return "silent" if any(not error <= WRONG for error in self.errors.values()) else self.path  # type: ignore
+        limits = {"gradients": WRONG_GRADIENT}
+        wrong = any(not error <= limits.get(name, WRONG) for name, error in self.errors.items())  # type: ignore[operator]
+        return "silent" if wrong else self.path
 
 
 def draw_rows(vocabulary: int, lengths: list[int], seed: int) -> list[OptionRow]:
