@@ -121,3 +121,17 @@ def test_a_benchmark_runs_by_itself_and_both_sides_agree(name: str, tmp_path: Pa
         assert same["score"] == 0 and same["loglikelihood"] < 1e-4 and same["same_texts"] == same["texts"]
     if name == "memory":
         assert report.rows[0].ratio >= 1
+
+
+@pytest.mark.verify
+def test_both_sides_agree_on_a_real_base(shared_data: Path, real_base: Path) -> None:
+    from benchmarks import real, real_study
+
+    sizes = replace(real_study.QUICK, rows=2, tasks=3)
+    report = real.run(sizes, shared_data, [])
+    parts = {row.what.split(",")[0]: row for row in report.rows}
+    assert set(parts) == {"training", "0-shot", "5-shot", "generation", "all but the shots"}
+    assert max(figures(parts["0-shot"].equality)) < 1e-3 and max(figures(parts["5-shot"].equality)) < 1e-3
+    said, of = parts["generation"].equality.split(" of ")
+    assert int(said) == int(of.split()[0]) == 4
+    assert all(row.shares is not None and 0 < row.shares[1] <= 1 for row in report.rows)
