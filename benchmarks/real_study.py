@@ -1,4 +1,4 @@
-"""What ``real`` runs on: its sizes, the ten kinds at these sizes, a real base for both sides, the least work there is."""
+"""What ``real`` runs on: sizes, the ten kinds at these sizes, a real base for both sides, the least work there is."""
 
 from __future__ import annotations
 
