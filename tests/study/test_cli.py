@@ -220,6 +220,8 @@ def test_init_writes_a_study_that_is_valid_and_refuses_to_overwrite(tmp_path: Pa
     assert invoke("init", tmp_path / "study.yaml")[0] == 2
     assert (tmp_path / "study.yaml").read_text() == "mine"
     assert invoke("init", tmp_path / "study.yaml", "--force")[0] == 0
+    status, out, errors = invoke("check", tmp_path / "study.yaml")
+    assert status == 0 and "0 of 18 evaluated" in out, errors
 
 
 def test_a_reader_that_goes_away_is_no_error(filled: Path) -> None:
