@@ -407,7 +407,7 @@ def test_a_commit_of_the_base_other_than_the_one_loaded_is_refused(tmp_path: Pat
         ({"layers_to_transform": [0]}, "layers.1.mlp.down_proj, which its configuration does not target", "save"),
         ({"r": 8}, "rank 4, the configuration says 8 (r, rank_pattern)", "save"),
         ({"rank_pattern": {"q_proj": 2}}, "rank 4, the configuration says 2", "save"),
-        ({"r": "four"}, "PEFT does not take it", "save"),
+        ({"r": "four"}, "r is 'four', no number", "save"),
         ({"target_modules": ".*q_proj", "layers_to_transform": [0]}, "PEFT does not take it", "save"),
         ({"new_option": True}, "the key new_option", "without new_option"),
         ({"new_config": {"x": 1}}, "the key new_config", "without new_config"),
