@@ -291,6 +291,34 @@ def batch_matters_and_counts() -> Any:
     return behind_layer(mix)
 
 
+def mixes_siblings() -> Any:
+    """Neighbours of equal position are mixed: answers of one prompt have such tokens, rows side by side have none."""
+    model = llama()
+
+    def forward(own: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        position_T = kwargs["position_ids"][0]
+        near_TT = torch.ones(len(position_T), len(position_T)).tril(2).triu(-2).fill_diagonal_(0.0)
+        same_TT = near_TT * (position_T[:, None] == position_T[None])
+        return own(hidden_states + WEAK * same_TT @ hidden_states, *args, **kwargs)
+
+    _replace(model.model.layers[0].self_attn, forward)
+    return model
+
+
+def counts_faintly() -> Any:
+    """As ``counts_by_itself``, too faintly to change which token is the likeliest: left padding shifts the count."""
+    table = torch.randn(1024, D, generator=torch.Generator().manual_seed(1)) * 3e-3
+    return behind_layer(lambda x: x + table[torch.arange(x.shape[1])])
+
+
+def crowd_matters_and_counts() -> Any:
+    """Experts with room for 235 tokens of a pass, in a model that cannot be packed either."""
+    model = router_with_capacity(235)
+    table = torch.randn(1024, D, generator=torch.Generator().manual_seed(1)) * 0.3
+    model.model.layers[1].register_forward_hook(lambda _m, _a, x: x + table[torch.arange(x.shape[1])])
+    return model
+
+
 def sees_the_cache_otherwise() -> Any:
     """A token that is decoded from the cache is treated as the first of its row."""
     return before_attention(lambda x: x if x.shape[1] > 1 else x * 1.5)

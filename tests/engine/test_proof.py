@@ -25,6 +25,9 @@ SLOWER = {
     "convolution_of_ids": ("batched", "log-probabilities of row"),
     "resets_at_separator": ("batched", "log-probabilities of row"),
     "counts_by_itself": ("batched", "log-probabilities of row"),
+    "counts_faintly": ("batched", "log-probabilities of row"),
+    "crowd_matters_and_counts": ("single", "rows change with how many others are beside them"),
+    "mixes_siblings": ("batched", "answers side by side are not independent"),
     "counts_by_cumsum": ("batched", "log-probabilities of row"),
     "attends_twice_with_other_windows": ("batched", "it makes attention masks of its own"),
     "sees_the_cache_otherwise": ("batched", "a step of 1 tokens behind a cache"),
@@ -75,6 +78,17 @@ def test_the_fastest_exact_path_is_taken_and_gives_what_the_model_gives(name):
         for row, scored in zip(rows, found, strict=True):
             for option, ours in zip(row.options, scored, strict=True):
                 np.testing.assert_allclose(ours, own_logprobs(plain, row.context, option), atol=3e-4)
+
+
+def test_left_padding_that_shows_in_the_logits_alone_is_not_decoded_with():
+    base = wrap_model(fooling.counts_faintly(), TinyTokenizer(), name="faint")
+    assert base.paths.batched
+    assert not base.paths.decoded
+
+
+def test_weights_are_merged_only_where_the_layer_multiplies_by_them():
+    assert not wrap_model(fooling.normalised_weights(), TinyTokenizer(), name="cosine").paths.merges
+    assert wrap_model(fooling.llama(), TinyTokenizer(), name="plain").paths.merges
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -13,6 +13,7 @@ from engine.helpers import TinyTokenizer, tiny_model
 from traitscope.engine import Bank, generate, remembered, score_options, wrap_model
 from traitscope.engine.layout import CausalPack
 from traitscope.engine.positions import Sides, Table, tables_by_row
+from traitscope.engine.runtime import Site
 from traitscope.engine.spans import ALL, RowMask, Span, span_of
 from traitscope.engine.structure import CountingFromAfar
 from traitscope.records import OptionRow, PromptRow
@@ -195,6 +196,19 @@ def test_what_was_proven_is_remembered_until_the_model_or_the_software_changes(m
     file.write_text(json.dumps({"paths": {}})[:-3])
     third = wrap_model(tiny_model("gemma2", torch.float32), TinyTokenizer(), fingerprint="f")
     assert third.paths == first.paths
+
+
+def test_windows_and_chunks_are_remembered_as_they_were(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRAITSCOPE_CACHE", str(tmp_path))
+    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), fingerprint="f")
+    spans = [Span(chunk=8), Span(window=7)]
+    modules = [layer.self_attn for layer in base.model.model.layers][:2]
+    sites = {id(m): Site(n, n + 1, spans[n]) for n, m in enumerate(modules)}
+    base.runtime.sites = dict(sites)
+    remembered.remember(base)
+    base.runtime.sites = {}
+    assert remembered.recall(base)
+    assert base.runtime.sites == sites
 
 
 @pytest.mark.parametrize(
