@@ -14,7 +14,16 @@ from test_encode import harness
 from traitscope.errors import TraitscopeError
 from traitscope.tasks import Task
 from traitscope.tasks.chat import check_variables, dated
-from traitscope.tasks.encode import answer_end, answer_opening, option_rows, prompt_rows, prompt_text, training_rows
+from traitscope.tasks.encode import (
+    answer_end,
+    answer_opening,
+    option_rows,
+    prompt_rows,
+    prompt_text,
+    room_to_generate,
+    training_rows,
+)
+from traitscope.tasks.lengths import evaluation_lengths
 
 ROWS = [
     {"text": "the film was fine", "label": "yes"},
@@ -219,11 +228,13 @@ def test_what_stands_behind_a_turn_may_depend_on_the_answer_and_prompts_may_hold
         assert [tokenizer.decode(ids).strip() for ids in scored.options[:-1]] == ["no", "yes"]
 
 
-def test_a_template_that_leaves_out_the_answer_is_refused(tmp_path: Path) -> None:
+def test_a_template_that_leaves_out_or_alters_the_answer_is_refused(tmp_path: Path) -> None:
     task = task_of(tmp_path, ROWS, chat=True, answer=CHOICE)
     mute = "{% for m in messages %}{{ m.content if m.role == 'user' }}{% endfor %}"
-    with pytest.raises(TraitscopeError, match="leaves out what the assistant says"):
-        training_rows(task, task.load().train, byte_tokenizer(mute, marks=MARKS), None)
+    loud = "{% for m in messages %}{{ m.content | upper }}{% endfor %}"
+    for template, what in ((mute, "leaves out"), (loud, "alters")):
+        with pytest.raises(TraitscopeError, match=f"{what} what the assistant says"):
+            training_rows(task, task.load().train, byte_tokenizer(template, marks=MARKS), None)
 
 
 @pytest.mark.parametrize("special", [True, False])
@@ -237,6 +248,12 @@ def test_what_the_template_says_before_every_answer_is_not_part_of_it(
     task = task_of(tmp_path, ROWS, prompt="{{ text }}", chat=variables or True, answer=GENERATE)
     opening = answer_opening(task, tokenizer)
     assert tokenizer.decode(opening) == ("<think>\n\n</think>\n\n" if thinking else "")
+    # The positions of a model must hold it too.
+    assert room_to_generate(task, tokenizer) == task.config.answer.generate.max_tokens + len(opening)
+    lengths = evaluation_lengths(task, task.load().eval, tokenizer)
+    asked = prompt_rows(task, task.load().eval, tokenizer)
+    for length, row in zip(lengths, asked, strict=True):
+        assert length.total >= len(row.context) + room_to_generate(task, tokenizer)
     examples = task.load().eval
     for example, row, asked in zip(
         examples, training_rows(task, examples, tokenizer, None), prompt_rows(task, examples, tokenizer), strict=True

@@ -102,8 +102,9 @@ class Chat:
         text = self.closed(turns, SENTINEL)
         place = text.rfind(SENTINEL)
         if place < 0:
+            what = "alters" if SENTINEL in text.casefold() else "leaves out"
             raise TraitscopeError(
-                "the tokenizer's chat template leaves out what the assistant says, so nothing can be trained or scored",
+                f"the tokenizer's chat template {what} what the assistant says, so nothing can be trained or scored",
                 where=self._where,
                 fix="write a plain prompt and remove chat, or mend the template",
             )

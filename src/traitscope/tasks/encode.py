@@ -237,14 +237,15 @@ def prompt_rows(
     Raises:
         TraitscopeError: if a prompt is too long, or the task's generate.max_tokens leaves no room for it.
     """
-    encoder, reserve = _encoder(task, tokenizer), room_to_generate(task)
+    encoder, reserve = _encoder(task, tokenizer), room_to_generate(task, tokenizer)
     contexts = ((example, encoder.asked(example)) for example in examples)
     return [PromptRow(tuple(_fit(task, example, context, reserve, max_tokens))) for example, context in contexts]
 
 
-def room_to_generate(task: Task) -> int:
-    """Most tokens that the task generates behind a prompt."""
-    return task.config.answer.generate.max_tokens if task.config.answer.generate else 0
+def room_to_generate(task: Task, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Most tokens that the task generates behind a prompt, with what the template writes before its answers."""
+    settings = task.config.answer.generate
+    return settings.max_tokens + len(answer_opening(task, tokenizer)) if settings else 0
 
 
 def _fit(task: Task, example: Example, context: list[int], reserve: int, max_tokens: int | None) -> list[int]:

@@ -50,7 +50,7 @@ def evaluation_lengths(task: Task, examples: Sequence[Example], tokenizer: PreTr
     lengths = [Length(len(row.context), max(map(len, row.options))) for row in rows]
     if task.form != "generate":
         return lengths
-    room = room_to_generate(task)
+    room = room_to_generate(task, tokenizer)
     asked = [Length(len(row.context), room) for row in prompt_rows(task, examples, tokenizer)]
     return [max(pair, key=lambda length: length.total) for pair in zip(asked, lengths, strict=True)]
 
