@@ -1,0 +1,189 @@
+"""The study file itself: its keys, types and names, and the run folder."""
+
+from __future__ import annotations
+
+from bad_input.sound import CHOICE, PROMPT, STUDY, Case, data, study, write
+from traitscope.config import load_config
+
+CASES = [
+    # the file as a whole
+    Case(
+        "no such study file",
+        lambda d: load_config(d / "absent.yaml"),
+        ("absent.yaml", "no such file", "traitscope init"),
+    ),
+    Case("a folder instead of a file", load_config, ("is a folder, not a file", "name the YAML file")),
+    Case("an empty file", lambda d: load_config(write(d, "")), ("study.yaml", "it is empty", "study: name")),
+    Case("a list instead of keys", lambda d: load_config(write(d, "- a\n")), ("not a study file", "study: name")),
+    Case("broken YAML", study("train: 4, eval: 4}", "train: 4, eval: 4"), ("study.yaml:7", "not valid YAML", "colons")),
+    Case("a tab in the indentation", study("  two:", "\ttwo:"), ("study.yaml:9", "not valid YAML", "no tabs")),
+    Case(
+        "not UTF-8", lambda d: load_config(write(d, b"study: \xff\n")), ("study.yaml", "not UTF-8", "save it as UTF-8")
+    ),
+    Case(
+        "two tasks of one name",
+        study("  two:", "  one:"),
+        ("study.yaml:9, key tasks.one", "'one' stands here twice (first on line 5)", "rename or remove"),
+    ),
+    # keys and their types
+    Case(
+        "an unknown key", study("prompt:", "promt:"), ("study.yaml:7", "unknown key 'promt'", "did you mean 'prompt'")
+    ),
+    Case("an unknown key at the top", study("recipe:", "recepie:"), ("study.yaml:3", "'recepie'", "mean 'recipe'")),
+    Case("an unknown key in data", data("{path: rows.jsonl, evals: 4}"), ("key tasks.one.data.evals", "mean 'eval'")),
+    Case("no base", study("base: embedded\n", ""), ("study.yaml", "the key 'base' is missing", "add `base:`")),
+    Case("no answer", study("    answer: " + CHOICE + "\n", ""), ("tasks.one", "'answer' is missing", "add `answer:`")),
+    Case("no prompt", study(f"    prompt: {PROMPT}\n", ""), ("study.yaml:5", "there is no prompt", "add prompt:")),
+    Case(
+        "tasks as a list",
+        lambda d: load_config(write(d, "study: s\nbase: b\ntasks: [one]\n")),
+        ("study.yaml:3", "'tasks' must be a mapping"),
+    ),
+    Case(
+        "no tasks",
+        lambda d: load_config(write(d, "study: s\nbase: embedded\ntasks: {}\n")),
+        ("study.yaml:3, key tasks", "'tasks' needs at least 1", "tasks by name"),
+    ),
+    Case(
+        "a name with a slash",
+        study("  two:", "  a/b:"),
+        ("study.yaml:9", "'a/b' is not allowed here", "letters, digits"),
+    ),
+    Case(
+        "text for a number",
+        study("rank: 8", "rank: eight"),
+        ("study.yaml:3, key recipe.rank", "whole number", "LoRA rank"),
+    ),
+    Case("a fraction for a rank", study("rank: 8", "rank: 8.5"), ("recipe.rank", "must be a whole number, not 8.5")),
+    Case("a negative rank", study("rank: 8", "rank: -1"), ("study.yaml:3", "greater than or equal to 1, not -1")),
+    Case("a learning rate of zero", study("lr: 2e-4", "lr: 0"), ("recipe.lr", "must be greater than 0, not 0")),
+    Case("an infinite learning rate", study("lr: 2e-4", "lr: .inf"), ("recipe.lr", "must be a finite number")),
+    Case(
+        "a number for text", study(PROMPT, "7"), ("study.yaml:7, key tasks.one.prompt", "must be text", 'quotes: "7"')
+    ),
+    Case("an unknown schedule", study("rank: 8", "schedule: cosin"), ("recipe.schedule", "'cosin'", "mean 'cosine'")),
+    Case(
+        "an unknown dtype",
+        study("base: embedded", "base: {model: m, dtype: fp8}"),
+        ("base.dtype", "'fp32'", "not 'fp8'"),
+    ),
+    Case(
+        "targets as one word", study("rank: 8", "targets: q_proj"), ("recipe.targets", "write all-linear or [q_proj]")
+    ),
+    Case(
+        "layers back to front", study("rank: 8", "layers: [5, 2]"), ("recipe.layers", "first layer 5", "write [2, 5]")
+    ),
+    Case("no seed", study("rank: 8", "seeds: []"), ("study.yaml:3, key recipe.seeds", "needs at least 1", "add one")),
+    Case("a seed twice", study("rank: 8", "seeds: [1, 1]"), ("recipe.seeds", "the seed 1 stands here twice")),
+    Case(
+        "an unknown device",
+        study("base:", "compute: {device: gpu}\nbase:"),
+        ("key compute.device", "'gpu' is not allowed", "auto, cpu, mps"),
+    ),
+    Case("warm-up over the whole training", study("rank: 8", "warmup: 1.5"), ("recipe.warmup", "less than 1, not 1.5")),
+    Case("several problems", study("rank: 8, lr: 2e-4", "rank: 0, lr: 0"), ("recipe.rank", "(and 1 more: recipe.lr")),
+    Case("a template without quotes", study(PROMPT, "{{ text }}"), ("study.yaml:7", "without quotes", "in quotes:")),
+    Case(
+        "neither a number nor all",
+        data("{path: rows.jsonl, train: some}"),
+        ("key tasks.one.data.train", "must be a whole number or 'all', not 'some'", "How many rows"),
+    ),
+    Case(
+        "test for eval",
+        data("{path: {train: rows.jsonl, test: rows.jsonl}}"),
+        ("tasks.one.data.path.test", "unknown key 'test'", "write one of: eval, train"),
+    ),
+    Case("three layers for a window", study("rank: 8", "layers: [1, 2, 3]"), ("recipe.layers", "more than 2 values")),
+    Case("shots as a number", study("  two:", "    shots: 4\n  two:"), ("tasks.one.shots", "must be a mapping")),
+    Case(
+        "shots from the eval rows",
+        study("  two:", "    shots: {n: 2, from: eval}\n  two:"),
+        ("tasks.one.shots.from", "must be 'train', not 'eval'"),
+    ),
+    # names that tie things together
+    Case(
+        "a source that is no task", study("[one, two]", "[one, twoo]"), ("study.yaml:13", "names no task", "mean 'two'")
+    ),
+    Case("a source without train rows", data("{path: rows.jsonl, train: 0, eval: 4}"), ("sources[0]", "no train rows")),
+    Case("a recipe change that is no mapping", study("[one, two]", "[one, {two: 5}]"), ("recipe changes of 'two'",)),
+    Case("a wrong key in a recipe change", study("two]", "{two: {ranks: 5}}]"), ("unknown key 'ranks'", "mean 'rank'")),
+    Case(
+        "a target that is no task",
+        study("mixes:", "targets: [three]\nmixes:"),
+        ("study.yaml:14", "'three' names no task"),
+    ),
+    Case(
+        "a target without eval rows",
+        lambda d: load_config(write(d, STUDY.replace("eval: 4", "eval: 0", 1) + "targets: [two, one]\n")),
+        ("study.yaml:15, key targets[1]", "the task 'one' has no eval rows", "take it out of targets"),
+    ),
+    Case("a mix of an unknown source", study("of: sources", "of: [one, tow]"), ("mixes.all.of", "'tow'", "mean 'two'")),
+    Case(
+        "a mix that holds out an unknown task",
+        study("of: sources", "hold_out: [x]"),
+        ("mixes.all.hold_out", "task 'x'"),
+    ),
+    Case("a mix that holds out all", study("of: sources", "hold_out: [one, two]"), ("holds out everything",)),
+    Case(
+        "a mix by clusters without clusters", study("of: sources", "per_cluster: 5"), ("per_cluster", "tags: {cluster")
+    ),
+    Case(
+        "a mix with two sizes",
+        study("of: sources", "per_task: 5, per_cluster: 5"),
+        ("mixes.all", "keep one of the two"),
+    ),
+    Case("a name taken twice", study("mixes: {all", "mixes: {one"), ("mixes.one", "'one' is among sources already")),
+    Case(
+        "a mix called like a control",
+        study("mixes: {all:", "controls: {one: [mislabel]}\nmixes: {one.mislabel:"),
+        ("study.yaml:15, key mixes.one.mislabel", "'one.mislabel' is among controls already"),
+    ),
+    Case(
+        "a mix called like a task that trains",
+        study("sources: [one, two]\nmixes: {all:", "mixes: {one:"),
+        ("mixes.one", "'one' is among tasks already"),
+    ),
+    Case(
+        "a source with a seed twice",
+        study("sources: [one, two]", "sources:\n- one\n- two: {seeds: [1, 1]}"),
+        ("study.yaml:15, key sources[1].seeds", "the seed 1 stands here twice"),
+    ),
+    Case(
+        "a tag that is true",
+        study(f"answer: {CHOICE}", f"answer: {CHOICE}\n    tags: {{easy: true}}"),
+        ("one.tags.easy", 'put it in quotes: "True"'),
+    ),
+    Case("a mix of nothing", study("of: sources", "of: []"), ("mixes.all.of", "the mix is made of nothing")),
+    Case(
+        "no allowed values",
+        data("{path: rows.jsonl, where: {label: []}}"),
+        ("where.label", "a value or a list of values"),
+    ),
+    Case(
+        "joined files of a Hub dataset",
+        data("{hub: a/b, join: {text: t.txt}}"),
+        ("data.join", "join is for files, not for hub"),
+    ),
+    Case(
+        "splits beside separate paths",
+        data("{path: {train: rows.jsonl, eval: rows.jsonl}, splits: a}"),
+        ("data.splits", "path already says what trains"),
+    ),
+    Case(
+        "six problems at once",
+        data("{path: rows.jsonl, a: 1, b: 1, c: 1, d: 1, e: 1, f: 1}"),
+        ("'a' (and 5 more: ", "unknown key 'e'; ...)"),
+    ),
+    Case(
+        "a model called like an adapter", study("mixes:", "models: {two-s0: x}\nmixes:"), ("models.two-s0", "adapter's")
+    ),
+    Case("a model called base", study("mixes:", "models: {base: x}\nmixes:"), ("models.base", "is the base already")),
+    Case(
+        "an unknown control",
+        study("mixes:", "controls: {one: [shuffle]}\nmixes:"),
+        ("controls.one", "'shuffle'", "balance"),
+    ),
+    Case(
+        "a control of an unknown source", study("mixes:", "controls: {on: [balance]}\nmixes:"), ("'on'", "mean 'one'")
+    ),
+]
