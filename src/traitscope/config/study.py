@@ -133,6 +133,7 @@ class StudyConfig(Settings):
         self._check_sources()
         self._check_targets()
         self._check_mixes()
+        self._check_copies()
         self._check_row_names()
         return self
 
@@ -184,6 +185,15 @@ class StudyConfig(Settings):
             no_repeat(controls, "control", ("controls", source_name))
             for index, control in enumerate(controls):
                 check_name("control", control, ("controls", source_name, index))
+
+    def _check_copies(self) -> None:
+        for name, task in self.tasks.items():
+            if task.copy_of is not None and (task.copy_of not in self.tasks or task.copy_of == name):
+                raise Problem(
+                    f"{task.copy_of!r} is no other task",
+                    fix=did_you_mean(task.copy_of, [other for other in self.tasks if other != name]),
+                    keys=("tasks", name, "copy_of"),
+                )
 
     def _check_targets(self) -> None:
         for index, name in enumerate(self.targets or ()):

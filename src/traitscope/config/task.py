@@ -205,6 +205,11 @@ class TaskConfig(Settings):
         default_factory=dict, description="Free labels of every example: {name: template over the row}"
     )
     tags: dict[str, str] = Field(default_factory=dict, description="Free labels of the task: kind, cluster, ...")
+    copy_of: str | None = Field(
+        None,
+        description="The task whose rows these are once more, rebalanced or asked otherwise: what one teaches the "
+        "other is no transfer (tasks that read the same rows are copies without it)",
+    )
 
     @field_validator("tags", mode="before")
     @classmethod

@@ -18,14 +18,14 @@ def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> Found:
 
     The two gains rest on different examples, so their errors add.
     """
-    both = sorted({source for _, source, _ in gains if source in grid.column})
+    both = sorted({s for _, s, _ in gains if s in grid.column and grid.role_of[s].kind == "source"})
     if len(both) < 2:
         return {}, ["asymmetry: fewer than two sources are targets as well"]
     rows, skipped = [], 0
     for b in sorted({key[0] for key in gains}):
         for i, j in combinations(both, 2):
             there, back = gains.get((b, i, j)), gains.get((b, j, i))
-            if there is None or back is None:
+            if there is None or back is None or not (grid.transfers(i, j) and grid.transfers(j, i)):
                 continue
             if there["unit"] != back["unit"]:
                 skipped += 1

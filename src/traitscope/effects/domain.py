@@ -35,7 +35,7 @@ class Dyads(NamedTuple):
 
 
 def dyads(grid: Grid, gains: SourceGains, similarity: Similarity, b: int) -> tuple[Dyads, str]:
-    """All cells of one base whose source and task are in the similarity matrix and differ, without controls; unit.
+    """All transfer cells of one base whose source and task are in the similarity matrix, and their unit.
 
     Where tasks are scored in different units, every task's gains are divided by their standard deviation.
     """
@@ -43,7 +43,7 @@ def dyads(grid: Grid, gains: SourceGains, similarity: Similarity, b: int) -> tup
     known = [
         (at[source], at[task], gain)
         for (base, source, task), gain in gains.items()
-        if base == b and source in at and task in at and source != task and source not in grid.parents
+        if base == b and source in at and task in at and grid.transfers(source, task)
     ]
     known = [(s, t, gain) for s, t, gain in known if np.isfinite(similarity.values_MM[s, t])]
     source_V, target_V = (np.array([cell[k] for cell in known], dtype=np.int64) for k in (0, 1))

@@ -223,13 +223,13 @@ def _trait_outcomes(traits: TraitScores, stats: DatasetStats, sources: Mapping[s
 
 def _gain_outcomes(matrix: ScoreMatrix, stats: DatasetStats, per_task: bool) -> pd.DataFrame:
     grid = Grid.of(matrix)
-    values = grid.gains_IN if np.isfinite(grid.gains_IN[grid.trained]).any() else grid.scores_IN
+    values = grid.gains_IN if np.isfinite(grid.gains_IN[grid.fitted]).any() else grid.scores_IN
     rows = {}
     for (_, source), members in grid.by_source().items():
         if source in stats.names:
             row = pd.DataFrame(values[members]).mean().to_numpy()
-            own = [grid.relation(source, task) == "own" for task in grid.tasks]
-            rows[source] = np.where(own, np.nan, row)
+            moved = [grid.transfers(source, task) for task in grid.tasks]
+            rows[source] = np.where(moved, row, np.nan)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(grid.tasks))
     spread = frame.std(ddof=1)
     # Tasks are centred as well, since each source lacks another one: its own.

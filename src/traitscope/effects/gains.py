@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import normal_p, normal_quantile, wilson
+from traitscope.matrix.roles import TRAINED
 
 Floats = NDArray[np.float64]
 # The rows of paired gains by (model, task).
@@ -84,7 +85,7 @@ def seed_rows(grid: Grid, paired: Paired, level: float) -> list[Row]:
     found: list[Row] = []
     for task in dict.fromkeys(task for _, task in paired):
         cells = {}
-        for (_, source), members in grid.by_source(controls=True).items():
+        for (_, source), members in grid.by_source(TRAINED).items():
             cell = [paired[grid.models[i], task] for i in members if (grid.models[i], task) in paired]
             if len(cell) > 1:
                 cells[source, cell[0]["model"]] = cell
@@ -125,7 +126,7 @@ def source_gains(grid: Grid, paired: Paired) -> SourceGains:
     Paired gains take the place of the matrix's where any seed has one.
     """
     found: dict[tuple[int, str, str], Row] = {}
-    for (b, source), members in grid.by_source(controls=True).items():
+    for (b, source), members in grid.by_source(TRAINED).items():
         for n, task in enumerate(grid.tasks):
             rows = [paired[grid.models[i], task] for i in members if (grid.models[i], task) in paired]
             known = [i for i in members if np.isfinite(grid.gains_IN[i, n])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from traitscope.matrix import ScoreMatrix
+from traitscope.matrix import Role, ScoreMatrix
+from traitscope.matrix.roles import FOREIGN, TRAINED
 
 Floats = NDArray[np.float64]
 # One row of a table; what only the findings need of it stands under names that begin with "_".
@@ -28,6 +30,7 @@ class Grid:
     Attributes:
         models: I row names; tasks: N column names.
         sources: what each model was trained on, None for a base or a foreign model.
+        roles: what each row is.
         seeds: training seed of each model, None where there is none.
         base_I: row of each model's base, -1 where it has none.
         scores_IN: scores turned so that higher is better; NaN where missing.
@@ -40,6 +43,7 @@ class Grid:
     models: tuple[str, ...]
     tasks: tuple[str, ...]
     sources: tuple[str | None, ...]
+    roles: tuple[Role, ...]
     seeds: tuple[int | None, ...]
     base_I: NDArray[np.int64]
     scores_IN: Floats
@@ -56,7 +60,8 @@ class Grid:
         return cls(
             models=matrix.models,
             tasks=matrix.tasks,
-            sources=tuple(None if _absent(s) else str(s) for s in rows["source"]),
+            sources=matrix.sources_I,
+            roles=matrix.roles_I,
             seeds=tuple(None if _absent(s) else int(s) for s in rows["seed"]),
             base_I=np.asarray(matrix.base_index_I),
             scores_IN=matrix.scores_IN * matrix.sign_N,
@@ -98,47 +103,46 @@ class Grid:
 
     @cached_property
     def trained(self) -> NDArray[np.int64]:
-        """Rows with a source that are not a base row."""
-        return np.array(
-            [i for i, s in enumerate(self.sources) if s is not None and not self.is_base(i)], dtype=np.int64
-        )
+        """Rows of adapters that were trained here: sources, controls and mixes."""
+        return self._of_kind(*TRAINED)
+
+    @cached_property
+    def fitted(self) -> NDArray[np.int64]:
+        """Rows that claims about transfer are fitted on besides the bases: the sources'."""
+        return self._of_kind("source")
+
+    def _of_kind(self, *kinds: str) -> NDArray[np.int64]:
+        return np.array([i for i, role in enumerate(self.roles) if role.kind in kinds], dtype=np.int64)
+
+    @cached_property
+    def role_of(self) -> dict[str, Role]:
+        """The role of every source, control and mix by its name."""
+        return {source: role for source, role in zip(self.sources, self.roles, strict=True) if source is not None}
 
     @cached_property
     def parents(self) -> dict[str, str]:
-        """Source by control: ``reviews.mislabel`` controls ``reviews``, where that is a source or a task."""
-        known = {s for s in self.sources if s} | set(self.tasks)
-        found = {}
-        for source in self.sources:
-            if source and "." in source:
-                parent = source.rsplit(".", 1)[0]
-                if parent in known and source not in self.tasks:
-                    found[source] = parent
-        return found
+        """Source by control."""
+        return {name: role.parent for name, role in self.role_of.items() if role.parent is not None}
 
     def relation(self, source: str | None, task: str) -> str:
-        """What a row of this source is to a task.
+        """What a task is to the rows of a source (see ``Role.relation``); "model" for rows not trained here."""
+        return FOREIGN.relation(task) if source is None else self.role_of.get(source, FOREIGN).relation(task)
 
-        ``own`` (trained on it), ``copy`` (trained on a control of it), ``transfer``, or ``model`` where the row
-        was not trained here.
-        """
-        if source is None:
-            return "model"
-        if source == task:
-            return "own"
-        return "copy" if self.parents.get(source) == task else "transfer"
+    def transfers(self, source: str, task: str) -> bool:
+        """Whether claims about transfer may rest on the gain of a source on a task: a source's, not its own task."""
+        return self.role_of[source].kind == "source" and self.relation(source, task) == "transfer"
 
     def where(self, i: int, task: str | None = None) -> Row:
         """The columns model, source, seed, task of a row about row i."""
         return {"model": self.models[i], "source": self.sources[i], "seed": self.seeds[i], "task": task}
 
-    def by_source(self, *, controls: bool = False) -> dict[tuple[int, str], list[int]]:
-        """Rows of every (base row, source): its seeds. Controls are left out unless asked for."""
+    def by_source(self, kinds: Sequence[str] = ("source",)) -> dict[tuple[int, str], list[int]]:
+        """Rows of every (base row, source), its seeds, for sources of these kinds."""
         groups: dict[tuple[int, str], list[int]] = {}
-        for i in self.trained.tolist():
+        for i in self._of_kind(*kinds).tolist():
             source = self.sources[i]
             assert source is not None
-            if controls or source not in self.parents:
-                groups.setdefault((int(self.base_I[i]), source), []).append(i)
+            groups.setdefault((int(self.base_I[i]), source), []).append(i)
         return groups
 
 

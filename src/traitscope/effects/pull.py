@@ -94,7 +94,7 @@ def pooled_rows(lengths: Sequence[Row], class_pulls: Sequence[Row], grid: Grid, 
     """The sources' pull over all cells: lengths, and class shares beside the truth."""
 
     def counted(row: Row) -> bool:
-        return row["relation"] == "transfer" and row["source"] not in grid.parents
+        return row["source"] is not None and grid.transfers(row["source"], row["task"])
 
     cells = [row for row in lengths if counted(row) and np.isfinite(row["weight"])]
     want = [[row["source_length"] - row["base_length"]] for row in cells]

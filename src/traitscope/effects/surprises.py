@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from traitscope.effects.gains import Paired
-from traitscope.effects.grid import HOME, Found, Grid, Row
+from traitscope.effects.grid import Found, Grid, Row
 from traitscope.effects.significance import additive_basis, benjamini_hochberg, normal_p, normal_quantile
 from traitscope.stats.similarity import Similarity
 
@@ -18,7 +18,7 @@ FLAG_MODEL_Z = 2.0
 
 
 def surprise_cells(grid: Grid, paired: Paired) -> pd.DataFrame:
-    """Cells of all trained rows on tasks not their own, as far as a row and a column have two of them.
+    """Transfer cells of the sources, as far as a row and a column have two of them.
 
     Paired gains take the place of the matrix's; scores that of gains where there is no base.
 
@@ -26,13 +26,13 @@ def surprise_cells(grid: Grid, paired: Paired) -> pd.DataFrame:
         One line per cell: its row i and column n, value, scale (the deviation of its column), error (standard
         error), unit, replicates (of the paired gain, else None).
     """
-    members = grid.trained.tolist() or [i for i in range(len(grid.models)) if not grid.is_base(i)]
+    members = grid.fitted.tolist()
     values = grid.gains_IN if np.isfinite(grid.gains_IN[members]).any() else grid.scores_IN
     errors = grid.stderr_IN if np.isfinite(grid.stderr_IN[members]).any() else grid.gain_stderr_IN
     found = []
     for i in members:
         for n, task in enumerate(grid.tasks):
-            if grid.relation(grid.sources[i], task) not in HOME:
+            if grid.relation(grid.sources[i], task) == "transfer":
                 matrix = {"gain": values[i, n], "unit": grid.unit(n), "_replicates": None}
                 cell = paired.get((grid.models[i], task), matrix)
                 found.append((i, n, cell["gain"], errors[i, n], cell["unit"], cell["_replicates"]))

@@ -8,6 +8,7 @@ from traitscope.matrix.paired import (
     bootstrap_means,
     paired_means,
 )
+from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS
 from traitscope.matrix.views import View
 
@@ -15,6 +16,7 @@ __all__ = [
     "COLUMNS",
     "CellNoise",
     "PairedMeans",
+    "Role",
     "ScoreMatrix",
     "SeedNoise",
     "View",

@@ -15,6 +15,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix.cell_errors import fill_stderr
 from traitscope.matrix.noise import SeedNoise
 from traitscope.matrix.paired import Records
+from traitscope.matrix.roles import Role, row_roles
 from traitscope.matrix.table import row_labels
 
 Floats = npt.NDArray[np.float64]
@@ -31,6 +32,7 @@ class ScoreArrays:
         units: task -> "fraction", "percent" or "other".
         tags: task -> free labels of the task (kind, skills, ...).
         records: task -> model -> value per example, over the same examples for every model of the task.
+        roles: what each source is, by its name; None where that follows from the names (see ``roles_by_name``).
         predicted: whether cells with status "predicted" are shown.
         seed_noise: variance between seeds where the rows are means over seeds, else None: it is in the rows.
         notes: what was assumed while reading, in plain sentences.
@@ -42,6 +44,7 @@ class ScoreArrays:
     units: Mapping[str, str]
     tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     records: Records = field(default_factory=dict)
+    roles: Mapping[str, Role] | None = None
     predicted: bool = False
     seed_noise: SeedNoise | None = None
     notes: tuple[str, ...] = ()
@@ -128,6 +131,37 @@ class ScoreArrays:
             if model == self.base_name
         }
         return np.array([at.get(family, -1) for family in rows["base"]], dtype=np.int64)
+
+    @cached_property
+    def sources_I(self) -> tuple[str | None, ...]:
+        """What each row was trained on; None for bases and for models that were not trained here.
+
+        Where no row names its source, as in a plain table of scores, every row but the bases is one.
+        """
+        named = [None if pd.isna(s) or s == "" else str(s) for s in self.rows["source"]]
+        bases = [i == b for i, b in enumerate(self.base_index_I.tolist())]
+        if self.roles is None and not any(named):
+            named = [str(model) for model in self.rows["model"]]
+        return tuple(None if base else source for source, base in zip(named, bases, strict=True))
+
+    @cached_property
+    def roles_I(self) -> tuple[Role, ...]:
+        """What each row is: base, source, control, mix or foreign, and what it was trained on."""
+        bases = [i == b for i, b in enumerate(self.base_index_I.tolist())]
+        return row_roles(self.sources_I, bases, self.tasks, self.roles)
+
+    @cached_property
+    def relation_IN(self) -> npt.NDArray[np.str_]:
+        """What each cell is to its row: "own", "copy", "transfer", or "model" (bases and foreign models)."""
+        cells = [[role.relation(task) for task in self.tasks] for role in self.roles_I]
+        return np.array(cells, dtype="U8").reshape(len(self.models), len(self.tasks))
+
+    @cached_property
+    def transfer_IN(self) -> npt.NDArray[np.bool_]:
+        """The cells that claims about transfer are fitted on: all of the bases', and the sources' on other tasks."""
+        base_I = np.array([role.kind == "base" for role in self.roles_I])
+        source_I = np.array([role.kind == "source" for role in self.roles_I])
+        return base_I[:, None] | (source_I[:, None] & (self.relation_IN == "transfer"))
 
     @property
     def base_index(self) -> int:

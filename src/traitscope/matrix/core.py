@@ -16,6 +16,7 @@ from traitscope.matrix.arrays import ScoreArrays
 from traitscope.matrix.noise import CellNoise, SeedNoise
 from traitscope.matrix.paired import Records, check_records
 from traitscope.matrix.reading import binomial_stderr, reading_notes, table_from_file
+from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_labels
 from traitscope.matrix.units import pick_units
 from traitscope.matrix.views import Floats, View
@@ -40,6 +41,7 @@ class ScoreMatrix(ScoreArrays):
         units: Mapping[str, str] | str | None = None,
         tags: Mapping[str, Mapping[str, Any]] | None = None,
         records: Records | None = None,
+        roles: Mapping[str, Role] | None = None,
         predicted: bool = False,
         where: str = "score table",
         notes: Sequence[str] = (),
@@ -54,6 +56,7 @@ class ScoreMatrix(ScoreArrays):
             units: "fraction", "percent" or "other", for all tasks or by task; guessed where not given.
             tags: labels of the tasks, used for naming traits.
             records: task -> model -> value per example (see ``with_records``).
+            roles: what each source is and what it was trained on, by its name; default: by equal names.
             predicted: show predicted cells too.
             where: what to call the table in errors.
 
@@ -76,6 +79,7 @@ class ScoreMatrix(ScoreArrays):
             units=pick_units(full[full["metric"] == full["task"].map(chosen)], chosen, units),
             tags=dict(tags or {}),
             records=dict(records or {}),
+            roles=roles,
             predicted=predicted,
             notes=tuple(notes),
         )
@@ -185,6 +189,18 @@ class ScoreMatrix(ScoreArrays):
         """
         check_records(records, self.models, self.tasks)
         return replace(self, records={task: dict(by_model) for task, by_model in records.items()})
+
+    def with_run_sd(self, sd: float | Mapping[str, float]) -> ScoreMatrix:
+        """The same matrix where the deviation between training runs is known, as from earlier studies.
+
+        Args:
+            sd: standard deviation of a score between two runs of one recipe: percentage points for all tasks, or by
+                task in its own unit.
+
+        Raises:
+            TraitscopeError: not a positive number, an unknown task, or points for a task that is no share.
+        """
+        return replace(self, seed_noise=derive.known_seed_noise(sd, self.tasks, self.units, self.roles_I))
 
     # ---- other matrices from this one
 

@@ -13,6 +13,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix.cell_errors import record_stderr
 from traitscope.matrix.noise import SeedNoise
 from traitscope.matrix.paired import Records
+from traitscope.matrix.roles import TRAINED, Role
 from traitscope.matrix.table import row_labels
 from traitscope.matrix.units import full_mark
 
@@ -116,6 +117,31 @@ def check_names(wanted: Sequence[str] | None, known: Sequence[str], word: str) -
             where="select",
             fix=f"use the {word} names of the matrix",
         )
+
+
+def known_seed_noise(
+    sd: float | Mapping[str, float], tasks: Sequence[str], units: Mapping[str, str], roles_I: Sequence[Role]
+) -> SeedNoise:
+    """The seed noise of a known standard deviation between runs (see ``ScoreMatrix.with_run_sd``)."""
+    where = "run_sd"
+    if isinstance(sd, Mapping):
+        check_names(list(sd), tasks, "task")
+        lacking = [task for task in tasks if task not in sd]
+        by_task = {task: float(value) for task, value in sd.items()}
+    else:
+        lacking = [task for task in tasks if units[task] == "other"]
+        by_task = {task: float(sd) / 100.0 * full_mark(units[task]) for task in tasks if task not in lacking}
+    if lacking:
+        raise TraitscopeError(
+            f"the deviation between runs is not known for {', '.join(lacking[:10])}",
+            where=where,
+            fix="give it by task, in each task's own unit",
+        )
+    sd_N = np.array([by_task[task] for task in tasks])
+    if not (np.isfinite(sd_N) & (sd_N > 0)).all():
+        raise TraitscopeError(f"{sd!r} is no standard deviation", where=where, fix="write a number above 0")
+    trained_I = np.array([float(role.kind in TRAINED) for role in roles_I])
+    return SeedNoise(sd_N**2, np.full(len(tasks), np.inf), trained_I)
 
 
 def part_of_seed_noise(noise: SeedNoise | None, rows: Sequence[int], columns: Sequence[int]) -> SeedNoise | None:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+# Degrees of freedom from which on a variance counts as known.
+KNOWN = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +18,7 @@ class SeedNoise:
 
     Attributes:
         variance_N: pooled sample variance of a single seed's score, per task.
-        df_N: its degrees of freedom (sum over sources of seeds - 1).
+        df_N: its degrees of freedom (sum over sources of seeds - 1); infinite where it is known.
         seeds_I: seeds averaged in each row; 0 for rows that were not trained (the base).
     """
 
@@ -77,7 +79,7 @@ class CellNoise:
         n_models, n_tasks = self.examples_IN.shape
         if self.seed is None:
             return np.zeros((count, n_models, n_tasks))
-        df_N = np.maximum(self.seed.df_N, 1.0)
+        df_N = np.clip(self.seed.df_N, 1.0, KNOWN)
         spread_RN = np.sqrt(df_N / np.maximum(rng.chisquare(df_N, size=(count, n_tasks)), 1e-3))
         normal_RIN = rng.standard_normal((count, n_models, n_tasks))
         return normal_RIN * np.sqrt(self.seed_variance_IN) * spread_RN[:, None, :]

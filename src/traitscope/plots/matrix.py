@@ -31,14 +31,9 @@ def base_rows(matrix: ScoreMatrix) -> set[int]:
 
 
 def own_cells(matrix: ScoreMatrix) -> set[tuple[int, int]]:
-    """Cells of a model on the task it was trained on, controls of that task included."""
-    found = set()
-    for i, source in enumerate(matrix.rows["source"]):
-        if isinstance(source, str):
-            for n, task in enumerate(matrix.tasks):
-                if source == task or source.rsplit(".", 1)[0] == task:
-                    found.add((i, n))
-    return found
+    """Cells of a model on a task that it was trained on, or of which it saw a copy."""
+    home_IN = np.isin(matrix.relation_IN, ("own", "copy"))
+    return {(int(i), int(n)) for i, n in np.argwhere(home_IN)}
 
 
 def counts_text(matrix: ScoreMatrix) -> str:

@@ -17,6 +17,7 @@ from traitscope.store.models import base_identity, locked
 from traitscope.store.reading import load_tokenizer
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
+from traitscope.study.roles import study_roles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,9 @@ def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
         )
     table = table.assign(base=study.config.base.model, status="measured")
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
-    matrix = ScoreMatrix.from_long(table, tags=tags, where=str(study.folder.root / "cells"))
+    matrix = ScoreMatrix.from_long(
+        table, tags=tags, roles=study_roles(study.config), where=str(study.folder.root / "cells")
+    )
     if not records:
         return matrix
     found = {}
@@ -77,7 +80,10 @@ def cells_mark(study: Context, *kinds: str) -> str:
     """
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
-    return fingerprint([_software(), plugin_marks(kinds), study.models(), study.config.target_names(), tags, heads])
+    roles = {name: str(role) for name, role in study_roles(study.config).items()}
+    return fingerprint(
+        [_software(), plugin_marks(kinds), study.models(), study.config.target_names(), tags, roles, heads]
+    )
 
 
 @functools.cache

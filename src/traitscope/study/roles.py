@@ -1,0 +1,48 @@
+"""What the rows of a study's matrix are, and which of their cells are no transfer, from the study file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from traitscope.config import StudyConfig
+from traitscope.matrix import Role
+
+
+def study_roles(config: StudyConfig) -> dict[str, Role]:
+    """The role of every source, control and mix of a study, by its name."""
+    twins = _twins(config)
+    found = {}
+    for source in config.resolved_sources():
+        same = twins[source.task]
+        if source.control is None:
+            found[source.name] = Role("source", frozenset({source.task}), same - {source.task})
+        else:
+            parent = source.name.removesuffix(f".{source.control}")
+            found[source.name] = Role("control", copies=same, parent=parent)
+    for mix in config.mixes:
+        parts = config.mix_sources(mix)
+        own = frozenset(part.task for part in parts if part.control is None)
+        found[mix] = Role("mix", own, _union(twins[part.task] for part in parts) - own)
+    return found
+
+
+def _twins(config: StudyConfig) -> dict[str, frozenset[str]]:
+    """For every task the tasks that hold its rows too, itself included: by ``copy_of``, or read from the same place."""
+    groups = {name: {name} for name in config.tasks}
+
+    def join(one: str, other: str) -> None:
+        both = groups[one] | groups[other]
+        for name in both:
+            groups[name] = both
+
+    first: dict[str, str] = {}
+    for name, task in config.tasks.items():
+        place = task.data.model_dump_json(include={"path", "hub", "embedded", "subset", "field", "where_"})
+        join(name, first.setdefault(place, name))
+        if task.copy_of is not None:
+            join(name, task.copy_of)
+    return {name: frozenset(group) for name, group in groups.items()}
+
+
+def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*sets)
