@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from traitscope.config import StudyConfig
+from traitscope.config import StudyConfig, TaskConfig
 from traitscope.matrix import Role
 
 
@@ -27,7 +27,10 @@ def study_roles(config: StudyConfig) -> dict[str, Role]:
 
 
 def _twins(config: StudyConfig) -> dict[str, frozenset[str]]:
-    """For every task the tasks that hold its rows too, itself included: by ``copy_of``, or read from the same place."""
+    """For every task the tasks that hold its rows and answers too, itself included.
+
+    Those of ``copy_of``, and those that read the same answers from the same place.
+    """
     groups = {name: {name} for name in config.tasks}
 
     def join(one: str, other: str) -> None:
@@ -35,13 +38,20 @@ def _twins(config: StudyConfig) -> dict[str, frozenset[str]]:
         for name in both:
             groups[name] = both
 
-    first: dict[str, str] = {}
+    first: dict[tuple[str, ...], str] = {}
     for name, task in config.tasks.items():
         place = task.data.model_dump_json(include={"path", "hub", "embedded", "subset", "field", "where_"})
-        join(name, first.setdefault(place, name))
+        join(name, first.setdefault((place, *_golds(task)), name))
         if task.copy_of is not None:
             join(name, task.copy_of)
     return {name: frozenset(group) for name, group in groups.items()}
+
+
+def _golds(task: TaskConfig) -> tuple[str, ...]:
+    """The templates of a task's gold answers."""
+    answer = task.answer
+    free = answer.generate.gold if answer.generate is not None else ()
+    return tuple(str(template).strip() for template in (answer.gold, answer.loss, *free))
 
 
 def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:

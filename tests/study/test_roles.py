@@ -1,0 +1,76 @@
+"""Which cells of a study are no transfer, worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from traitscope.config import StudyConfig
+from traitscope.errors import TraitscopeError
+from traitscope.study.roles import study_roles
+
+
+def task(path: str, gold: str = "{{ label }}", **keys: Any) -> dict[str, Any]:
+    answer = {"choice": [" no", " yes"], "gold": gold}
+    return {"data": {"path": path}, "prompt": "{{ text }}", "answer": answer, **keys}
+
+
+def study(**keys: Any) -> StudyConfig:
+    tasks = {
+        "films": task("films.jsonl"),
+        "films_asked_otherwise": task("films.jsonl", prompt="Well: {{ text }}"),
+        "genres": task("films.jsonl", gold="{{ genre }}"),
+        "films_even": task("even.jsonl", copy_of="films"),
+        "shoes": task("shoes.jsonl"),
+        "left_shoes": {**task("x"), "data": {"path": "shoes.jsonl", "where": {"side": "left"}}},
+    }
+    return StudyConfig(**{"study": "s", "base": "embedded", "tasks": tasks, **keys})
+
+
+def relations(config: StudyConfig, name: str) -> dict[str, list[str]]:
+    role = study_roles(config)[name]
+    found: dict[str, list[str]] = {}
+    for target in config.tasks:
+        found.setdefault(role.relation(target), []).append(target)
+    return found
+
+
+def test_a_source_owns_its_task_and_copies_are_those_declared_or_read_from_the_same_rows() -> None:
+    config = study()
+    assert relations(config, "films") == {
+        "own": ["films"], "copy": ["films_asked_otherwise", "films_even"], "transfer": ["genres", "shoes", "left_shoes"],
+    }  # fmt: skip
+    # Copies of one task are copies of each other.
+    assert relations(config, "films_even")["copy"] == ["films", "films_asked_otherwise"]
+    assert relations(config, "shoes")["transfer"][-1] == "left_shoes"
+
+
+def test_a_source_may_bear_another_name_than_its_task() -> None:
+    config = study(sources=["shoes", {"wide": {"task": "films", "rank": 64}}], controls={"wide": ["mislabel"]})
+    assert relations(config, "wide")["own"] == ["films"]
+    role = study_roles(config)["wide.mislabel"]
+    assert (role.kind, role.parent, role.relation("films"), role.relation("films_even")) == (
+        "control", "wide", "copy", "copy",
+    )  # fmt: skip
+    assert role.relation("shoes") == "transfer"
+
+
+def test_a_mix_owns_the_tasks_of_its_parts() -> None:
+    config = study(mixes={"all": {"of": ["films", "shoes"]}, "rest": {"hold_out": ["films", "shoes"]}})
+    assert relations(config, "all") == {
+        "own": ["films", "shoes"], "copy": ["films_asked_otherwise", "films_even"], "transfer": ["genres", "left_shoes"],
+    }  # fmt: skip
+    assert relations(config, "rest")["copy"] == ["films"]
+
+
+def test_a_mix_of_controls_owns_nothing() -> None:
+    config = study(controls={"shoes": ["mislabel"]}, mixes={"wrong": {"of": ["shoes.mislabel"]}})
+    assert study_roles(config)["wrong"].relation("shoes") == "copy"
+
+
+@pytest.mark.parametrize("name", ["filmz", "shoes"])
+def test_a_copy_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(TraitscopeError, match="no other task") as caught:
+        study(tasks={"films": task("a.jsonl"), "shoes": task("b.jsonl", copy_of=name)})
+    assert "tasks.shoes.copy_of" in str(caught.value)
