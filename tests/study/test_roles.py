@@ -39,7 +39,8 @@ def relations(config: StudyConfig, name: str) -> dict[str, list[str]]:
 def test_a_source_owns_its_task_and_copies_are_those_declared_or_read_from_the_same_rows() -> None:
     config = study()
     assert relations(config, "films") == {
-        "own": ["films"], "copy": ["films_asked_otherwise", "films_even"], "transfer": ["genres", "shoes", "left_shoes"],
+        "own": ["films"], "copy": ["films_asked_otherwise", "films_even"],
+        "transfer": ["genres", "shoes", "left_shoes"],
     }  # fmt: skip
     # Copies of one task are copies of each other.
     assert relations(config, "films_even")["copy"] == ["films", "films_asked_otherwise"]
@@ -59,7 +60,8 @@ def test_a_source_may_bear_another_name_than_its_task() -> None:
 def test_a_mix_owns_the_tasks_of_its_parts() -> None:
     config = study(mixes={"all": {"of": ["films", "shoes"]}, "rest": {"hold_out": ["films", "shoes"]}})
     assert relations(config, "all") == {
-        "own": ["films", "shoes"], "copy": ["films_asked_otherwise", "films_even"], "transfer": ["genres", "left_shoes"],
+        "own": ["films", "shoes"], "copy": ["films_asked_otherwise", "films_even"],
+        "transfer": ["genres", "left_shoes"],
     }  # fmt: skip
     assert relations(config, "rest")["copy"] == ["films"]
 
