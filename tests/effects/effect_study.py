@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from traitscope.effects.grid import Grid
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats import DatasetStats, Similarity
 
@@ -149,3 +150,10 @@ def stats_with(names, *, answer_length=None, labels=None, semantic=None) -> Data
         collisions=pd.DataFrame(columns=["word", "collides"]),
         similarity=similarity,
     )
+
+
+def bare_grid(sources: tuple[str, ...], tasks: tuple[str, ...]) -> Grid:
+    """A grid of a base and one model of every source, all scores alike: for the roles of its rows."""
+    rows = [("base", None), *((f"{source}-s0", source) for source in sources)]
+    table = [{"model": model, "source": source, "task": task, "value": 0.5} for model, source in rows for task in tasks]
+    return Grid.of(ScoreMatrix.from_long(pd.DataFrame(table)))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from effect_study import Study, choice_records
+from effect_study import Study, bare_grid, choice_records
 from scipy import stats
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
@@ -76,8 +74,9 @@ def test_the_pooled_pull_is_of_transfer_cells_with_a_jackknife_over_the_sources(
     """Shifts 2, 4, 6 of 10: the slope is 0.4, those with a source left out 0.5, 0.4 and 0.3."""
     shifts = [("a", "transfer", 2.0), ("b", "transfer", 4.0), ("c", "transfer", 6.0)]
     shifts += [("a", "own", 9.0), ("a.mislabel", "transfer", -5.0), ("a.mislabel", "copy", 7.0)]
+    tasks = {"own": "a", "copy": "a", "transfer": "t"}
     lengths = [
-        {"relation": relation, "source": source, "weight": 0.5, "shift": shift}
+        {"source": source, "task": tasks[relation], "weight": 0.5, "shift": shift}
         | {"source_length": 30.0, "base_length": 20.0}
         for source, relation, shift in shifts
     ]
@@ -85,14 +84,14 @@ def test_the_pooled_pull_is_of_transfer_cells_with_a_jackknife_over_the_sources(
     ways = {"a": (0.4, 0.0), "b": (0.0, 0.4), "c": (0.2, 0.2), "a.mislabel": (0.3, 0.1)}
     pulls = [
         {
-            "relation": relation,
             "source": source,
+            "task": tasks[relation],
             "_step": np.array([1, -1]) * (np.dot(ways[source], (0.25, 0.5)) if k < 3 else -0.4),
             "_wants": np.outer([1, -1], ways[source]),
         }
         for k, (source, relation, _) in enumerate(shifts)
     ]
-    grid = SimpleNamespace(parents={"a.mislabel": "a"})
+    grid = bare_grid(("a", "b", "c", "a.mislabel"), ("a", "t"))
     length, labels, truth = pooled_rows(lengths, pulls, grid, 0.9)
     se = np.sqrt(2 / 3 * (0.1**2 + 0.1**2))
     half = stats.t.ppf(0.95, 2) * se

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import permutations
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from effect_study import Study, choice_records
+from effect_study import Study, bare_grid, choice_records
 from scipy import stats
 from sklearn.metrics import confusion_matrix, f1_score
 
@@ -31,7 +30,7 @@ from traitscope.effects.significance import replicate_test
 from traitscope.stats import Similarity
 
 CLASSES = ("neg", "pos")
-PARENTS: Any = SimpleNamespace(parents={"a.mislabel": "a"}, models=("base",), column={"a": 0, "b": 1})
+GRID = bare_grid(("a", "b", "c", "d", "e", "z", "a.mislabel"), ("a", "b", "c", "d", "e"))
 
 
 def answers(pos: int, n: int = 10) -> np.ndarray:
@@ -112,10 +111,10 @@ def test_only_transfer_of_unaltered_sources_is_pooled() -> None:
         length = {"weight": share, "shift": share * gap, "source_length": 7 + gap, "base_length": 7.0}
         want = np.array([gap, -gap])
         pull = {"_step": share * want, "_wants": np.stack([want, [0.3 * gap, 0.1 * gap]], axis=1)}
-        return {"source": source, "relation": relation, **length, **pull}
+        return {"source": source, "task": source if relation == "own" else "e", **length, **pull}
 
     rows = [cell(s, "transfer", 0.5) for s in "abcd"] + [cell("a.mislabel", "transfer", 9.0), cell("b", "own", -9.0)]
-    length, source, truth = pooled_rows(rows, rows, PARENTS, 0.95)
+    length, source, truth = pooled_rows(rows, rows, GRID, 0.95)
     assert (length["value"], length["n"], length["sources"]) == pytest.approx((0.5, 4, 4))
     assert (source["value"], truth["value"]) == pytest.approx((0.5, 0.0), abs=1e-9)
     assert source["n"] == 4
@@ -129,7 +128,7 @@ def test_cells_of_two_datasets_are_paired_without_own_tasks_and_controls() -> No
     names = ("a", "b", "a.mislabel")
     similarity = Similarity(kind="semantic", method="given", names=names, values_MM=np.eye(3))
     cells = {("a", "a"): 5.0, ("a", "b"): 1.0, ("b", "a"): 2.0, ("a.mislabel", "b"): 7.0, ("z", "a"): 8.0}
-    found, unit = dyads(PARENTS, {(0, *key): gain(value) for key, value in cells.items()}, similarity, 0)
+    found, unit = dyads(GRID, {(0, *key): gain(value) for key, value in cells.items()}, similarity, 0)
     assert (found.source_V.tolist(), found.target_V.tolist(), found.gain_V.tolist()) == ([0, 1], [1, 0], [1.0, 2.0])
     assert unit == "share"
 
@@ -143,7 +142,7 @@ def test_gains_of_tasks_in_different_units_are_divided_by_their_deviation() -> N
         ("c", "b"): gain(4.0, "score"),
         ("d", "b"): gain(4.0, "score"),
     }
-    found, unit = dyads(PARENTS, {(0, *key): value for key, value in cells.items()}, similarity, 0)
+    found, unit = dyads(GRID, {(0, *key): value for key, value in cells.items()}, similarity, 0)
     assert found.gain_V.tolist() == pytest.approx([1.0, 3.0, 4.0, 4.0])
     assert unit == "task standard deviations"
 
@@ -190,7 +189,7 @@ def test_intervals_of_the_domain_are_a_jackknife_over_datasets_within_their_rang
     names = tuple("abcde")
     similarity = Similarity(kind="semantic", method="given", names=names, values_MM=alike)
     gains = {(0, names[s], names[t]): gain(g) for s, t, g in zip(*cells, strict=True)}
-    found, _ = domain_rows(PARENTS, gains, similarity, 99, 0, 0.95)
+    found, _ = domain_rows(GRID, gains, similarity, 99, 0, 0.95)
     row = next(row for row in found["domain_tests"] if row["name"] == "rank correlation")
     left = []
     for d in range(5):
@@ -203,12 +202,12 @@ def test_intervals_of_the_domain_are_a_jackknife_over_datasets_within_their_rang
 
 def test_errors_of_two_directions_add_and_units_are_not_mixed() -> None:
     there, back = gain(0.5) | {"stderr": 0.3}, gain(-0.5) | {"stderr": 0.4}
-    found, notes = asymmetry_rows(PARENTS, {(0, "a", "b"): there, (0, "b", "a"): back}, 0.95)
+    found, notes = asymmetry_rows(GRID, {(0, "a", "b"): there, (0, "b", "a"): back}, 0.95)
     (row,) = found["asymmetry"]
     half = stats.norm.ppf(0.975) * 0.5
     assert (row["lo"], row["difference"], row["hi"]) == pytest.approx((1 - half, 1.0, 1 + half))
     assert row["p"] == pytest.approx(2 * stats.norm.sf(2.0)) and not notes
-    found, notes = asymmetry_rows(PARENTS, {(0, "a", "b"): there, (0, "b", "a"): back | {"unit": "score"}}, 0.95)
+    found, notes = asymmetry_rows(GRID, {(0, "a", "b"): there, (0, "b", "a"): back | {"unit": "score"}}, 0.95)
     assert not found["asymmetry"] and "1 pairs left out" in notes[0]
 
 
