@@ -74,16 +74,15 @@ def _values(study: Context, model: str, task: str) -> pd.Series | None:
 
 
 def cells_mark(study: Context, *kinds: str) -> str:
-    """A fingerprint of all committed cells, the tasks' tags, this software's files and plugins' entries of some kinds.
+    """A fingerprint of all committed cells, roles of rows, the tasks' tags, this software's files and plugins' entries of some kinds.
 
     Findings made under it need not be made again. The cells' own marks hold their metrics and parsers.
     """
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
-    roles = {name: str(role) for name, role in study_roles(study.config).items()}
-    return fingerprint(
-        [_software(), plugin_marks(kinds), study.models(), study.config.target_names(), tags, roles, heads]
-    )
+    roles = [[name, r.kind, sorted(r.own), sorted(r.copies), r.parent] for name, r in study_roles(study.config).items()]
+    rows, columns = [study.models(), roles], [study.config.target_names(), tags]
+    return fingerprint([_software(), plugin_marks(kinds), rows, columns, heads])
 
 
 @functools.cache
