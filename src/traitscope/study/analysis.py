@@ -74,7 +74,11 @@ def _values(study: Context, model: str, task: str) -> pd.Series | None:
 
 
 def cells_mark(study: Context, *kinds: str) -> str:
-    """A fingerprint of all committed cells, roles of rows, the tasks' tags, this software's files and plugins' entries of some kinds.
+    """A fingerprint of all committed cells, the rows' roles, the tasks' tags, this software's files and plugins' entries.
+
+    Args:
+        study: whose cells.
+        kinds: of plugins' entries that take part.
 
     Findings made under it need not be made again. The cells' own marks hold their metrics and parsers.
     """
