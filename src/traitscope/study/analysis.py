@@ -74,7 +74,7 @@ def _values(study: Context, model: str, task: str) -> pd.Series | None:
 
 
 def cells_mark(study: Context, *kinds: str) -> str:
-    """A fingerprint of all committed cells, the rows' roles, the tasks' tags, this software's files and plugins' entries.
+    """A fingerprint of all committed cells, roles of rows, tags of tasks, this software's files and plugins' entries.
 
     Args:
         study: whose cells.
