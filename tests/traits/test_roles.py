@@ -39,7 +39,7 @@ def test_every_row_of_a_plain_table_is_a_source() -> None:
 
 
 def test_roles_that_are_given_count_alone() -> None:
-    roles = {"a": Role("source", frozenset("b")), "all": Role("mix", frozenset("ab"), frozenset("c"))}
+    roles = {"a": Role("source", frozenset("b")), "all": Role("mix", frozenset("ab"), frozenset("bc"))}
     scores = ScoreMatrix.from_long(table({"base": None, "a-s0": "a", "all-s0": "all", "c-s0": "c"}), roles=roles)
     assert scores.relation_IN.tolist()[1:] == [
         ["transfer", "own", "transfer"], ["own", "own", "copy"], ["model"] * 3,

@@ -1,0 +1,55 @@
+"""Claims about transfer rest on the sources' cells on other tasks: no own or copied task, control, mix or foreign row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from effect_study import stats_with
+
+from traitscope.effects import explain, measure_effects
+from traitscope.effects.grid import Grid
+from traitscope.effects.surprises import surprise_cells
+from traitscope.matrix import Role, ScoreMatrix
+
+TASKS = ("a", "b", "c", "d", "e")
+ROLES = {
+    **{name: Role("source", frozenset(name)) for name in "acde"},
+    "b": Role("source", frozenset("b"), frozenset("a")),
+    "a.mislabel": Role("control", copies=frozenset("a"), parent="a"),
+    "all": Role("mix", frozenset("abcde")),
+    "some": Role("mix", frozenset("ab")),
+}
+
+
+def matrix() -> ScoreMatrix:
+    """Small gains of sources on other tasks, and fifty points wherever nothing may be claimed."""
+    rows = []
+    draw = np.random.default_rng(0)
+    for source in (None, *ROLES, "chat"):
+        name = "base" if source is None else source if source == "chat" else f"{source}-s0"
+        for task in TASKS:
+            role = ROLES.get(source or "")
+            moved = role is not None and role.kind == "source" and role.relation(task) == "transfer"
+            gain = 0.0 if source is None else draw.normal(0, 0.02) if moved else 0.5
+            trained = source if source in ROLES else None
+            rows.append({"model": name, "source": trained, "task": task, "value": 0.3 + gain, "stderr": 0.02})
+    return ScoreMatrix.from_long(pd.DataFrame(rows), roles=ROLES, units="fraction")
+
+
+def test_nothing_else_is_fitted() -> None:
+    cells = surprise_cells(Grid.of(matrix()), {})
+    assert len(cells) == 5 * 4 - 1
+    assert float(cells["value"].max()) < 0.1
+    effects = measure_effects(matrix(), replicates=100, permutations=99)
+    asymmetry = effects.tables["asymmetry"]
+    # b saw a copy of a: the pair says nothing of transfer.
+    assert len(asymmetry) == 5 * 4 // 2 - 1 and asymmetry[["i_to_j", "j_to_i"]].abs().max().max() < 0.1
+    gains = effects.of_kind("gain").set_index(["source", "task"])["relation"]
+    assert [gains[cell] for cell in (("all", "c"), ("some", "c"), ("b", "a"))] == ["own", "transfer", "copy"]
+
+
+def test_dataset_statistics_explain_transfer_alone() -> None:
+    names = [*TASKS, "a.mislabel", "all", "some"]
+    stats = stats_with(names, answer_length={name: 10.0 + k for k, name in enumerate(names)})
+    row = explain(None, stats, matrix(), statistics=["answer_tokens_mean"]).correlations.iloc[0]
+    assert row["n"] == 5
