@@ -1,4 +1,4 @@
-"""Claims about transfer rest on the sources' cells on other tasks: no own or copied task, control, mix or foreign row."""
+"""Transfer is fitted on the sources' cells on other tasks: no own or copied task, no control, mix or foreign row."""
 
 from __future__ import annotations
 
