@@ -32,6 +32,9 @@ def panel_of(values_MS: np.ndarray, replicates: int, seed: int = 0) -> Panel:
         classes=None,
         gold_S=np.zeros(shape[1], dtype=int),
         pred_MS=np.zeros(shape, dtype=int),
+        answer_MS=np.zeros(shape, dtype=int),
+        answers=("x",),
+        chance=np.nan,
         tags={},
         replicates=replicates,
         seed=seed,
@@ -286,4 +289,6 @@ def test_macro_f1_that_changes_in_every_replicate_alike_is_no_chance() -> None:
     study.add("base", None, None, "t", choice_records(gold, 1 - gold, classes))
     study.add("a-s0", "a", 0, "t", choice_records(gold, gold, classes))
     f1 = measure_effects(study.matrix, study.records, classes={"t": classes}).of_kind("macro_f1").iloc[0]
-    assert (f1["value"], f1["lo"], f1["hi"], f1["p"]) == (1.0, 1.0, 1.0, 0.0)
+    assert (f1["value"], f1["p"]) == (1.0, 1 / 20_001)
+    # Every example is won: the width is that of the share of right answers, not nothing.
+    assert f1["lo"] < 0.97 and f1["hi"] >= 1.0

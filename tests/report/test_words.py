@@ -44,7 +44,7 @@ def gains(*cells: tuple[str, float, float, float]) -> Effects:
             "n": 10,
             "unit": "share",
             "method": "bootstrap",
-            "numbers": {"base_value": 0.5, "won": 3, "lost": 1},
+            "numbers": {"metric": "accuracy", "base_value": 0.5, "won": 3, "lost": 1, "remark": "", "base_at": ""},
         }
         for model, value, p, q in cells
     ]

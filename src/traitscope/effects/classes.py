@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.effects.grid import Row
+from traitscope.effects.measure import counts_change
 from traitscope.effects.panel import Panel
-from traitscope.effects.significance import percentile_interval, replicate_test
-from traitscope.metrics.confusion import confusion_replicates, count_codes, macro_f1, predicted_shares, recalls
+from traitscope.effects.quality import habit
+from traitscope.metrics.confusion import count_codes, macro_f1, predicted_shares, recalls
 
-Floats = NDArray[np.float64]
 INVALID = "(invalid)"
-MAX_CELLS = 4_000_000
 
 
 def class_rows(panel: Panel) -> list[Row]:
@@ -22,6 +21,9 @@ def class_rows(panel: Panel) -> list[Row]:
     picked = [np.where(panel.seen_MS, (panel.pred_MS == c).astype(float), np.nan) for c in range(len(names))]
     shares = [panel.change(values) for values in picked]
     recall = [panel.change(np.where(panel.gold_S == c, values, np.nan)) for c, values in enumerate(picked)]
+    constant = [habit(panel, m) == "constant" for m in range(len(panel.rows))]
+    # Of two classes one says it all: the one that is answered more.
+    risen = np.argmax([change.value for change in shares], axis=0) if names else []
     return [
         {
             **panel.where(m),
@@ -31,6 +33,8 @@ def class_rows(panel: Panel) -> list[Row]:
             "n_gold": int(recall[c].n[m]),
             **shares[c].at(m, "base_share", "share", "share_change", "share_"),
             "_base": m == 0,
+            "_constant": constant[m],
+            "_told": m > 0 and not constant[m] and (len(names) != 2 or c == risen[m]),
         }
         for m in range(len(panel.rows))
         for c, name in enumerate(names)
@@ -53,34 +57,19 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
     """Macro-F1 and its change, beside accuracy, for every model, the base included."""
     if panel.classes is None:
         return []
+    change = counts_change(panel, macro_f1)
     rows = []
-    whole_R = _f1_replicates(panel, 0, panel.seen_MS[0])
     for m in range(len(panel.rows)):
-        # The base is taken over the examples the model has, so that the change stays paired.
-        seen = panel.seen_MS[m]
-        n = int(seen.sum())
-        counts = _confusion(panel, m, seen)
-        value, own_R = float(macro_f1(counts)), whole_R if m == 0 else _f1_replicates(panel, m, seen)
-        base_R = whole_R if seen.all() else _f1_replicates(panel, 0, seen)
-        change = value - float(macro_f1(_confusion(panel, 0, seen)))
-        lo, hi = percentile_interval(own_R, n, panel.level)
-        test = replicate_test(change, own_R - base_R, n, panel.level)
+        counts = _confusion(panel, m, panel.seen_MS[m])
         rows.append(
             {
                 **panel.where(m),
-                "macro_f1": value,
-                "lo": float(lo),
-                "hi": float(hi),
-                "change": change,
-                "change_lo": test["lo"],
-                "change_hi": test["hi"],
-                "p": np.nan if m == 0 else test["p"],
+                **change.at(m, "base_macro_f1", "macro_f1", "change", "change_"),
                 "accuracy": float(np.trace(counts) / counts.sum()),
                 "balanced_accuracy": float(np.nanmean(recalls(counts))),
                 "invalid": float(predicted_shares(counts)[-1]),
-                "n": n,
                 "_base": m == 0,
-                "_change_p": test["p"],
+                "_primary": panel.metric == "macro_f1",
             }
         )
     return rows
@@ -88,12 +77,3 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
 
 def _confusion(panel: Panel, m: int, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return count_codes(panel.gold_S[seen], panel.pred_MS[m, seen], len(panel.classes or ()))
-
-
-def _f1_replicates(panel: Panel, m: int, seen: NDArray[np.bool_]) -> Floats:
-    """Macro-F1 of the bootstrap replicates of one model (fewer of them where there are many classes)."""
-    n_classes = len(panel.classes or ())
-    keep = max(200, min(panel.replicates, MAX_CELLS // (n_classes * (n_classes + 1))))
-    return macro_f1(
-        confusion_replicates(panel.weights_RS[:keep, seen], panel.gold_S[seen], panel.pred_MS[m, seen], n_classes)
-    )

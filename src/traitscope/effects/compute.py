@@ -15,6 +15,7 @@ from traitscope.effects.grid import Grid, Row
 from traitscope.effects.lengths import Habit, length_rows, rate_rows
 from traitscope.effects.panel import Panel, Records, build_panels
 from traitscope.effects.pull import class_pull_rows, pooled_rows
+from traitscope.effects.quality import cell_rows
 from traitscope.effects.result import Effects, findings_frame
 from traitscope.effects.surprises import surprise_rows
 from traitscope.effects.tags import tag_rows
@@ -71,6 +72,7 @@ def measure_effects(
     label_shares = {} if stats is None else {name: stats.label_shares(name) for name in stats.names}
     estimands: dict[str, Callable[[Panel], list[Row]]] = {
         "gains": gain_rows,
+        "cells": cell_rows,
         "classes": class_rows,
         "confusion": confusion_rows,
         "macro_f1": macro_f1_rows,
@@ -118,7 +120,9 @@ def measure_effects(
 
 
 def _shown(rows: Iterable[Row]) -> pd.DataFrame:
-    return pd.DataFrame([{name: v for name, v in row.items() if not name.startswith("_")} for row in rows])
+    frame = pd.DataFrame([{name: v for name, v in row.items() if not name.startswith("_")} for row in rows])
+    # Whole numbers with gaps, as they come back from JSON.
+    return frame.astype({"seed": "Int64"}) if "seed" in frame.columns else frame
 
 
 def _what_is_missing(grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Paired) -> list[str]:

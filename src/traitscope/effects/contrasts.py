@@ -9,6 +9,7 @@ import numpy as np
 
 from traitscope.effects.gains import SourceGains
 from traitscope.effects.grid import Found, Grid, Row
+from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import normal_p, normal_quantile, percentile_interval, replicate_test
 
@@ -67,7 +68,9 @@ def control_rows(panel: Panel) -> list[Row]:
     controls = np.flatnonzero(against_M != np.arange(len(against_M))).tolist()
     if not controls:
         return []
-    change = panel.change(panel.correct_MS, against_M)
+    change = primary_change(panel, against_M)
+    if change is None:
+        return []
     rows = []
     for m in controls:
         where = panel.where(m)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.effects.grid import Grid, Row
+from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
+from traitscope.effects.quality import base_at, remark
 from traitscope.effects.significance import normal_p, normal_quantile, wilson
 from traitscope.matrix.roles import TRAINED
 
@@ -18,8 +20,15 @@ Paired = Mapping[tuple[str, str], Row]
 
 
 def gain_rows(panel: Panel) -> list[Row]:
-    """Paired gain of every model on one task, with win and harm rates (of the examples the base has right)."""
-    change = panel.change(panel.correct_MS)
+    """Paired gain of every model on one task, in its primary metric, with win and harm rates.
+
+    Win rates are of all examples, harm rates of those that the base has right. No rows for a metric whose change
+    cannot be paired.
+    """
+    change = primary_change(panel)
+    if change is None:
+        return []
+    at = base_at(panel)
     known_MS = np.isfinite(panel.correct_MS - panel.correct_MS[0])
     base_right = (known_MS & (np.nan_to_num(panel.correct_MS[0]) > 0)).sum(axis=1)
     win_lo, win_hi = wilson(change.won, change.n, panel.level)
@@ -31,6 +40,9 @@ def gain_rows(panel: Panel) -> list[Row]:
             "relation": panel.relation(m),
             **change.at(m, "base_value", "value", "gain", turn=panel.turn),
             "unit": panel.unit,
+            "metric": panel.metric,
+            "remark": remark(panel, m),
+            "base_at": at,
             "won": int(change.won[m]),
             "lost": int(change.lost[m]),
             "win_rate": change.won[m] / change.n[m],
@@ -66,6 +78,9 @@ def matrix_gain_rows(grid: Grid, paired: Paired, level: float) -> list[Row]:
                 "hi": value + z * se,
                 "p": float(normal_p(value / se)) if se > 0 else np.nan,
                 "unit": grid.unit(n),
+                "metric": grid.metrics[n],
+                "remark": "",
+                "base_at": "",
                 "_n": 0,
                 "_method": "normal" if np.isfinite(se) else "none",
             }

@@ -38,6 +38,7 @@ class Grid:
         gains_IN: scores minus those of the base row; NaN without one.
         gain_stderr_IN: standard errors of the gains, paired where the matrix could pair them.
         units: ``fraction``, ``percent`` or ``other`` by task.
+        metrics: the metric of each task.
     """
 
     models: tuple[str, ...]
@@ -51,6 +52,7 @@ class Grid:
     gains_IN: Floats
     gain_stderr_IN: Floats
     units: tuple[str, ...]
+    metrics: tuple[str, ...]
 
     @classmethod
     def of(cls, matrix: ScoreMatrix) -> Grid:
@@ -69,6 +71,7 @@ class Grid:
             gains_IN=np.array(gains.values_IN),
             gain_stderr_IN=np.array(gains.stderr_IN),
             units=tuple(matrix.units[task] for task in matrix.tasks),
+            metrics=tuple(matrix.metrics[task] for task in matrix.tasks),
         )
 
     def unit(self, n: int) -> str:

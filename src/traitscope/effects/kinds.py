@@ -70,12 +70,26 @@ def sentence(finding: Mapping[str, Any]) -> str:
 
 
 def _gain(found: Mapping[str, Any]) -> str:
-    head = "{model} on {task}: {size} {points} "
+    head = "{model} on {task}: {metric} {size} {points} "
     if found["won"] is not None:
         paired = "{span} over the base's {base_value:{unit}} (n = {n}, {test}): {won} examples won, {lost} lost."
-        return head + paired
+        return head + paired + _odd(found)
     known = "over the base {span} ({test}; not paired)."
     return head + ("over the base (no standard error)." if found["method"] == "none" else known)
+
+
+def _odd(found: Mapping[str, Any]) -> str:
+    """What is odd about the answers behind a gain, and whether it could have been a loss at all."""
+    told = found["remark"].replace("{", "{{").replace("}", "}}")
+    stuck = found["base_at"] == "floor" and found["value"] <= 0
+    return (f" {told}" if told else "") + (" The base has hardly an answer right: it cannot fall." if stuck else "")
+
+
+def _habit(found: Mapping[str, Any]) -> str:
+    told = "{model} answers {detail!r} to {mean:share} % of {task}, the base to {base_share:share} % ({test})"
+    if found["constant_score"] is None or not np.isfinite(found["constant_score"]):
+        return told + "."
+    return told + ": {metric} {score:share}, where the best constant answer gives {constant_score:share}."
 
 
 def _class_pull(found: Mapping[str, Any]) -> str:
@@ -152,7 +166,13 @@ def _pooled(kind: str, title: str, what: str) -> Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "gain": Kind("Gains over the base", "gains", _gain, ("base_value", "won", "lost"), value="gain"),
+    "gain": Kind(
+        "Gains over the base",
+        "gains",
+        _gain,
+        ("metric", "base_value", "won", "lost", "remark", "base_at"),
+        value="gain",
+    ),
     "source_gain": Kind(
         title="Gains of sources, seeds together",
         table="source_gains",
@@ -162,16 +182,25 @@ KINDS: dict[str, Kind] = {
         unit="share",
     ),
     "macro_f1": Kind(
-        title="Macro-F1",
+        title="Macro-F1 beside another first metric",
         table="macro_f1",
         sentence="{model} on {task}: macro-F1 {macro_f1:share} at accuracy {accuracy:share}, {size} points {span} "
         "against the base ({test}).",
         numbers=("macro_f1", "accuracy"),
-        when=lambda row: not row["_base"],
+        when=lambda row: not row["_base"] and not row["_primary"],
         value="change",
         ends="change_",
         unit="share",
-        method="bootstrap",
+    ),
+    "habit": Kind(
+        title="Models that answer alike whatever they are asked",
+        table="cells",
+        sentence=_habit,
+        numbers=("mean", "base_share", "metric", "score", "constant_score"),
+        when=lambda row: not row["_base"] and row["habit"] == "constant",
+        value="change",
+        unit="share",
+        detail="{answer}",
     ),
     "class_share": Kind(
         title="Predicted class shares",
@@ -179,7 +208,7 @@ KINDS: dict[str, Kind] = {
         sentence="{model} answers {detail!r} to {share:share} % of {task}, where the base does to {base_share:share} % "
         "and {gold_share:share} % are true: {size} points {span} ({test}).",
         numbers=("share", "base_share", "gold_share"),
-        when=lambda row: not row["_base"],
+        when=lambda row: bool(row["_told"]),
         value="share_change",
         ends="share_",
         unit="share",
@@ -192,7 +221,7 @@ KINDS: dict[str, Kind] = {
         sentence="{model} finds {recall:share} % of the {n} true {detail!r} of {task}, the base {base_recall:share} %: "
         "{size} points {span} ({test}).",
         numbers=("recall", "base_recall"),
-        when=lambda row: not row["_base"] and row["n_gold"] > 0,
+        when=lambda row: not row["_base"] and not row["_constant"] and row["n_gold"] > 0,
         value="recall_change",
         ends="recall_",
         n="n_gold",

@@ -83,6 +83,8 @@ class Panel:
         length_MS: tokens of the answer, NaN unless generated.
         classes: class names, or None for a task without shared classes.
         gold_S, pred_MS: class indices, predictions with ``len(classes)`` for invalid.
+        answer_MS, answers: parsed answers as indices into their texts; -1 for those that could not be parsed.
+        chance: one over the number of options, their mean where they differ by row; NaN where there are none.
         tags: by key, the value of every example (None where it has none).
         replicates, seed: of the bootstrap; level: of the intervals.
     """
@@ -100,10 +102,18 @@ class Panel:
     classes: tuple[str, ...] | None
     gold_S: NDArray[np.int64]
     pred_MS: NDArray[np.int64]
+    answer_MS: NDArray[np.int64]
+    answers: tuple[str, ...]
+    chance: float
     tags: dict[str, list[str | None]]
     replicates: int
     seed: int
     level: float
+
+    @property
+    def metric(self) -> str:
+        """The task's primary metric."""
+        return self.grid.metrics[self.grid.column[self.task]]
 
     @property
     def turn(self) -> float:
@@ -122,6 +132,16 @@ class Panel:
     def relation(self, m: int) -> str:
         """What the task is to one model."""
         return self.grid.relation(self.grid.sources[self.rows[m]], self.task)
+
+    @cached_property
+    def top_answers(self) -> tuple[tuple[str | None, float], ...]:
+        """Every model's most frequent answer and its share of all; (None, 0.0) where none could be parsed."""
+        found: list[tuple[str | None, float]] = []
+        for answer_S, seen_S in zip(self.answer_MS, self.seen_MS, strict=True):
+            counts = np.bincount(answer_S[seen_S & (answer_S >= 0)], minlength=1)
+            at, n = int(counts.argmax()), int(seen_S.sum())
+            found.append((self.answers[at], counts[at] / n) if n and counts[at] else (None, 0.0))
+        return tuple(found)
 
     @cached_property
     def weights_RS(self) -> NDArray[np.float32]:
@@ -245,6 +265,7 @@ def _panel(
     names = tuple(c.strip() for c in classes) if classes else _guess_classes(gold, frames[0])
     gold_S, pred_MS = _codes(gold, preds, names or ())
     scored = bool(np.isfinite(arrays["correct"]).any())
+    answer_flat, texts = pd.factorize(preds.ravel())
     return Panel(
         task=task,
         grid=grid,
@@ -259,6 +280,9 @@ def _panel(
         classes=None if (gold_S < 0).any() else names,
         gold_S=gold_S,
         pred_MS=pred_MS,
+        answer_MS=np.asarray(answer_flat, dtype=np.int64).reshape(shape),
+        answers=tuple(map(str, texts)),
+        chance=_chance(frames[0]),
         **given,
     )
 
@@ -278,6 +302,14 @@ def _align(index: pd.Index, frame: pd.DataFrame, where: str) -> tuple[NDArray[np
 
 def _floats(frame: pd.DataFrame, column: str) -> Floats:
     return pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _chance(frame: pd.DataFrame) -> float:
+    """The mean of one over the number of options; NaN where answers are not chosen among options."""
+    if "logprobs" not in frame.columns:
+        return float("nan")
+    sizes = [len(found) for found in frame["logprobs"] if found is not None and np.ndim(found) == 1 and len(found)]
+    return float(np.mean([1.0 / size for size in sizes])) if sizes else float("nan")
 
 
 def _guess_classes(gold: NDArray[Any], frame: pd.DataFrame) -> tuple[str, ...] | None:

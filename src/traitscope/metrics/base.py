@@ -55,6 +55,8 @@ class Metric:
         needs_classes: whether all examples must share their classes.
         values: the value of every example, values_S; the metric is their mean.
         corpus: the metric of all examples at once, where it is no mean.
+        of_counts: what ``corpus`` gives, from confusion matrices (see ``confusion``) in the last two axes of an array:
+            changes of the metric are tested by it, and not at all without.
     """
 
     forms: frozenset[str]
@@ -64,6 +66,7 @@ class Metric:
     needs_classes: bool = False
     values: Callable[[Outcomes], NDArray[np.float64]] | None = None
     corpus: Callable[[Outcomes], MetricValue] | None = None
+    of_counts: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None
 
 
 METRICS: Registry[Metric] = Registry("metric")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from traitscope.metrics.base import METRICS, Metric, MetricValue, Outcomes
 from traitscope.metrics.confusion import confusion_matrix, macro_f1
@@ -31,17 +31,19 @@ def accuracy_norm(outcomes: Outcomes) -> NDArray[np.float64]:
     return _hits(outcomes.gold, outcomes.pred_norm)
 
 
-def mcc_of(confusion: NDArray[np.int64]) -> float:
+def mcc_of(confusion: ArrayLike) -> NDArray[np.float64]:
     """Matthews correlation for C classes (Gorodkin 2004, Comput. Biol. Chem. 28:367).
 
     (n c - sum_k t_k p_k) / sqrt((n^2 - sum p_k^2) (n^2 - sum t_k^2)), with n examples, c hits, t_k gold and
     p_k predicted counts; invalid answers are one more predicted class. 0 where the root is 0, as in scikit-learn.
+    Matrices in the last two axes.
     """
-    counts = confusion.astype(np.float64)
-    n, hits = counts.sum(), np.trace(counts[:, :-1])
-    gold_C, pred_C = counts.sum(axis=1), counts.sum(axis=0)
-    root = np.sqrt((n**2 - (pred_C**2).sum()) * (n**2 - (gold_C**2).sum()))
-    return float((n * hits - (gold_C * pred_C[:-1]).sum()) / root) if root > 0 else 0.0
+    counts = np.asarray(confusion, dtype=np.float64)
+    gold, pred = counts.sum(axis=-1), counts.sum(axis=-2)
+    n, hits = gold.sum(axis=-1), np.einsum("...cc->...", counts[..., :-1])
+    root = np.sqrt((n**2 - (pred**2).sum(axis=-1)) * (n**2 - (gold**2).sum(axis=-1)))
+    above = n * hits - (gold * pred[..., :-1]).sum(axis=-1)
+    return np.divide(above, root, out=np.zeros(np.shape(root)), where=root > 0)
 
 
 def jackknife(confusion: NDArray[np.int64], measure: Callable[[NDArray[np.int64]], float]) -> MetricValue:
@@ -72,7 +74,7 @@ def _macro_f1(outcomes: Outcomes) -> MetricValue:
 
 
 def _mcc(outcomes: Outcomes) -> MetricValue:
-    return jackknife(_confusion(outcomes), mcc_of)
+    return jackknife(_confusion(outcomes), lambda counts: float(mcc_of(counts)))
 
 
 def _confusion(outcomes: Outcomes) -> NDArray[np.int64]:
@@ -87,8 +89,10 @@ METRICS.register("accuracy_norm", version=1, reference="lm-evaluation-harness 0.
     Metric(forms=frozenset({"choice"}), higher_is_better=True, low=0.0, high=1.0, values=accuracy_norm)
 )
 METRICS.register("macro_f1", version=1, reference="scikit-learn f1_score(average='macro'); stderr: jackknife")(
-    Metric(forms=_BOTH, higher_is_better=True, low=0.0, high=1.0, needs_classes=True, corpus=_macro_f1)
+    Metric(
+        forms=_BOTH, higher_is_better=True, low=0.0, high=1.0, needs_classes=True, corpus=_macro_f1, of_counts=macro_f1
+    )
 )
 METRICS.register("mcc", version=1, reference="Gorodkin 2004; stderr: jackknife")(
-    Metric(forms=_BOTH, higher_is_better=True, low=-1.0, high=1.0, needs_classes=True, corpus=_mcc)
+    Metric(forms=_BOTH, higher_is_better=True, low=-1.0, high=1.0, needs_classes=True, corpus=_mcc, of_counts=mcc_of)
 )

@@ -34,10 +34,13 @@ def confusion_replicates(
     weights_RS: NDArray[np.float32], gold_S: NDArray[np.int64], pred_S: NDArray[np.int64], n_classes: int
 ) -> Floats:
     """Confusion matrices of bootstrap replicates: counts_RCP."""
-    cells = n_classes * (n_classes + 1)
-    hot = np.zeros((len(gold_S), cells), dtype=np.float32)
-    hot[np.arange(len(gold_S)), gold_S * (n_classes + 1) + pred_S] = 1.0
-    return (weights_RS @ hot).reshape(-1, n_classes, n_classes + 1).astype(float)
+    # Few of the cells are occupied where there are many classes.
+    cells, at_S = np.unique(gold_S * (n_classes + 1) + pred_S, return_inverse=True)
+    hot_SX = np.zeros((len(gold_S), len(cells)), dtype=np.float32)
+    hot_SX[np.arange(len(gold_S)), at_S] = 1.0
+    counts = np.zeros((len(weights_RS), n_classes * (n_classes + 1)))
+    counts[:, cells] = weights_RS @ hot_SX
+    return counts.reshape(-1, n_classes, n_classes + 1)
 
 
 def accuracy(confusion: ArrayLike) -> Floats:
