@@ -12,6 +12,7 @@ from traitscope.effects.contrasts import asymmetry_rows, control_rows, controls_
 from traitscope.effects.domain import domain_rows
 from traitscope.effects.gains import Paired, by_cell, gain_rows, matrix_gain_rows, seed_rows, source_gains
 from traitscope.effects.grid import Grid, Row
+from traitscope.effects.learning import TrainingLog, curve_rows, learning_rows
 from traitscope.effects.lengths import Habit, length_rows, rate_rows
 from traitscope.effects.panel import Panel, Records, build_panels
 from traitscope.effects.pull import class_pull_rows, pooled_rows
@@ -34,6 +35,7 @@ def measure_effects(
     *,
     classes: Mapping[str, Sequence[str]] | None = None,
     tags: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
+    training: Mapping[str, Sequence[float]] | None = None,
     replicates: int = 2000,
     permutations: int = 4999,
     seed: int = 0,
@@ -53,6 +55,7 @@ def measure_effects(
             given.
         tags: tags besides the records' own: task -> example id -> key -> value (several values joined by
             ``|``).
+        training: loss of every training step of each adapter, by the row's name.
         replicates: bootstrap replicates over examples.
         permutations: permutations of datasets for the similarity tests.
         seed: seed of both.
@@ -89,6 +92,9 @@ def measure_effects(
             rows[name] += rows_of(panel)
     paired = by_cell(rows["gains"])
     rows["gains"] += matrix_gain_rows(grid, paired, level)
+    logs = {model: TrainingLog(losses) for model, losses in (training or {}).items() if len(losses)}
+    rows["learning"] = learning_rows(grid, rows["gains"], logs)
+    rows["curves"] = curve_rows(grid, logs)
     rows["source_gains"] = seed_rows(grid, paired, level)
     gains = source_gains(grid, paired)
     rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.kinds import KINDS, sentence
+from traitscope.effects.learning import learning_sentences
 from traitscope.effects.significance import benjamini_hochberg
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 
@@ -47,7 +48,8 @@ class Effects:
         findings: one row per finding: kind, model, source, seed, task, detail, relation (own, copy, transfer, or
             model for one not trained here), value, lo, hi, p, q (Benjamini-Hochberg within the kind), n, unit,
             method (of the interval), numbers (what else its sentence needs, by name).
-        tables: by name: gains, rates, classes, confusion, macro_f1, class_pull, lengths, asymmetry, domain,
+        tables: by name: cells (what a score is held against, and habits), learning, curves, gains, rates,
+            classes, confusion, macro_f1, class_pull, lengths, asymmetry, domain,
             controls, tags, surprises; those that could not be computed are absent.
         notes: what could not be computed, and what an interval does not cover.
         settings: replicates, seed, level.
@@ -82,6 +84,11 @@ class Effects:
         flagged = table["unusual" if table["q"].isna().all() else "surprising"].map(lambda v: v is True or v == 1.0)
         cells = table.loc[flagged.astype(bool), ["model", "task"]]
         return rows.set_index(["model", "task"], drop=False).loc[list(cells.itertuples(index=False, name=None))]
+
+    def not_learnt(self) -> list[str]:
+        """A sentence for every source that was not seen to learn its own task."""
+        table = self.tables.get("learning")
+        return [] if table is None else learning_sentences(table.to_dict("records"))  # type: ignore[arg-type]
 
     def to_json(self) -> str:
         """All of it as one JSON text; numbers that are not finite become null."""
@@ -134,5 +141,7 @@ class Effects:
                 shown = pool.loc[pool["value"].abs().sort_values(ascending=False, kind="stable").index].head(limit)
             for text, q in zip(self.sentences(shown), shown["q"], strict=True):
                 lines.append(f"  - {text}" + ("" if np.isnan(q) else f" q = {q:.2g}"))
+        if unlearnt := self.not_learnt():
+            lines += ["What training did not teach", *(f"  - {text}" for text in unlearnt)]
         lines.extend(f"note: {note}" for note in self.notes)
         return "\n".join(lines)

@@ -33,6 +33,7 @@ def draw_cells(
     bold: Collection[tuple[int, int]] = (),
     outlined: Collection[tuple[int, int]] = (),
     plain_rows: Collection[int] = (),
+    plain: Collection[tuple[int, int]] = (),
     hatch: bool = True,
 ) -> object:
     """Draws a matrix as cells, first row on top.
@@ -42,7 +43,7 @@ def draw_cells(
         palette, low, high: matplotlib's name of the palette and its limits.
         text: what to write into cell (row, column); left out where there are too many columns to read.
         bold: cells whose text is bold. outlined: cells with a frame.
-        plain_rows: rows without colour (their numbers have another meaning).
+        plain_rows: rows without colour (their numbers have another meaning). plain: cells without colour.
         hatch: whether cells without a number are hatched, or left empty.
 
     Returns:
@@ -54,6 +55,8 @@ def draw_cells(
     n_rows, n_cols = values_IN.shape
     shown = np.array(values_IN, dtype=float)
     shown[list(plain_rows)] = np.nan
+    for cell in plain:
+        shown[cell] = np.nan
     many = shown.size > MAX_VECTOR_CELLS
     edges = {"edgecolors": "none"} if many else {"edgecolors": "#ffffff", "linewidth": 0.6}
     mesh = axes.pcolormesh(
@@ -80,7 +83,7 @@ def draw_cells(
             for n in range(n_cols):
                 if not np.isfinite(values_IN[i, n]):
                     continue
-                if i in plain_rows:
+                if i in plain_rows or (i, n) in plain:
                     colour = MUTED
                 else:
                     share = (values_IN[i, n] - low) / (high - low) if high > low else 0.5

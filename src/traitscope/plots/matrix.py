@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix
 
 Floats = npt.NDArray[np.float64]
+MARKS = {"constant": "=", "unparsable": "?"}
+FRAMED = "trained on this task or a copy"
 
 
 def scaled(matrix: ScoreMatrix, values_IN: Floats) -> tuple[Floats, bool]:
@@ -50,11 +52,32 @@ def metrics_text(matrix: ScoreMatrix) -> str:
     return ", ".join(sorted(set(matrix.metrics.values())))
 
 
+def cell_marks(matrix: ScoreMatrix, effects: Effects | None) -> dict[tuple[int, int], str]:
+    """Marks of odd cells by (row, column): "=" one answer to everything, "?" most answers cannot be parsed."""
+    table = None if effects is None else effects.tables.get("cells")
+    if table is None:
+        return {}
+    row = {name: i for i, name in enumerate(matrix.models)}
+    column = {name: n for n, name in enumerate(matrix.tasks)}
+    odd = table[table["habit"] != ""]
+    found = zip(odd["model"], odd["task"], odd["habit"], strict=True)
+    return {(row[m], column[t]): MARKS[habit] for m, t, habit in found if m in row and t in column}
+
+
+def stuck_tasks(effects: Effects | None) -> set[str]:
+    """Tasks on which the base has hardly an answer right, so that nothing can fall."""
+    table = None if effects is None else effects.tables.get("cells")
+    return set() if table is None else set(table.loc[table["base_at"] == "floor", "task"])
+
+
 @styled
-def score_heatmap(matrix: ScoreMatrix) -> Figure:
+def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure:
     """All scores: models down, tasks across, base rows marked, missing cells hatched.
 
     Fractions are shown in percent. Where tasks have different units, colours go from each task's worst to its best.
+
+    Args:
+        effects: tells the cells whose answers are all alike or cannot be parsed: these are marked and have no colour.
     """
     values_IN, one_unit = scaled(matrix, matrix.scores_IN)
     better_IN = values_IN * matrix.sign_N
@@ -68,19 +91,21 @@ def score_heatmap(matrix: ScoreMatrix) -> Figure:
         low, high = 0.0, 1.0
     figure = new_figure(*heat_size(*values_IN.shape))
     axes = figure.add_subplot()
+    marks = cell_marks(matrix, effects)
     mesh = draw_cells(
         axes,
         colour_IN,
         palette=SEQUENTIAL,
         low=low,
         high=high,
-        text=lambda i, n: _number(values_IN[i, n]),
+        text=lambda i, n: _number(values_IN[i, n]) + marks.get((i, n), ""),
         outlined=own_cells(matrix),
+        plain=marks,
     )
     _labels(axes, matrix)
     label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
-    _caption(figure, axes, f"{counts_text(matrix)}; framed: trained on this task; hatched: missing")
+    _caption(figure, axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{_legend(marks)}")
     return figure
 
 
@@ -115,12 +140,15 @@ def draw_gains(
         with np.errstate(invalid="ignore", divide="ignore"):
             colour_IN = values_IN / np.maximum(_column(np.nanmax, np.abs(values_IN)), 1e-12)
     palette, low, high = diverging(colour_IN)
+    marks, stuck = cell_marks(matrix, effects), stuck_tasks(effects)
 
     def text(i: int, n: int) -> str:
         if i in base:
             return _number(scores_IN[i, n])
+        if matrix.tasks[n] in stuck and values_IN[i, n] <= 0:
+            return "–"
         star = "*" if (i, n) in starred else ""
-        return signed(values_IN[i, n], 0 if one_unit else 2) + star
+        return signed(values_IN[i, n], 0 if one_unit else 2) + star + marks.get((i, n), "")
 
     shown_IN = np.where(np.isfinite(colour_IN), colour_IN, np.nan)
     for i in base:
@@ -135,18 +163,20 @@ def draw_gains(
         bold=starred,
         outlined=own_cells(matrix),
         plain_rows=base,
+        plain=marks,
     )
     _labels(axes, matrix)
     label = "gain over the base, points" if one_unit else "gain, share of the task's largest"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=label).outline.set_visible(False)
     if legend:
         how = (
-            f"q ≤ {alpha:g}, paired, over all cells"
-            if effects is not None
-            else "beyond 1.96 standard errors, not corrected"
+            f"q ≤ {alpha:g}, paired, corrected" if effects is not None else "beyond 1.96 standard errors, not corrected"
         )
-        note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: trained on this task; "
-        _caption(figure, axes, note + "the base's row shows its scores")
+        note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: {FRAMED}; "
+        note += "the base's row shows its scores" + _legend({k: v for k, v in marks.items() if k[0] not in base})
+        if stuck:
+            note += "; –: the base has hardly an answer right there and cannot fall"
+        _caption(figure, axes, note)
 
 
 def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float = 0.05) -> set[tuple[int, int]]:
@@ -161,6 +191,12 @@ def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float
     found = effects.of_kind("gain")
     held = found[found["q"] <= alpha]
     return {(row[m], column[t]) for m, t in zip(held["model"], held["task"], strict=True) if m in row and t in column}
+
+
+def _legend(marks: Mapping[tuple[int, int], str]) -> str:
+    """What the marks of a figure mean, in words."""
+    words = {"=": "one answer to nearly everything", "?": "most answers cannot be parsed"}
+    return "".join(f"; {mark}: {words[mark]}" for mark in sorted(set(marks.values())))
 
 
 def _labels(axes: Axes, matrix: ScoreMatrix) -> None:

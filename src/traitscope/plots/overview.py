@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traitscope.plots.heat import MAX_NUMBERED_COLUMNS
-from traitscope.plots.matrix import counts_text, draw_gains
+from traitscope.plots.matrix import FRAMED, counts_text, draw_gains
 from traitscope.plots.style import MUTED, Figure, new_figure, styled
 from traitscope.plots.traits import draw_loadings
 
@@ -32,9 +32,9 @@ def overview(matrix: ScoreMatrix, traits: Traits, effects: Effects | None = None
     draw_loadings(right, right.subplots(), traits)
     left.suptitle("What each adapter (row) gains on each task (column)", fontsize=10, fontweight="bold")
     right.suptitle("The traits behind it", fontsize=10, fontweight="bold")
-    star = f"* q ≤ {alpha:g} over all cells" if effects is not None else "* beyond 1.96 standard errors, not corrected"
+    star = f"* q ≤ {alpha:g}, corrected" if effects is not None else "* beyond 1.96 standard errors, not corrected"
     figure.supxlabel(
-        f"{counts_text(matrix)}; {star}; framed: trained on this task; first row: the base's scores",
+        f"{counts_text(matrix)}; {star}; framed: {FRAMED}; first row: the base's scores",
         fontsize=8,
         color=MUTED,
     )

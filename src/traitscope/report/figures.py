@@ -77,7 +77,7 @@ def _matrix(c: Findings) -> Iterator[_Wanted]:
         "scores",
         "matrix",
         "Scores of every model (rows) on every task (columns), each task by its first metric.",
-        lambda: plots.score_heatmap(c.scores),
+        lambda: plots.score_heatmap(c.scores, c.effects),
     )
     yield _Wanted(
         "gains",

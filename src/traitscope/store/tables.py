@@ -175,3 +175,18 @@ def history_bytes(history: Sequence[Any]) -> bytes:
     columns = {name: [getattr(record, name) for record in history] for name in names}
     columns["grad_norm"] = [getattr(record, "grad_norm", None) for record in history]
     return parquet_bytes(pa.table(columns, schema=pa.schema([*names.items(), ("grad_norm", pa.float64())])))
+
+
+def read_losses(path: Path) -> list[float]:
+    """The loss of every step in an adapter's ``train.parquet``; none where the file is not there.
+
+    Raises:
+        TraitscopeError: the file is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    fix = "delete this adapter's folder and run the same command again: only this adapter is trained anew"
+    table = read_parquet(data, where=str(path), fix=fix)
+    return [float(loss) for loss in table.column("loss").to_pylist()]

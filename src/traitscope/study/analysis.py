@@ -15,6 +15,7 @@ from traitscope.registry import plugin_marks
 from traitscope.store import fingerprint
 from traitscope.store.models import base_identity, locked
 from traitscope.store.reading import load_tokenizer
+from traitscope.store.tables import read_losses
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
 from traitscope.study.roles import study_roles
@@ -258,6 +259,12 @@ class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
         return len(self._keys)
 
 
+def _losses(study: Context) -> dict[str, list[float]]:
+    """The loss of every training step, by adapter."""
+    found = {name: read_losses(study.folder.adapter_path(name) / "train.parquet") for name in study.models()}
+    return {name: losses for name, losses in found.items() if losses}
+
+
 def effects(study: Context, **options: Any) -> Effects:
     """Side effects of every model on every task, kept in ``analysis/effects.json``."""
     from traitscope.effects import Effects, measure_effects
@@ -271,7 +278,8 @@ def effects(study: Context, **options: Any) -> Effects:
     }
 
     def make() -> Effects:
-        return measure_effects(scores(study, records=True), CellRecords(study), stats, classes=classes, **options)
+        matrix = scores(study, records=True)
+        return measure_effects(matrix, CellRecords(study), stats, classes=classes, training=_losses(study), **options)
 
     found: Effects = kept_json(
         study,

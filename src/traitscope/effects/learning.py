@@ -1,0 +1,113 @@
+"""Did training work: every adapter's gain on what it was trained on, beside its steps and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from traitscope.effects.grid import Grid, Row
+from traitscope.effects.words import POINTS, number, p_words
+
+# Points of a loss curve that is kept.
+MOST_POINTS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingLog:
+    """An adapter's training: the loss of every step, in nats per answer token."""
+
+    losses: Sequence[float]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Mean loss of the first and of the last tenth of the steps (at least one)."""
+        tenth = max(1, len(self.losses) // 10)
+        return float(np.mean(self.losses[:tenth])), float(np.mean(self.losses[-tenth:]))
+
+    def points(self) -> Iterator[tuple[int, float]]:
+        """Steps (from 1) and mean losses, at most ``MOST_POINTS`` of them."""
+        for part in np.array_split(np.arange(len(self.losses)), min(len(self.losses), MOST_POINTS)):
+            yield int(part[-1]) + 1, float(np.mean([self.losses[step] for step in part]))
+
+
+def learning_rows(grid: Grid, gains: Iterable[Row], logs: Mapping[str, TrainingLog]) -> list[Row]:
+    """One row per adapter and task of its own: the gain there, steps, first and last loss, and a verdict.
+
+    ``verdict`` is "learnt" (the gain's p is at most 0.05 and it is above 0), "fell" (below 0), "no room" (the base has
+    hardly an answer wrong), "not told" (anything else), or "not measured".
+    """
+    own = {(row["model"], row["task"]): row for row in gains if row["relation"] == "own"}
+    rows = []
+    for i in grid.trained.tolist():
+        model, role = grid.models[i], grid.roles[i]
+        log = logs.get(model)
+        first, last = log.ends if log is not None and log.losses else (np.nan, np.nan)
+        for task in (name for name in grid.tasks if name in role.own):
+            row = own.get((model, task))
+            about = {name: row[name] if row else np.nan for name in ("gain", "lo", "hi", "p")}
+            rows.append(
+                {
+                    **grid.where(i, task),
+                    "role": role.kind,
+                    **about,
+                    "unit": row["unit"] if row else grid.unit(grid.column[task]),
+                    "metric": grid.metrics[grid.column[task]],
+                    "steps": len(log.losses) if log is not None else 0,
+                    "loss_first": first,
+                    "loss_last": last,
+                    "verdict": _verdict(row),
+                }
+            )
+    return rows
+
+
+def curve_rows(grid: Grid, logs: Mapping[str, TrainingLog]) -> list[Row]:
+    """The loss curves of all adapters: model, source, step, loss."""
+    return [
+        {"model": grid.models[i], "source": grid.sources[i], "step": step, "loss": loss}
+        for i in grid.trained.tolist()
+        if grid.models[i] in logs
+        for step, loss in logs[grid.models[i]].points()
+    ]
+
+
+def _verdict(row: Row | None) -> str:
+    if row is None or not np.isfinite(row["gain"]):
+        return "not measured"
+    told = np.isfinite(row["p"]) and row["p"] <= 0.05
+    if told:
+        return "learnt" if row["gain"] > 0 else "fell"
+    return "no room" if row["base_at"] == "ceiling" else "not told"
+
+
+TOLD = {
+    "fell": "{model} fell on its own task {task}: ",
+    "not told": "{model} did not learn its own task {task} as far as can be told: ",
+    "no room": "{model} had nothing to learn on its own task {task}, where the base has hardly an answer wrong: ",
+    "not measured": "{model} was not measured against the base on its own task {task}",
+}
+
+
+def learning_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for every source that was not seen to learn a task of its own.
+
+    Args:
+        rows: of :func:`learning_rows`.
+    """
+    told = []
+    for row in rows:
+        if row["verdict"] == "learnt" or row["role"] != "source":
+            continue
+        unit = str(row["unit"])
+        text = TOLD[row["verdict"]].format(model=row["model"], task=row["task"])
+        if row["verdict"] != "not measured":
+            span = f"[{number(row['lo'], unit)}, {number(row['hi'], unit)}]"
+            points = "points" if unit in POINTS else unit
+            text += f"{row['metric']} {number(row['gain'], unit)} {points} {span} ({p_words(row['p'])})"
+        if row["steps"]:
+            text += f" after {row['steps']} steps, loss {row['loss_first']:.2f} to {row['loss_last']:.2f}"
+        told.append(text + ".")
+    return told
