@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from traitscope.study.marks import marks
 from traitscope.study.planning import duration, table_text
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ WIDE = 14
 
 
 def matrix_text(study: Study) -> str:
-    """The primary score of every model on every target; clear differences from the base carry + or -."""
+    """The primary score of every model on every target; gains and losses that hold carry + or -, odd cells = or ?."""
     table = study.score_table()
     if table.empty:
         return "no cell has been evaluated yet"
@@ -24,24 +25,26 @@ def matrix_text(study: Study) -> str:
         for row in first.to_dict("records")
     }
     tasks = list(dict.fromkeys(task for _, task in cells))
+    marked = marks(study)
+    signs = {} if marked is None else marked.cells
     rows = [["model", *(task[:WIDE] for task in tasks)]]
     rows.append(["", *(next(str(c["metric"]) for (_, t), c in cells.items() if t == task)[:WIDE] for task in tasks)])
     for model in dict.fromkeys(model for model, _ in cells):
-        found = ((cells.get((model, task)), cells.get(("base", task))) for task in tasks)
-        rows.append([model, *("" if cell is None else _cell_text(cell, base) for cell, base in found)])
+        found = ((cells.get((model, task)), signs.get((model, task), "")) for task in tasks)
+        rows.append([model, *("" if cell is None else f"{cell['value']:.3f}{mark:<2}" for cell, mark in found)])
+        if model == "base" and marked is not None and marked.constant:
+            known = (marked.constant.get(task) for task in tasks)
+            rows.append(["best constant answer", *("" if score is None else f"{score:.3f}  " for score in known)])
     text = table_text(rows, right=range(1, len(tasks) + 1))
-    return f"{text}\n+ and -: better and worse than the base by at least two standard errors (unpaired)"
-
-
-def _cell_text(cell: dict[str, Any], base: dict[str, Any] | None) -> str:
-    text = f"{cell['value']:.3f}"
-    if base is None or base is cell:
-        return text + " "
-    spread = (cell["stderr"] ** 2 + base["stderr"] ** 2) ** 0.5
-    gain = cell["value"] - base["value"]
-    if not abs(gain) >= 2 * spread > 0:
-        return text + " "
-    return text + ("+" if (gain > 0) == bool(cell["higher_is_better"]) else "-")
+    if marked is None:
+        return f"{text}\nfor so many cells tests are left to traitscope effects"
+    told = {
+        "+-": "+ and -: better and worse than the base (paired over examples, q <= 0.05)",
+        "=": "=: one answer to nearly everything",
+        "?": "?: most answers cannot be parsed",
+    }
+    used = "".join(signs.values())
+    return "\n".join([text, *(words for signs, words in told.items() if any(sign in used for sign in signs))])
 
 
 def work_text(work: Work | None, seconds: float) -> str:

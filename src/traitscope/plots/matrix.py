@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +92,12 @@ def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure
     figure = new_figure(*heat_size(*values_IN.shape))
     axes = figure.add_subplot()
     marks = cell_marks(matrix, effects)
+    constant_N = _constant_scores(matrix, effects)
+    extra = bool(np.isfinite(constant_N).any())
+    if extra:
+        # One more row, below the models: what they are to be held against.
+        values_IN = np.vstack([values_IN, scaled(matrix, constant_N[None])[0]])
+        colour_IN = np.vstack([colour_IN, values_IN[-1]])
     mesh = draw_cells(
         axes,
         colour_IN,
@@ -101,8 +107,9 @@ def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure
         text=lambda i, n: _number(values_IN[i, n]) + marks.get((i, n), ""),
         outlined=own_cells(matrix),
         plain=marks,
+        plain_rows={len(matrix.models)} if extra else (),
     )
-    _labels(axes, matrix)
+    _labels(axes, matrix, ["best constant answer"] if extra else [])
     label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
     _caption(figure, axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{_legend(marks)}")
@@ -199,13 +206,21 @@ def _legend(marks: Mapping[tuple[int, int], str]) -> str:
     return "".join(f"; {mark}: {words[mark]}" for mark in sorted(set(marks.values())))
 
 
-def _labels(axes: Axes, matrix: ScoreMatrix) -> None:
+def _constant_scores(matrix: ScoreMatrix, effects: Effects | None) -> Floats:
+    """Score of the best constant answer of every task, NaN where there is none."""
+    table = None if effects is None else effects.tables.get("cells")
+    known = {} if table is None else dict(zip(table["task"], table["constant_score"], strict=True))
+    unit = {"percent": 100.0}
+    return np.array([known.get(task, np.nan) * unit.get(matrix.units[task], 1.0) for task in matrix.tasks])
+
+
+def _labels(axes: Axes, matrix: ScoreMatrix, more: Sequence[str] = ()) -> None:
     base: Collection[int] = base_rows(matrix)
     tops(axes, matrix.tasks)
     names = [
         f"{shorten(m, 24)} (base)" if i in base and m != "base" else shorten(m, 30) for i, m in enumerate(matrix.models)
     ]
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names) + len(more)), [*names, *more])
     for i in base:
         axes.get_yticklabels()[i].set_fontweight("bold")
         if i + 1 < len(names):

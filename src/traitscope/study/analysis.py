@@ -259,6 +259,12 @@ class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
         return len(self._keys)
 
 
+def choice_classes(study: Context) -> dict[str, tuple[str, ...]]:
+    """The classes of every target whose rows share them."""
+    answers = {name: study.config.tasks[name].answer for name in study.config.target_names()}
+    return {name: answer.classes for name, answer in answers.items() if answer.classes is not None}
+
+
 def _losses(study: Context) -> dict[str, list[float]]:
     """The loss of every training step, by adapter."""
     found = {name: read_losses(study.folder.adapter_path(name) / "train.parquet") for name in study.models()}
@@ -270,12 +276,7 @@ def effects(study: Context, **options: Any) -> Effects:
     from traitscope.effects import Effects, measure_effects
 
     stats = dataset_statistics(study)
-    targets = set(study.config.target_names())
-    classes = {
-        name: task.answer.classes
-        for name, task in study.config.tasks.items()
-        if task.answer.classes is not None and name in targets
-    }
+    classes = choice_classes(study)
 
     def make() -> Effects:
         matrix = scores(study, records=True)
