@@ -26,7 +26,7 @@ class Marks:
     """What stands beside the scores of a matrix.
 
     Attributes:
-        cells: by (model, task): "+" or "-" where the paired and corrected test of the gain holds at q <= 0.05, "=" added
+        cells: by (model, task): "+" or "-" where the paired and corrected test of the gain holds at q <= 0.05, then "="
             where the model gives one answer to nearly everything, "?" where most answers cannot be parsed.
         constant: by task the score of the constant answer that does best, for tasks with classes.
     """

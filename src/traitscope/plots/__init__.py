@@ -20,6 +20,7 @@ from traitscope.plots.matrix import gain_heatmap, score_heatmap
 from traitscope.plots.measures import measure_curves
 from traitscope.plots.overview import overview
 from traitscope.plots.style import inline_svg, png_bytes, svg_text
+from traitscope.plots.training import training_curves
 from traitscope.plots.traits import biplot, explained_variance, loadings_bars, loadings_heatmap, profiles
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "biplot",
     "causal_windows",
     "class_shares",
+    "training_curves",
     "cluster_boxes",
     "correlate_curves",
     "dimension_curves",

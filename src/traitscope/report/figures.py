@@ -35,6 +35,7 @@ NAMES = (
     "overview",
     "scores",
     "gains",
+    "training",
     "explained_variance",
     "loadings",
     "loadings_intervals",
@@ -62,7 +63,7 @@ NAMES = (
 def draw(findings: Findings) -> list[Drawn]:
     """All figures that the contents allow; what a result does not hold is left out."""
     drawn = []
-    for wanted in (*_matrix(findings), *_traits(findings), *_effects(findings), *_layers(findings)):
+    for wanted in (*_matrix(findings), *_taught(findings), *_traits(findings), *_effects(findings), *_layers(findings)):
         try:
             figure = wanted.make()
         except TraitscopeError:
@@ -85,6 +86,17 @@ def _matrix(c: Findings) -> Iterator[_Wanted]:
         "Gain over the base, in the direction in which the metric is better. Blue helps, red harms.",
         lambda: plots.gain_heatmap(c.scores, c.effects),
     )
+
+
+def _taught(c: Findings) -> Iterator[_Wanted]:
+    effects = c.effects
+    if effects is not None:
+        yield _Wanted(
+            "training",
+            "taught",
+            "Loss of every training step, in nats per answer token, with the gain on the adapter's own task.",
+            lambda: plots.training_curves(effects),
+        )
 
 
 def _traits(c: Findings) -> Iterator[_Wanted]:

@@ -11,7 +11,7 @@ from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
 from traitscope.report import words
 from traitscope.report.figures import Drawn
-from traitscope.report.tables import cell_rows
+from traitscope.report.tables import cell_notes, cell_rows
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -24,6 +24,7 @@ PARTS = {
     "layers": "The layers have not been analysed",
     "causal": "No causal check was made",
 }
+SECTIONS = ("matrix", "taught", "traits", "effects", "stats", "layers")
 HOW = {
     "traits": "traitscope traits",
     "effects": "traitscope effects",
@@ -56,20 +57,19 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
         drawn: the figures; their SVG is our own, everything else is escaped.
         tables: names of the CSV files written beside it.
     """
-    cells, n_cells = cell_rows(findings.scores)
+    cells, n_cells = cell_rows(findings.scores, cell_notes(findings.effects))
     effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
     return _template().render(
         name=findings.name,
         version=__version__,
         facts=findings.facts or (("Cells", cells_text(findings.scores)),),
         matrix_notes=findings.scores.notes,
-        figures={
-            part: [f for f in drawn if f.section == part] for part in ("matrix", "traits", "effects", "stats", "layers")
-        },
+        figures={part: [f for f in drawn if f.section == part] for part in SECTIONS},
         absent={part: _absence(findings, part) for part in PARTS if getattr(findings, part) is None},
         traits=traits,
         trait_rows=words.trait_rows(traits) if traits is not None else [],
         profiles=words.profile_lines(traits) if traits is not None else [],
+        taught=words.taught(effects) if effects is not None else None,
         groups=words.effect_groups(effects) if effects is not None else [],
         surprises=words.surprises(effects) if effects is not None else (),
         effects=effects,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from traitscope.effects import Effects
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
 
@@ -68,7 +70,7 @@ def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:
     return table[[c for c in keep if c in table.columns]]
 
 
-def cell_rows(matrix: ScoreMatrix) -> tuple[list[dict[str, Any]], int]:
+def cell_rows(matrix: ScoreMatrix, notes: Mapping[tuple[str, str], str]) -> tuple[list[dict[str, Any]], int]:
     """Rows of the page's table (numbers as text beside their sorting values), and how many cells there are in all."""
     table = cells_frame(matrix)
     rows = []
@@ -90,9 +92,24 @@ def cell_rows(matrix: ScoreMatrix) -> tuple[list[dict[str, Any]], int]:
                 "stderr_sort": "" if stderr is None else f"{stderr:.9g}",
                 "n": None if n is None else f"{n:.0f}",
                 "status": record["status"],
+                "note": notes.get((record["model"], record["task"]), ""),
             }
         )
     return rows, len(table)
+
+
+def cell_notes(effects: Effects | None) -> dict[tuple[str, str], str]:
+    """What is odd about a cell, in words, by (model, task)."""
+    table = None if effects is None else effects.tables.get("cells")
+    if table is None:
+        return {}
+    found = {}
+    for row in table.to_dict("records"):
+        told = [row["remark"]] if row["habit"] else []
+        if row["base_at"]:
+            told.append(f"The base is at the {row['base_at']}.")
+        found[str(row["model"]), str(row["task"])] = " ".join(told)
+    return found
 
 
 def _number(value: Any) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from traitscope.effects.grid import HOME
 from traitscope.effects.kinds import KINDS
 from traitscope.findings import count_of
 
@@ -44,6 +45,8 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
     groups = []
     for name, kind in KINDS.items():
         rows = effects.of_kind(name)
+        if name == "gain":
+            rows = rows[~rows["relation"].isin(HOME)]
         if rows.empty or kind.table == "surprises":
             continue
         held = rows[rows["q"] <= alpha]
@@ -53,6 +56,19 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
         groups.append(Group(name, kind.title, tested, len(held), _sentences(effects, shown.loc[order])))
     return groups
+
+
+def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]:
+    """What datasets teach themselves: gains on own tasks, and sentences on those that were not learnt."""
+    rows = effects.of_kind("gain")
+    rows = rows[(rows["relation"] == "own") & (rows["q"] <= alpha)]
+    learning = effects.tables.get("learning")
+    sources = set() if learning is None else set(learning.loc[learning["role"] == "source", "model"])
+    rows = rows[rows["model"].isin(sources)].sort_values("value", ascending=False, kind="stable")
+    tested = effects.of_kind("gain")
+    tested = tested[(tested["relation"] == "own") & tested["model"].isin(sources)]
+    group = Group("gain", "Own tasks", int(tested["p"].notna().sum()), len(rows), _sentences(effects, rows))
+    return group, effects.not_learnt()
 
 
 def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:

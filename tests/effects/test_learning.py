@@ -1,0 +1,60 @@
+"""Did training work: gains on own tasks beside steps and losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from effect_study import Study, generate_records
+
+from traitscope.effects import measure_effects
+from traitscope.effects.learning import MOST_POINTS, TrainingLog
+
+
+def study() -> Study:
+    """Four sources of 60 examples: one learns, one does not, one falls, one has nothing left to learn."""
+    found, lengths = Study(), np.full(60, 4)
+    base = {"learns": 20, "stays": 20, "falls": 40, "full": 58}
+    after = {"learns": 50, "stays": 22, "falls": 10, "full": 59}
+    for task, right in base.items():
+        found.add("base", None, None, task, generate_records((np.arange(60) < right).astype(float), lengths))
+        for source in base:
+            moved = after[task] if source == task else right
+            records = generate_records((np.arange(60) < moved).astype(float), lengths)
+            found.add(f"{source}-s0", source, 0, task, records)
+    return found
+
+
+def test_what_was_not_learnt_is_said_with_steps_and_losses() -> None:
+    made = study()
+    losses = {f"{name}-s0": list(np.linspace(4.0, 1.0, 30)) for name in ("learns", "stays", "falls", "full")}
+    effects = measure_effects(made.matrix, made.records, training=losses, replicates=200)
+    table = effects.tables["learning"].set_index("model")
+    assert table["verdict"].to_dict() == {
+        "learns-s0": "learnt", "stays-s0": "not told", "falls-s0": "fell", "full-s0": "no room",
+    }  # fmt: skip
+    assert (table["task"] == table["source"]).all() and table["steps"].tolist() == [30] * 4
+    assert table.loc["learns-s0", "gain"] == pytest.approx(0.5)
+    # The first and the last tenth of thirty steps.
+    assert table["loss_first"].tolist() == pytest.approx([np.mean(np.linspace(4, 1, 30)[:3])] * 4)
+    assert table["loss_last"].tolist() == pytest.approx([np.mean(np.linspace(4, 1, 30)[-3:])] * 4)
+    told = effects.not_learnt()
+    assert [text.split()[0] for text in told] == ["stays-s0", "falls-s0", "full-s0"]
+    assert told[0].startswith("stays-s0 did not learn its own task stays as far as can be told: accuracy +3.3 points [")
+    assert told[0].endswith("after 30 steps, loss 3.90 to 1.10.")
+    assert "What training did not teach" in effects.render()
+
+
+def test_without_a_log_the_gain_alone_is_told() -> None:
+    made = study()
+    effects = measure_effects(made.matrix, made.records, replicates=200)
+    assert "curves" not in effects.tables and "steps" not in " ".join(effects.not_learnt())
+    assert len(effects.not_learnt()) == 3
+
+
+def test_curves_keep_their_ends_and_means() -> None:
+    log = TrainingLog(list(np.arange(601.0)))
+    points = list(log.points())
+    assert len(points) == MOST_POINTS and points[-1][0] == 601
+    assert np.average([loss for _, loss in points], weights=np.diff([0, *(step for step, _ in points)])) == 300.0
+    assert list(TrainingLog([2.0, 1.0]).points()) == [(1, 2.0), (2, 1.0)]
+    assert TrainingLog([2.0]).ends == (2.0, 2.0)

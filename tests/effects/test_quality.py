@@ -1,0 +1,109 @@
+"""What a score is held against: majority, chance, constant and unparsable answers, a base that cannot fall."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from effect_study import Study, choice_records, generate_records
+from sklearn.metrics import f1_score
+
+from traitscope.effects import measure_effects
+from traitscope.effects.marks import measure_marks
+
+TWO = ("ham", "spam")
+
+
+def spam(*shares: tuple[str, float]) -> Study:
+    """160 ham and 40 spam; each model calls the first share of all examples ham."""
+    study, gold = Study(), (np.arange(200) % 5 == 0).astype(int)
+    for model, share in (("base", 0.6), *shares):
+        pred = (np.arange(200) >= round(200 * share)).astype(int)
+        source = None if model == "base" else model
+        study.add("base" if source is None else f"{model}-s0", source, 0 if source else None, "mail",
+                  choice_records(gold, pred, TWO))  # fmt: skip
+    return study
+
+
+def effects_of(study: Study, classes=TWO):
+    return measure_effects(study.matrix, study.records, classes={"mail": classes}, replicates=200)
+
+
+def test_always_the_majority_is_a_habit_and_no_finding_of_classes() -> None:
+    effects = effects_of(spam(("all", 1.0), ("most", 0.97), ("some", 0.9)))
+    cells = effects.tables["cells"].set_index("model")
+    assert cells["majority"].tolist() == [0.8] * 4 and cells["chance"].tolist() == [0.5] * 4
+    assert cells["constant_score"].tolist() == [0.8] * 4
+    assert cells["habit"].tolist() == ["", "constant", "constant", ""]
+    assert cells.loc["most-s0", "answer_share"] == pytest.approx(0.97)
+    for kind in ("recall", "class_share"):
+        assert set(effects.of_kind(kind)["model"]) == {"some-s0"}
+    told = effects.sentences(effects.of_kind("habit"))
+    assert told.iloc[0].startswith(
+        "all-s0 answers 'ham' to 100.0 % of mail, the base to 60.0 % (p < 0.0001): accuracy 80.0"
+    )
+    # The gain says it too, so that no number stands alone.
+    gain = effects.sentences(effects.of_kind("gain")).iloc[0]
+    assert gain.endswith("It answers 'ham' to 200 of 200.")
+
+
+def test_two_classes_are_one_number() -> None:
+    shares = effects_of(spam(("some", 0.9))).of_kind("class_share")
+    assert shares["detail"].tolist() == ["ham"] and shares["value"].iloc[0] == pytest.approx(0.3)
+    assert effects_of(spam(("few", 0.3))).of_kind("class_share")["detail"].tolist() == ["spam"]
+
+
+def test_a_constant_base_is_said_behind_what_is_gained_over_it() -> None:
+    study = spam(("some", 0.9))
+    study.records["base", "mail"] = choice_records((np.arange(200) % 5 == 0).astype(int), np.ones(200, dtype=int), TWO)
+    effects = effects_of(study)
+    assert "The base answers 'spam' to 200 of 200." in effects.sentences(effects.of_kind("gain")).iloc[0]
+    # What the adapter finds that the base never says is no praise of a constant answer.
+    assert set(effects.of_kind("recall")["detail"]) == {"ham", "spam"}
+
+
+def test_macro_f1_of_the_best_constant_answer_is_the_score_to_beat() -> None:
+    gold = np.repeat([0, 1, 2], [30, 20, 10])
+    study = Study()
+    for model, source in (("base", None), ("a-s0", "a")):
+        study.add(model, source, 0 if source else None, "t", choice_records(gold, gold, ("x", "y", "z")))
+    for row in study.rows:
+        row["metric"] = "macro_f1"
+    cells = measure_effects(study.matrix, study.records, classes={"t": ("x", "y", "z")}).tables["cells"]
+    wanted = max(f1_score(gold, np.full(60, c), average="macro", zero_division=0) for c in range(3))
+    assert cells["constant_score"].tolist() == pytest.approx([wanted] * 2)
+
+
+@pytest.mark.parametrize(("right", "at"), [(0, "floor"), (5, "floor"), (6, ""), (94, ""), (95, "ceiling")])
+def test_a_base_with_five_right_cannot_fall(right: int, at: str) -> None:
+    """Exact McNemar: five losses and no win have p = 2 / 32."""
+    base, ours = (np.arange(100) < right).astype(float), np.zeros(100)
+    study = Study()
+    study.add("base", None, None, "t", generate_records(base, np.full(100, 5)))
+    study.add("a-s0", "a", 0, "t", generate_records(ours, np.full(100, 5)))
+    effects = measure_effects(study.matrix, study.records, replicates=200)
+    assert effects.tables["cells"]["base_at"].tolist() == [at] * 2
+    gain = effects.of_kind("gain").iloc[0]
+    assert (gain["p"] > 0.05) == (right <= 5)
+    assert ("it cannot fall" in effects.sentences(effects.of_kind("gain")).iloc[0]) == (at == "floor")
+
+
+def test_answers_that_cannot_be_parsed_are_said() -> None:
+    right, lengths = np.zeros(50), np.full(50, 3)
+    study = Study()
+    study.add("base", None, None, "t", generate_records(np.ones(50), lengths))
+    study.add("a-s0", "a", 0, "t", generate_records(right, lengths, valid=np.arange(50) < 20))
+    study.add("b-s0", "b", 0, "t", generate_records(right, lengths, valid=np.arange(50) < 30))
+    effects = measure_effects(study.matrix, study.records, replicates=200)
+    assert effects.tables["cells"]["habit"].tolist()[1:2] == ["unparsable"]
+    told = effects.sentences(effects.of_kind("gain"))
+    assert "60 % of its answers cannot be parsed." in told.iloc[0] and "parsed" not in told.iloc[1]
+
+
+def test_the_terminals_marks_are_the_findings_own() -> None:
+    study = spam(("all", 1.0), ("good", 0.8), ("bad", 0.2))
+    marks = measure_marks(study.matrix, study.records, {"mail": TWO})
+    gains = effects_of(study).of_kind("gain").set_index("model")
+    for model, row in gains.iterrows():
+        sign = "" if row["q"] > 0.05 else "+" if row["value"] > 0 else "-"
+        assert marks.cells.get((model, "mail"), "").strip("=?") == sign
+    assert marks.cells["all-s0", "mail"].endswith("=") and marks.constant == {"mail": 0.8}
