@@ -123,7 +123,8 @@ def stats() -> DatasetStats:
 def effects() -> Effects:
     """Side effects from the records."""
     found, records = _cells()
-    return measure_effects(found, records, stats(), classes=CLASSES, replicates=200, permutations=99)
+    training = {name: list(np.linspace(3.0, 0.5, 40)) for name in found.models if name != "base"}
+    return measure_effects(found, records, stats(), classes=CLASSES, training=training, replicates=200, permutations=99)
 
 
 @functools.cache

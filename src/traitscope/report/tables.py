@@ -70,7 +70,9 @@ def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:
     return table[[c for c in keep if c in table.columns]]
 
 
-def cell_rows(matrix: ScoreMatrix, notes: Mapping[tuple[str, str], str]) -> tuple[list[dict[str, Any]], int]:
+def cell_rows(
+    matrix: ScoreMatrix, notes: Mapping[tuple[str, str], str] | None = None
+) -> tuple[list[dict[str, Any]], int]:
     """Rows of the page's table (numbers as text beside their sorting values), and how many cells there are in all."""
     table = cells_frame(matrix)
     rows = []
@@ -92,7 +94,7 @@ def cell_rows(matrix: ScoreMatrix, notes: Mapping[tuple[str, str], str]) -> tupl
                 "stderr_sort": "" if stderr is None else f"{stderr:.9g}",
                 "n": None if n is None else f"{n:.0f}",
                 "status": record["status"],
-                "note": notes.get((record["model"], record["task"]), ""),
+                "note": (notes or {}).get((record["model"], record["task"]), ""),
             }
         )
     return rows, len(table)
