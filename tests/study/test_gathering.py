@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from traitscope.errors import TraitscopeError
-from traitscope.study import Study, analysis, gathering
+from traitscope.study import Study, analysis, gathering, keeping
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_report_is_written_again_where_it_or_what_it_shows_is_another(study_fi
 
 def test_findings_follow_cells_tags_and_plugins(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def mark() -> str:
-        return analysis.cells_mark(Study.open(study_file), "measure")
+        return keeping.cells_mark(Study.open(study_file), "measure")
 
     marks = [mark(), mark()]
     study_file.write_text(study_file.read_text().replace("kind: sentiment", "kind: feeling"))
@@ -79,7 +79,7 @@ def test_findings_follow_cells_tags_and_plugins(study_file: Path, monkeypatch: p
     marks.append(mark())
     study_file.write_text(study_file.read_text().replace("compute:", "targets: [tone, sums]\ncompute:"))
     marks.append(mark())
-    monkeypatch.setattr(analysis, "plugin_marks", lambda kinds: [[kind, "mine", "1 of a hash"] for kind in kinds])
+    monkeypatch.setattr(keeping, "plugin_marks", lambda kinds: [[kind, "mine", "1 of a hash"] for kind in kinds])
     marks.append(mark())
     assert marks[0] == marks[1] and len(set(marks)) == 5
 
@@ -101,5 +101,5 @@ def test_a_finding_that_could_not_be_kept_is_given_all_the_same(study_file: Path
         raise FileNotFoundError
 
     study = Study.open(study_file)
-    assert analysis.kept(study, "mine", {}, lambda: "found", lambda _: None, read) == "found"
-    assert analysis.kept(study, "other", {}, lambda: "found", lambda _: None, lambda: "as kept") == "as kept"
+    assert keeping.kept(study, "mine", {}, lambda: "found", lambda _: None, read) == "found"
+    assert keeping.kept(study, "other", {}, lambda: "found", lambda _: None, lambda: "as kept") == "as kept"

@@ -14,7 +14,7 @@ from traitscope.config import LayersConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.store import write_atomic
-from traitscope.study import analysis
+from traitscope.study import analysis, keeping
 from traitscope.study.context import Context
 from traitscope.tasks.judge import summarise
 
@@ -68,7 +68,7 @@ def study_layers(study: Context, *, mix: str | None = None, causal: bool = True,
     def make() -> LayerFindings:
         return _analyse(study, rows, settings, causal, options)
 
-    return analysis.kept(study, "layers", asked, make, write, read, ("measure",))
+    return keeping.kept(study, "layers", asked, make, write, read, ("measure",))
 
 
 def _analyse(

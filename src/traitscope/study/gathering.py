@@ -10,7 +10,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text, count_of
 from traitscope.matrix import ScoreMatrix
 from traitscope.registry import HOMES
-from traitscope.study import analysis, capturing
+from traitscope.study import analysis, capturing, keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
 
@@ -74,7 +74,7 @@ def report(study: Context) -> Path:
     def make() -> Path:
         return write_report(gather(study), study.folder.root)
 
-    return analysis.kept(study, "report", shown, make, lambda _: None, read, tuple(HOMES))
+    return keeping.kept(study, "report", shown, make, lambda _: None, read, tuple(HOMES))
 
 
 def _overlong(study: Context) -> Iterator[str]:

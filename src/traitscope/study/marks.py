@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from traitscope.study import analysis
+from traitscope.study import analysis, keeping
 from traitscope.study.context import Context
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def marks(study: Context) -> Marks | None:
     def write(found: Marks) -> None:
         cells = [[model, task, mark] for (model, task), mark in found.cells.items()]
         text = json.dumps({"cells": cells, "constant": dict(found.constant)}, ensure_ascii=False)
-        analysis.save(study, path.name, text + "\n")
+        keeping.save(study, path.name, text + "\n")
 
     def read() -> Marks:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return Marks({(model, task): mark for model, task, mark in kept["cells"]}, kept["constant"])
 
-    return analysis.kept(study, "marks", {}, make, write, read)
+    return keeping.kept(study, "marks", {}, make, write, read)
