@@ -74,10 +74,13 @@ def test_the_matrix_that_run_prints_is_the_mean_over_the_examples(study_file: Pa
     lines = invoke("run", study_file)[0].splitlines()
     assert lines[0].split() == ["model", *TASKS]
     assert lines[1].split() == [*["accuracy"] * len(CHOICES), "exact_match", "loss"]
+    (constant,) = [line for line in lines if line.startswith("best constant answer")]
+    assert lines.index(constant) == 3 and len(constant.split()) == 3 + len(CHOICES)
+    lines.remove(constant)
     for line, model in zip(lines[2 : 2 + len(MODELS)], MODELS, strict=True):
         name, *cells = line.split()
         assert name == model
-        assert [cell.rstrip("+-") for cell in cells] == [f"{scores.at[model, task]:.3f}" for task in TASKS]
+        assert [cell.rstrip("+-=?") for cell in cells] == [f"{scores.at[model, task]:.3f}" for task in TASKS]
     assert scores[list(CHOICES)].nunique().gt(1).any()
 
 
