@@ -106,3 +106,19 @@ def test_the_terminals_marks_are_the_findings_own() -> None:
         sign = "" if row["q"] > 0.05 else "+" if row["value"] > 0 else "-"
         assert marks.cells.get((model, "mail"), "").strip("=?") == sign
     assert marks.cells["all-s0", "mail"].endswith("=") and marks.constant == {"mail": 0.8}
+
+
+def test_marks_are_corrected_for_how_many_cells_there_are() -> None:
+    study, gold, base = Study(), np.zeros(200, dtype=int), (np.arange(200) < 100).astype(int)
+    better = base.copy()
+    better[:6] = 0
+    study.add("base", None, None, "mail", choice_records(gold, base, TWO))
+    for k in range(9):
+        study.add(f"s{k}-s0", f"s{k}", 0, "mail", choice_records(gold, better if k == 0 else base, TWO))
+    marks = measure_marks(study.matrix, study.records, {"mail": TWO})
+    # Six won and none lost: p = 2 / 64, one of nine.
+    assert marks.cells == {}
+    alone = Study()
+    for name, source, pred in (("base", None, base), ("s0-s0", "s0", better)):
+        alone.add(name, source, None if source is None else 0, "mail", choice_records(gold, pred, TWO))
+    assert measure_marks(alone.matrix, alone.records, {"mail": TWO}).cells == {("s0-s0", "mail"): "+"}

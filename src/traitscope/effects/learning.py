@@ -39,14 +39,14 @@ def learning_rows(grid: Grid, gains: Iterable[Row], logs: Mapping[str, TrainingL
     ``verdict`` is "learnt" (the gain's p is at most 0.05 and it is above 0), "fell" (below 0), "no room" (the base has
     hardly an answer wrong), "not told" (anything else), or "not measured".
     """
-    own = {(row["model"], row["task"]): row for row in gains if row["relation"] == "own"}
+    known = {(row["model"], row["task"]): row for row in gains}
     rows = []
     for i in grid.trained.tolist():
         model, role = grid.models[i], grid.roles[i]
         log = logs.get(model)
         first, last = log.ends if log is not None and log.losses else (np.nan, np.nan)
         for task in (name for name in grid.tasks if name in role.own):
-            row = own.get((model, task))
+            row = known.get((model, task))
             about = {name: row[name] if row else np.nan for name in ("gain", "lo", "hi", "p")}
             rows.append(
                 {
