@@ -23,7 +23,7 @@ from traitscope.layers import (
 
 @pytest.fixture(scope="module")
 def sections() -> Sections:
-    curves, _, _ = planted.draw(np.random.default_rng(3), 32, 40, "planted")
+    curves, _, _ = planted.draw(np.random.default_rng(3), 32, 40, "hinge")
     return find_sections(curves, draws=200)
 
 
@@ -81,7 +81,7 @@ def test_gains_planted_in_the_transition_agree_with_the_sections_and_others_do_n
 
 
 def test_without_an_identified_transition_nothing_is_claimed() -> None:
-    curves, _, _ = planted.draw(np.random.default_rng(6), 32, 30, "zero")
+    curves, _, _ = planted.draw(np.random.default_rng(6), 32, 30, "noise")
     windows = sliding_windows(32)
     none = find_sections(curves, draws=100)
     found = causal_check([f"t{i}" for i in range(8)], windows, **gated(shares((10, 15)), windows), sections=none)
