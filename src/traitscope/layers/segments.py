@@ -41,7 +41,7 @@ class Bends:
     """Least-squares fits of two straight lines that meet at a layer, one per curve; as many parameters as a rise.
 
     Attributes:
-        knot_B: index of the layer where the lines meet (0: one straight line).
+        knot_B: index of the layer where the lines meet.
         before_B, after_B: slope per layer on either side.
         rest_B: residual sum of squares.
     """
@@ -85,11 +85,10 @@ def fit_bends(curves_BL: np.ndarray, *, knot: int | None = None) -> Bends:
     """Fit two lines that meet at a layer to each row: at ``knot``, or at the best one that leaves two layers beyond."""
     depth = curves_BL.shape[1]
     x_L = np.arange(depth, dtype=float)
-    knots = list(range(depth - 2)) if knot is None else [knot]
+    knots = list(range(1, depth - 2)) if knot is None else [knot]
     rests_KB, before_KB, after_KB = (np.empty((len(knots), len(curves_BL))) for _ in range(3))
     for k, at in enumerate(knots):
-        columns = [np.ones(depth), x_L] + ([np.maximum(0.0, x_L - at)] if at else [])
-        design_LP = np.stack(columns, axis=1)
+        design_LP = np.stack([np.ones(depth), x_L, np.maximum(0.0, x_L - at)], axis=1)
         parts_PB = np.linalg.pinv(design_LP) @ curves_BL.T
         rests_KB[k] = np.square(curves_BL.T - design_LP @ parts_PB).sum(axis=0)
         before_KB[k], after_KB[k] = parts_PB[1], parts_PB[1:].sum(axis=0)
