@@ -21,7 +21,7 @@ def test_shared_layers_change_no_score(architecture: str, monkeypatch: pytest.Mo
     wide = random_adapters(base)["wide"]
     models = {
         "base": None, "wide": wide, "top": Gated(wide, on=(2, 2)), "upper": Gated(wide, on=(1, 2)),
-        "not low": Gated(wide, off=(0, 1)), "low": Gated(wide, on=(0, 0)),
+        "not low": Gated(wide, off=(0, 1)), "low": Gated(wide, on=(0, 0)), "not mid": Gated(wide, off=(1, 1)),
     }  # fmt: skip
     made = []
 
@@ -35,8 +35,11 @@ def test_shared_layers_change_no_score(architecture: str, monkeypatch: pytest.Mo
         shared = score_options(bank, option_rows(20), tokens_per_pass=150, merge=True)
         monkeypatch.setattr(trunk, "KEEP_BYTES", 0)
         whole = score_options(bank, option_rows(20), tokens_per_pass=150, merge=True)
-    assert made[0].boundaries == [1, 2]
+    # Layers with the adapter: base ---, wide xxx, top --x, upper -xx, not low --x, low x--, not mid x-x.
+    assert made[0].starts == [0, 0, 2, 1, 3, 1, 2]
+    assert made[0].keeps == [[2, 1], [1], [3], [], [], [2], []]
     assert made[0].skipped_layers > 0
+    assert not made[1].stems
     assert made[1].skipped_layers == 0
     for name in models:
         for a, b in zip(shared[name], whole[name], strict=True):
@@ -50,7 +53,7 @@ def test_shared_layers_change_no_hidden_state(shared: int, monkeypatch: pytest.M
     wide = random_adapters(base)["wide"]
     models = {
         "wide": wide, "low": Gated(wide, on=(0, 0)), "upper": Gated(wide, on=(1, 2)), "base": None,
-        "top": Gated(wide, on=(2, 2)),
+        "top": Gated(wide, on=(2, 2)), "not top": Gated(wide, off=(2, 2)),
     }  # fmt: skip
     prompts = [PromptRow(row.context) for row in option_rows(shared)]
     skipped: list[int] = []
@@ -70,3 +73,30 @@ def test_shared_layers_change_no_hidden_state(shared: int, monkeypatch: pytest.M
     for name in models:
         assert found[name] == pytest.approx(in_slots[name], abs=1e-6, rel=1e-6)
     assert np.abs(found["top"][3] - found["base"][3]).max() > 1e-3
+
+
+def test_what_no_later_model_needs_is_dropped_and_what_would_not_fit_is_never_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    wide = random_adapters(base)["wide"]
+    models = {
+        f"{side} {layer}": Gated(wide, **{side: (layer, layer)}) for layer in range(3) for side in ("off", "on")
+    }  # fmt: skip
+    with Bank(base, models) as bank:
+        stems = [bank.stem(slot) for slot in range(6)]
+        made = trunk.Trunk(base, stems, n_tokens=10)
+        # Layers with the adapter: -xx, x--, x-x, -x-, xx-, --x.
+        assert made.starts == [0, 0, 2, 2, 1, 1]
+        assert made.last_use == {stems[1][:2]: 2, stems[0][:2]: 3, stems[1][:1]: 4, stems[0][:1]: 5}
+        most = 4 * 10 * base.hidden_size * 4
+        monkeypatch.setattr(trunk, "KEEP_BYTES", most)
+        assert trunk.Trunk(base, stems, n_tokens=10).stems
+        monkeypatch.setattr(trunk, "KEEP_BYTES", most - 1)
+        assert not trunk.Trunk(base, stems, n_tokens=10).stems
+        held = []
+        for slot in range(6):
+            with bank.merged(slot), made.model([slot], (0,)), torch.no_grad():
+                base.model(torch.arange(10)[None] % base.vocab_size)
+            held.append(len(made.kept))
+    assert held == [2, 4, 4, 3, 2, 1]

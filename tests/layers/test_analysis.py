@@ -215,3 +215,18 @@ def test_what_cannot_be_done_is_refused_before_anything_is_captured() -> None:
 def test_unknown_curves_are_errors_that_list_the_known_ones(result: LayersResult) -> None:
     with pytest.raises(TraitscopeError, match="cka:mix~control"):
         result.curves("rsa", "mix~control")
+
+
+def test_a_layer_where_one_example_alone_differs_is_undefined_with_the_model_named() -> None:
+    def provider(task: str, models: Sequence[str]) -> Mapping[str, Acts]:
+        given = Provider()(task, models)
+        lone_SD = np.zeros_like(given["mix"].acts_LSD[2])
+        lone_SD[0, 0] = 1.0
+        given["mix"].acts_LSD[2] = lone_SD
+        return given
+
+    found = analyse_layers(provider, TASKS, controls=CONTROLS, mix="mix", examples=40, measures=("cka",), draws=20)
+    rows = found.table.query("measure == 'cka' and layer == 2 and task == 'task0'").set_index("pair")
+    assert rows.loc["mix~control", "status"] == "undefined"
+    assert rows.loc["mix~control", "reason"].startswith("mix: no similarity with itself")
+    assert rows.loc["base~control", "status"] == "ok"

@@ -23,7 +23,7 @@ from traitscope.layers import (
 
 @pytest.fixture(scope="module")
 def sections() -> Sections:
-    curves, _, _ = planted.draw(np.random.default_rng(3), 32, 40, "planted")
+    curves, _, _ = planted.draw(np.random.default_rng(3), 32, 40, "hinge")
     return find_sections(curves, draws=200)
 
 
@@ -81,7 +81,7 @@ def test_gains_planted_in_the_transition_agree_with_the_sections_and_others_do_n
 
 
 def test_without_an_identified_transition_nothing_is_claimed() -> None:
-    curves, _, _ = planted.draw(np.random.default_rng(6), 32, 30, "zero")
+    curves, _, _ = planted.draw(np.random.default_rng(6), 32, 30, "noise")
     windows = sliding_windows(32)
     none = find_sections(curves, draws=100)
     found = causal_check([f"t{i}" for i in range(8)], windows, **gated(shares((10, 15)), windows), sections=none)
@@ -156,3 +156,18 @@ def test_each_trait_is_placed_where_the_gap_of_its_tasks_opens() -> None:
     assert isinstance(table, pd.DataFrame)
     with pytest.raises(TraitscopeError, match="loadings_KN"):
         trait_layers(layers.tolist(), gap_NL, loadings_KN[:, :5])
+
+
+def test_a_single_task_has_no_interval_and_says_so(sections: Sections) -> None:
+    windows = [(1, 4), (10, 16), (20, 32)]
+    scores = {name: array[:1] for name, array in gated(shares((10, 15)), windows).items()}
+    for given in (sections, None):
+        found = causal_check(["alone"], windows, **scores, sections=given)
+        assert all((w.lost_low, w.lost_high, w.kept_low, w.kept_high) == (None,) * 4 for w in found.windows)
+        assert found.verdict.endswith("; alone is the only task, so there is no interval")
+        assert "1 task (share of its gain; no interval)" in found.render()
+        assert " to " not in found.render()
+        json.dumps(found.to_json(), allow_nan=False)
+    two = causal_check(["a", "b"], windows, **{n: a[:2] for n, a in gated(shares((10, 15)), windows).items()})
+    assert two.windows[0].lost_low is not None and "only task" not in two.verdict
+    assert "2 tasks (share of the gain, 95 % interval over tasks)" in two.render()

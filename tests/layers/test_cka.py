@@ -164,3 +164,43 @@ def test_too_few_or_unequal_rows_are_refused() -> None:
         linear_cka(x, x)
     with pytest.raises(TraitscopeError, match="same examples"):
         linear_cka(np.zeros((5, 2)), np.zeros((6, 2)))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, np.pi, 1e3])
+@pytest.mark.parametrize("offset", [0.0, 3.7])
+def test_where_one_example_alone_differs_debiased_cka_is_undefined(scale: float, offset: float) -> None:
+    """Without the diagonal every row of the centred Gram matrix is alike: HSIC(x, x) = 0, by hand."""
+    x = np.full((50, 8), offset)
+    x[0, 0] += scale
+    y = np.random.default_rng(0).standard_normal((50, 8))
+    for other in (x, y):
+        for method in ("gram", "features", "blocked"):
+            assert np.isnan(linear_cka(x, other, method=method, block=7))
+            assert np.isfinite(linear_cka(x, other, method=method, block=7, biased=True))
+        k, m = x @ x.T, other @ other.T
+        assert all(np.isnan(value) for value in cka_jackknife(k, m))
+        for name in ("cka", "cka_z", "cka_rbf", "cka_rbf_z"):
+            assert np.isnan(compare(x, other, name))
+
+
+def test_a_similarity_that_hangs_on_one_example_has_no_interval() -> None:
+    x = np.zeros((50, 8))
+    x[0, 0] = 1.0
+    found = cka_jackknife(x @ x.T, x @ x.T, biased=True)
+    assert found.value == pytest.approx(1.0)
+    assert np.isnan(found.low) and np.isnan(found.high)
+
+
+def test_small_differences_beside_a_large_one_are_compared() -> None:
+    """One example is a thousand times the others: what they share is still seen."""
+    x = np.random.default_rng(1).standard_normal((60, 8))
+    x[0] *= 1e3
+    assert linear_cka(x, x) == pytest.approx(1.0)
+    assert compare(x, x) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e5, 0.0])
+def test_constant_states_have_no_cka_whatever_rounding_leaves(value: float) -> None:
+    y = np.random.default_rng(0).standard_normal((50, 8))
+    for biased in (True, False):
+        assert np.isnan(linear_cka(np.full((50, 8), value), y, biased=biased))

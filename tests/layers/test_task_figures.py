@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,8 @@ def test_correlations_are_those_of_the_curves_over_the_trained_tasks(result: Lay
 def test_figures_of_too_few_tasks_are_undefined_with_their_reason(found: TaskFigures) -> None:
     sparse = found.correlates[found.correlates["covariate"] == "readability"]
     assert set(sparse["reason"]) == {"3 tasks, at least 4 are needed"}
-    assert "readability: undefined (3 tasks, at least 4 are needed)" in found.render()
+    said = "whether readability goes with cka(mix, control) is undefined (3 tasks, at least 4 are needed)"
+    assert said in found.lines()
     assert np.isnan(found.figures.loc["task5", "readability"])
 
 
@@ -81,10 +83,31 @@ def test_every_trait_is_named_and_has_the_weighted_gap_of_its_tasks(result: Laye
 def test_the_text_names_the_strongest_correlation_and_the_notes(found: TaskFigures) -> None:
     text = found.render()
     tests = int((found.correlates["status"] == "ok").sum())
-    assert f"correlates over 7 tasks, corrected for {tests} tests" in text
-    assert "cka(mix, control) and rows: rho -1.00 at layer" in text
-    assert "T1: its tasks part from the base around layer" in text
+    assert f"correlates over 7 tasks (rho: Spearman; q: Benjamini-Hochberg over {tests} tests)" in text
+    spearman = found.correlates.query("covariate == 'rows' and method == 'spearman'").set_index("layer")
+    held = spearman[spearman["q"] <= 0.05]
+    layer = held["r"].abs().idxmax()
+    said = f"tasks with more rows have the lower cka(mix, control), most of all at layer {layer} (rho -1.00, q = "
+    assert said in text
+    assert f"; at {len(held)} of 6 layers)" in text
     assert text.endswith("note: a note")
+
+
+def test_a_trait_is_told_in_a_sentence_and_what_does_not_hold_is_said_not_to(found: TaskFigures) -> None:
+    held = found.traits.assign(r=0.2, q=0.5)
+    held.loc[held["layer"] == 2, ["r", "q"]] = (0.9, 0.03)
+    held.loc[held["layer"] == 3, ["r", "q"]] = (-0.95, 0.06)
+    (first, _) = replace(found, traits=held).lines()[-2:]
+    centre = held["centre"].iloc[0]
+    head = f"tasks that load on T1 part from the base around layer {centre:.1f}; "
+    more = "tasks that load more on T1 have the higher gap, most of all at layer 2"
+    tail = f"{more} (rho +0.90, q = 0.03; at 1 of 6 layers)"
+    assert first == head + tail
+    none = replace(found, traits=held.assign(q=0.06)).lines()[-2]
+    said = "whether the loading on T1 goes with the gap cannot be told at any layer"
+    assert none == f"{head}{said} (largest at layer 3: rho -0.95, q = 0.06)"
+    still = replace(found, traits=held.assign(centre=np.nan)).lines()[-2]
+    assert still.startswith("tasks that load on T1 part from the base nowhere; ")
 
 
 def test_a_written_result_reads_back_the_same(found: TaskFigures) -> None:

@@ -14,7 +14,7 @@ import synthetic
 
 from traitscope.effects import Effects
 from traitscope.findings import Findings, cells_text, count_of
-from traitscope.layers.section_types import Boundary, Sections
+from traitscope.layers.section_types import Boundary, Nearer, Sections
 from traitscope.matrix import ScoreMatrix
 from traitscope.report import words
 from traitscope.report.figures import draw
@@ -106,33 +106,38 @@ def test_a_trait_that_is_above_the_noise_may_still_be_of_no_help() -> None:
     assert second["proposed"] == "no label fits"
 
 
-@pytest.mark.parametrize(
-    ("points", "agree", "line"),
-    [
-        ((3, 6), True, "change points after layers 3, 6 (they agree)"),
-        ((3,), False, "change points after layers 3 (they do not agree)"),
-        ((3,), None, "change points after layers 3 (nothing identified to agree with)"),
-        ((), None, "change points: none"),
-    ],
-)
-def test_change_points_are_told_with_what_they_say_of_the_sections(points: tuple, agree: Any, line: str) -> None:
-    end = Boundary(3, 2, 4, True)
-    sections = Sections(
-        label="all tasks",
+def sections_of(label: str, n_tasks: int) -> Sections:
+    end = Boundary(3, 2, 4, n_tasks >= 5, () if n_tasks >= 5 else (f"only {n_tasks} tasks (fewer than 5)",))
+    return Sections(
+        label=label,
         measure="cka",
         layers=tuple(range(1, 9)),
-        n_tasks=1,
+        n_tasks=n_tasks,
+        shape="flat - rise - flat",
         shared_end=end,
         transition_end=replace(end, layer=6),
-        hinge_p=0.01,
-        change_points=points,
-        change_points_agree=agree,
-        curves={},
-        notes=(),
+        nearer=Nearer(4, 0.061, 0.03, 0.092),
     )
-    (block,) = words.section_blocks(SimpleNamespace(sections={"all tasks": sections}))  # type: ignore[arg-type]
-    assert block["lines"][-1] == line
-    assert block["tasks"] == "1 task"
+
+
+def test_sections_are_told_with_what_is_known_and_small_groups_in_one_line() -> None:
+    sizes = {"all tasks": 4, "cluster a": 2, "cluster b": 6, "unseen tasks": 2}
+    groups = {label: sections_of(label, n) for label, n in sizes.items()}
+    told = words.section_blocks(SimpleNamespace(sections=groups))  # type: ignore[arg-type]
+    every, cluster = told["blocks"]
+    assert (every["label"], every["tasks"], every["windows"]) == ("all tasks", "4 tasks", "no boundary identified")
+    assert every["lines"][1] == "no boundary is identified: only 4 tasks (fewer than 5)"
+    nearer = (
+        "the mix lies nearer to the single-task models than the base does from layer 4 on (gap +0.06 [+0.03, +0.09])"
+    )
+    assert every["lines"][2] == nearer
+    assert cluster["windows"] == "shared: layers 1–3; transition: layers 4–6; refinement: layers 7–8"
+    assert "end of the transition: 6 (90 % interval 2-4)" in cluster["lines"]
+    assert told["small"] == "no boundary can be identified with fewer than 5 tasks: cluster a (2), unseen tasks (2)"
+    assert "layers 9 and 15" in told["calibration"]
+    del groups["unseen tasks"]
+    told = words.section_blocks(SimpleNamespace(sections=groups))  # type: ignore[arg-type]
+    assert (len(told["blocks"]), told["small"]) == (3, None)
 
 
 def test_counts_in_words() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
+import torch
 from typer.testing import CliRunner
 
 import traitscope as ts
 from traitscope.cli import app
+from traitscope.engine.trunk import Trunk
+from traitscope.layers import sliding_windows
+from traitscope.records import Progress
 from traitscope.study import Study
+from traitscope.study.costs import _share_run
 from traitscope.study.progress import Silent
 
 
@@ -20,8 +26,13 @@ class Stages(Silent):
     def __init__(self) -> None:
         self.names: list[str] = []
 
+        self.tokens: list[tuple[float, float]] = []
+
     def stage(self, text: str) -> None:
         self.names.append(text)
+
+    def progress(self, done: float, total: float, **_: object) -> None:
+        self.tokens.append((done, total))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +71,52 @@ def test_find_sections_takes_what_a_study_gives(filled: Path) -> None:
 def test_the_verb_prints_sections_and_correlates(filled: Path) -> None:
     done = CliRunner().invoke(app, ["layers", str(filled.parent / "runs/tiny"), "--quiet"])
     assert done.exit_code == 0, done.output
-    assert "boundary not identified" in done.output
+    assert "no boundary is identified: only 2 tasks (fewer than 5)" in done.output
     assert "correlates over 2 tasks" in done.output
-    assert "rows: undefined (2 tasks, at least 4 are needed)" in done.output
+    assert "rows goes with cka(mix, control) is undefined (2 tasks, at least 4 are needed)" in done.output
+
+
+def test_check_gives_the_time_of_the_layers_and_progress_is_shown(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study.open(filled)
+    for name in ("layers.json", "causal.json"):
+        (study.folder.analysis / name).unlink(missing_ok=True)
+    plan = study.plan(cost=True)
+    assert plan.layers is not None and plan.layers.seconds is not None
+    asked = plan.layers
+    heard = Stages()
+    seen = {"Capture": 0, "Evaluate": 0}
+    backend = type(study.backend)
+    whole = backend.work
+
+    def counted(self, orders, receive, should_stop):  # type: ignore[no-untyped-def]
+        def count(order, event):  # type: ignore[no-untyped-def]
+            if isinstance(event, Progress) and event.done_tokens == event.total_tokens:
+                seen[type(order).__name__] += event.total_tokens
+            receive(order, event)
+
+        whole(self, orders, count, should_stop)
+
+    monkeypatch.setattr(backend, "work", counted)
+    Study.open(filled, report=heard).layers()
+    assert "adapters off and on in 5 windows of layers, task 2 of 2" in heard.names
+    assert "hidden states of task 1 of 3, 5 examples" in heard.names
+    assert heard.tokens and all(done <= total for done, total in heard.tokens)
+    # Prompts that all rows share are computed once, so that the estimate may lie above.
+    assert seen["Capture"] / 2 <= asked.tokens <= 2 * seen["Capture"]
+    assert asked.windows == 5
+    assert f"layers    to be analysed: {asked.line()}" in str(plan)
+    assert Study.open(filled).plan(cost=True).layers is None
+
+
+@pytest.mark.parametrize("depth", [6, 12, 30])
+def test_the_estimate_knows_which_layers_windows_share(depth: int) -> None:
+    windows = sliding_windows(depth)
+    ranges = [range(first - 1, last) for first, last in windows]
+    stems = [tuple((layer in inside) is on for layer in range(depth)) for inside in ranges for on in (False, True)]
+    base = SimpleNamespace(paths=SimpleNamespace(trunk=True), sides=None, hidden_size=1, dtype=torch.float32)
+    made = Trunk(base, stems, n_tokens=1)  # type: ignore[arg-type]
+    run = 1 - sum(made.starts) / (depth * len(stems))
+    # What the lowest windows share beside is left out: it matters where there are few layers.
+    assert run <= _share_run(windows, depth) <= run + 0.8 / depth

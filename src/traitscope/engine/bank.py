@@ -169,9 +169,15 @@ class Bank:
         """Whether passes hold one slot each: a layer that routes tokens does not know whose they are."""
         return any(layer.slots for name, layer in self.layers.items() if name in self.base.paths.routed)
 
-    def lowest_layer(self, slot: int) -> int:
-        """Lowest decoder layer that a slot's model changes (the number of layers if none)."""
-        return min((layer.layer for layer in self.layers.values() if slot in layer.slots), default=self.base.n_layers)
+    def stem(self, slot: int) -> tuple[tuple[tuple[str, int], ...], ...]:
+        """What a slot's model adds to the base in every decoder layer: where two begin alike, they are the same."""
+        model = self.models[slot]
+        adapter = model.adapter if isinstance(model, Gated) else model
+        added: list[list[tuple[str, int]]] = [[] for _ in range(self.base.n_layers)]
+        for name, layer in self.layers.items():
+            if slot in layer.slots:
+                added[layer.layer].append((name, id(adapter)))
+        return tuple(tuple(parts) for parts in added)
 
 
 def _pieces(model: Model) -> Sequence[Any]:

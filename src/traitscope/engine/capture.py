@@ -19,7 +19,7 @@ from traitscope.engine.padded import batches, real_tokens
 from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix
 from traitscope.engine.score import common_prefix, merges, prefix_states
-from traitscope.engine.trunk import Trunk
+from traitscope.engine.trunk import Stem, Trunk
 from traitscope.errors import TraitscopeError
 from traitscope.records import Progress, PromptRow
 
@@ -75,20 +75,20 @@ def capture(
     limit = score_tokens(base, tokens_per_pass)
     order = sorted(range(len(rows)), key=lambda index: (-sizes[index], index))
     out = {name: np.empty((n_layers, len(rows), base.hidden_size), dtype=np.float32) for name in bank.names}
-    lowest = [bank.lowest_layer(slot) for slot in range(len(bank.names))]
-    trunk = Trunk(base, lowest if merge else [], sum(sizes))
-    below: dict[tuple[int, ...], dict[int, torch.Tensor]] = {}
+    stems = [bank.stem(slot) for slot in range(len(bank.names))] if merge else []
+    trunk = Trunk(base, stems, sum(sizes))
+    below: dict[tuple[tuple[int, ...], Stem], torch.Tensor] = {}
 
     def run(slots: list[int], prefixes: dict[int, Prefix], chosen: list[int]) -> None:
         contexts = [rows[i].context[shared:] for i in chosen]
-        deepest, key = min(lowest[slot] for slot in slots), tuple(chosen)
-        with trunk.model(deepest, key) as first:
+        key = tuple(chosen)
+        with trunk.model(slots, key) as first:
             states = _pass(bank, contexts, slots, prefixes, position, normed)
-        # Skipped layers computed nothing: what the model that ran them gave holds for this one as well.
-        states[1:first] = [below[key][layer] for layer in range(1, first)]
-        if trunk.boundaries:
-            kept = range(1, min(deepest, trunk.boundaries[-1]) + 1)
-            below.setdefault(key, {}).update((layer, states[layer]) for layer in kept)
+        if trunk.stems:
+            # Skipped layers computed nothing: what the model that ran them gave holds for this one as well.
+            stem, deepest = trunk.stems[slots[0]], max(trunk.keeps[slots[0]], default=0)
+            states[1:first] = [below[key, stem[:layer]] for layer in range(1, first)]
+            below.update(((key, stem[:layer]), states[layer]) for layer in range(max(1, first), deepest + 1))
         acts = torch.stack(states)
         for index, slot in enumerate(slots):
             here = acts[:, index * len(chosen) : (index + 1) * len(chosen)]

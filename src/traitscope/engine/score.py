@@ -155,8 +155,8 @@ def score_options(
         return {name: [] for name in bank.names}
     total = sum(len(row.context) + sum(map(len, row.options)) for row in distinct) * len(bank.names)
     pace = Pace(base, total, flops_per_parameter=2, report=on_progress)
-    lowest = [bank.lowest_layer(slot) for slot in range(len(bank.names))]
-    trunk = Trunk(base, lowest if merge else [], total // len(bank.names))
+    stems = [bank.stem(slot) for slot in range(len(bank.names))] if merge else []
+    trunk = Trunk(base, stems, total // len(bank.names))
     out: dict[str, list[Scored]] = {}
     with torch.no_grad():
         for slots, merged in slot_groups(bank, merge):
@@ -224,7 +224,6 @@ def _score_trees(
     bank: Bank, rows: Sequence[OptionRow], slots: list[int], limit: int, shared: int, pace: Pace, trunk: Trunk
 ) -> list[list[Scored]]:
     """``_score`` of rows that have their first ``shared`` context tokens in common."""
-    lowest = min(bank.lowest_layer(slot) for slot in slots)
     whole = len(rows[0].context) + len(rows[0].options[0]) - 1
     prefixes = prefix_states(bank, rows[0].context[:shared], slots, whole) if shared else {}
     trees = [make_tree(row, shared) for row in rows]
@@ -237,7 +236,7 @@ def _score_trees(
         queries = np.concatenate([np.array(t.queries) + end - t.n_tokens for t, end in zip(here, ends, strict=True)])
         queries = np.concatenate([queries + i * ends[-1] for i in range(len(slots))])
         targets = np.tile(np.concatenate([np.array(tree.targets) for tree in here]), len(slots))
-        with trunk.model(lowest, tuple(chosen)):
+        with trunk.model(slots, tuple(chosen)):
             values = _log_probabilities(bank, _tree_pass(bank.base, here, slots, prefixes), queries, targets)
         _deal_out(values.reshape(len(slots), -1), here, chosen, results)
         pace.add(int(ends[-1]) * len(slots))

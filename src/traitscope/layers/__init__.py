@@ -6,38 +6,37 @@ Works on arrays of hidden states (acts_LSD) and never on models; `analyse_layers
 from traitscope.layers.activations import Acts, Provider, TaskActs, align, per_model
 from traitscope.layers.analysis import analyse_layers
 from traitscope.layers.causal import CausalCheck, WindowEffect, causal_check, sliding_windows
-from traitscope.layers.changepoints import ChangePoints, best_segmentations, change_points
 from traitscope.layers.cka import Interval, cka_jackknife, linear_cka
 from traitscope.layers.correlates import layer_correlates, trait_layers
 from traitscope.layers.embedding import Embedding, tsne
-from traitscope.layers.hinge import HingeTest, hinge_test
 from traitscope.layers.measures import MEASURES, Measure, compare, cosine_measure, subsample_interval
 from traitscope.layers.options import DEFAULT_MEASURES, LayerOptions
 from traitscope.layers.representation import Representation, linear_gram
 from traitscope.layers.result import LayersResult
-from traitscope.layers.rule import RuleOutcome, apply_rule
-from traitscope.layers.section_types import Boundary, Sections
-from traitscope.layers.sections import SectionCurves, find_sections
+from traitscope.layers.section_types import Boundary, Nearer, Sections, told_apart
+from traitscope.layers.sections import CALIBRATION, SectionCurves, find_sections
+from traitscope.layers.segments import Bends, Rises, fit_bends, fit_rises
 from traitscope.layers.separability import Separability, separability
 from traitscope.layers.spectrum import Spectrum, dims_for_share, effective_rank, participation_ratio, spectrum
 from traitscope.layers.task_figures import TaskFigures, task_figures
 
 __all__ = [
     "Acts",
+    "Bends",
     "Boundary",
+    "CALIBRATION",
     "CausalCheck",
-    "ChangePoints",
     "DEFAULT_MEASURES",
     "Embedding",
-    "HingeTest",
     "Interval",
     "LayerOptions",
     "LayersResult",
     "MEASURES",
     "Measure",
+    "Nearer",
     "Provider",
     "Representation",
-    "RuleOutcome",
+    "Rises",
     "SectionCurves",
     "Sections",
     "Separability",
@@ -47,17 +46,15 @@ __all__ = [
     "WindowEffect",
     "align",
     "analyse_layers",
-    "apply_rule",
-    "best_segmentations",
     "causal_check",
-    "change_points",
     "cka_jackknife",
     "compare",
     "cosine_measure",
     "dims_for_share",
     "effective_rank",
     "find_sections",
-    "hinge_test",
+    "fit_bends",
+    "fit_rises",
     "layer_correlates",
     "linear_cka",
     "linear_gram",
@@ -68,6 +65,7 @@ __all__ = [
     "spectrum",
     "subsample_interval",
     "task_figures",
+    "told_apart",
     "trait_layers",
     "tsne",
 ]

@@ -25,7 +25,8 @@ class WindowEffect:
     Attributes:
         first, last: layers of the window, inclusive.
         lost: share of the tasks' summed gain that is lost with the adapter off in the window; with its 95 %
-            interval over resampled tasks. May be negative (better without) or above 1 (worse than the base).
+            interval over resampled tasks (None for a single task). May be negative (better without) or above 1
+            (worse than the base).
         kept: share of the gain that remains with the adapter on in the window only; None where it was not scored.
         lost_N: the same loss for each task that was used.
     """
@@ -33,8 +34,8 @@ class WindowEffect:
     first: int
     last: int
     lost: float
-    lost_low: float
-    lost_high: float
+    lost_low: float | None
+    lost_high: float | None
     kept: float | None
     kept_low: float | None
     kept_high: float | None
@@ -75,14 +76,23 @@ class CausalCheck:
 
     def render(self) -> str:
         """One line per window, then the verdict."""
-        lines = [f"adapters gated in windows of layers, {len(self.tasks)} tasks (share of the gain, 95 % interval)"]
+        what = (
+            "1 task (share of its gain; no interval"
+            if len(self.tasks) == 1
+            else (f"{len(self.tasks)} tasks (share of the gain, 95 % interval over tasks")
+        )
+        lines = [f"adapters gated in windows of layers, {what})"]
         for w in self.windows:
-            line = f"  {w.first:>3}-{w.last:<3} off: loses {w.lost:.0%} ({w.lost_low:.0%} to {w.lost_high:.0%})"
+            line = f"  {w.first:>3}-{w.last:<3} off: loses {_share_text(w.lost, w.lost_low, w.lost_high)}"
             if w.kept is not None:
-                line += f"; only: keeps {w.kept:.0%} ({w.kept_low:.0%} to {w.kept_high:.0%})"
+                line += f"; only: keeps {_share_text(w.kept, w.kept_low, w.kept_high)}"
             lines.append(line)
         lines += [f"  left out: {task} ({reason})" for task, reason in self.left_out.items()]
         return "\n".join([*lines, f"  {self.verdict}"])
+
+
+def _share_text(share: float, low: float | None, high: float | None) -> str:
+    return f"{share:.0%}" if low is None or high is None else f"{share:.0%} ({low:.0%} to {high:.0%})"
 
 
 def sliding_windows(n_layers: int, width: int | None = None, step: int | None = None) -> list[tuple[int, int]]:
@@ -158,16 +168,18 @@ def causal_check(
     drawn_BN = rng.integers(len(used), size=(draws, len(used)))
     lost = _shares(lost_NW, gain_N, drawn_BN)
     kept = None if kept_NW is None else _shares(kept_NW, gain_N, drawn_BN)
+    # A single task resampled is always itself: that is no interval.
+    bounds = len(used) > 1
     effects = tuple(
         WindowEffect(
             first=first,
             last=last,
             lost=float(lost[0][i]),
-            lost_low=float(lost[1][i]),
-            lost_high=float(lost[2][i]),
+            lost_low=float(lost[1][i]) if bounds else None,
+            lost_high=float(lost[2][i]) if bounds else None,
             kept=None if kept is None else float(kept[0][i]),
-            kept_low=None if kept is None else float(kept[1][i]),
-            kept_high=None if kept is None else float(kept[2][i]),
+            kept_low=float(kept[1][i]) if kept is not None and bounds else None,
+            kept_high=float(kept[2][i]) if kept is not None and bounds else None,
             lost_N=tuple((lost_NW[:, i] / gain_N).tolist()),
         )
         for i, (first, last) in enumerate(windows)
@@ -195,7 +207,7 @@ def _against_sections(
             if sections
             else "no sections were given"
         )
-        return CausalCheck(effects, used, left_out, verdict=why)
+        return CausalCheck(effects, used, left_out, verdict=why + _alone(used))
     from scipy.stats import spearmanr
 
     lost_W = np.array([e.lost / (e.last - e.first + 1) for e in effects])
@@ -220,7 +232,13 @@ def _against_sections(
         False: f"does not agree with the sections: the gain is lost most in the {strongest} section",
         None: f"cannot be told: lost most in the transition, but shifted losses fit as well (p = {p:.2f})",
     }[agrees]
+    verdict += _alone(used)
     return CausalCheck(effects, used, left_out, per_section, strongest, correlation, p, agrees, verdict)
+
+
+def _alone(used: tuple[str, ...]) -> str:
+    """What a verdict on a single task has to add."""
+    return f"; {used[0]} is the only task, so there is no interval" if len(used) == 1 else ""
 
 
 def _overlap(window: tuple[int, int], span: tuple[int, int]) -> float:

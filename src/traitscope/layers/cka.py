@@ -17,6 +17,8 @@ from traitscope.layers.representation import linear_gram
 __all__ = ["Interval", "cka_jackknife", "linear_cka", "rbf_kernel", "u_centre"]
 
 _MAX_GRAM_BYTES = 1 << 30
+# HSIC(x, x) below this part of what it is the remainder of is rounding: the self-similarity is 0.
+_ROUNDING = 1e-12
 
 
 class Interval(NamedTuple):
@@ -31,17 +33,18 @@ def u_centre(kernel_SS: np.ndarray) -> np.ndarray:
     """U-centred copy of a symmetric kernel: zero diagonal, zero row sums over the off-diagonal entries.
 
     The inner product of two of them, over n (n - 3), is the unbiased HSIC (Szekely and Rizzo 2014; equal to
-    Song et al. 2012, eq. 5).
+    Song et al. 2012, eq. 5). Exactly 0 where only rounding is left, as where one example alone differs.
     """
     n = len(kernel_SS)
     off_SS = kernel_SS.copy()
     np.fill_diagonal(off_SS, 0.0)
+    before = float(np.vdot(off_SS, off_SS))
     rows_S = off_SS.sum(axis=1)
     off_SS -= rows_S[:, None] / (n - 2)
     off_SS -= rows_S[None, :] / (n - 2)
     off_SS += rows_S.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(off_SS, 0.0)
-    return off_SS
+    return off_SS if float(np.vdot(off_SS, off_SS)) > _ROUNDING * before else np.zeros_like(off_SS)
 
 
 def rbf_kernel(sqdist_SS: np.ndarray, *, bandwidth: float = 1.0) -> np.ndarray:
@@ -77,7 +80,8 @@ def linear_cka(
         block: rows per block.
 
     Returns:
-        CKA, or NaN where one of the two is constant.
+        CKA, or NaN where one of the two has no similarity with itself, HSIC(x, x) <= 0: it is constant, or (unless
+        biased) one example alone differs.
 
     Raises:
         TraitscopeError: the numbers of rows differ or there are fewer than 4.
@@ -95,8 +99,11 @@ def linear_cka(
             method = "features"
         else:
             method = "gram" if n * n * 8 <= _MAX_GRAM_BYTES else "blocked"
+    sizes = [float(np.einsum("sd,sd->", a, a, dtype=np.float64)) for a in (x_SD, y_SE)]
     x_SD = x_SD - x_SD.mean(axis=0, dtype=np.float64)
     y_SE = y_SE - y_SE.mean(axis=0, dtype=np.float64)
+    if any(np.square(a).sum() <= _ROUNDING * size for a, size in zip((x_SD, y_SE), sizes, strict=True)):
+        return float("nan")
     if method == "features":
         products = tuple(float(np.sum(np.square(a.T @ b))) for a, b in ((x_SD, y_SE), (x_SD, x_SD), (y_SE, y_SE)))
     elif method == "gram":
@@ -109,12 +116,14 @@ def linear_cka(
             l_BS = y_SE[start : start + block] @ y_SE.T
             sums += np.vdot(k_BS, l_BS), np.vdot(k_BS, k_BS), np.vdot(l_BS, l_BS)
         products = tuple(sums.tolist())
+    _, *whole = products
     if not biased:
         k_S, l_S = np.einsum("sd,sd->s", x_SD, x_SD), np.einsum("sd,sd->s", y_SE, y_SE)
         pairs = ((k_S, l_S), (k_S, k_S), (l_S, l_S))
         products = tuple(_unbias(p, a, b) for p, (a, b) in zip(products, pairs, strict=True))
     xy, xx, yy = products
-    return xy / float(np.sqrt(xx * yy)) if xx > 0 and yy > 0 else float("nan")
+    known = xx > _ROUNDING * whole[0] and yy > _ROUNDING * whole[1]
+    return xy / float(np.sqrt(xx * yy)) if known else float("nan")
 
 
 def _unbias(product: float, k_S: np.ndarray, l_S: np.ndarray) -> float:
@@ -139,17 +148,18 @@ def cka_jackknife(k_SS: np.ndarray, l_SS: np.ndarray, *, biased: bool = False, z
         z: half-width in standard errors; 1.96 for 95 %.
 
     Returns:
-        CKA and value -+ z x jackknife standard error; NaN where undefined. Not clamped.
+        CKA and value -+ z x jackknife standard error; NaN where HSIC(x, x) <= 0 on either side. Not clamped.
     """
     kl = _leave_one_out(k_SS, l_SS, biased)
     kk = _leave_one_out(k_SS, k_SS, biased)
     ll = _leave_one_out(l_SS, l_SS, biased)
-    if not (kk[0] > 0 and ll[0] > 0):
+    if not (kk[0] > _ROUNDING * np.vdot(k_SS, k_SS) and ll[0] > _ROUNDING * np.vdot(l_SS, l_SS)):
         return Interval(float("nan"), float("nan"), float("nan"))
     value = float(kl[0] / np.sqrt(kk[0] * ll[0]))
     n = len(k_SS)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left_S = kl[1:] / np.sqrt(kk[1:] * ll[1:])
+    # Where all similarity hangs on one example, nothing is left to compare without it: no interval then.
+    known_S = (kk[1:] > _ROUNDING * kk[0]) & (ll[1:] > _ROUNDING * ll[0])
+    left_S = np.where(known_S, kl[1:] / np.sqrt(np.where(known_S, kk[1:] * ll[1:], 1.0)), np.nan)
     error = float(np.sqrt((n - 1) / n * np.sum(np.square(left_S - left_S.mean()))))
     return Interval(value, value - z * error, value + z * error)
 

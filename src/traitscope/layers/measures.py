@@ -174,7 +174,7 @@ def _rbf(rep: Representation) -> np.ndarray:
 
 @cosine_measure(
     "cka",
-    version=1,
+    version=2,
     reference="Song et al. 2012 (JMLR 13), eq. 5; ratio of Kornblith et al. 2019 (arXiv 1905.00414), eq. 2",
     bounds=(-1.0, 1.0),
     variants=("raw", "z", "top"),
@@ -187,7 +187,7 @@ def debiased_cka(rep: Representation) -> np.ndarray:
 
 @cosine_measure(
     "cka_biased",
-    version=1,
+    version=2,
     reference="Kornblith et al. 2019 (arXiv 1905.00414), eq. 2",
     bounds=(0.0, 1.0),
     variants=("raw", "z", "top"),
@@ -201,7 +201,7 @@ def biased_cka(rep: Representation) -> np.ndarray:
 
 @cosine_measure(
     "cka_rbf",
-    version=1,
+    version=2,
     reference="Kornblith et al. 2019 (arXiv 1905.00414), section 3; HSIC of Song et al. 2012 (JMLR 13)",
     bounds=(-1.0, 1.0),
     variants=("raw", "z", "top"),

@@ -13,7 +13,7 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.layers.embedding import Embedding
-from traitscope.layers.section_types import Sections
+from traitscope.layers.section_types import Sections, told_apart
 from traitscope.layers.sections import SectionCurves
 
 __all__ = ["ALL", "NULL", "TABLE_COLUMNS", "UNSEEN", "LayersResult"]
@@ -86,7 +86,7 @@ class LayersResult:
         return part[["layer", "value", "low", "high", "status"]].sort_values("layer").reset_index(drop=True)
 
     def section_curves(self, measure: str | None = None, tasks: Sequence[str] | None = None) -> SectionCurves:
-        """The curves that the section rule reads, layer 0 left out; all trained tasks with a control by default."""
+        """The curves that sections are read from, layer 0 left out; all trained tasks with a control by default."""
         measure = measure or self.meta["section_measure"]
         if tasks is None:
             tasks = [task for task in self.tasks if task not in self.meta["unseen"]]
@@ -112,7 +112,9 @@ class LayersResult:
             f"D = {meta['hidden_size']}, n/D = {meta['n_over_d']:.2f}"
         ]
         lines += [f"  left out: {task} ({reason})" for task, reason in meta["excluded"].items()]
-        lines += [sections.render() for sections in self.sections.values()]
+        told, small = told_apart(self.sections)
+        lines += [sections.render() for sections in told]
+        lines += [] if small is None else [small]
         return "\n".join(lines)
 
     def frames(self) -> dict[str, pd.DataFrame]:

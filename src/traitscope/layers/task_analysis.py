@@ -115,7 +115,8 @@ def _same_layer(
             interval = subsample_interval(item, a, b, draws=subsamples, seed=seed)
         reason = next((f"{role}: {r.undefined}" for role, r in ((first, a), (second, b)) if r.undefined), None)
         if reason is None and not np.isfinite(interval.value):
-            reason = "the measure is undefined for these states"
+            alone = [role for role, rep in ((first, a), (second, b)) if not np.isfinite(item.compare(rep, rep))]
+            reason = f"{' and '.join(alone) or 'both'}: no similarity with itself here (one example alone may differ)"
         out.rows.append(_row(item.name, f"{first}~{second}", layer, task, *interval, reason))
 
 

@@ -41,21 +41,24 @@ class TaskFigures:
 
     def lines(self) -> list[str]:
         """One sentence per figure and per trait: the strongest correlation, and whether any holds after correction."""
-        name = f"{self.measure}(mix, control)"
+        similar = f"{self.measure}(mix, control)"
+        ranked = self.correlates[self.correlates["method"] == "spearman"]
         lines = [
-            f"{name} and {figure}: {_strongest(part)}"
-            for figure, part in self.correlates.groupby("covariate", sort=False)
+            _sentence(part, f"tasks with more {figure}", f"{figure} goes with {similar}", similar)
+            for figure, part in ranked.groupby("covariate", sort=False)
         ]
         for trait, part in self.traits.groupby("trait", sort=False):
             centre = float(part["centre"].iloc[0])
-            where = f"its tasks part from the base around layer {centre:.1f}" if np.isfinite(centre) else "no rise"
-            lines.append(f"{trait}: {where}; |loading| and gap: {_strongest(part)}")
+            where = f"from the base around layer {centre:.1f}" if np.isfinite(centre) else "from the base nowhere"
+            link = f"the loading on {trait} goes with the gap"
+            more = _sentence(part, f"tasks that load more on {trait}", link, "gap")
+            lines.append(f"tasks that load on {trait} part {where}; {more}")
         return lines
 
     def render(self) -> str:
         """A few lines of text."""
         tests = int(np.isfinite(self.correlates["p"]).sum())
-        head = f"correlates over {len(self.tasks)} tasks, corrected for {tests} tests (Benjamini-Hochberg)"
+        head = f"correlates over {len(self.tasks)} tasks (rho: Spearman; q: Benjamini-Hochberg over {tests} tests)"
         return "\n".join([head, *(f"  {line}" for line in self.lines()), *(f"  note: {note}" for note in self.notes)])
 
     def to_json(self) -> str:
@@ -138,14 +141,18 @@ def task_figures(
     )
 
 
-def _strongest(rows: pd.DataFrame) -> str:
-    """The largest |r| of Spearman's correlations with its layer, p and q; how many of all hold after correction."""
-    ranked = rows[rows["method"] == "spearman"] if "method" in rows else rows
+def _sentence(ranked: pd.DataFrame, tasks: str, link: str, similar: str) -> str:
+    """Spearman's correlations over the layers in a sentence: the largest that holds, else that none does."""
     known = ranked[np.isfinite(ranked["r"].to_numpy(dtype=float))]
     if known.empty:
         reason = ranked["reason"].dropna() if "reason" in ranked else pd.Series(dtype=object)
-        return f"undefined ({reason.iloc[0]})" if len(reason) else "undefined"
-    best = known.loc[known["r"].abs().idxmax()]
-    held = int((rows["q"] <= _LEVEL).sum())
-    verdict = f"{held} of {len(rows)} hold after correction" if held else "none holds after correction"
-    return f"rho {best['r']:+.2f} at layer {best['layer']:.0f} (p = {best['p']:.2g}, q = {best['q']:.2g}); {verdict}"
+        return f"whether {link} is undefined ({reason.iloc[0] if len(reason) else 'no two tasks differ'})"
+    held = known[known["q"] <= _LEVEL]
+    among = known if held.empty else held
+    best = among.loc[among["r"].abs().idxmax()]
+    figures = f"rho {best['r']:+.2f}, q = {best['q']:.2g}"
+    if held.empty:
+        return f"whether {link} cannot be told at any layer (largest at layer {best['layer']:.0f}: {figures})"
+    direction = "higher" if best["r"] > 0 else "lower"
+    layers = f"{len(held)} of {len(known)} layers"
+    return f"{tasks} have the {direction} {similar}, most of all at layer {best['layer']:.0f} ({figures}; at {layers})"

@@ -32,7 +32,8 @@ def causal_windows(check: CausalCheck, sections: Sections | None = None) -> Figu
     panels = figure.subplots(1, 1 + with_kept, squeeze=False)[0]
     centre = np.array([(w.first + w.last) / 2 for w in check.windows])
     half = np.array([(w.last - w.first + 1) / 2 for w in check.windows])
-    lost = np.array([(w.lost, w.lost_low, w.lost_high) for w in check.windows])
+    # Bounds that are None become NaN, which is not drawn.
+    lost = np.array([(w.lost, w.lost_low, w.lost_high) for w in check.windows], dtype=float)
     _curve(panels[0], centre, half, lost, BLUE)
     each_NW = np.array([w.lost_N for w in check.windows]).T
     panels[0].plot(centre, 100 * np.clip(each_NW, -1, 2).T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
@@ -45,9 +46,9 @@ def causal_windows(check: CausalCheck, sections: Sections | None = None) -> Figu
         axes.axhline(0, color=INK, linewidth=0.7)
         axes.set(ylabel="% of the tasks' summed gain")
         draw_sections(axes, sections)
+    several = f"{len(check.tasks)} tasks; vertical: 95 % over resampled tasks; grey: single tasks"
     figure.supxlabel(
-        f"layer; {len(check.tasks)} tasks; horizontal lines: the windows; vertical: 95 % over resampled tasks; "
-        "grey: single tasks",
+        f"layer; horizontal lines: the windows; {several if len(check.tasks) > 1 else '1 task, no interval'}",
         fontsize=8,
         color=MUTED,
     )

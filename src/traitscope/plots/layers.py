@@ -182,10 +182,10 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
     gap_NL = _gap(result, measure)
     layers = [int(c) for c in gap_NL.columns]
     middle.plot(layers, gap_NL.to_numpy().T, color=GREY, linewidth=0.6, alpha=0.6)
-    middle.plot(layers, np.nanmedian(gap_NL.to_numpy(dtype=float), axis=0), color=BLUE, linewidth=2)
-    if sections is not None and "threshold" in sections.curves:
-        middle.plot(sections.layers, sections.curves["threshold"], color=INK, linewidth=0.9, linestyle="--")
-    middle.set_title("gap mix − base (dashed: threshold)", fontsize=8.5)
+    middle.plot(layers, np.nanmean(gap_NL.to_numpy(dtype=float), axis=0), color=BLUE, linewidth=2)
+    if sections is not None:
+        middle.plot(sections.layers, sections.curves["fit"], color=INK, linewidth=0.9, linestyle="--")
+    middle.set_title("gap mix − base, mean over tasks (dashed: flat − rise − flat)", fontsize=8.5)
     for role in ("base", "mix", "control"):
         draw_band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], role)
     right.set_title("dimensions for 99 % of variance", fontsize=8.5)

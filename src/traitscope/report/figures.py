@@ -183,7 +183,7 @@ def _layers(c: Findings) -> Iterator[_Wanted]:
         ),
         (
             "layer_sections",
-            "What the section rule reads, and the sections it found.",
+            "The curves that sections are read from, and the sections found.",
             lambda: plots.section_curves(layers),
         ),
         ("layer_similarity_clusters", "The same by cluster of tasks.", lambda: plots.cluster_boxes(layers)),

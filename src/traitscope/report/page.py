@@ -78,7 +78,7 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
         collisions=_collisions(findings),
         explanation=findings.explanation,
         layers=layers,
-        sections=words.section_blocks(layers) if layers is not None else [],
+        sections=words.section_blocks(layers) if layers is not None else None,
         causal=findings.causal,
         correlates=findings.correlates,
         cells=cells,

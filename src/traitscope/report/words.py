@@ -120,29 +120,23 @@ def trait_rows(traits: Traits) -> list[dict[str, str]]:
     return rows
 
 
-def section_blocks(layers: LayersResult) -> list[dict[str, Any]]:
-    """Sections of every group of tasks: label, one line of windows, boundary sentences, notes."""
-    return [_section(sections) for sections in layers.sections.values()]
+def section_blocks(layers: LayersResult) -> dict[str, Any]:
+    """Sections in words: one block per group of tasks, one sentence on the groups that are too small, and what the fit
+    says of the layer paper's network."""
+    from traitscope.layers import CALIBRATION, told_apart
+
+    told, small = told_apart(layers.sections)
+    return {"blocks": [_section(sections) for sections in told], "small": small, "calibration": CALIBRATION}
 
 
 def _section(sections: Sections) -> dict[str, Any]:
     windows = [f"{name}: layers {a}–{b}" for name, (a, b) in sections.windows().items()]
-    if sections.change_points:
-        verdict = {True: "they agree", False: "they do not agree", None: "nothing identified to agree with"}
-        after = ", ".join(map(str, sections.change_points))
-        breaks = f"change points after layers {after} ({verdict[sections.change_points_agree]})"
-    else:
-        breaks = "change points: none"
     return {
         "label": sections.label,
         "tasks": count_of(sections.n_tasks, "task"),
         "identified": bool(windows),
-        "windows": "; ".join(windows) or "boundary not identified",
-        "lines": [
-            f"end of the shared section: {sections.shared_end.render()}",
-            f"end of the transition: {sections.transition_end.render()}",
-            breaks,
-        ],
+        "windows": "; ".join(windows) or "no boundary identified",
+        "lines": sections.statements(),
         "notes": list(sections.notes),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from traitscope.records import Example
 from traitscope.store import write_atomic
 from traitscope.study import analysis, keeping
 from traitscope.study.context import Context
+from traitscope.study.progress import show_tokens
 from traitscope.tasks.judge import summarise
 
 if TYPE_CHECKING:
@@ -81,9 +83,10 @@ def _analyse(
         study.report_to.note(f"layers: {n} examples per task, since the smallest task has no more")
 
     def provider(task: str, models: Sequence[str]) -> Mapping[str, Acts]:
+        at = rows.tasks.index(task) + 1
+        study.report_to.stage(f"hidden states of task {at} of {len(rows.tasks)}, {n} examples")
         return _capture(study, task, models, n, settings.position)
 
-    study.report_to.stage(f"hidden states of {len(rows.tasks)} tasks, {n} examples each")
     found = analyse_layers(
         provider,
         rows.tasks,
@@ -209,7 +212,7 @@ def _capture(
         examples=examples,
         position=position,
     )
-    states = answer(study.backend, order)
+    states = answer(study.backend, order, partial(show_tokens, study.report_to))
     assert isinstance(states, States)
     ids = tuple(example.id for example in examples)
     return {model: Acts(ids, acts_LSD) for model, acts_LSD in states.acts.items()}
@@ -224,10 +227,10 @@ def _causal(study: Context, rows: _Rows, found: LayersResult, n: int) -> CausalC
     off_NW = np.full((len(tasks), len(windows)), np.nan)
     only_NW, full_N, base_N = off_NW.copy(), np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
     better = []
-    study.report_to.stage(f"adapters switched off in {len(windows)} windows of layers")
     source = study.loaded_base().source()
     plan = study.backend.plan_scoring(source)
     for i, task in enumerate(tasks):
+        study.report_to.stage(f"adapters off and on in {len(windows)} windows of layers, task {i + 1} of {len(tasks)}")
         examples = study.data.load(task).eval[:n]
         path = study.folder.adapter_path(rows.controls[task])
         gated: dict[str, Adapted] = {}
@@ -243,7 +246,7 @@ def _causal(study: Context, rows: _Rows, found: LayersResult, n: int) -> CausalC
             examples=examples,
             plan=plan,
         )
-        made = answer(study.backend, order)
+        made = answer(study.backend, order, partial(show_tokens, study.report_to))
         assert isinstance(made, Records)
         values = {
             name: summarise(study.data.tasks[task], records, examples)[0][0] for name, records in made.records.items()

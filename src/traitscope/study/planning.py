@@ -36,6 +36,32 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class LayersCost:
+    """What the layer analysis takes once all adapters are there; as good an estimate as ``Cost``.
+
+    Attributes:
+        tokens: of hidden states, all models and tasks together.
+        windows: windows of layers in the causal check; 0 where it is not made.
+        window_tokens: of the gated models, counted by the layers that are run.
+        seconds: on this machine's processor; None where the base's files are not here to be counted.
+    """
+
+    tokens: int
+    windows: int
+    window_tokens: int
+    seconds: float | None
+
+    def line(self) -> str:
+        """The estimate in words."""
+        words = [f"{self.tokens:,} tokens of hidden states"]
+        if self.windows:
+            words.append(f"adapters off and on in {self.windows} windows, {self.window_tokens:,} tokens")
+        if self.seconds is not None:
+            words.append(f"about {duration(self.seconds)} on this processor")
+        return "; ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
 class StudyPlan:
     """Done and missing units of a study; ``print`` shows it."""
 
@@ -45,6 +71,7 @@ class StudyPlan:
     n_cells: int
     state: State
     cost: Cost | None = None
+    layers: LayersCost | None = None
 
     @property
     def complete(self) -> bool:
@@ -67,6 +94,8 @@ class StudyPlan:
             lines.append("  nothing is missing")
         elif self.cost is not None:
             lines.append(f"  {self.cost_line()}")
+        if self.layers is not None:
+            lines.append(f"  layers    to be analysed: {self.layers.line()}")
         return "\n".join(lines)
 
     def cost_line(self) -> str:

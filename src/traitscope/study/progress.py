@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from traitscope.records import Progress
+
 
 class Reporter(Protocol):
     """What the command line (or a notebook) shows while a study runs."""
@@ -39,6 +41,19 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Says nothing."""
+
+
+def show_tokens(report: Reporter, *parts: Progress) -> None:
+    """Tells how far the orders under way are, all together; the last one spoke last."""
+    share = parts[-1].share_of_peak
+    report.progress(
+        sum(part.done_tokens for part in parts),
+        sum(part.total_tokens for part in parts),
+        unit="tokens",
+        per_s=sum(part.tokens_per_s for part in parts),
+        seconds_left=max(part.seconds_left for part in parts),
+        note=parts[-1].note or (f"{share:.0%} of peak" if share is not None else ""),
+    )
 
 
 class Stopped(Exception):

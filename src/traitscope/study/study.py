@@ -14,7 +14,7 @@ from traitscope.records import Example, ExampleRecord
 from traitscope.store import RunFolder
 from traitscope.study import analysis, capturing, evaluating, filling, gathering
 from traitscope.study.context import Context
-from traitscope.study.costs import study_cost
+from traitscope.study.costs import layers_cost, study_cost
 from traitscope.study.planning import StudyPlan
 from traitscope.study.progress import Reporter
 from traitscope.study.state import find_state
@@ -86,7 +86,10 @@ class Study(Context):
         units = self.units()
         state = find_state(units, self.folder, self.data)
         found = study_cost(units, state, self.data) if cost and not state.complete else None
-        return StudyPlan(self.config.study, self.folder.root, len(units.adapters), len(units.cells), state, found)
+        analysed = (self.folder.analysis / "layers.json").is_file()
+        layers = layers_cost(units, self.data) if cost and not analysed else None
+        counts = len(units.adapters), len(units.cells)
+        return StudyPlan(self.config.study, self.folder.root, *counts, state, found, layers)
 
     # ---- doing it
 

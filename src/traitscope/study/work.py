@@ -14,7 +14,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Progress
 from traitscope.store import LeaseLost, Leases, RunFolder
 from traitscope.study.data import StudyData
-from traitscope.study.progress import Reporter, Stopped
+from traitscope.study.progress import Reporter, Stopped, show_tokens
 from traitscope.study.state import State, Units, find_state
 
 # How often in a row a unit may be lost with the process that worked on it.
@@ -186,15 +186,6 @@ class Work:
             )
 
     def _show(self, unit: str, progress: Progress) -> None:
-        """Tells how far the orders under way are, all together."""
+        self._under_way.pop(unit, None)
         self._under_way[unit] = progress
-        parts = self._under_way.values()
-        share = progress.share_of_peak
-        self.report.progress(
-            sum(part.done_tokens for part in parts),
-            sum(part.total_tokens for part in parts),
-            unit="tokens",
-            per_s=sum(part.tokens_per_s for part in parts),
-            seconds_left=max(part.seconds_left for part in parts),
-            note=progress.note or (f"{share:.0%} of peak" if share is not None else ""),
-        )
+        show_tokens(self.report, *self._under_way.values())
