@@ -1,0 +1,162 @@
+"""Cells of a file as numbers: decimal point or comma, thousands, percent signs, and what stands for no number."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from traitscope.errors import TraitscopeError
+
+# Empty whatever the column; pandas writes and reads these so.
+NO_VALUE = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA"})
+# Where a number is meant, these stand for none.
+_NO_NUMBER = frozenset(
+    {"", "-", "--", "---", "–", "—", ".", "..", "...", "…", "?", "n/a", "na", "n.a.", "nan", "none", "null", "nil"}
+    | {"missing", "<na>", "#n/a", "#na"}
+)
+
+_GROUPS = "[ \u00a0\u2009\u202f'\u2019]"
+_EXPONENT = "(?:[eE][+-]?[0-9]+)?"
+
+
+def _pattern(decimal: str, group: str) -> re.Pattern[str]:
+    grouped = f"[1-9][0-9]{{0,2}}(?:(?:{group}[0-9]{{3}})+|(?:{_GROUPS}[0-9]{{3}})+)"
+    whole = f"(?:[0-9]+|{grouped})"
+    return re.compile(f"[+-]?(?:{whole}(?:{decimal}[0-9]*)?|{decimal}[0-9]+){_EXPONENT}")
+
+
+_STYLES = {".": _pattern(r"\.", ","), ",": _pattern(",", r"\.")}
+
+
+class Numbers(NamedTuple):
+    """A column's numbers.
+
+    Attributes:
+        values: floats, NaN where there is none.
+        bad: (place of the row, cell) of cells that are neither a number nor stand for none.
+        percent: whether the cells carry percent signs.
+        grouped: a cell whose thousands were set apart by point or comma, if any.
+    """
+
+    values: npt.NDArray[np.float64]
+    bad: list[tuple[str, str]]
+    percent: bool
+    grouped: str | None
+
+
+def _plain(cell: object) -> tuple[str, bool]:
+    """A cell's text with an ordinary minus and without its percent sign, and whether it had one."""
+    text = str(cell).strip().replace("\u2212", "-")
+    return (text[:-1].rstrip(), True) if text.endswith("%") else (text, False)
+
+
+def is_no_number(cell: object) -> bool:
+    """Whether a cell stands for a missing number."""
+    return cell is None or cell is pd.NA or cell != cell or str(cell).strip().lower() in _NO_NUMBER
+
+
+def looks_like_number(cell: object) -> bool:
+    """Whether a cell is a number with decimal point or comma."""
+    text, _ = _plain(cell)
+    return any(style.fullmatch(text) for style in _STYLES.values())
+
+
+def parse(text: str, decimal: str) -> float | None:
+    """A number in words of one decimal sign; None where it is none."""
+    if not _STYLES[decimal].fullmatch(text):
+        return None
+    text = re.sub(_GROUPS, "", text).replace("," if decimal == "." else ".", "")
+    return float(text.replace(",", "."))
+
+
+def find_decimal(frame: pd.DataFrame, delimiter: str | None, given: str | None, where: str) -> str:
+    """The file's decimal sign, "." or ",": as given, else the one under which its numbers can be read.
+
+    Only columns that are numbers for the most part are asked. A number such as 1,234 can be read both ways.
+
+    Raises:
+        TraitscopeError: cells contradict each other, or none of them tells.
+    """
+    if given is not None:
+        if given not in _STYLES:
+            raise TraitscopeError(f"unknown decimal sign {given!r}", where="decimal", fix="write . or ,")
+        return given
+    seen: dict[str, str] = {}
+    for column in frame.columns:
+        cells = [(place, _plain(c)[0]) for place, c in frame[column].items() if isinstance(c, str)]
+        cells = [(place, text) for place, text in cells if not is_no_number(text)]
+        if sum(map(looks_like_number, (text for _, text in cells))) <= len(cells) / 2:
+            continue
+        for place, text in cells:
+            point, comma = (bool(style.fullmatch(text)) for style in _STYLES.values())
+            if "." in text or "," in text:
+                kind = "both" + ("," if "," in text else ".") if point and comma else "." if point else ","
+                if point or comma:
+                    seen.setdefault(kind, f"{text!r} ({place}, column {column})")
+    if "." in seen and "," in seen:
+        raise TraitscopeError(
+            f"decimal points and decimal commas: {seen['.']} and {seen[',']}",
+            where=where,
+            fix="write one of them throughout, or say which: decimal=...",
+        )
+    if "." in seen or "," in seen:
+        return "." if "." in seen else ","
+    # Where commas separate cells nobody writes decimal commas; where semicolons do, both are written.
+    unclear = [kind for kind in ("both,", "both.") if kind in seen]
+    if len(unclear) == 2 or (unclear == ["both,"] and delimiter != ",") or (unclear and delimiter == ";"):
+        raise TraitscopeError(
+            f"{seen[unclear[0]]} may be a fraction or thousands", where=where, fix="say which: decimal=. or decimal=,"
+        )
+    return "."
+
+
+def read_numbers(column: pd.Series, decimal: str) -> Numbers:
+    """The numbers of a column of text or of numbers; what cannot be read is listed."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return Numbers(column.to_numpy(dtype=float, na_value=np.nan), [], False, None)
+    values = np.full(len(column), np.nan)
+    bad: list[tuple[str, str]] = []
+    signs: dict[bool, tuple[str, str]] = {}
+    grouped = None
+    for k, (place, cell) in enumerate(column.items()):
+        if is_no_number(cell):
+            continue
+        text, percent = _plain(cell)
+        number = parse(text, decimal)
+        if number is None or isinstance(cell, bool):
+            bad.append((str(place), str(cell)))
+            continue
+        signs.setdefault(percent, (str(place), str(cell)))
+        values[k] = number
+        if grouped is None and ("," if decimal == "." else ".") in text:
+            grouped = f"{cell!r} is {number:.10g}"
+    if len(signs) == 2:
+        bad.append(signs[True])
+    return Numbers(values, bad, True in signs, grouped)
+
+
+def numbers_or_error(column: pd.Series, decimal: str, where: str, names: pd.Series | None = None) -> Numbers:
+    """The numbers of a column.
+
+    Args:
+        names: of the rows, for the error.
+
+    Raises:
+        TraitscopeError: a cell is no number; the first one is named.
+    """
+    found = read_numbers(column, decimal)
+    if found.bad:
+        place, cell = found.bad[0]
+        model = "" if names is None else f", {names[place]}"
+        beside = " beside numbers without a percent sign" if cell.endswith("%") else ""
+        raise TraitscopeError(
+            f"{cell!r} is not a number{beside} ({place}{model}, column {column.name})",
+            where=where,
+            fix=f"write a number with a decimal {'point' if decimal == '.' else 'comma'}, leave a missing cell empty, "
+            f"or leave the column out: values='!{column.name}'",
+        )
+    return found

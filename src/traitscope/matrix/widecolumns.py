@@ -1,0 +1,148 @@
+"""Which columns of a wide file name rows, hold scores, errors, seeds; what may be something else is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from traitscope.errors import TraitscopeError
+from traitscope.matrix.columns import KNOWN_NAMES, SETTINGS, SUMMARIES, match_names, plain_name
+from traitscope.matrix.lmeval import ScoreColumn, error_columns, is_orphan, score_column, spread_of
+from traitscope.matrix.numbers import numbers_or_error, read_numbers
+
+
+class WideColumns(NamedTuple):
+    """What the columns of a wide file are.
+
+    Attributes:
+        rows: columns that name the rows. family: column with the base model. seed: column with the run.
+        scores: columns with scores, and with their standard errors.
+    """
+
+    rows: list[str]
+    family: str | None
+    seed: str | None
+    scores: list[ScoreColumn]
+
+
+def wide_columns(
+    frame: pd.DataFrame,
+    rows: str | Sequence[str] | None,
+    values: Sequence[str] | None,
+    family: str | None,
+    seed: str | None,
+    stderr_suffix: str,
+    decimal: str,
+    where: str,
+    notes: list[str],
+) -> WideColumns:
+    """Which columns of a wide file name rows, hold scores, errors, seeds.
+
+    Raises:
+        TraitscopeError: a named column is not there, or one holds something that may not be a score.
+    """
+    names = [str(c) for c in frame.columns]
+    row_columns = [rows] if isinstance(rows, str) else list(rows or _row_column(names, where, notes))
+    named = {"rows": row_columns, "family": [family] if family else [], "seed_column": [seed] if seed else []}
+    for option, columns in named.items():
+        lacking = [c for c in columns if c not in names]
+        if lacking:
+            raise TraitscopeError(
+                f"no column {', '.join(lacking)}; columns: {', '.join(names)}",
+                where=f"{where}, {option}",
+                fix="name an existing column",
+            )
+    first = read_numbers(frame[row_columns[0]], decimal)
+    if rows is None and not first.bad and np.isfinite(first.values).any():
+        raise TraitscopeError(
+            f"the first column, {row_columns[0]!r}, holds numbers, not model names",
+            where=where,
+            fix="name the column with the model names: rows=...",
+        )
+    used = [column for columns in named.values() for column in columns]
+    free = [c for c in names if c not in used]
+    explicit = bool(values) and not all(pattern.startswith("!") for pattern in values or ())
+    if seed is None and not explicit:
+        seed = next((c for c in free if plain_name(c) == "seed"), None)
+        if seed is not None:
+            notes.append(f"column {seed} tells runs apart")
+            free.remove(seed)
+    stderr_of = error_columns(free, stderr_suffix, where)
+    free = [c for c in free if c not in stderr_of.values()]
+    parts = {c: score_column(c, stderr_of.get(c), names) for c in free}
+    chosen = free
+    if values:
+        # lm-eval's columns answer to their task's name as well.
+        known = list(dict.fromkeys([*free, *(c.task for c in parts.values())]))
+        hits = match_names(known, values, where, "values")
+        chosen = [c for hit in hits for c in free if hit in (c, parts[c].task)] if explicit else free
+        chosen = list(dict.fromkeys(chosen))
+        if not explicit:
+            chosen = [c for c in free if c in hits and parts[c].task in hits]
+    if not explicit:
+        chosen = _score_columns(frame, chosen, names, decimal, where, notes)
+    if not chosen:
+        raise TraitscopeError("no numeric score columns", where=where, fix="name the score columns: values=...")
+    return WideColumns(row_columns, family, seed, [parts[c] for c in chosen])
+
+
+def _row_column(names: Sequence[str], where: str, notes: list[str]) -> list[str]:
+    """The column that names the rows: the first, unless another is called "model"."""
+    called = [name for name in names[1:] if plain_name(name) in KNOWN_NAMES["model"]]
+    if called and plain_name(names[0]) not in KNOWN_NAMES["model"]:
+        notes.append(f"rows are named by column {called[0]}")
+        return called[:1]
+    if plain_name(names[0]) in (*KNOWN_NAMES["task"], "tasks", "benchmarks", *KNOWN_NAMES["metric"]):
+        raise TraitscopeError(
+            f"the first column, {names[0]!r}, names tasks, not models",
+            where=where,
+            fix="turn the table round: one row per model, one column per task; or rows=... if these are models",
+        )
+    return [names[0]]
+
+
+def _score_columns(
+    frame: pd.DataFrame, free: Sequence[str], names: Sequence[str], decimal: str, where: str, notes: list[str]
+) -> list[str]:
+    """The columns that hold scores, where nobody says which: numbers that are not something else."""
+    results = [c for c in free if c.startswith(("results.", "results/"))]
+    if results:
+        left = [c for c in free if c not in results]
+        notes.extend([f"only columns of results were read, not {len(left)} others"] if left else [])
+        free = results
+    kept: list[str] = []
+    text: list[str] = []
+    empty: list[str] = []
+    for column in free:
+        found = read_numbers(frame[column], decimal)
+        has_numbers = bool(np.isfinite(found.values).any())
+        if found.bad and (has_numbers or any(re.match(r"[+-]?[.,]?[0-9]", cell) for _, cell in found.bad)):
+            numbers_or_error(frame[column], decimal, where)
+        if not has_numbers:
+            (text if found.bad else empty).append(column)
+            continue
+        if is_orphan(column, names):
+            raise TraitscopeError(
+                f"{column!r} holds standard errors of no column of this file", where=where, fix=f"values='!{column}'"
+            )
+        of = spread_of(column, names)
+        what = f"the spread or the counts of {of}" if of else "a setting" if plain_name(column) in SETTINGS else ""
+        if plain_name(column) in SUMMARIES:
+            what = "a summary of other columns"
+        if what:
+            raise TraitscopeError(
+                f"column {column!r} looks like {what}, not like a task",
+                where=where,
+                fix=f"leave it out: values='!{column}'; or name the score columns: values=..."
+                + (f"; or, if it holds standard errors, stderr_suffix={column.removeprefix(of)!r}" if of else ""),
+            )
+        kept.append(column)
+    if text:
+        notes.append(f"columns that are no numbers were left out: {', '.join(text)}")
+    if empty:
+        notes.append(f"empty columns were left out: {', '.join(empty)}")
+    return kept
