@@ -130,16 +130,16 @@ class ScoreMatrix(ScoreArrays):
             TraitscopeError: whatever is wrong with the file, with the column and what to write instead.
         """
         where = str(path)
-        table, base, notes, percent = table_from_file(Path(path), **layout)
-        known = units if isinstance(units, str) else {**dict.fromkeys(percent, "percent"), **(units or {})}
+        table, base, notes, told = table_from_file(Path(path), **layout)
+        known = units if isinstance(units, str) else {**told, **(units or {})}
         scores = cls.from_long(table, base=base, metric=metric, units=known, tags=tags, where=where)
         if n:
             scores = replace(scores, table=binomial_stderr(scores.table, n, scores.units, where))
         if own is not None:
             named = dict(zip(scores.models, scores.sources_I, strict=True))
             roles = own_roles(own, [s for s in named.values() if s is not None], scores.tasks, where)
-            told = scores.table.assign(source=row_labels(scores.table).map(named).astype(object))
-            scores = replace(scores, table=told, roles=roles)
+            trained = row_labels(scores.table).map(named).astype(object)
+            scores = replace(scores, table=scores.table.assign(source=trained), roles=roles)
         notes += reading_notes(scores.raw(), scores.units, scores.base_index_I)
         notes.append(own_note(own, scores.relation_IN.ravel().tolist()))
         return replace(scores, notes=tuple(notes))

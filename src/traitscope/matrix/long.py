@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.columns import long_columns, match_names
+from traitscope.matrix.columns import KNOWN_NAMES, match_names, plain_name
 from traitscope.matrix.lmeval import error_partner
 from traitscope.matrix.numbers import numbers_or_error, read_numbers
-from traitscope.matrix.runs import Long, run_name, run_numbers
+from traitscope.matrix.runs import Long, run_name, run_numbers, trained_on
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def long_from_frame(
     frame: pd.DataFrame,
-    given: Mapping[str, str],
+    columns: Mapping[str, str],
     values: Sequence[str] | None,
     base: str | None,
     decimal: str,
@@ -30,18 +30,17 @@ def long_from_frame(
 
     Args:
         frame: text cells, the index says where a line stands.
-        given: part of the table -> the file's column, as the user says.
+        columns: part of the table -> the file's column.
         values: tasks to keep, as names or patterns. base: name of the base row.
         decimal: the decimal sign. duplicates: "error" or "mean", of lines for one cell.
         where: what to call the file in errors. notes: gains what was assumed.
 
     Raises:
-        TraitscopeError: a column is not known, a cell has no model or task, or is no number.
+        TraitscopeError: a line has no model or task, a cell is given twice or is no number.
     """
-    columns = long_columns(list(frame.columns), given, where)
     if "stderr" not in columns:
         partner = [name for name in frame.columns if error_partner(name, [columns["value"]])]
-        columns |= {"stderr": partner[0]} if partner else {}
+        columns = {**columns, **({"stderr": partner[0]} if partner else {})}
     _note_columns(columns, list(frame.columns), notes)
     if "base" in columns and np.isfinite(read_numbers(frame[columns["base"]], decimal).values).any():
         raise TraitscopeError(
@@ -61,8 +60,10 @@ def long_from_frame(
     if values:
         tasks = match_names(list(dict.fromkeys(table["task"])), values, where, "values")
         table = table[table["task"].isin(tasks)]
-    if "metric" not in table and columns["value"] == given.get("value") != "value":
+    if "metric" not in table and plain_name(columns["value"]) not in KNOWN_NAMES["value"]:
         table["metric"] = columns["value"]
+    if "source" in table:
+        table["source"] = trained_on(table["source"])
     labels = table["model"] + " on " + table["task"]
     scores = numbers_or_error(table["value"].rename(columns["value"]), decimal, where, labels)
     table["value"] = scores.values
@@ -83,7 +84,7 @@ def long_from_frame(
     table = _seeds_apart(table, base, decimal, notes)
     if duplicates == "error":
         _refuse_twice(table, frame, list(columns.values()), where)
-    return Long(table, tuple(dict.fromkeys(table["task"])) if scores.percent else ())
+    return Long(table, dict.fromkeys(table["task"], "percent") if scores.percent else {})
 
 
 def _note_columns(columns: Mapping[str, str], names: Sequence[str], notes: list[str]) -> None:

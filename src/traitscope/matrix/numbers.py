@@ -139,11 +139,13 @@ def read_numbers(column: pd.Series, decimal: str) -> Numbers:
     return Numbers(values, bad, True in signs, grouped)
 
 
-def numbers_or_error(column: pd.Series, decimal: str, where: str, names: pd.Series | None = None) -> Numbers:
+def numbers_or_error(
+    column: pd.Series, decimal: str, where: str, names: pd.Series | None = None, *, optional: bool = False
+) -> Numbers:
     """The numbers of a column.
 
     Args:
-        names: of the rows, for the error.
+        names: of the rows, for the error. optional: whether the column may be left out.
 
     Raises:
         TraitscopeError: a cell is no number; the first one is named.
@@ -156,7 +158,7 @@ def numbers_or_error(column: pd.Series, decimal: str, where: str, names: pd.Seri
         raise TraitscopeError(
             f"{cell!r} is not a number{beside} ({place}{model}, column {column.name})",
             where=where,
-            fix=f"write a number with a decimal {'point' if decimal == '.' else 'comma'}, leave a missing cell empty, "
-            f"or leave the column out: values='!{column.name}'",
+            fix=f"write a number with a decimal {'point' if decimal == '.' else 'comma'}, or leave a missing cell empty"
+            + (f", or leave the column out: values='!{column.name}'" if optional else ""),
         )
     return found

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.columns import is_long, match_names
+from traitscope.matrix.columns import is_long, long_columns, match_names
 from traitscope.matrix.filters import apply_filters
 from traitscope.matrix.long import long_from_frame
 from traitscope.matrix.numbers import find_decimal
-from traitscope.matrix.runs import base_proposal, no_base_row
+from traitscope.matrix.runs import base_proposal, default_base, no_base_row
 from traitscope.matrix.tablefile import load_table
 from traitscope.matrix.units import UNITS, full_mark
 from traitscope.matrix.views import View
@@ -29,13 +29,13 @@ class FileTable(NamedTuple):
 
     Attributes:
         table: the long table. base: name of the base row. notes: what was assumed while reading.
-        percent: tasks whose scores carry percent signs.
+        units: task -> unit, where the file tells it: "percent" by its signs, "other" for perplexities and errors.
     """
 
     table: pd.DataFrame
     base: str | None
     notes: list[str]
-    percent: tuple[str, ...]
+    units: dict[str, str]
 
 
 def table_from_file(
@@ -75,8 +75,9 @@ def table_from_file(
             Default a row named "base".
         family: column naming the base model a row was trained from; every family then has its own base row.
         seed_column: column that tells repeated runs of one row apart (training seeds); default one named "seed".
-        model_column, source_column, task_column, metric_column, value_column, stderr_column, n_column: long: which
-            column is which; default those whose names cannot be mistaken (``matrix.columns.KNOWN_NAMES``).
+        source_column: column with what a row was trained on; default one named "source", else the row's name.
+        model_column, task_column, metric_column, value_column, stderr_column, n_column: long: which column is which;
+            default those whose names cannot be mistaken (``matrix.columns.KNOWN_NAMES``).
         duplicates: "error", or "mean" to average rows of the same name.
         stderr_suffix: wide: column ``<task><suffix>`` holds the task's standard errors.
         lower_is_better: tasks (or patterns) whose scores are better when lower.
@@ -97,8 +98,8 @@ def table_from_file(
     named = {
         part: column
         for part, column in {
-            "model": model_column, "source": source_column, "task": task_column, "metric": metric_column,
-            "value": value_column, "stderr": stderr_column, "n": n_column,
+            "model": model_column, "task": task_column, "metric": metric_column, "value": value_column,
+            "stderr": stderr_column, "n": n_column,
         }.items()
         if column is not None
     }  # fmt: skip
@@ -115,23 +116,27 @@ def table_from_file(
     if layout == "long":
         named |= {"base": family} if family else {}
         named |= {"seed": seed_column} if seed_column else {}
-        (long, percent), base_name = long_from_frame(frame, named, values, base, sign, duplicates, told, notes), base
+        named |= {"source": source_column} if source_column else {}
+        columns = long_columns(list(frame.columns), named, told)
+        if base is None:
+            base = default_base(list(frame[columns["model"]].dropna().astype(str)), notes)
+        long, units = long_from_frame(frame, columns, values, base, sign, duplicates, told, notes)
     else:
-        columns = wide_columns(frame, rows, values, family, seed_column, stderr_suffix, sign, told, notes)
-        (long, percent), base_name = wide_to_long(frame, columns, base, sign, told, notes)
+        wide = wide_columns(frame, rows, values, family, seed_column, source_column, stderr_suffix, sign, told, notes)
+        (long, units), base = wide_to_long(frame, wide, base, sign, told, notes)
     long = long.reset_index(drop=True)
     if duplicates == "mean":
         long = _mean_duplicates(long, notes)
     names = list(dict.fromkeys(long["model"]))
-    if base_name is not None and base_name not in names:
-        raise no_base_row(base_name, names, told)
+    if base is not None and base not in names:
+        raise no_base_row(base, names, told)
     patterns = tuple(lower_is_better)
     if patterns:
         match_names(list(dict.fromkeys(long["task"].astype(str))), patterns, str(path), "lower_is_better")
         worse = long["task"].astype(str).map(lambda t: any(fnmatchcase(t, p) for p in patterns))
         stated = long["higher_is_better"].fillna(True).astype(bool) if "higher_is_better" in long.columns else True
         long["higher_is_better"] = ~worse & stated
-    return FileTable(long, base_name, notes, percent)
+    return FileTable(long, base, notes, units)
 
 
 def _mean_duplicates(long: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.numbers import read_numbers
+from traitscope.matrix.numbers import is_no_number, read_numbers
 
 # What untuned models are called; said as a proposal where the base row is not named.
 _BASE_WORDS = frozenset(
@@ -17,10 +17,10 @@ _BASE_WORDS = frozenset(
 
 
 class Long(NamedTuple):
-    """A long table made from a file, and the tasks whose scores carry percent signs."""
+    """A long table made from a file, and the units that the file tells (task -> unit)."""
 
     table: pd.DataFrame
-    percent: tuple[str, ...]
+    units: dict[str, str]
 
 
 def run_name(run: object) -> str:
@@ -35,6 +35,22 @@ def run_numbers(run: pd.Series, decimal: str) -> pd.Series:
         return pd.Series(found.values, index=run.index)
     codes = pd.Series(pd.factorize(run)[0], index=run.index, dtype=float)
     return codes.where(codes >= 0)
+
+
+def trained_on(column: pd.Series) -> pd.Series:
+    """Names of sources; None where a cell is empty, or a dash or "none" says that there is none."""
+    return column.astype(object).map(lambda cell: None if is_no_number(cell) else str(cell))
+
+
+def default_base(names: Sequence[str], notes: list[str]) -> str | None:
+    """The row that is called base, in capitals too if it is the only one."""
+    if "base" in names:
+        return "base"
+    hits = list(dict.fromkeys(name for name in names if name.strip().lower() == "base"))
+    if len(hits) != 1:
+        return None
+    notes.append(f"the base row is {hits[0]}")
+    return hits[0]
 
 
 def no_base_row(base: str, names: Sequence[str], where: str) -> TraitscopeError:

@@ -19,6 +19,8 @@ ENDINGS = (".csv", ".tsv", ".parquet")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|"}
 _SNIFFED_ROWS = 200
+# White space, and what stands invisibly beside names that were copied from a page.
+_BLANKS = " \t\r\n\f\v\u00a0\u2009\u202f\u200b\ufeff"
 
 # First bytes of files that are often renamed or saved over a table.
 _MAGIC = {
@@ -32,7 +34,7 @@ _MAGIC = {
     b"ARROW1": "an Arrow file",
     b"%PDF": "a PDF",
     b"SQLite format 3": "a database",
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself",
+    b"version https://git-lfs": "a Git LFS pointer",
 }
 _MARKUP = {"<": "a web page or XML", "{": "JSON", "[": "JSON"}
 
@@ -113,13 +115,13 @@ def _read_text(path: Path, delimiter: str | None) -> TableFile:
     lines = ["\n" if k + 1 in set(comments) else line for k, line in enumerate(physical)]
     if comments:
         shown = ", ".join(map(str, comments[:5])) + (", ..." if len(comments) > 5 else "")
-        notes.append(f"skipped {len(comments)} comment lines (line {shown})")
+        notes.append(f"comment lines were skipped: line {shown}")
     first = next((line.strip() for line in lines if line.strip()), "")
     if not first:
         raise TraitscopeError(
             "cannot be read: the file is empty", where=str(path), fix="the first line is the header, rows follow"
         )
-    if first[0] in _MARKUP and "," not in first[:1]:
+    if first[0] in _MARKUP:
         raise TraitscopeError(f"this is {_MARKUP[first[0]]}, not a table", where=str(path), fix="save the table as CSV")
     if any(re.fullmatch(r"\|?(\s*:?-{2,}:?\s*\|)+\s*(:?-{2,}:?)?\s*", line.rstrip("\r\n")) for line in lines[:5]):
         raise TraitscopeError("this is a Markdown table", where=str(path), fix="save the table as CSV")
@@ -161,7 +163,7 @@ def _split(lines: Sequence[str], delimiter: str, path: Path) -> list[tuple[int, 
     rows, start = [], 1
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
+            cells = [cell.strip(_BLANKS) for cell in row]
             if any(cells):
                 rows.append((start, cells))
             start = reader.line_num + 1
@@ -196,11 +198,7 @@ def _recognise(lines: Sequence[str], path: Path) -> tuple[str, list[tuple[int, l
         if _width(rows[0][1]) > 1:
             split[delimiter] = rows
     if not split:
-        raise broken or TraitscopeError(
-            "only one column was found",
-            where=str(path),
-            fix=f"separate cells by one of {', '.join(DELIMITERS.values())}, or name the delimiter: delimiter=...",
-        )
+        raise broken or _one_column(lines, path)
     fitting = {}
     for delimiter, rows in split.items():
         width = _width(rows[0][1])
@@ -219,6 +217,22 @@ def _recognise(lines: Sequence[str], path: Path) -> tuple[str, list[tuple[int, l
             fix="say which: delimiter=...",
         )
     return best[0], split[best[0]]
+
+
+def _one_column(lines: Sequence[str], path: Path) -> TraitscopeError:
+    """The error that a file has a header of one cell."""
+    full = [line.strip() for line in lines if line.strip()]
+    if any(line.count(delimiter) for delimiter in DELIMITERS for line in full[1:2]):
+        return TraitscopeError(
+            f"the first line has one cell ({full[0][:60]!r}), the next has several",
+            where=str(path),
+            fix="the first line names the columns; put # before titles",
+        )
+    return TraitscopeError(
+        "only one column was found",
+        where=str(path),
+        fix=f"separate cells by one of {', '.join(DELIMITERS.values())}, or name the delimiter: delimiter=...",
+    )
 
 
 def _rectangle(rows: Sequence[tuple[int, list[str]]], delimiter: str, path: Path) -> pd.DataFrame:
@@ -251,7 +265,7 @@ def _rectangle(rows: Sequence[tuple[int, list[str]]], delimiter: str, path: Path
     for at, cells in body:
         if not _fits(cells, width):
             raise TraitscopeError(
-                f"line {at} has {len(cells)} cells, the header {width} (separated by "
+                f"line {at} has {len(cells)} cell{'s' * (len(cells) != 1)}, the header {width} (separated by "
                 f"{DELIMITERS.get(delimiter, repr(delimiter))})",
                 where=str(path),
                 fix="write every cell, empty ones too, and quote cells that hold the delimiter",

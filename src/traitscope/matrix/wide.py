@@ -11,7 +11,7 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.lmeval import ScoreColumn
 from traitscope.matrix.numbers import numbers_or_error
-from traitscope.matrix.runs import Long, no_base_row, run_name, run_numbers
+from traitscope.matrix.runs import Long, default_base, no_base_row, run_name, run_numbers, trained_on
 from traitscope.matrix.widecolumns import WideColumns
 
 
@@ -68,7 +68,7 @@ def wide_to_long(
             )
     parts = frame[row_columns].astype(str)
     label = parts.agg("/".join, axis=1) if len(row_columns) > 1 else parts[row_columns[0]]
-    base_name = "base" if base is None and (label == "base").any() else base
+    base_name = base if base is not None else default_base(list(label), notes)
     is_base = pd.Series(False, index=frame.index)
     if base_name is not None:
         is_base = (label == base_name) | (parts == base_name).any(axis=1)
@@ -83,14 +83,20 @@ def wide_to_long(
         label = label.where(~is_base, base_name)
     runs = pd.Series(None, index=frame.index, dtype=object) if seed is None else run_numbers(frame[seed], decimal)
     source = label.where(~is_base, None)
+    if columns.source is not None:
+        source = trained_on(frame[columns.source]).where(~is_base, None)
     model = label
-    if seed is not None:
+    # Names that tell the runs of a source apart already are left as they are.
+    if seed is not None and (columns.source is None or label.duplicated().any()):
         model = label.where(is_base | frame[seed].isna(), label + "-s" + frame[seed].map(run_name))
-    long_parts, percent = [], []
+    long_parts = []
+    units: dict[str, str] = {}
     for score in columns.scores:
         scores = numbers_or_error(frame[score.column], decimal, where, label)
         if scores.percent:
-            percent.append(score.task)
+            units[score.task] = "percent"
+        elif not score.higher_is_better:
+            units[score.task] = "other"
         if scores.grouped:
             notes.append(f"thousands are set apart in column {score.column}: {scores.grouped}")
         part: dict[str, Any] = {
@@ -117,7 +123,7 @@ def wide_to_long(
             part["n"] = numbers_or_error(frame[score.n], decimal, where, label).values
         long_parts.append(pd.DataFrame(part, index=frame.index))
     _note_scores(columns.scores, notes)
-    return Long(pd.concat(long_parts), tuple(percent)), base_name
+    return Long(pd.concat(long_parts), units), base_name
 
 
 def _note_scores(scores: Sequence[ScoreColumn], notes: list[str]) -> None:

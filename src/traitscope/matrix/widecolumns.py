@@ -20,12 +20,14 @@ class WideColumns(NamedTuple):
 
     Attributes:
         rows: columns that name the rows. family: column with the base model. seed: column with the run.
+        source: column with what a row was trained on; None where its name says so.
         scores: columns with scores, and with their standard errors.
     """
 
     rows: list[str]
     family: str | None
     seed: str | None
+    source: str | None
     scores: list[ScoreColumn]
 
 
@@ -35,6 +37,7 @@ def wide_columns(
     values: Sequence[str] | None,
     family: str | None,
     seed: str | None,
+    source: str | None,
     stderr_suffix: str,
     decimal: str,
     where: str,
@@ -47,7 +50,8 @@ def wide_columns(
     """
     names = [str(c) for c in frame.columns]
     row_columns = [rows] if isinstance(rows, str) else list(rows or _row_column(names, where, notes))
-    named = {"rows": row_columns, "family": [family] if family else [], "seed_column": [seed] if seed else []}
+    single = {"family": family, "seed_column": seed, "source_column": source}
+    named = {"rows": row_columns, **{option: [column] if column else [] for option, column in single.items()}}
     for option, columns in named.items():
         lacking = [c for c in columns if c not in names]
         if lacking:
@@ -68,9 +72,11 @@ def wide_columns(
     explicit = bool(values) and not all(pattern.startswith("!") for pattern in values or ())
     if seed is None and not explicit:
         seed = next((c for c in free if plain_name(c) == "seed"), None)
-        if seed is not None:
-            notes.append(f"column {seed} tells runs apart")
-            free.remove(seed)
+        notes.extend([f"column {seed} tells runs apart"] if seed else [])
+    if source is None and not explicit:
+        source = next((c for c in free if plain_name(c) == "source" and read_numbers(frame[c], decimal).bad), None)
+        notes.extend([f"column {source} says what a row was trained on"] if source else [])
+    free = [c for c in free if c not in (seed, source)]
     stderr_of = error_columns(free, stderr_suffix, where)
     free = [c for c in free if c not in stderr_of.values()]
     parts = {c: score_column(c, stderr_of.get(c), names) for c in free}
@@ -84,10 +90,10 @@ def wide_columns(
         if not explicit:
             chosen = [c for c in free if c in hits and parts[c].task in hits]
     if not explicit:
-        chosen = _score_columns(frame, chosen, names, decimal, where, notes)
+        chosen = _score_columns(frame, chosen, row_columns[0], decimal, where, notes)
     if not chosen:
         raise TraitscopeError("no numeric score columns", where=where, fix="name the score columns: values=...")
-    return WideColumns(row_columns, family, seed, [parts[c] for c in chosen])
+    return WideColumns(row_columns, family, seed, source, [parts[c] for c in chosen])
 
 
 def _row_column(names: Sequence[str], where: str, notes: list[str]) -> list[str]:
@@ -106,7 +112,7 @@ def _row_column(names: Sequence[str], where: str, notes: list[str]) -> list[str]
 
 
 def _score_columns(
-    frame: pd.DataFrame, free: Sequence[str], names: Sequence[str], decimal: str, where: str, notes: list[str]
+    frame: pd.DataFrame, free: Sequence[str], row: str, decimal: str, where: str, notes: list[str]
 ) -> list[str]:
     """The columns that hold scores, where nobody says which: numbers that are not something else."""
     results = [c for c in free if c.startswith(("results.", "results/"))]
@@ -121,15 +127,15 @@ def _score_columns(
         found = read_numbers(frame[column], decimal)
         has_numbers = bool(np.isfinite(found.values).any())
         if found.bad and (has_numbers or any(re.match(r"[+-]?[.,]?[0-9]", cell) for _, cell in found.bad)):
-            numbers_or_error(frame[column], decimal, where)
+            numbers_or_error(frame[column], decimal, where, frame[row], optional=True)
         if not has_numbers:
             (text if found.bad else empty).append(column)
             continue
-        if is_orphan(column, names):
+        if is_orphan(column, list(frame.columns)):
             raise TraitscopeError(
                 f"{column!r} holds standard errors of no column of this file", where=where, fix=f"values='!{column}'"
             )
-        of = spread_of(column, names)
+        of = spread_of(column, list(frame.columns))
         what = f"the spread or the counts of {of}" if of else "a setting" if plain_name(column) in SETTINGS else ""
         if plain_name(column) in SUMMARIES:
             what = "a summary of other columns"
