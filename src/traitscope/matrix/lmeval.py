@@ -46,12 +46,16 @@ def error_partner(column: str, names: Sequence[str], suffix: str = "_stderr") ->
     """The column whose standard errors a column holds, if its name says so and that column is there."""
     stems = [f"{m[1]}{m[2]}" for m in [re.fullmatch(r"(.*)_stderr(,.*)", column)] if m]
     stems += [column.removesuffix(end) for end in (suffix, *_ERROR_ENDS) if end and column.endswith(end)]
+    stems += [m[1] for m in [re.fullmatch(r"(?:stderr|se)[_. /-](.+)", column, re.IGNORECASE)] if m]
     return next((stem for stem in stems if stem in names and stem != column), None)
 
 
 def is_orphan(column: str, names: Sequence[str]) -> bool:
     """Whether a column is named as standard errors of a column that is not there."""
-    return bool(re.search(r"_stderr(,.*)?$", column)) and error_partner(column, names) is None
+    return (
+        bool(re.search("std_?err|std.error|standard.error", column, re.IGNORECASE))
+        and error_partner(column, names) is None
+    )
 
 
 def spread_of(column: str, names: Sequence[str]) -> str | None:

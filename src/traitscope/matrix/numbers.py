@@ -29,6 +29,7 @@ def _pattern(decimal: str, group: str) -> re.Pattern[str]:
     return re.compile(f"[+-]?(?:{whole}(?:{decimal}[0-9]*)?|{decimal}[0-9]+){_EXPONENT}")
 
 
+_SIMPLE = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _STYLES = {".": _pattern(r"\.", ","), ",": _pattern(",", r"\.")}
 
 
@@ -62,11 +63,13 @@ def is_no_number(cell: object) -> bool:
 def looks_like_number(cell: object) -> bool:
     """Whether a cell is a number with decimal point or comma."""
     text, _ = _plain(cell)
-    return any(style.fullmatch(text) for style in _STYLES.values())
+    return bool(_SIMPLE.fullmatch(text)) or any(style.fullmatch(text) for style in _STYLES.values())
 
 
 def parse(text: str, decimal: str) -> float | None:
     """A number in words of one decimal sign; None where it is none."""
+    if decimal == "." and _SIMPLE.fullmatch(text):
+        return float(text)
     if not _STYLES[decimal].fullmatch(text):
         return None
     text = re.sub(_GROUPS, "", text).replace("," if decimal == "." else ".", "")
@@ -86,17 +89,21 @@ def find_decimal(frame: pd.DataFrame, delimiter: str | None, given: str | None, 
             raise TraitscopeError(f"unknown decimal sign {given!r}", where="decimal", fix="write . or ,")
         return given
     seen: dict[str, str] = {}
+    places = frame.index.tolist()
     for column in frame.columns:
-        cells = [(place, _plain(c)[0]) for place, c in frame[column].items() if isinstance(c, str)]
-        cells = [(place, text) for place, text in cells if not is_no_number(text)]
-        if sum(map(looks_like_number, (text for _, text in cells))) <= len(cells) / 2:
+        cells: dict[str, str] = {}
+        for place, cell in zip(places, frame[column].tolist(), strict=True):
+            if isinstance(cell, str) and cell not in cells and not is_no_number(cell):
+                cells[_plain(cell)[0]] = place
+        if sum(map(looks_like_number, cells)) <= len(cells) / 2:
             continue
-        for place, text in cells:
+        for text, place in cells.items():
+            if "." not in text and "," not in text:
+                continue
             point, comma = (bool(style.fullmatch(text)) for style in _STYLES.values())
-            if "." in text or "," in text:
+            if point or comma:
                 kind = "both" + ("," if "," in text else ".") if point and comma else "." if point else ","
-                if point or comma:
-                    seen.setdefault(kind, f"{text!r} ({place}, column {column})")
+                seen.setdefault(kind, f"{text!r} ({place}, column {column})")
     if "." in seen and "," in seen:
         raise TraitscopeError(
             f"decimal points and decimal commas: {seen['.']} and {seen[',']}",
@@ -122,15 +129,16 @@ def read_numbers(column: pd.Series, decimal: str) -> Numbers:
     bad: list[tuple[str, str]] = []
     signs: dict[bool, tuple[str, str]] = {}
     grouped = None
-    for k, (place, cell) in enumerate(column.items()):
+    for k, cell in enumerate(column.tolist()):
         if is_no_number(cell):
             continue
         text, percent = _plain(cell)
         number = parse(text, decimal)
         if number is None or isinstance(cell, bool):
-            bad.append((str(place), str(cell)))
+            bad.append((str(column.index[k]), str(cell)))
             continue
-        signs.setdefault(percent, (str(place), str(cell)))
+        if percent not in signs:
+            signs[percent] = (str(column.index[k]), str(cell))
         values[k] = number
         if grouped is None and ("," if decimal == "." else ".") in text:
             grouped = f"{cell!r} is {number:.10g}"

@@ -63,7 +63,8 @@ def load_table(path: Path, delimiter: str | None = None) -> TableFile:
         TraitscopeError: no table, or one whose lines do not fit its header; the line is named.
     """
     if not path.is_file():
-        raise TraitscopeError("no such file", where=str(path), fix="check the path")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise TraitscopeError(what, where=str(path), fix="check the path")
     if path.suffix.lower() not in ENDINGS:
         raise TraitscopeError(
             f"unknown file type {path.suffix!r}", where=str(path), fix="save it as .csv, .tsv or .parquet"
@@ -189,7 +190,10 @@ def _recognise(lines: Sequence[str], path: Path) -> tuple[str, list[tuple[int, l
     """The delimiter under which every line fits the header, and where several do, most cells are numbers."""
     split: dict[str, list[tuple[int, list[str]]]] = {}
     broken: TraitscopeError | None = None
+    first = next(line for line in lines if line.strip())
     for delimiter in DELIMITERS:
+        if delimiter not in first:
+            continue
         try:
             rows = _split(lines, delimiter, path)
         except TraitscopeError as error:

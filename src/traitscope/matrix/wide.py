@@ -122,18 +122,18 @@ def wide_to_long(
         if score.n is not None:
             part["n"] = numbers_or_error(frame[score.n], decimal, where, label).values
         long_parts.append(pd.DataFrame(part, index=frame.index))
-    _note_scores(columns.scores, notes)
-    return Long(pd.concat(long_parts), units), base_name
+    table = pd.concat(long_parts)
+    _note_scores(columns.scores, int(table.groupby("task")["stderr"].count().gt(0).sum()), notes)
+    return Long(table, units), base_name
 
 
-def _note_scores(scores: Sequence[ScoreColumn], notes: list[str]) -> None:
+def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str]) -> None:
     """What was made of the names of columns."""
     renamed = [c for c in scores if c.task != c.column]
-    errors = [c.task for c in scores if c.stderr is not None]
     if renamed:
         notes.append(f"columns named task and metric, as {renamed[0].column}: task {renamed[0].task}")
-    if errors:
-        notes.append(f"standard errors were read for {len(errors)} of {len(scores)} score columns")
+    if n_errors:
+        notes.append(f"standard errors were read for {n_errors} of {len({c.task for c in scores})} tasks")
     several = {c.task: [d.metric for d in scores if d.task == c.task] for c in scores}
     for task, metrics in several.items():
         if len(metrics) > 1:
