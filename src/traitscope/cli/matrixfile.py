@@ -49,16 +49,16 @@ class MatrixOptions:
     base: Annotated[str | None, _option("Name of the untuned model's row.")] = None
     family: Annotated[str | None, _option("Column with the base model: a base row for each.")] = None
     own_pairs: Annotated[
-        str | None, _option("File of a row's own tasks (source,task), or none. [default: by equal names]")
+        str | None, _option("File of a row's own tasks (source,task), or none; by equal names if left out.")
     ] = None
-    metric: Annotated[str | None, _option("Metric to show. [default: each task's first]")] = None
-    unit: Annotated[str | None, _option("fraction, percent or other. [default: guessed]")] = None
+    metric: Annotated[str | None, _option("Metric to show; each task's first if left out.")] = None
+    unit: Annotated[str | None, _option("fraction, percent or other; guessed if left out.")] = None
     duplicates: Annotated[str, _option("Rows of one name: error or mean.")] = "error"
     examples: Annotated[list[str] | None, _option("task=1319: examples, for binomial standard errors.")] = None
     lower_is_better: Annotated[str | None, _option("Tasks whose scores are errors or losses.")] = None
     tags: Annotated[Path | None, _option("YAML or JSON file with the tasks' kinds and skills.")] = None
-    delimiter: Annotated[str | None, _option("Between cells. [default: recognised]")] = None
-    decimal: Annotated[str | None, _option("Decimal sign, . or a comma. [default: recognised]")] = None
+    delimiter: Annotated[str | None, _option("Between cells; recognised if left out.")] = None
+    decimal: Annotated[str | None, _option("Decimal sign, . or a comma; recognised if left out.")] = None
 
     def read(self, source: Path) -> ScoreMatrix:
         """The matrix of a file.

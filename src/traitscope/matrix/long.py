@@ -11,7 +11,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix.columns import KNOWN_NAMES, match_names, plain_name
 from traitscope.matrix.lmeval import error_partner
 from traitscope.matrix.numbers import numbers_or_error, read_numbers
-from traitscope.matrix.runs import Long, run_name, run_numbers, trained_on
+from traitscope.matrix.runs import Long, refuse_twice, run_name, run_numbers, trained_on
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -83,7 +83,10 @@ def long_from_frame(
     table = _errors_in_lines(table, notes)
     table = _seeds_apart(table, base, decimal, notes)
     if duplicates == "error":
-        _refuse_twice(table, frame, list(columns.values()), where)
+        scored = table[table["value"].notna()]
+        if "status" in scored.columns:
+            scored = scored[scored["status"] != "missing"]
+        refuse_twice(scored[_keys(scored)], frame.drop(columns=list(columns.values())), where)
     return Long(table, dict.fromkeys(table["task"], "percent") if scores.percent else {})
 
 
@@ -150,29 +153,4 @@ def _seeds_apart(table: pd.DataFrame, base: str | None, decimal: str, notes: lis
         model=named.where(~is_base & table["seed"].notna(), table["model"]),
         source=source,
         seed=numbers,
-    )
-
-
-def _refuse_twice(table: pd.DataFrame, frame: pd.DataFrame, used: Sequence[str], where: str) -> None:
-    """A cell that is given twice is an error that says in which columns the two lines differ."""
-    scored = table[table["value"].notna()]
-    if "status" in scored.columns:
-        scored = scored[scored["status"] != "missing"]
-    keys = _keys(scored)
-    twice = scored[scored.duplicated(keys, keep=False)]
-    if twice.empty:
-        return
-    first = twice.iloc[0]
-    places = [place for place in twice.index if (twice.loc[place, keys] == first[keys]).all()]
-    differ = [
-        f"{name} ({', '.join(dict.fromkeys(map(str, frame.loc[places, name])))})"
-        for name in frame.columns
-        if name not in used and frame.loc[places, name].astype(str).nunique() > 1
-    ]
-    fix = "keep one of them with a filter (where), " if differ else ""
-    raise TraitscopeError(
-        f"model {first['model']!r} has {len(places)} values for task {first['task']!r}: {', '.join(places[:5])}"
-        + (f"; they differ in {', '.join(differ)}" if differ else ""),
-        where=where,
-        fix=f"{fix}name a column that tells runs apart (seed_column=...), or average them (duplicates=mean)",
     )

@@ -123,7 +123,7 @@ def table_from_file(
         long, units = long_from_frame(frame, columns, values, base, sign, duplicates, told, notes)
     else:
         wide = wide_columns(frame, rows, values, family, seed_column, source_column, stderr_suffix, sign, told, notes)
-        (long, units), base = wide_to_long(frame, wide, base, sign, told, notes)
+        (long, units), base = wide_to_long(frame, wide, base, sign, duplicates, told, notes)
     long = long.reset_index(drop=True)
     if duplicates == "mean":
         long = _mean_duplicates(long, notes)

@@ -66,3 +66,32 @@ def base_proposal(names: Sequence[str]) -> str | None:
     """The one row whose name says that it is an untuned model, if any."""
     hits = [name for name in names if name.strip().lower().replace(" ", "_") in _BASE_WORDS]
     return hits[0] if len(hits) == 1 else None
+
+
+def refuse_twice(keys: pd.DataFrame, beside: pd.DataFrame, where: str) -> None:
+    """Refuses rows or lines that are named alike, and says in which columns they differ.
+
+    Args:
+        keys: what must be unique: model, task and, where known, base and metric; the index says where a row stands.
+        beside: columns that are not used, with the same index.
+
+    Raises:
+        TraitscopeError: two rows are named alike.
+    """
+    twice = keys[keys.duplicated(keep=False)]
+    if twice.empty:
+        return
+    first = twice.iloc[0]
+    places = list(twice.index[(twice == first).all(axis=1)])
+    differ = [
+        f"{name} ({', '.join(dict.fromkeys(map(str, beside.loc[places, name])))})"
+        for name in beside.columns
+        if beside.loc[places, name].astype(str).nunique() > 1
+    ]
+    raise TraitscopeError(
+        f"model {first['model']!r} has {len(places)} values for task {first['task']!r}: {'; '.join(places[:5])}"
+        + (f"; they differ in {', '.join(differ)}" if differ else ""),
+        where=where,
+        fix=("keep one of them with a filter (where), " if differ else "delete all but one, ")
+        + "name a column that tells runs apart (seed_column=...), or average them (duplicates=mean)",
+    )

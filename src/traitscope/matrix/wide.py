@@ -11,7 +11,7 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.lmeval import ScoreColumn
 from traitscope.matrix.numbers import numbers_or_error
-from traitscope.matrix.runs import Long, default_base, no_base_row, run_name, run_numbers, trained_on
+from traitscope.matrix.runs import Long, default_base, no_base_row, refuse_twice, run_name, run_numbers, trained_on
 from traitscope.matrix.widecolumns import WideColumns
 
 
@@ -46,14 +46,21 @@ def melt_wide(frame: pd.DataFrame, stderr: pd.DataFrame | None = None) -> pd.Dat
 
 
 def wide_to_long(
-    frame: pd.DataFrame, columns: WideColumns, base: str | None, decimal: str, where: str, notes: list[str]
+    frame: pd.DataFrame,
+    columns: WideColumns,
+    base: str | None,
+    decimal: str,
+    duplicates: str,
+    where: str,
+    notes: list[str],
 ) -> tuple[Long, str | None]:
     """A wide file as a long table, and the name of its base row.
 
     Args:
         frame: cells, the index says where a row stands. columns: what they are.
         base: name of the base row, or a value of one of the columns that name rows.
-        decimal: the decimal sign. where: what to call the file in errors. notes: gains what was assumed.
+        decimal: the decimal sign. duplicates: "error" or "mean", of rows of one name.
+        where: what to call the file in errors. notes: gains what was assumed.
 
     Raises:
         TraitscopeError: a row has no name, the base row is not there or not unique, a cell is no number.
@@ -123,6 +130,10 @@ def wide_to_long(
             part["n"] = numbers_or_error(frame[score.n], decimal, where, label).values
         long_parts.append(pd.DataFrame(part, index=frame.index))
     table = pd.concat(long_parts)
+    if duplicates == "error":
+        used = [*row_columns, *(name for score in columns.scores for name in (score.column, score.stderr) if name)]
+        keys = table.loc[table["value"].notna(), ["base", "model", "task", "metric"]]
+        refuse_twice(keys, frame.drop(columns=used), where)
     _note_scores(columns.scores, int(table.groupby("task")["stderr"].count().gt(0).sum()), notes)
     return Long(table, units), base_name
 
