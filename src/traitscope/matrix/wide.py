@@ -97,13 +97,11 @@ def wide_to_long(
     if seed is not None and (columns.source is None or label.duplicated().any()):
         model = label.where(is_base | frame[seed].isna(), label + "-s" + frame[seed].map(run_name))
     long_parts = []
-    units: dict[str, str] = {}
+    told: dict[str, set[str | None]] = {}
     for score in columns.scores:
         scores = numbers_or_error(frame[score.column], decimal, where, label)
-        if scores.percent:
-            units[score.task] = "percent"
-        elif not score.higher_is_better:
-            units[score.task] = "other"
+        unit = "percent" if scores.percent else None if score.higher_is_better else "other"
+        told.setdefault(score.task, set()).add(unit)
         if scores.grouped:
             notes.append(f"thousands are set apart in column {score.column}: {scores.grouped}")
         part: dict[str, Any] = {
@@ -135,6 +133,8 @@ def wide_to_long(
         keys = table.loc[table["value"].notna(), ["base", "model", "task", "metric"]]
         refuse_twice(keys, frame.drop(columns=used), where)
     _note_scores(columns.scores, int(table.groupby("task")["stderr"].count().gt(0).sum()), notes)
+    # Metrics of one task that are not alike leave its unit to be guessed from what is shown.
+    units = {task: unit for task, said in told.items() if len(said) == 1 and (unit := next(iter(said))) is not None}
     return Long(table, units), base_name
 
 
