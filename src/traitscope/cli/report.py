@@ -50,8 +50,10 @@ def _matrix_report(source: Path, options: MatrixOptions, out: Path | None) -> Pa
         except TraitscopeError as error:
             missing[part] = error.what
     command = ["traitscope report", source.name, *(f"{name} {shlex.quote(text)}" for name, text in options.given())]
-    facts = (("Matrix file", f"{source.name}, SHA-256 {hash_file(source)[:12]}"), ("Cells", cells_text(scores)))
-    contents = Findings(
-        name=source.stem, scores=scores, **found, facts=facts, config=" ".join(command) + "\n", missing=missing
+    facts = (
+        ("Matrix file", f"{source.name}, SHA-256 {hash_file(source)[:12]}"),
+        ("Command", " ".join(command)),
+        ("Cells", cells_text(scores)),
     )
+    contents = Findings(name=source.stem, scores=scores, **found, facts=facts, missing=missing)
     return write_report(contents, folder)

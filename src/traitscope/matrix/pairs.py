@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.roles import Role, roles_from_pairs
 from traitscope.matrix.tablefile import load_table
@@ -49,12 +51,14 @@ def _read_pairs(path: Path) -> list[tuple[str, str, str]]:
             fix="a file of pairs has the columns source, task and, if wanted, relation (own or copy)",
         )
     pairs = []
-    for place, row in frame.iterrows():
-        source, task = (row[names[part]] for part in ("source", "task"))
-        if source is None or task is None:
-            raise TraitscopeError(f"{place} has no {'source' if source is None else 'task'}", where=str(path))
-        relation = row[names["relation"]] if "relation" in names else None
-        pairs.append((str(source), str(task), str(relation or "own")))
+    listed = {part: frame[names[part]].tolist() for part in _COLUMNS if part in names}
+    relations = listed.get("relation", [None] * len(frame))
+    for place, source, task, relation in zip(frame.index, listed["source"], listed["task"], relations, strict=True):
+        if pd.isna(source) or pd.isna(task):
+            raise TraitscopeError(
+                f"{place} has no {'source' if pd.isna(source) else 'task'}", where=str(path), fix="fill it in"
+            )
+        pairs.append((str(source), str(task), "own" if pd.isna(relation) else str(relation)))
     return pairs
 
 
