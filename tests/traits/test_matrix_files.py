@@ -167,6 +167,15 @@ def test_a_semicolon_beats_a_comma_that_splits_numbers(tmp_path: Path) -> None:
         ("model,rte,epoch\nbase,1,0\np,1,3\n", "'epoch' looks like a setting"),
         ("model,rte,sst,Average\nbase,1,2,1.5\n", "'Average' looks like a summary"),
         ("model,rte,rte_std\nbase,1,.1\n", "'rte_std' looks like the spread or the counts of rte"),
+        ("model,xnli,xnli_se\nbase,.1,.1\n", "'xnli_se' looks like the spread or the counts of xnli"),
+        ("model,rte,rte_low,rte_high\nbase,.1,.1,.2\n", "'rte_low' looks like the spread"),
+        ("model,rte,std\nbase,.1,.1\n", "'std' looks like the spread"),
+        ("model,rte,checkpoint\nbase,.1,0\np,.2,1000\n", "'checkpoint' looks like a setting"),
+        ("model,dataset,score\nbase,rte,.1\np,sst,.2\n", "'score' is the only column of scores; does one of dataset"),
+        ("model,rte\nbase,.1\nbase_stderr,.01\n", "row 'base_stderr' looks like the standard errors of row 'base'"),
+        ("model,rte,sst\nbase,1,2\np,3,8\nAverage,2,5\n", "row 'Average' is the mean of the others"),
+        ("model,rte\nmodel,rte\nbase,1\n", "'rte' is not a number"),
+        ("model,rte\n,%\nbase,1\n", r"'%' is not a number .*\(line 2, row 1, column rte\)"),
         ("model,rte,rte_n\nbase,.1,50\n", "'rte_n' looks like the spread or the counts of rte"),
         ("model,rte,sst_stderr\nbase,.1,.5\n", "'sst_stderr' holds standard errors of no column"),
         ("model,run,rte\nbase,,1\np,1,2\np,2,2\n", r"model 'p' has 2 values .*line 3, row 2; line 4, row 3"),
@@ -181,6 +190,18 @@ def test_what_is_not_meant_as_it_stands_is_refused_with_its_place(
             write(tmp_path, text), values=["!run"] if b"run" in write(tmp_path, text).read_bytes() else None
         )
     assert error.value.fix and "\n" not in error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks"),
+    [
+        ("model,xnli,xnli_hi\nbase,.1,.1\n", ("xnli", "xnli_hi")),
+        ("model,rte\nbase,.1\nmean,.3\np,.2\n", ("rte",)),
+        ('model,"arc.acc,none",n-samples.arc.effective,config.batch\nbase,.1,90,8\n', ("arc",)),
+    ],
+)
+def test_what_only_looks_like_it_is_read(tmp_path: Path, text: str, tasks: tuple[str, ...]) -> None:
+    assert ScoreMatrix.read(write(tmp_path, text)).tasks == tasks
 
 
 def test_a_folder_and_an_odd_delimiter_are_refused(tmp_path: Path) -> None:
@@ -236,7 +257,7 @@ def test_flattened_results_of_lm_eval(tmp_path: Path, prefix: str, sep: str) -> 
 
 
 @pytest.mark.parametrize(
-    "error", ["rte_stderr", "rte_se", "rte (SE)", "rte.stderr", "rte standard error", "stderr_rte", "rte_err"]
+    "error", ["rte_stderr", "rte_std_err", "rte (SE)", "rte.stderr", "rte standard error", "stderr_rte", "rte_err"]
 )
 def test_standard_errors_are_known_by_their_names(tmp_path: Path, error: str) -> None:
     path = write(tmp_path, f"model,{error},rte\nbase,0.01,0.5\np,0.02,0.6\n")
@@ -246,8 +267,10 @@ def test_standard_errors_are_known_by_their_names(tmp_path: Path, error: str) ->
 
 
 def test_two_columns_of_errors_of_one_task_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TraitscopeError, match="'rte_stderr' and 'rte_se' both look like the standard errors of 'rte'"):
-        ScoreMatrix.read(write(tmp_path, "model,rte,rte_stderr,rte_se\nbase,.1,.2,.3\n"))
+    with pytest.raises(
+        TraitscopeError, match="'rte_stderr' and 'rte \\(SE\\)' both look like the standard errors of 'rte'"
+    ):
+        ScoreMatrix.read(write(tmp_path, "model,rte,rte_stderr,rte (SE)\nbase,.1,.2,.3\n"))
 
 
 def test_a_missing_base_is_named_as_that(tmp_path: Path) -> None:

@@ -28,8 +28,10 @@ NEEDED = ("model", "task", "value")
 SETTINGS = frozenset(
     {"epoch", "epochs", "step", "steps", "iteration", "n", "n_examples", "id", "index", "rank", "lora_rank", "lr"}
     | {"learning_rate", "batch", "batch_size", "size", "params", "parameters", "num_params", "data_size", "year"}
-    | {"temperature", "shots", "n_shot", "num_fewshot", "time", "runtime", "tokens"}
+    | {"temperature", "shots", "n_shot", "num_fewshot", "time", "runtime", "tokens", "run", "random_seed", "trial"}
+    | {"replicate", "fold", "checkpoint", "r", "alpha", "lora_r", "lora_alpha", "dropout", "weight_decay", "warmup"}
 )
+SPREADS = frozenset({"std", "sd", "stdev", "se", "sem", "var", "variance", "ci", "ci95"})
 SUMMARIES = frozenset({"average", "avg", "avg.", "mean", "overall", "total", "sum", "median"})
 
 

@@ -16,7 +16,7 @@ from traitscope.matrix.arrays import ScoreArrays
 from traitscope.matrix.noise import CellNoise, SeedNoise
 from traitscope.matrix.paired import Records, check_records
 from traitscope.matrix.pairs import Own, own_note, own_roles
-from traitscope.matrix.reading import binomial_stderr, reading_notes, table_from_file
+from traitscope.matrix.reading import binomial_stderr, reading_notes, refuse_summaries, table_from_file
 from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_labels
 from traitscope.matrix.units import pick_units
@@ -133,6 +133,7 @@ class ScoreMatrix(ScoreArrays):
         table, base, notes, told = table_from_file(Path(path), **layout)
         known = units if isinstance(units, str) else {**told, **(units or {})}
         scores = cls.from_long(table, base=base, metric=metric, units=known, tags=tags, where=where)
+        refuse_summaries(scores.raw(), where)
         if n:
             scores = replace(scores, table=binomial_stderr(scores.table, n, scores.units, where))
         if own is not None:

@@ -13,12 +13,14 @@ _FILTERED = re.compile(r"(?:results[./])?(?P<task>.+)[./](?P<metric>[^./,]+),(?P
 _PLAIN = re.compile(r"(?:results[./])?(?P<task>.+)[./](?P<metric>[^./,]+)")
 _ERROR_ENDS = (
     "_stderr", ".stderr", "-stderr", "/stderr", " stderr", " (stderr)", "_std_err", "_std_error", "_standard_error",
-    " standard error", "_se", ".se", " se", " (se)", " SE", "_SE", " (SE)",
+    " standard error", " (SE)", " (se)",
 )  # fmt: skip
 _SPREAD_ENDS = (
-    "_std", ".std", "/std", " std", " (std)", "_sd", " sd", "_stdev", "_var", "_ci", " ci", "_ci95", "_lo", "_hi",
-    "_low", "_high", "_lower", "_upper", "_n", ".n", " n", "_count", "_samples",
+    "_std", ".std", "/std", " std", " (std)", "_sd", " sd", "_stdev", "_var", "_se", ".se", " se", "_SE", " SE", "_ci",
+    " ci", "_ci95", "_n", ".n", " n", "_count", "_samples",
 )  # fmt: skip
+# Two letters alone may be a language.
+_LIMIT_ENDS = (("_lo", "_hi"), ("_low", "_high"), ("_lower", "_upper"))
 _LOWER_IS_BETTER = frozenset(
     {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "wer", "ter", "mse", "loss"}
 )
@@ -46,7 +48,7 @@ def error_partner(column: str, names: Sequence[str], suffix: str = "_stderr") ->
     """The column whose standard errors a column holds, if its name says so and that column is there."""
     stems = [f"{m[1]}{m[2]}" for m in [re.fullmatch(r"(.*)_stderr(,.*)", column)] if m]
     stems += [column.removesuffix(end) for end in (suffix, *_ERROR_ENDS) if end and column.endswith(end)]
-    stems += [m[1] for m in [re.fullmatch(r"(?:stderr|se)[_. /-](.+)", column, re.IGNORECASE)] if m]
+    stems += [m[1] for m in [re.fullmatch(r"stderr[_. /-](.+)", column, re.IGNORECASE)] if m]
     return next((stem for stem in stems if stem in names and stem != column), None)
 
 
@@ -61,6 +63,11 @@ def is_orphan(column: str, names: Sequence[str]) -> bool:
 def spread_of(column: str, names: Sequence[str]) -> str | None:
     """The column whose deviation, limits or counts a column seems to hold."""
     stems = [column.removesuffix(end) for end in _SPREAD_ENDS if column.endswith(end)]
+    for pair in _LIMIT_ENDS:
+        for end in pair:
+            stem = column.removesuffix(end)
+            if stem != column and all(stem + other in names for other in pair):
+                stems.append(stem)
     return next((stem for stem in stems if stem in names), None)
 
 

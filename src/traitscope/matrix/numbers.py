@@ -161,7 +161,7 @@ def numbers_or_error(
     found = read_numbers(column, decimal)
     if found.bad:
         place, cell = found.bad[0]
-        model = "" if names is None else f", {names[place]}"
+        model = "" if names is None or is_no_number(names[place]) else f", {names[place]}"
         beside = " beside numbers without a percent sign" if cell.endswith("%") else ""
         raise TraitscopeError(
             f"{cell!r} is not a number{beside} ({place}{model}, column {column.name})",

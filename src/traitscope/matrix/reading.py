@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.columns import is_long, long_columns, match_names
+from traitscope.matrix.columns import SUMMARIES, is_long, long_columns, match_names
 from traitscope.matrix.filters import apply_filters
 from traitscope.matrix.long import long_from_frame
 from traitscope.matrix.numbers import find_decimal
@@ -209,6 +209,23 @@ def reading_notes(raw: View, units: Mapping[str, str], base_index_I: npt.NDArray
         if holes:
             notes.append(f"{raw.models[b]} has no score on {', '.join(holes)}: no gains there")
     return notes + _copied_rows(raw)
+
+
+def refuse_summaries(raw: View, where: str) -> None:
+    """Refuses a row that is called a mean and is one: the mean of the other rows, to one part in a hundred.
+
+    Raises:
+        TraitscopeError: there is such a row.
+    """
+    for i, name in enumerate(raw.models):
+        if name.strip().lower() not in SUMMARIES or len(raw.models) < 3:
+            continue
+        others = np.delete(raw.values_IN, i, axis=0)
+        centre_N = np.ma.masked_invalid(others).mean(axis=0).filled(np.nan)
+        if np.allclose(raw.values_IN[i], centre_N, rtol=0.01, atol=0.0, equal_nan=True):
+            raise TraitscopeError(
+                f"row {name!r} is the mean of the others, not a model", where=where, fix=f"filter it out: model!={name}"
+            )
 
 
 def _copied_rows(raw: View) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.lmeval import ScoreColumn
+from traitscope.matrix.lmeval import ScoreColumn, error_partner
 from traitscope.matrix.numbers import numbers_or_error
 from traitscope.matrix.runs import Long, default_base, no_base_row, refuse_twice, run_name, run_numbers, trained_on
 from traitscope.matrix.widecolumns import WideColumns
@@ -75,12 +75,20 @@ def wide_to_long(
             )
     parts = frame[row_columns].astype(str)
     label = parts.agg("/".join, axis=1) if len(row_columns) > 1 else parts[row_columns[0]]
-    base_name = base if base is not None else default_base(list(label), notes)
+    names = list(dict.fromkeys(label))
+    for name in names:
+        if of := error_partner(name, names):
+            raise TraitscopeError(
+                f"row {name!r} looks like the standard errors of row {of!r}",
+                where=where,
+                fix="write standard errors in columns of their own, <task>_stderr",
+            )
+    base_name = base if base is not None else default_base(names, notes)
     is_base = pd.Series(False, index=frame.index)
     if base_name is not None:
         is_base = (label == base_name) | (parts == base_name).any(axis=1)
         if not is_base.any():
-            raise no_base_row(base_name, list(dict.fromkeys(label)), where)
+            raise no_base_row(base_name, names, where)
         if family is None and label[is_base].nunique() > 1:
             raise TraitscopeError(
                 f"{label[is_base].nunique()} rows are named {base_name!r}",

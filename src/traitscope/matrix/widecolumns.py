@@ -10,9 +10,14 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.columns import KNOWN_NAMES, SETTINGS, SUMMARIES, match_names, plain_name
+from traitscope.matrix.columns import KNOWN_NAMES, SETTINGS, SPREADS, SUMMARIES, match_names, plain_name
 from traitscope.matrix.lmeval import ScoreColumn, error_columns, is_orphan, score_column, spread_of
 from traitscope.matrix.numbers import numbers_or_error, read_numbers
+
+# A column called so beside text is that of a long file rather than a task.
+_ONE_VALUE = frozenset({*KNOWN_NAMES["value"], "accuracy", "acc", "result"})
+# What lm-eval writes beside its scores.
+_BESIDE = ("n-samples", "n-shot", "versions", "higher_is_better", "config")
 
 
 class WideColumns(NamedTuple):
@@ -120,6 +125,7 @@ def _score_columns(
         left = [c for c in free if c not in results]
         notes.extend([f"only columns of results were read, not {len(left)} others"] if left else [])
         free = results
+    free = [c for c in free if not c.startswith(tuple(f"{name}{sep}" for name in _BESIDE for sep in "./"))]
     kept: list[str] = []
     text: list[str] = []
     empty: list[str] = []
@@ -139,14 +145,23 @@ def _score_columns(
         what = f"the spread or the counts of {of}" if of else "a setting" if plain_name(column) in SETTINGS else ""
         if plain_name(column) in SUMMARIES:
             what = "a summary of other columns"
+        if plain_name(column) in SPREADS:
+            what = "the spread of another column"
         if what:
             raise TraitscopeError(
                 f"column {column!r} looks like {what}, not like a task",
                 where=where,
                 fix=f"leave it out: values='!{column}'; or name the score columns: values=..."
+                + ("; or seed_column" if plain_name(column) in ("run", "random_seed", "trial", "replicate") else "")
                 + (f"; or, if it holds standard errors, stderr_suffix={column.removeprefix(of)!r}" if of else ""),
             )
         kept.append(column)
+    if len(kept) == 1 and plain_name(kept[0]) in _ONE_VALUE and text:
+        raise TraitscopeError(
+            f"{kept[0]!r} is the only column of scores; does one of {', '.join(text)} name the task?",
+            where=where,
+            fix=f"task_column=... and value_column={kept[0]!r}; or values={kept[0]!r} if it is one task",
+        )
     if text:
         notes.append(f"columns that are no numbers were left out: {', '.join(text)}")
     if empty:
