@@ -184,6 +184,13 @@ def test_filters_know_truth_and_decimal_commas(tmp_path: Path) -> None:
         assert list(ScoreMatrix.read(path, values=["rte"], where=[where]).models) == models
 
 
+def test_a_setting_that_rows_were_chosen_by_is_no_task(tmp_path: Path) -> None:
+    path = write(tmp_path, "model,epoch,rte\nbase,0,1\np,1,2\np,2,3\n")
+    scores = ScoreMatrix.read(path, where=["epoch=0,2", "rte>=1"])
+    assert scores.tasks == ("rte",) and scores.scores_IN[:, 0].tolist() == [1, 3]
+    assert ScoreMatrix.read(path, where=["epoch>=1"], seed_column="epoch").models == ("p-s1", "p-s2")
+
+
 def test_a_column_whose_name_holds_a_comma_stands_in_quotes_on_the_command_line(tmp_path: Path) -> None:
     path = write(tmp_path, 'model,"acc,a","f1,b",x\nbase,1,2,3\np,2,3,4\n')
     assert read_typed(path, values='"f1,b", x').tasks == ("f1,b", "x")

@@ -32,6 +32,11 @@ def _is_one_of(column: pd.Series, words: Sequence[str], decimal: str) -> pd.Seri
     return hit
 
 
+def filtered_columns(filters: Sequence[str]) -> set[str]:
+    """The columns that filters name."""
+    return {match["column"] for text in filters if (match := _FILTER.match(text)) is not None}
+
+
 def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str, decimal: str = ".") -> pd.DataFrame:
     """Rows of the frame that pass every filter, with the index they had.
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.columns import SUMMARIES, is_long, long_columns, match_names
-from traitscope.matrix.filters import apply_filters
+from traitscope.matrix.columns import SETTINGS, SUMMARIES, is_long, long_columns, match_names, plain_name
+from traitscope.matrix.filters import apply_filters, filtered_columns
 from traitscope.matrix.long import long_from_frame
 from traitscope.matrix.numbers import find_decimal
 from traitscope.matrix.runs import base_proposal, default_base, no_base_row
@@ -122,6 +122,10 @@ def table_from_file(
             base = default_base(list(frame[columns["model"]].dropna().astype(str)), notes)
         long, units = long_from_frame(frame, columns, values, base, sign, duplicates, told, notes)
     else:
+        # A setting that lines were chosen by has done its work.
+        kept = {rows, family, seed_column} if isinstance(rows, str) else {*(rows or ()), family, seed_column}
+        spent = [c for c in frame.columns if plain_name(c) in SETTINGS and c in filtered_columns(where) - kept]
+        frame = frame.drop(columns=spent)
         wide = wide_columns(frame, rows, values, family, seed_column, source_column, stderr_suffix, sign, told, notes)
         (long, units), base = wide_to_long(frame, wide, base, sign, duplicates, told, notes)
     long = long.reset_index(drop=True)
