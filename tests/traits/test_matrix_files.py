@@ -109,9 +109,19 @@ def test_european_thousands_and_the_decimal_sign_where_the_file_does_not_tell(tm
         ScoreMatrix.read(unclear)
     assert ScoreMatrix.read(unclear, decimal=".").scores_IN[:, 0].tolist() == [1.234, 1.567]
     assert ScoreMatrix.read(unclear, decimal=",").scores_IN[:, 0].tolist() == [1234, 1567]
-    tabs = write(tmp_path, "model\tx\nbase\t1,234\np\t1,567\n", "m.tsv")
-    with pytest.raises(TraitscopeError, match="may be a fraction or thousands"):
-        ScoreMatrix.read(tabs)
+    for text in (
+        "model\tx\nbase\t1,234\np\t1,567\n",
+        "model,x\nbase,1.234\np,567\n",
+        'model,x,y\nbase,1.234,"1,234"\n',
+        'model,x\nbase,"1,234"\np,"2,345"\n',
+    ):
+        with pytest.raises(TraitscopeError, match="may be a fraction or thousands"):
+            ScoreMatrix.read(write(tmp_path, text))
+    assert ScoreMatrix.read(write(tmp_path, "model,x\nbase,1.234\np,2.5\nq,567\n")).scores_IN[:, 0].tolist() == [
+        1.234,
+        2.5,
+        567,
+    ]
 
 
 def test_a_semicolon_beats_a_comma_that_splits_numbers(tmp_path: Path) -> None:

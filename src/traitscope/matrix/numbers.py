@@ -97,12 +97,13 @@ def find_decimal(frame: pd.DataFrame, delimiter: str | None, given: str | None, 
                 cells[_plain(cell)[0]] = place
         if sum(map(looks_like_number, cells)) <= len(cells) / 2:
             continue
+        whole = any(re.fullmatch(r"[+-]?[1-9][0-9]{2,}", text) for text in cells)
         for text, place in cells.items():
             if "." not in text and "," not in text:
                 continue
             point, comma = (bool(style.fullmatch(text)) for style in _STYLES.values())
             if point or comma:
-                kind = "both" + ("," if "," in text else ".") if point and comma else "." if point else ","
+                kind = "." if not comma else "," if not point else ("," if "," in text else ".") + "?!"[whole]
                 seen.setdefault(kind, f"{text!r} ({place}, column {column})")
     if "." in seen and "," in seen:
         raise TraitscopeError(
@@ -112,9 +113,12 @@ def find_decimal(frame: pd.DataFrame, delimiter: str | None, given: str | None, 
         )
     if "." in seen or "," in seen:
         return "." if "." in seen else ","
-    # Where commas separate cells nobody writes decimal commas; where semicolons do, both are written.
-    unclear = [kind for kind in ("both,", "both.") if kind in seen]
-    if len(unclear) == 2 or (unclear == ["both,"] and delimiter != ",") or (unclear and delimiter == ";"):
+    # Whole hundreds beside 1,234 are thousands that are too small, where commas are no decimal signs: between commas.
+    # Points are decimal signs unless there are whole hundreds, or semicolons, which go with decimal commas.
+    clear = {",!"} if delimiter == "," else set()
+    clear |= {".?"} if delimiter != ";" else set()
+    unclear = [kind for kind in seen if kind not in clear] or list(seen) * (len(seen) > 1)
+    if unclear:
         raise TraitscopeError(
             f"{seen[unclear[0]]} may be a fraction or thousands", where=where, fix="say which: decimal=. or decimal=,"
         )
