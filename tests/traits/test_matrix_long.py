@@ -105,7 +105,7 @@ def test_truth_and_averages_are_read_as_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (ODD, {}, "no column model, task, value; columns: adapter, trained, bench"),
+        (ODD, {"layout": "long"}, "no column model, task, value; columns: adapter, trained, bench"),
         (ODD, {"value_column": "f1"}, "no column 'f1'; columns: adapter, trained, bench, acc"),
         (ODD, {"value_column": "acc", "task_column": "acc"}, "column 'acc' is named as task and as value"),
         (ODD, NAMED, r"model 'm2-s1' has 2 values for task 'sst'.*differ in setting \(few, zero\)"),
@@ -130,8 +130,6 @@ def test_what_a_long_file_does_not_say_is_asked_for(
     if message is None:
         assert ScoreMatrix.read(write(tmp_path, text), **options).tasks == ("a",)
         return
-    if options == {}:
-        options = {"layout": "long"}
     with pytest.raises(TraitscopeError, match=message) as error:
         ScoreMatrix.read(write(tmp_path, text), **options)
     assert error.value.fix
