@@ -77,7 +77,7 @@ def test_rows_values_filters_and_families(tmp_path: Path) -> None:
 
 def test_a_seed_column_keeps_repeated_rows_apart(tmp_path: Path) -> None:
     scores = ScoreMatrix.read(
-        grid(tmp_path), rows="tuned_on", values=["s", "t"], where=["model_name=A"], seed="epoch", base="none"
+        grid(tmp_path), rows="tuned_on", values=["s", "t"], where=["model_name=A"], seed_column="epoch", base="none"
     )
     assert scores.models == ("none", "maths-s1", "maths-s2", "code-s1", "code-s2")
     known = scores.seed_variance
@@ -136,7 +136,7 @@ def test_copied_rows_are_noticed(tmp_path: Path) -> None:
         ("model,a\nx,high\ny,low\n", {}, "no numeric score columns"),
         ("model,a\nx,high\ny,2\n", {"values": ["a"]}, "'high' is not a number"),
         ("model,a\nx,1\nx,2\n", {}, "has 2 values for task 'a'"),
-        ("model,a\nx,1\n,2\n", {}, "row 2 has no model"),
+        ("model,a\nx,1\n,2\n", {}, "line 3, row 2 has no model"),
         (WIDE, {"base": "plain"}, "no row is named 'plain'"),
         (WIDE, {"values": ["mmlu"]}, "'mmlu' matches none of: imdb, gsm"),
         (WIDE, {"rows": "name"}, "no column name"),

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from traitscope.errors import TraitscopeError
+
 if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix
 
-MATRIX_ENDINGS = (".csv", ".tsv", ".parquet")
 PANEL = "A matrix file"
+STUDY_ENDINGS = (".yaml", ".yml")
 
 SourceArgument = Annotated[
     Path, typer.Argument(help="A study file, a run folder, or a score matrix (csv, tsv, parquet; long or wide).")
@@ -31,16 +33,32 @@ def _option(text: str, *names: str) -> Any:
 class MatrixOptions:
     """How a matrix file is read; a verb with ``takes_matrix_options`` has each field as an option."""
 
-    rows: Annotated[str | None, _option("Column, or columns with commas, that name the rows.")] = None
-    values: Annotated[str | None, _option('Score columns or patterns; "!" before one leaves it out.')] = None
+    layout: Annotated[str, _option("long, wide or auto.")] = "auto"
+    rows: Annotated[str | None, _option("Wide: column, or columns with commas, that name the rows.")] = None
+    values: Annotated[str | None, _option('Score columns, or tasks, or patterns; "!" before one leaves it out.')] = None
     where: Annotated[list[str] | None, _option("Rows to keep: column=a,b (NA: empty), column>=3.")] = None
+    model_column: Annotated[str | None, _option("Long: column with the model.")] = None
+    source_column: Annotated[str | None, _option("Long: column with what the model was trained on.")] = None
+    task_column: Annotated[str | None, _option("Long: column with the task.")] = None
+    metric_column: Annotated[str | None, _option("Long: column with the metric.")] = None
+    value_column: Annotated[str | None, _option("Long: column with the score.")] = None
+    stderr_column: Annotated[str | None, _option("Long: column with the standard error.")] = None
+    n_column: Annotated[str | None, _option("Long: column with the number of examples.")] = None
+    seed_column: Annotated[str | None, _option("Column that tells repeated runs apart.")] = None
+    stderr_suffix: Annotated[str, _option("Wide: <task><suffix> holds standard errors.")] = "_stderr"
     base: Annotated[str | None, _option("Name of the untuned model's row.")] = None
     family: Annotated[str | None, _option("Column with the base model: a base row for each.")] = None
-    seed_column: Annotated[str | None, _option("Column that tells repeated runs apart.")] = None
+    own_pairs: Annotated[
+        str | None, _option("File of a row's own tasks (source,task), or none; by equal names if left out.")
+    ] = None
+    metric: Annotated[str | None, _option("Metric to show; each task's first if left out.")] = None
+    unit: Annotated[str | None, _option("fraction, percent or other; guessed if left out.")] = None
     duplicates: Annotated[str, _option("Rows of one name: error or mean.")] = "error"
     examples: Annotated[list[str] | None, _option("task=1319: examples, for binomial standard errors.")] = None
     lower_is_better: Annotated[str | None, _option("Tasks whose scores are errors or losses.")] = None
     tags: Annotated[Path | None, _option("YAML or JSON file with the tasks' kinds and skills.")] = None
+    delimiter: Annotated[str | None, _option("Between cells; recognised if left out.")] = None
+    decimal: Annotated[str | None, _option("Decimal sign, . or a comma; recognised if left out.")] = None
 
     def read(self, source: Path) -> ScoreMatrix:
         """The matrix of a file.
@@ -50,19 +68,18 @@ class MatrixOptions:
         """
         from traitscope.matrix.options import read_typed
 
-        return read_typed(
-            source,
-            rows=self.rows,
-            values=self.values,
-            where=self.where or (),
-            base=self.base,
-            family=self.family,
-            seed_column=self.seed_column,
-            duplicates=self.duplicates,
-            n=self.examples or (),
-            lower_is_better=self.lower_is_better,
-            tags=self.tags,
-        )
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return read_typed(source, n=given.pop("examples") or (), where=given.pop("where") or (), **given)
+
+    def given(self) -> list[tuple[str, str]]:
+        """The options that were given, as (name, text) pairs in their order."""
+        pairs = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                name = "--" + field.name.replace("_", "-")
+                pairs += [(name, str(one)) for one in (value if isinstance(value, list) else [value])]
+        return pairs
 
 
 def takes_matrix_options(verb: Callable[..., None]) -> Callable[..., None]:
@@ -72,8 +89,12 @@ def takes_matrix_options(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def wrapped(**given: Any) -> None:
-        options = {field.name: given.pop(field.name) for field in fields}
-        verb(matrix_options=MatrixOptions(**options), **given)
+        options = MatrixOptions(**{field.name: given.pop(field.name) for field in fields})
+        if options.given() and not is_matrix(given["source"]):
+            raise TraitscopeError(
+                f"{options.given()[0][0]} is for a matrix file", where=str(given["source"]), fix="leave it out"
+            )
+        verb(matrix_options=options, **given)
 
     own = inspect.signature(verb, eval_str=True)
     kept = [
@@ -93,8 +114,13 @@ def takes_matrix_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def is_matrix(source: Path) -> bool:
-    """True for a matrix file, False for a study."""
-    return source.suffix.lower() in MATRIX_ENDINGS
+    """True for a matrix file, False for a study (a YAML file or a folder).
+
+    A file of any other kind is meant as a matrix: its reading says what is wrong with it.
+    """
+    from traitscope.matrix.tablefile import ENDINGS
+
+    return source.suffix.lower() in ENDINGS or (source.is_file() and source.suffix.lower() not in STUDY_ENDINGS)
 
 
 def write_result(out: Path | None, text: str) -> None:

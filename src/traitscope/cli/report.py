@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, StudyArgument, friendly, open_study
+from traitscope.cli.common import DEFAULT_STUDY, OutOption, friendly, open_study
+from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
+
+if TYPE_CHECKING:
+    from traitscope.matrix import ScoreMatrix
 
 
 @friendly
-def report(study: StudyArgument = DEFAULT_STUDY, out: OutOption = None) -> None:
-    """Write report.html, figures/ and tables/ into the run folder."""
-    opened, _ = open_study(study, out, quiet=True)
+@takes_matrix_options
+def report(matrix_options: MatrixOptions, source: SourceArgument = DEFAULT_STUDY, out: OutOption = None) -> None:
+    """Write report.html, figures/ and tables/ into the run folder, or into <file>-report/ beside a matrix file."""
+    if is_matrix(source):
+        typer.echo(str(_matrix_report(source, matrix_options, out)))
+        return
+    opened, _ = open_study(source, out, quiet=True)
     typer.echo(str(opened.report()))
+
+
+def _matrix_report(source: Path, options: MatrixOptions, out: Path | None) -> Path:
+    """The report of what a matrix file alone can tell; what it cannot is said."""
+    from traitscope.effects import measure_effects
+    from traitscope.errors import TraitscopeError
+    from traitscope.findings import Findings, cells_text
+    from traitscope.report import write_report
+    from traitscope.store.fingerprints import hash_file
+    from traitscope.traits import fit_traits
+
+    folder = out if out is not None else source.with_name(f"{source.stem}-report")
+    if (folder / "study.yaml").exists():
+        raise TraitscopeError("is the run folder of a study", where=str(folder), fix="name another folder with --out")
+    scores = options.read(source)
+    found: dict[str, Any] = {}
+    missing = dict.fromkeys(("stats", "explanation"), "a matrix file holds no texts of datasets")
+    missing |= dict.fromkeys(("layers", "causal"), "a matrix file holds no hidden states")
+    makers: dict[str, Callable[[ScoreMatrix], Any]] = {"traits": fit_traits, "effects": measure_effects}
+    for part, make in makers.items():
+        try:
+            found[part] = make(scores)
+        except TraitscopeError as error:
+            missing[part] = error.what
+    command = ["traitscope report", source.name, *(f"{name} {shlex.quote(text)}" for name, text in options.given())]
+    facts = (
+        ("Matrix file", f"{source.name}, SHA-256 {hash_file(source)[:12]}"),
+        ("Command", " ".join(command)),
+        ("Cells", cells_text(scores)),
+    )
+    contents = Findings(name=source.stem, scores=scores, **found, facts=facts, missing=missing)
+    return write_report(contents, folder)

@@ -37,7 +37,7 @@ def surprise_cells(grid: Grid, paired: Paired) -> pd.DataFrame:
                 cell = paired.get((grid.models[i], task), matrix)
                 found.append((i, n, cell["gain"], errors[i, n], cell["unit"], cell["_replicates"]))
     cells = pd.DataFrame(found, columns=["i", "n", "value", "error", "unit", "replicates"])
-    cells = cells[np.isfinite(cells["value"])]
+    cells = cells[np.isfinite(cells["value"].astype(float))]
     # A row or column with a single cell is fitted exactly and can surprise nobody.
     while (alone := ~(cells.duplicated("i", keep=False) & cells.duplicated("n", keep=False))).any():
         cells = cells[~alone]

@@ -15,7 +15,8 @@ from traitscope.matrix import cell_errors, derive, views
 from traitscope.matrix.arrays import ScoreArrays
 from traitscope.matrix.noise import CellNoise, SeedNoise
 from traitscope.matrix.paired import Records, check_records
-from traitscope.matrix.reading import binomial_stderr, reading_notes, table_from_file
+from traitscope.matrix.pairs import Own, own_note, own_roles
+from traitscope.matrix.reading import binomial_stderr, reading_notes, refuse_summaries, table_from_file
 from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_labels
 from traitscope.matrix.units import pick_units
@@ -112,6 +113,7 @@ class ScoreMatrix(ScoreArrays):
         metric: str | Mapping[str, str] | None = None,
         units: Mapping[str, str] | str | None = None,
         tags: Mapping[str, Mapping[str, Any]] | None = None,
+        own: Own = None,
         **layout: Any,
     ) -> ScoreMatrix:
         """A matrix from a CSV, TSV or parquet file, long or wide.
@@ -120,17 +122,27 @@ class ScoreMatrix(ScoreArrays):
             path: ``.csv``, ``.tsv`` or ``.parquet``.
             n: examples per task, for scores that are means of 0/1 outcomes: gives binomial standard errors.
             metric, units, tags: as for ``from_long``.
+            own: which cells are a row's own task: by equal names (None), "none", a mapping from sources to tasks, or a
+                file with columns source, task and, if wanted, relation.
             layout: how the file is laid out, as for ``matrix.reading.table_from_file``.
 
         Raises:
             TraitscopeError: whatever is wrong with the file, with the column and what to write instead.
         """
         where = str(path)
-        table, base, notes = table_from_file(Path(path), **layout)
-        scores = cls.from_long(table, base=base, metric=metric, units=units, tags=tags, where=where)
+        table, base, notes, told = table_from_file(Path(path), **layout)
+        known = units if isinstance(units, str) else {**told, **(units or {})}
+        scores = cls.from_long(table, base=base, metric=metric, units=known, tags=tags, where=where)
+        refuse_summaries(scores.raw(), where)
         if n:
             scores = replace(scores, table=binomial_stderr(scores.table, n, scores.units, where))
+        if own is not None:
+            named = dict(zip(scores.models, scores.sources_I, strict=True))
+            roles = own_roles(own, [s for s in named.values() if s is not None], scores.tasks, where)
+            trained = row_labels(scores.table).map(named).astype(object)
+            scores = replace(scores, table=scores.table.assign(source=trained), roles=roles)
         notes += reading_notes(scores.raw(), scores.units, scores.base_index_I)
+        notes.append(own_note(own, scores.relation_IN.ravel().tolist()))
         return replace(scores, notes=tuple(notes))
 
     # ---- views

@@ -9,15 +9,16 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.matrix.numbers import read_numbers
 
 _FILTER = re.compile(r"^\s*(?P<column>.+?)\s*(?P<sign>!=|>=|<=|=|>|<)\s*(?P<value>.*?)\s*$")
 
 
-def _is_one_of(column: pd.Series, words: Sequence[str]) -> pd.Series:
+def _is_one_of(column: pd.Series, words: Sequence[str], decimal: str) -> pd.Series:
     """Rows equal to one of the words, as numbers or as text (shell patterns allowed); NA is an empty cell."""
     hit = pd.Series(False, index=column.index)
     text = column.astype(object).where(column.notna(), "").astype(str)
-    numbers = pd.to_numeric(column, errors="coerce") if column.dtype != bool else None
+    numbers = None if column.dtype == bool else pd.Series(read_numbers(column, decimal).values, index=column.index)
     for word in words:
         if word == "NA":
             hit |= column.isna()
@@ -25,12 +26,22 @@ def _is_one_of(column: pd.Series, words: Sequence[str]) -> pd.Series:
         number = pd.to_numeric(word, errors="coerce")
         if numbers is not None and pd.notna(number):
             hit |= numbers == number
+        if word.lower() in ("true", "false"):
+            hit |= text.str.lower() == word.lower()
         hit |= text.map(lambda t, word=word: t == word or fnmatchcase(t, word)).astype(bool) & column.notna()
     return hit
 
 
-def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str) -> pd.DataFrame:
-    """Rows of the frame that pass every filter.
+def filtered_columns(filters: Sequence[str]) -> set[str]:
+    """The columns that filters name."""
+    return {match["column"] for text in filters if (match := _FILTER.match(text)) is not None}
+
+
+def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str, decimal: str = ".") -> pd.DataFrame:
+    """Rows of the frame that pass every filter, with the index they had.
+
+    Args:
+        filters: as typed; their numbers have a decimal point. decimal: the decimal sign of the frame's text.
 
     Raises:
         TraitscopeError: a filter cannot be read, names no column, compares text by size, or leaves no row.
@@ -52,10 +63,10 @@ def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str) -> pd
             )
         column = frame[name]
         if sign in ("=", "!="):
-            keep = _is_one_of(column, [word.strip() for word in value.split(",")])
+            keep = _is_one_of(column, [word.strip() for word in value.split(",")], decimal)
             keep = ~keep if sign == "!=" else keep
         else:
-            numbers = pd.to_numeric(column, errors="coerce")
+            numbers = pd.Series(read_numbers(column, decimal).values, index=column.index)
             try:
                 limit = float(value)
             except ValueError:
@@ -80,4 +91,4 @@ def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str) -> pd
                 fix="check the value",
             )
         frame = frame[keep]
-    return frame.reset_index(drop=True)
+    return frame

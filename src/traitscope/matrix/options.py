@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from traitscope.matrix.core import ScoreMatrix
 
 
 def split_list(text: str | None) -> list[str]:
-    """A list from "a, b"; an empty one from nothing."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """A list from "a, b"; an empty one from nothing. Parts that hold commas stand in double quotes."""
+    rows = list(csv.reader([text or ""], skipinitialspace=True))
+    return [part.strip() for part in (rows[0] if rows else []) if part.strip()]
 
 
 def split_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
@@ -61,33 +63,27 @@ def read_tags(path: Path) -> dict[str, Mapping[str, Any]]:
 def read_typed(
     path: Path,
     *,
-    layout: str = "auto",
     rows: str | None = None,
     values: str | None = None,
-    where: Sequence[str] = (),
-    base: str | None = None,
-    family: str | None = None,
-    seed_column: str | None = None,
-    duplicates: str = "error",
     n: Sequence[str] = (),
-    metric: str | None = None,
-    unit: str | None = None,
     lower_is_better: str | None = None,
+    unit: str | None = None,
     tags: Path | None = None,
+    own_pairs: str | None = None,
+    **layout: Any,
 ) -> ScoreMatrix:
     """``ScoreMatrix.read`` with its options as text, as ``traitscope traits <file>`` takes them.
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.parquet``, long or wide.
-        layout: auto, long or wide.
         rows: "data_name" or "model,size": columns that name the rows (wide).
-        values: "gsm8k,*-0shot,!nq*": score columns (wide) or tasks (long), shell patterns, "!" leaves out.
-        where: filters, each "column=a,b", "column!=a", "column>=3"; NA stands for an empty cell.
-        base: the base row's name. family: column with the base model. seed_column: column with the seed.
-        duplicates: error or mean.
+        values: "gsm8k,*-0shot,!nq*": score columns (wide) or tasks (long), shell patterns, "!" leaves out; a column
+            whose own name holds commas stands in double quotes.
         n: "task=1319" for each task: examples, for binomial standard errors.
-        metric: metric to show (long). unit: fraction, percent or other, for all tasks.
-        lower_is_better: "loss,*_error". tags: YAML or JSON file with the tasks' tags.
+        lower_is_better: "loss,*_error". unit: fraction, percent or other, for all tasks.
+        tags: YAML or JSON file with the tasks' tags.
+        own_pairs: a file of pairs, or "none".
+        layout: as for ``matrix.reading.table_from_file``; ``metric`` too.
 
     Raises:
         TraitscopeError: as ``ScoreMatrix.read``, or an option that cannot be read.
@@ -97,20 +93,14 @@ def read_typed(
         if not count.isdigit():
             raise TraitscopeError(f"{count!r} is not a whole number", where="--examples", fix="write task=1319")
         sizes[task] = int(count)
-    columns = split_list(rows)
     return ScoreMatrix.read(
         path,
-        layout=layout,
-        rows=columns or None,
+        rows=split_list(rows) or None,
         values=split_list(values) or None,
-        where=list(where),
-        base=base,
-        family=family,
-        seed=seed_column,
-        duplicates=duplicates,
         n=sizes or None,
-        metric=metric,
         units=unit,
         lower_is_better=split_list(lower_is_better),
         tags=read_tags(tags) if tags is not None else None,
+        own=own_pairs,
+        **layout,
     )

@@ -12,18 +12,30 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.filters import apply_filters
+from traitscope.matrix.columns import SETTINGS, SUMMARIES, is_long, long_columns, match_names, plain_name
+from traitscope.matrix.filters import apply_filters, filtered_columns
+from traitscope.matrix.long import long_from_frame
+from traitscope.matrix.numbers import find_decimal
+from traitscope.matrix.runs import base_proposal, default_base, no_base_row
+from traitscope.matrix.tablefile import load_table
 from traitscope.matrix.units import UNITS, full_mark
 from traitscope.matrix.views import View
-from traitscope.matrix.wide import match_names, wide_to_long
+from traitscope.matrix.wide import wide_to_long
+from traitscope.matrix.widecolumns import wide_columns
 
 
 class FileTable(NamedTuple):
-    """A file's scores as a long table, the name of their base row, and what was assumed while reading."""
+    """A file's scores as a long table.
+
+    Attributes:
+        table: the long table. base: name of the base row. notes: what was assumed while reading.
+        units: task -> unit, where the file tells it: "percent" by its signs, "other" for perplexities and errors.
+    """
 
     table: pd.DataFrame
     base: str | None
     notes: list[str]
+    units: dict[str, str]
 
 
 def table_from_file(
@@ -35,17 +47,26 @@ def table_from_file(
     where: Sequence[str] = (),
     base: str | None = None,
     family: str | None = None,
-    seed: str | None = None,
+    seed_column: str | None = None,
+    model_column: str | None = None,
+    source_column: str | None = None,
+    task_column: str | None = None,
+    metric_column: str | None = None,
+    value_column: str | None = None,
+    stderr_column: str | None = None,
+    n_column: str | None = None,
     duplicates: str = "error",
     stderr_suffix: str = "_stderr",
     lower_is_better: Sequence[str] = (),
+    delimiter: str | None = None,
+    decimal: str | None = None,
 ) -> FileTable:
     """The long table that a file holds.
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.parquet``.
-        layout: "long" (columns model, task, value), "wide" (one row per model, one column per task), or
-            "auto": long where those three columns exist.
+        layout: "long" (one line per model and task), "wide" (one row per model, one column per task), or "auto":
+            long where a column is called task beside one called model or value, or where columns are named here.
         rows: wide: column or columns whose values, joined with "/", name the row; default the first column.
         values: wide: score columns, as names or shell patterns ("*-0shot", and "!mt*" to leave out); default
             every numeric column that is not used otherwise. long: tasks to keep, likewise.
@@ -53,72 +74,73 @@ def table_from_file(
         base: name of the base row: a row's name or, with several ``rows`` columns, the value of one of them.
             Default a row named "base".
         family: column naming the base model a row was trained from; every family then has its own base row.
-        seed: column that tells repeated runs of one row apart (training seeds).
+        seed_column: column that tells repeated runs of one row apart (training seeds); default one named "seed".
+        source_column: column with what a row was trained on; default one named "source", else the row's name.
+        model_column, task_column, metric_column, value_column, stderr_column, n_column: long: which column is which;
+            default those whose names cannot be mistaken (``matrix.columns.KNOWN_NAMES``).
         duplicates: "error", or "mean" to average rows of the same name.
         stderr_suffix: wide: column ``<task><suffix>`` holds the task's standard errors.
         lower_is_better: tasks (or patterns) whose scores are better when lower.
+        delimiter: between cells: a sign, or "comma", "semicolon", "tab", "bar"; recognised by default.
+        decimal: "." or ","; recognised by default.
 
     Raises:
         TraitscopeError: whatever is wrong with the file, with the column and what to write instead.
     """
-    frame, notes = _load(path)
-    frame = apply_filters(frame, where, str(path))
     if layout not in ("auto", "long", "wide"):
         raise TraitscopeError(f"unknown layout {layout!r}", where="layout", fix="auto, long or wide")
     if duplicates not in ("error", "mean"):
         raise TraitscopeError(f"unknown {duplicates!r}", where="duplicates", fix="error or mean")
+    frame, separator, notes = load_table(path, delimiter)
+    told = str(path)
+    sign = find_decimal(frame, separator, decimal, told)
+    frame = apply_filters(frame, where, told, sign)
+    named = {
+        part: column
+        for part, column in {
+            "model": model_column, "task": task_column, "metric": metric_column, "value": value_column,
+            "stderr": stderr_column, "n": n_column,
+        }.items()
+        if column is not None
+    }  # fmt: skip
     if layout == "auto":
-        layout = "long" if {"model", "task", "value"} <= set(frame.columns) else "wide"
+        layout = "long" if rows is None and is_long(list(frame.columns), named) else "wide"
+    if layout == "wide" and named:
+        raise TraitscopeError(
+            f"{', '.join(f'{part}_column' for part in named)} say what the columns of a long file are",
+            where=told,
+            fix="leave rows and layout=wide out; a wide file's columns are named by rows and values",
+        )
+    if layout == "long" and rows is not None:
+        raise TraitscopeError("rows is for wide files", where=told, fix="name the model's column: model_column=...")
     if layout == "long":
-        long, base_name = _from_long_file(frame, values, path), base
+        named |= {"base": family} if family else {}
+        named |= {"seed": seed_column} if seed_column else {}
+        named |= {"source": source_column} if source_column else {}
+        columns = long_columns(list(frame.columns), named, told)
+        if base is None:
+            base = default_base(list(frame[columns["model"]].dropna().astype(str)), notes)
+        long, units = long_from_frame(frame, columns, values, base, sign, duplicates, told, notes)
     else:
-        long, base_name = wide_to_long(frame, path, rows, values, base, family, seed, where, stderr_suffix, notes)
+        # A setting that lines were chosen by has done its work.
+        kept = {rows, family, seed_column} if isinstance(rows, str) else {*(rows or ()), family, seed_column}
+        spent = [c for c in frame.columns if plain_name(c) in SETTINGS and c in filtered_columns(where) - kept]
+        frame = frame.drop(columns=spent)
+        wide = wide_columns(frame, rows, values, family, seed_column, source_column, stderr_suffix, sign, told, notes)
+        (long, units), base = wide_to_long(frame, wide, base, sign, duplicates, told, notes)
+    long = long.reset_index(drop=True)
     if duplicates == "mean":
         long = _mean_duplicates(long, notes)
+    names = list(dict.fromkeys(long["model"]))
+    if base is not None and base not in names:
+        raise no_base_row(base, names, told)
     patterns = tuple(lower_is_better)
     if patterns:
         match_names(list(dict.fromkeys(long["task"].astype(str))), patterns, str(path), "lower_is_better")
         worse = long["task"].astype(str).map(lambda t: any(fnmatchcase(t, p) for p in patterns))
-        long["higher_is_better"] = ~worse
-    return FileTable(long, base_name, notes)
-
-
-def _load(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The file as a frame, and notes on what was dropped."""
-    if not path.is_file():
-        raise TraitscopeError("no such file", where=str(path), fix="check the path")
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        elif path.suffix in (".csv", ".tsv"):
-            frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
-        else:
-            raise TraitscopeError(
-                f"unknown file type {path.suffix!r}", where=str(path), fix="save it as .csv, .tsv or .parquet"
-            )
-    except TraitscopeError:
-        raise
-    except Exception as error:
-        # pandas and pyarrow raise many types here; all mean that the file is not what its name says.
-        raise TraitscopeError(
-            f"cannot be read: {error}", where=str(path), fix="check that it is a table with one header line"
-        ) from error
-    if frame.empty:
-        raise TraitscopeError("no rows", where=str(path), fix="the first line is the header, rows follow")
-    notes: list[str] = []
-    first = frame.columns[0]
-    if str(first).startswith("Unnamed: 0") and pd.api.types.is_integer_dtype(frame[first]):
-        frame = frame.drop(columns=first)
-        notes.append("dropped the first column: row numbers without a name")
-    return frame, notes
-
-
-def _from_long_file(frame: pd.DataFrame, values: Sequence[str] | None, path: Path) -> pd.DataFrame:
-    """A long file's rows of the wanted tasks."""
-    if values and "task" in frame.columns:
-        tasks = match_names(list(dict.fromkeys(frame["task"].astype(str))), values, str(path), "values")
-        frame = frame[frame["task"].astype(str).isin(tasks)]
-    return frame
+        stated = long["higher_is_better"].fillna(True).astype(bool) if "higher_is_better" in long.columns else True
+        long["higher_is_better"] = ~worse & stated
+    return FileTable(long, base, notes, units)
 
 
 def _mean_duplicates(long: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -177,9 +199,37 @@ def reading_notes(raw: View, units: Mapping[str, str], base_index_I: npt.NDArray
     gaps = int(np.isnan(raw.values_IN).sum())
     if gaps:
         notes.append(f"{gaps} of {raw.values_IN.size} cells are missing")
-    if (base_index_I < 0).any():
-        notes.append("no base row: gains are not defined")
+    lost = [m for m, base in zip(raw.models, base_index_I, strict=True) if base < 0]
+    if len(lost) == len(raw.models):
+        likely = base_proposal(raw.models)
+        notes.append(
+            "no base row: gains are not defined; name the untuned model's row with base="
+            + (f"{likely}, if it is that one" if likely else "...")
+        )
+    elif lost:
+        notes.append(f"no base row for {len(lost)} of {len(raw.models)} rows: no gains for {', '.join(lost[:5])}")
+    for b in sorted(set(base_index_I[base_index_I >= 0].tolist())):
+        holes = [t for t, value in zip(raw.tasks, raw.values_IN[b], strict=True) if np.isnan(value)]
+        if holes:
+            notes.append(f"{raw.models[b]} has no score on {', '.join(holes)}: no gains there")
     return notes + _copied_rows(raw)
+
+
+def refuse_summaries(raw: View, where: str) -> None:
+    """Refuses a row that is called a mean and is one: the mean of the other rows, to one part in a hundred.
+
+    Raises:
+        TraitscopeError: there is such a row.
+    """
+    for i, name in enumerate(raw.models):
+        if name.strip().lower() not in SUMMARIES or len(raw.models) < 3:
+            continue
+        others = np.delete(raw.values_IN, i, axis=0)
+        centre_N = np.ma.masked_invalid(others).mean(axis=0).filled(np.nan)
+        if np.allclose(raw.values_IN[i], centre_N, rtol=0.01, atol=0.0, equal_nan=True):
+            raise TraitscopeError(
+                f"row {name!r} is the mean of the others, not a model", where=where, fix=f"filter it out: model!={name}"
+            )
 
 
 def _copied_rows(raw: View) -> list[str]:

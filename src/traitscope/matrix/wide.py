@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.matrix.lmeval import ScoreColumn, error_partner
+from traitscope.matrix.numbers import numbers_or_error
+from traitscope.matrix.runs import Long, default_base, no_base_row, refuse_twice, run_name, run_numbers, trained_on
+from traitscope.matrix.widecolumns import WideColumns
 
 
 def melt_wide(frame: pd.DataFrame, stderr: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -42,120 +45,118 @@ def melt_wide(frame: pd.DataFrame, stderr: pd.DataFrame | None = None) -> pd.Dat
     return table
 
 
-def match_names(names: Sequence[str], patterns: Sequence[str], where: str, option: str) -> list[str]:
-    """Names that match any pattern, in the patterns' order, less those of patterns that start with "!".
-
-    Raises:
-        TraitscopeError: a pattern matches none.
-    """
-    found = list(names) if all(p.startswith("!") for p in patterns) else []
-    for text in patterns:
-        leave_out, pattern = text.startswith("!"), text.removeprefix("!")
-        hits = [name for name in names if name == pattern] or [name for name in names if fnmatchcase(name, pattern)]
-        if not hits:
-            raise TraitscopeError(
-                f"{pattern!r} matches none of: {', '.join(names)}",
-                where=f"{where}, {option}",
-                fix="use names or patterns such as '*-0shot'",
-            )
-        if leave_out:
-            found = [name for name in found if name not in hits]
-        else:
-            found += [name for name in hits if name not in found]
-    return found
-
-
 def wide_to_long(
     frame: pd.DataFrame,
-    path: Path,
-    rows: str | Sequence[str] | None,
-    values: Sequence[str] | None,
+    columns: WideColumns,
     base: str | None,
-    family: str | None,
-    seed: str | None,
-    where: Sequence[str],
-    stderr_suffix: str,
+    decimal: str,
+    duplicates: str,
+    where: str,
     notes: list[str],
-) -> tuple[pd.DataFrame, str | None]:
-    """A wide file as a long table, and the name of its base row."""
-    names = [str(c) for c in frame.columns]
-    frame = frame.set_axis(names, axis=1)
-    row_columns = [rows] if isinstance(rows, str) else list(rows or names[:1])
-    for option, columns in (
-        ("rows", row_columns),
-        ("family", [family] if family else []),
-        ("seed", [seed] if seed else []),
-    ):
-        lacking = [c for c in columns if c not in names]
-        if lacking:
-            raise TraitscopeError(
-                f"no column {', '.join(lacking)}; columns: {', '.join(names)}",
-                where=f"{path}, {option}",
-                fix="name an existing column",
-            )
-    if rows is None and pd.api.types.is_numeric_dtype(frame[row_columns[0]]):
-        raise TraitscopeError(
-            f"the first column, {row_columns[0]!r}, holds numbers, not model names",
-            where=str(path),
-            fix="name the column with the model names: rows=...",
-        )
-    used = [*row_columns, *([family] if family else []), *([seed] if seed else [])]
-    free = [c for c in names if c not in used]
-    stderr_of = {c: c + stderr_suffix for c in free if stderr_suffix and c + stderr_suffix in free}
-    free = [c for c in free if c not in stderr_of.values()]
-    numeric = [c for c in free if pd.api.types.is_numeric_dtype(frame[c]) and frame[c].dtype != bool]
-    if values and not all(pattern.startswith("!") for pattern in values):
-        tasks = match_names(free, values, str(path), "values")
-    else:
-        tasks = match_names(numeric, values, str(path), "values") if values else numeric
-        skipped = [c for c in free if c not in numeric]
-        if skipped:
-            notes.append(f"columns that are no numbers were left out: {', '.join(skipped)}")
-    if not tasks:
-        raise TraitscopeError("no numeric score columns", where=str(path), fix="name the score columns: values=...")
+) -> tuple[Long, str | None]:
+    """A wide file as a long table, and the name of its base row.
+
+    Args:
+        frame: cells, the index says where a row stands. columns: what they are.
+        base: name of the base row, or a value of one of the columns that name rows.
+        decimal: the decimal sign. duplicates: "error" or "mean", of rows of one name.
+        where: what to call the file in errors. notes: gains what was assumed.
+
+    Raises:
+        TraitscopeError: a row has no name, the base row is not there or not unique, a cell is no number.
+    """
+    row_columns, family, seed = columns.rows, columns.family, columns.seed
     for column in row_columns + ([family] if family else []):
         if frame[column].isna().any():
             raise TraitscopeError(
-                f"row {int(np.flatnonzero(frame[column].isna())[0]) + 1} has no {column}",
-                where=f"{path}, column {column}",
+                f"{frame.index[frame[column].isna()][0]} has no {column}",
+                where=f"{where}, column {column}",
                 fix="fill it in, or filter the row out",
             )
     parts = frame[row_columns].astype(str)
     label = parts.agg("/".join, axis=1) if len(row_columns) > 1 else parts[row_columns[0]]
-    base_name = "base" if base is None and (label == "base").any() else base
+    names = list(dict.fromkeys(label))
+    for name in names:
+        if of := error_partner(name, names):
+            raise TraitscopeError(
+                f"row {name!r} looks like the standard errors of row {of!r}",
+                where=where,
+                fix="write standard errors in columns of their own, <task>_stderr",
+            )
+    base_name = base if base is not None else default_base(names, notes)
     is_base = pd.Series(False, index=frame.index)
     if base_name is not None:
         is_base = (label == base_name) | (parts == base_name).any(axis=1)
         if not is_base.any():
-            raise TraitscopeError(
-                f"no row is named {base_name!r}; rows: {', '.join(dict.fromkeys(label))[:300]}",
-                where=f"{path}, base",
-                fix="name the untuned model's row; a filter may have dropped it",
-            )
+            raise no_base_row(base_name, names, where)
         if family is None and label[is_base].nunique() > 1:
             raise TraitscopeError(
                 f"{label[is_base].nunique()} rows are named {base_name!r}",
-                where=f"{path}, base",
+                where=f"{where}, base",
                 fix="say which column names the base model: family=..., or filter for one of them",
             )
         label = label.where(~is_base, base_name)
+    runs = pd.Series(None, index=frame.index, dtype=object) if seed is None else run_numbers(frame[seed], decimal)
     source = label.where(~is_base, None)
+    if columns.source is not None:
+        source = trained_on(frame[columns.source]).where(~is_base, None)
     model = label
-    if seed is not None:
-        model = label.where(is_base, label + "-s" + frame[seed].astype(str))
+    # Names that tell the runs of a source apart already are left as they are.
+    if seed is not None and (columns.source is None or label.duplicated().any()):
+        model = label.where(is_base | frame[seed].isna(), label + "-s" + frame[seed].map(run_name))
     long_parts = []
-    for task in tasks:
-        long_parts.append(
-            pd.DataFrame(
-                {
-                    "base": frame[family].astype(str).to_numpy() if family else "base",
-                    "model": model.to_numpy(),
-                    "source": source.to_numpy(),
-                    "seed": frame[seed].to_numpy() if seed else None,
-                    "task": task,
-                    "value": frame[task].to_numpy(),
-                    "stderr": frame[stderr_of[task]].to_numpy() if task in stderr_of else np.nan,
-                }
-            )
-        )
-    return pd.concat(long_parts, ignore_index=True), base_name
+    told: dict[str, set[str | None]] = {}
+    for score in columns.scores:
+        scores = numbers_or_error(frame[score.column], decimal, where, label)
+        unit = "percent" if scores.percent else None if score.higher_is_better else "other"
+        told.setdefault(score.task, set()).add(unit)
+        if scores.grouped:
+            notes.append(f"thousands are set apart in column {score.column}: {scores.grouped}")
+        part: dict[str, Any] = {
+            "base": frame[family].astype(str).to_numpy() if family else "base",
+            "model": model.to_numpy(),
+            "source": source.to_numpy(),
+            "seed": runs.to_numpy(),
+            "task": score.task,
+            "metric": score.metric,
+            "value": scores.values,
+            "stderr": np.nan,
+            "higher_is_better": score.higher_is_better,
+        }
+        if score.stderr is not None:
+            errors = numbers_or_error(frame[score.stderr], decimal, where, label)
+            if np.isfinite(errors.values).any() and errors.percent != scores.percent:
+                raise TraitscopeError(
+                    f"{score.column} and {score.stderr} do not both have percent signs",
+                    where=where,
+                    fix="write both alike",
+                )
+            part["stderr"] = errors.values
+        if score.n is not None:
+            part["n"] = numbers_or_error(frame[score.n], decimal, where, label).values
+        long_parts.append(pd.DataFrame(part, index=frame.index))
+    table = pd.concat(long_parts)
+    if duplicates == "error":
+        used = [*row_columns, *(name for score in columns.scores for name in (score.column, score.stderr) if name)]
+        keys = table.loc[table["value"].notna(), ["base", "model", "task", "metric"]]
+        refuse_twice(keys, frame.drop(columns=used), where)
+    _note_scores(columns.scores, int(table.groupby("task")["stderr"].count().gt(0).sum()), notes)
+    # Metrics of one task that are not alike leave its unit to be guessed from what is shown.
+    units = {task: unit for task, said in told.items() if len(said) == 1 and (unit := next(iter(said))) is not None}
+    return Long(table, units), base_name
+
+
+def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str]) -> None:
+    """What was made of the names of columns."""
+    renamed = [c for c in scores if c.task != c.column]
+    if renamed:
+        notes.append(f"columns named task and metric, as {renamed[0].column}: task {renamed[0].task}")
+    if n_errors:
+        notes.append(f"standard errors were read for {n_errors} of {len({c.task for c in scores})} tasks")
+    several = {c.task: [d.metric for d in scores if d.task == c.task] for c in scores}
+    for task, metrics in several.items():
+        if len(metrics) > 1:
+            notes.append(f"{task} has {', '.join(metrics)}; {metrics[0]} is shown (metric=... for another)")
+    lower = [c.task for c in scores if not c.higher_is_better]
+    if lower:
+        notes.append(f"lower is better: {', '.join(lower)}")
