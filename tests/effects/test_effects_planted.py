@@ -7,7 +7,7 @@ import pytest
 from effect_study import Study, choice_records, generate_records, random_study, stats_with
 
 from traitscope.effects import measure_effects
-from traitscope.effects.pull import mapped_shares, pooled_slopes
+from traitscope.effects.pull import mapped_shares, pooled_slope
 
 FAST = {"replicates": 400, "permutations": 199}
 

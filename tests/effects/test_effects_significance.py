@@ -6,7 +6,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from traitscope.effects.significance import (
-    agresti_min,
+    paired_score,
     benjamini_hochberg,
     bootstrap_weights,
     mcnemar_exact,

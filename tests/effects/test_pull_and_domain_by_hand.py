@@ -25,7 +25,7 @@ from traitscope.effects.domain import (
 )
 from traitscope.effects.grid import Grid
 from traitscope.effects.panel import Panel, build_panels
-from traitscope.effects.pull import class_pull_rows, mapped_shares, pooled_rows, pooled_slopes
+from traitscope.effects.pull import class_pull_rows, mapped_shares, pooled_rows, pooled_slope
 from traitscope.effects.significance import replicate_test
 from traitscope.stats import Similarity
 

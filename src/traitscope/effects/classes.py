@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from traitscope.effects.grid import Row
 from traitscope.effects.panel import Panel
-from traitscope.effects.significance import percentile_interval, replicate_test
+from traitscope.effects.significance import never_a_point, percentile_interval, replicate_test
 from traitscope.metrics.confusion import confusion_replicates, count_codes, macro_f1, predicted_shares, recalls
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
     """Macro-F1 and its change, beside accuracy, for every model, the base included."""
     if panel.classes is None:
         return []
-    rows = []
+    rows, changes_MR = [], []
     whole_R = _f1_replicates(panel, 0, panel.seen_MS[0])
     for m in range(len(panel.rows)):
         # The base is taken over the examples the model has, so that the change stays paired.
@@ -63,8 +63,9 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
         value, own_R = float(macro_f1(counts)), whole_R if m == 0 else _f1_replicates(panel, m, seen)
         base_R = whole_R if seen.all() else _f1_replicates(panel, 0, seen)
         change = value - float(macro_f1(_confusion(panel, 0, seen)))
-        lo, hi = percentile_interval(own_R, n, panel.level)
-        test = replicate_test(change, own_R - base_R, n, panel.level)
+        lo, hi = never_a_point(value, percentile_interval(own_R, n, panel.level), n, panel.level, 1.0)
+        test = replicate_test(change, own_R - base_R, n, panel.level, limit=1.0)
+        changes_MR.append(own_R - base_R)
         rows.append(
             {
                 **panel.where(m),
@@ -83,6 +84,8 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
                 "_change_p": test["p"],
             }
         )
+    for row, alone in zip(rows, panel.alone(np.stack(changes_MR, axis=1)), strict=True):
+        row["_change_alone"] = float(alone)
     return rows
 
 
