@@ -107,9 +107,13 @@ def test_surprises_are_residuals_of_the_tasks_that_are_not_the_sources_own() -> 
 
 def test_the_largest_findings_that_hold_come_first() -> None:
     cells = [("a", 0.1, 0.01), ("b", -0.3, 0.02), ("c", 0.05, 0.05), ("d", 0.4, 0.2), ("e", 0.2, 0.03), ("f", 0.0, 1.0)]
-    common = {"kind": "gain", "seed": 0, "task": "t", "detail": "", "relation": "transfer", "lo": -1.0, "hi": 1.0}
+    common = {"kind": "gain", "seed": 0, "task": "t", "detail": "", "relation": "transfer"}
+    common |= {"family": "transfer"}
     about = {"n": 10, "unit": "share", "method": "bootstrap", "numbers": {"base_value": 0.5, "won": 3, "lost": 1}}
-    rows = [{**common, **about, "model": m, "source": m, "value": v, "p": q / 2, "q": q} for m, v, q in cells]
+    rows = [
+        {**common, **about, "model": m, "source": m, "value": v, "p": q / 2, "q": q, "lo": v - 0.01, "hi": v + 0.01}
+        for m, v, q in cells
+    ]
     effects = Effects(findings=pd.DataFrame(rows))
     assert effects.significant()["model"].tolist() == ["b", "e", "a", "c"]
     assert effects.significant(0.02)["model"].tolist() == ["b", "a"]
