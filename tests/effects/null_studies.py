@@ -43,7 +43,9 @@ def answers_again(null: Null, rng: np.random.Generator) -> Study:
     for k, task in enumerate(null.names()[: null.tasks]):
         chance_S = rng.beta(1.5, 1.5, null.n)
         base_S = rng.random(null.n) < chance_S
-        study.add("base", None, None, task, generate_records(base_S, np.full(null.n, 5)))
+        # Answers without a length, so that only scores are compared.
+        frame = generate_records(base_S, np.full(null.n, 5)).assign(finish=None)
+        study.add("base", None, None, task, frame)
         for s, source in enumerate(null.names()):
             for seed in range(null.seeds):
                 shift = null.run_sd * rng.normal() + (null.own if s == k else 0.0)
@@ -51,7 +53,7 @@ def answers_again(null: Null, rng: np.random.Generator) -> Study:
                 again_S = np.where(kept_S, base_S, rng.random(null.n) < chance_S)
                 moved_S = rng.random(null.n) < abs(shift) / 0.5
                 right_S = np.where(moved_S, shift > 0, again_S)
-                study.add(f"{source}-s{seed}", source, seed, task, generate_records(right_S, np.full(null.n, 5)))
+                study.add(f"{source}-s{seed}", source, seed, task, frame.assign(correct=right_S.astype(float)))
     return study
 
 

@@ -12,8 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from traitscope.matrix import Role, ScoreMatrix
+from traitscope.matrix.cell_errors import stderr_without_zeros
 from traitscope.matrix.noise import SeedNoise
 from traitscope.matrix.roles import FOREIGN, TRAINED
+from traitscope.matrix.views import gains as score_gains
 
 Floats = NDArray[np.float64]
 # One row of a table; what only the findings need of it stands under names that begin with "_".
@@ -60,7 +62,9 @@ class Grid:
     @classmethod
     def of(cls, matrix: ScoreMatrix) -> Grid:
         """From a score matrix (rows without a base row keep their scores and have no gains)."""
-        gains = matrix.gains(partial=True)
+        # All answers right or all wrong is no certainty.
+        raw = replace(matrix.raw(), stderr_IN=stderr_without_zeros(matrix.raw(), matrix.units, matrix.n_IN))
+        gains = score_gains(raw, matrix.base_index_I, matrix.sign_N, partial=True)
         rows = matrix.rows
         return cls(
             models=matrix.models,
@@ -70,7 +74,7 @@ class Grid:
             seeds=tuple(None if _absent(s) else int(s) for s in rows["seed"]),
             base_I=np.asarray(matrix.base_index_I),
             scores_IN=matrix.scores_IN * matrix.sign_N,
-            stderr_IN=matrix.stderr_IN,
+            stderr_IN=raw.stderr_IN,
             gains_IN=np.array(gains.values_IN),
             gain_stderr_IN=np.array(gains.stderr_IN),
             units=tuple(matrix.units[task] for task in matrix.tasks),
