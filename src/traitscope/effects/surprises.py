@@ -91,9 +91,9 @@ def leave_one_out(cells: pd.DataFrame, extra_V: Floats | None = None) -> pd.Data
     if cells["replicates"].notna().all():
         scaled_RV = np.stack(list(cells["replicates"]), axis=1).astype(float) / scale_V
         variance = (scaled_RV @ weight_VV.T).var(axis=0, ddof=1)
-        # Where few examples differ, a bootstrap has less noise than a score interval says.
-        more_V = (cells["error"].to_numpy() / scale_V) ** 2 - scaled_RV.var(axis=0, ddof=1)
-        variance = variance + weight_VV**2 @ np.maximum(more_V, 0.0)
+        # Where hardly any example differs, a bootstrap has far less noise than a score interval says.
+        drawn_V, said_V = scaled_RV.var(axis=0, ddof=1), (cells["error"].to_numpy() / scale_V) ** 2
+        variance = variance + weight_VV**2 @ np.where(drawn_V < said_V / 2, said_V - drawn_V, 0.0)
     elif np.isfinite(cells["error"]).all():
         variance = weight_VV**2 @ (cells["error"].to_numpy() / scale_V) ** 2
     else:
