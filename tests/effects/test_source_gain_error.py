@@ -38,11 +38,11 @@ def test_the_error_has_a_part_of_the_examples_and_a_part_of_the_runs() -> None:
 
 
 def test_without_records_seeds_do_not_shrink_the_error_they_share() -> None:
-    cells = [("base", None, None, 0.5, 0.0), ("a-s0", "a", 0, 0.6, 0.03), ("a-s1", "a", 1, 0.8, 0.04)]
+    cells = [("base", None, None, 0.5, 0.02), ("a-s0", "a", 0, 0.6, 0.03), ("a-s1", "a", 1, 0.8, 0.04)]
     columns = ["model", "source", "seed", "value", "stderr"]
     grid = Grid.of(ScoreMatrix.from_long(pd.DataFrame(cells, columns=columns).assign(task="t", n=100)))
     (found,) = source_gains(grid, {}, 0.95).values()
-    half = stats.norm.ppf(0.975) * np.sqrt((0.03**2 + 0.04**2) / 2)
+    half = stats.norm.ppf(0.975) * np.sqrt(0.02**2 + (0.03**2 + 0.04**2) / 2)
     assert (found["lo"], found["value"], found["hi"]) == pytest.approx((0.2 - half, 0.2, 0.2 + half))
     # Two runs at 0.1 and 0.3: S^2 = 0.02 on one degree of freedom, half of it in a mean of two.
     assert found["runs"] == pytest.approx((0.01, 0.01**2))
