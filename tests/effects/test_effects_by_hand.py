@@ -110,9 +110,13 @@ NUMBERS = {"metric": "accuracy", "base_value": 0.5, "won": 3, "lost": 1, "remark
 
 def test_the_largest_findings_that_hold_come_first() -> None:
     cells = [("a", 0.1, 0.01), ("b", -0.3, 0.02), ("c", 0.05, 0.05), ("d", 0.4, 0.2), ("e", 0.2, 0.03), ("f", 0.0, 1.0)]
-    common = {"kind": "gain", "seed": 0, "task": "t", "detail": "", "relation": "transfer", "lo": -1.0, "hi": 1.0}
+    common = {"kind": "gain", "seed": 0, "task": "t", "detail": "", "relation": "transfer"}
+    common |= {"family": "transfer"}
     about = {"n": 10, "unit": "share", "method": "bootstrap", "numbers": NUMBERS}
-    rows = [{**common, **about, "model": m, "source": m, "value": v, "p": q / 2, "q": q} for m, v, q in cells]
+    rows = [
+        {**common, **about, "model": m, "source": m, "value": v, "p": q / 2, "q": q, "lo": v - 0.01, "hi": v + 0.01}
+        for m, v, q in cells
+    ]
     effects = Effects(findings=pd.DataFrame(rows))
     assert effects.significant()["model"].tolist() == ["b", "e", "a", "c"]
     assert effects.significant(0.02)["model"].tolist() == ["b", "a"]

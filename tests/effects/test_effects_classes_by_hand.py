@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from traitscope.effects.classes import INVALID, confusion_rows, macro_f1_rows
 from traitscope.effects.grid import Grid
+from traitscope.effects.lengths import BASE_CUT_OFF
 from traitscope.effects.panel import Panel, build_panels
 from traitscope.effects.pull import class_pull_rows, mapped_shares, pooled_rows
 
@@ -70,32 +71,43 @@ def test_the_distance_is_the_total_variation() -> None:
     assert row["distance"] == pytest.approx(0.5)
 
 
-def test_the_pooled_pull_is_of_transfer_cells_with_a_jackknife_over_the_sources() -> None:
-    """Shifts 2, 4, 6 of 10: the slope is 0.4, those with a source left out 0.5, 0.4 and 0.3."""
-    shifts = [("a", "transfer", 2.0), ("b", "transfer", 4.0), ("c", "transfer", 6.0)]
-    shifts += [("a", "own", 9.0), ("a.mislabel", "transfer", -5.0), ("a.mislabel", "copy", 7.0)]
-    tasks = {"own": "a", "copy": "a", "transfer": "t"}
+def test_the_pooled_pull_is_of_transfer_cells_within_tasks_with_a_jackknife_over_the_sources() -> None:
+    """Sources of 10, 20 and 30 tokens answer a task with 12, 14 and 22: half of what their lengths differ by.
+
+    Without the first the slope is 0.8, without the second 0.5, without the third 0.2. A second task is the same, ten
+    tokens longer; seeds of a source are averaged.
+    """
+    told = [("a", 10.0, "transfer", 12.0), ("b", 20.0, "transfer", 11.0), ("b", 20.0, "transfer", 17.0)]
+    told += [("c", 30.0, "transfer", 22.0)]
+    told += [("a", 10.0, "own", 90.0), ("a.mislabel", 10.0, "transfer", -5.0), ("a.mislabel", 10.0, "copy", 7.0)]
+    cells = [
+        (source, habit, {"own": "a", "copy": "a", "transfer": task}[relation], value + more)
+        for task, more in (("t", 0.0), ("u", 10.0))
+        for source, habit, relation, value in told
+    ]
     lengths = [
-        {"source": source, "task": tasks[relation], "weight": 0.5, "shift": shift}
-        | {"source_length": 30.0, "base_length": 20.0}
-        for source, relation, shift in shifts
-    ]
-    # A quarter of the way to the source's shares and half of the way to the true ones, in the cells that count.
-    ways = {"a": (0.4, 0.0), "b": (0.0, 0.4), "c": (0.2, 0.2), "a.mislabel": (0.3, 0.1)}
-    pulls = [
         {
+            "model": f"{source}-s0",
             "source": source,
-            "task": tasks[relation],
-            "_step": np.array([1, -1]) * (np.dot(ways[source], (0.25, 0.5)) if k < 3 else -0.4),
-            "_wants": np.outer([1, -1], ways[source]),
+            "task": task,
+            "length": value,
+            "source_length": habit,
+            "undefined": "",
         }
-        for k, (source, relation, _) in enumerate(shifts)
+        for source, habit, task, value in cells
     ]
-    grid = bare_grid(("a", "b", "c", "a.mislabel"), ("a", "t"))
-    length, labels, truth = pooled_rows(lengths, pulls, grid, 0.9)
-    se = np.sqrt(2 / 3 * (0.1**2 + 0.1**2))
+    pulls = [
+        {"model": f"{source}-s0", "source": source, "task": task}
+        | {"_share": np.array([value, 100 - value]) / 100, "_habit": np.array([habit, 100 - habit]) / 100}
+        for source, habit, task, value in cells
+    ]
+    grid = bare_grid(("a", "b", "c", "a.mislabel"), ("a", "t", "u"))
+    se = np.sqrt(2 / 3 * (0.3**2 + 0.0**2 + 0.3**2))
     half = stats.t.ppf(0.95, 2) * se
-    assert (length["value"], length["lo"], length["hi"]) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
-    assert length["p"] == pytest.approx(2 * stats.t.sf(0.4 / se, 2))
-    assert [row["value"] for row in (labels, truth)] == pytest.approx([0.25, 0.5])
-    assert {(row["n"], row["sources"]) for row in (length, labels, truth)} == {(3, 3)}
+    for row in pooled_rows(lengths, pulls, grid, 0.9):
+        assert (row["value"], row["lo"], row["hi"]) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+        assert row["p"] == pytest.approx(2 * stats.t.sf(0.5 / se, 2))
+        assert (row["n"], row["sources"]) == (6, 3)
+    # A cell whose base is cut off below the source's length is no cell.
+    cut = [row | {"undefined": BASE_CUT_OFF} if row["task"] == "u" else row for row in lengths]
+    assert pooled_rows(cut, [], grid, 0.9)[0]["n"] == 3

@@ -29,7 +29,9 @@ def grid_of(sources: tuple[str, ...], tasks: tuple[str, ...]) -> Grid:
 
 
 def gain(value: float, unit: str = "share", stderr: float = 0.1) -> dict:
-    return {"value": value, "stderr": stderr, "replicates": None, "seeds": 1, "unit": unit}
+    half = stats.norm.ppf(0.95) * stderr
+    about = {"replicates": None, "seeds": 1, "runs": None, "method": "normal", "words": ""}
+    return {"value": value, "lo": value - half, "hi": value + half, "unit": unit, **about}
 
 
 def alike(names: tuple[str, ...], values_MM: np.ndarray) -> Similarity:

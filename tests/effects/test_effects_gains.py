@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,7 @@ def panel_of(values_MS: np.ndarray, replicates: int, seed: int = 0) -> Panel:
     blank = np.full(shape, np.nan)
     return Panel(
         task="t",
-        grid=None,
+        grid=SimpleNamespace(sources=[None] * shape[0]),
         rows=np.arange(shape[0]),
         ids=np.arange(shape[1]),
         correct_MS=values_MS,
@@ -159,7 +161,7 @@ def test_effects_come_back_from_json(planted) -> None:
     pd.testing.assert_frame_equal(again.findings, planted[1].findings, check_dtype=False)
     assert again.render() == planted[1].render()
     assert again.sentences().tolist() == planted[1].sentences().tolist()
-    with pytest.raises(ValueError, match="is not 2"):
+    with pytest.raises(ValueError, match="is not 3"):
         Effects.from_json('{"format": 7}')
 
 
@@ -186,7 +188,7 @@ def test_no_difference_at_all_still_has_an_interval() -> None:
     study.add("base", None, None, "t", frame)
     study.add("a-s0", "a", 0, "t", frame)
     row = measure_effects(study.matrix, study.records).tables["gains"].iloc[0]
-    assert (row["gain"], row["p"], row["interval"]) == (0.0, 1.0, "Agresti-Min")
+    assert (row["gain"], row["p"], row["interval"]) == (0.0, 1.0, "score")
     assert row["lo"] < 0 < row["hi"]
 
 
@@ -289,6 +291,7 @@ def test_macro_f1_that_changes_in_every_replicate_alike_is_no_chance() -> None:
     study.add("base", None, None, "t", choice_records(gold, 1 - gold, classes))
     study.add("a-s0", "a", 0, "t", choice_records(gold, gold, classes))
     f1 = measure_effects(study.matrix, study.records, classes={"t": classes}).of_kind("macro_f1").iloc[0]
-    assert (f1["value"], f1["p"]) == (1.0, 1 / 20_001)
-    # Every example is won: the width is that of the share of right answers, not nothing.
-    assert f1["lo"] < 0.97 and f1["hi"] >= 1.0
+    # Of 60 examples that all agree none is seen of another kind; Wilson's interval of 0 of 60 goes to z^2 / (60 + z^2).
+    unseen = proportion_confint(0, 60, method="wilson")[1]
+    assert (f1["value"], f1["lo"], f1["hi"]) == pytest.approx((1.0, 1 - unseen, 1.0))
+    assert f1["p"] == 1 / 20_001

@@ -7,7 +7,7 @@ import pytest
 from effect_study import Study, choice_records, generate_records, random_study, stats_with
 
 from traitscope.effects import measure_effects
-from traitscope.effects.pull import mapped_shares, pooled_slopes
+from traitscope.effects.pull import mapped_shares, pooled_slope
 
 FAST = {"replicates": 400, "permutations": 199}
 
@@ -88,10 +88,8 @@ def test_class_share_pull_is_recovered() -> None:
     cosine = effects.tables["class_pull"].set_index(["source", "task"])["truth_cosine"]
     for key, sentence in effects.sentences(found).items():
         assert ("better answers alone" in sentence) == (cosine[key] >= 0.5)
-    towards = effects.of_kind("class_pull_pooled").set_index("detail")
-    assert towards.loc["the source's label shares", "value"] == pytest.approx(0.6, abs=0.1)
-    assert towards.loc["the source's label shares", "p"] < 0.05
-    assert abs(towards.loc["the true shares", "value"]) < 0.2
+    (pooled,) = effects.of_kind("class_pull_pooled").to_dict("records")
+    assert pooled["value"] == pytest.approx(0.6, abs=0.1) and pooled["p"] < 0.05
 
 
 @pytest.mark.parametrize("simulations", [25, pytest.param(300, marks=pytest.mark.verify)])
@@ -198,10 +196,13 @@ def test_a_control_is_paired_with_the_unaltered_source_of_its_own_seed() -> None
         assert table.loc[("x.mislabel-s0", task), ["parent_value", "value"]].tolist() == [10 / 40, 8 / 40]
         assert table.loc[("x.mislabel-s1", task), ["parent_value", "value"]].tolist() == [30 / 40, 24 / 40]
         assert table.loc[("x.noise-s5", task), "parent_value"] in (10 / 40, 30 / 40)
-    own = effects.of_kind("control_own").set_index("model")["value"]
-    assert own[["x.mislabel-s0", "x.mislabel-s1"]].tolist() == pytest.approx([-2 / 40, -6 / 40])
-    away = effects.of_kind("control_transfer").set_index("model")["value"]
-    assert away[["x.mislabel-s0", "x.mislabel-s1"]].tolist() == pytest.approx([-2 / 40, -6 / 40])
+    assert table.loc[[("x.mislabel-s0", "x"), ("x.mislabel-s1", "x")], "difference"].tolist() == pytest.approx(
+        [-2 / 40, -6 / 40]
+    )
+    # The findings are of the control, its two seeds together.
+    for kind in ("control_own", "control_transfer"):
+        found = effects.of_kind(kind).set_index("model")["value"]
+        assert found["x.mislabel"] == pytest.approx(-4 / 40) and "x.mislabel-s0" not in found
 
 
 def test_success_by_tag_counts_smooths_and_warns_of_few_examples() -> None:
@@ -261,14 +262,14 @@ def test_gains_that_follow_similarity_are_found_and_random_ones_are_not() -> Non
     assert (effects.of_kind("domain")["p"] > 0.01).all()
 
 
-def test_pooled_slopes_equal_least_squares_and_need_three_sources() -> None:
+def test_the_pooled_slope_equals_least_squares_with_a_mean_for_every_task_and_needs_three_sources() -> None:
     rng = np.random.default_rng(0)
-    want = rng.normal(size=(60, 2))
-    step = want @ [0.5, 0.2] + rng.normal(0, 0.1, 60)
-    groups = np.repeat(list("abcdef"), 10)
-    pooled = pooled_slopes(step, want, groups, 0.95)
-    fitted = np.linalg.lstsq(want, step, rcond=None)[0]
-    for slope, least_squares, truth in zip(pooled, fitted, [0.5, 0.2], strict=True):
-        assert slope["value"] == pytest.approx(least_squares, abs=1e-10) and slope["sources"] == 6
-        assert slope["lo"] < truth < slope["hi"]
-    assert pooled_slopes(step[:20], want[:20], groups[:20], 0.95) == []
+    habit, tasks, sources = rng.normal(size=60), np.tile(np.arange(10), 6), np.repeat(list("abcdef"), 10)
+    value = 0.5 * habit + rng.normal(0, 3, 10)[tasks] + rng.normal(0, 0.1, 60)
+    found = pooled_slope(value, habit, sources, tasks, 0.95)
+    design = np.column_stack([habit, np.eye(10)[tasks]])
+    assert found["value"] == pytest.approx(np.linalg.lstsq(design, value, rcond=None)[0][0], abs=1e-10)
+    assert found["sources"] == 6 and found["lo"] < 0.5 < found["hi"]
+    assert pooled_slope(value[:20], habit[:20], sources[:20], tasks[:20], 0.95) is None
+    # Habits that are the same in all sources of a task tell nothing.
+    assert pooled_slope(value, np.arange(10.0)[tasks], sources, tasks, 0.95) is None

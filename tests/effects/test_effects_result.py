@@ -30,7 +30,7 @@ def effects(p: dict[str, list[float]] = P, changes: dict[str, list[float]] = CHA
             "change": changes[kind][k],
             "p": value,
         }
-        | {"lo": changes[kind][k] - 0.05, "hi": changes[kind][k] + 0.05, "mean": 0.5, "base_value": 0.5, "n": 10}
+        | {"lo": changes[kind][k] - 0.04, "hi": changes[kind][k] + 0.04, "mean": 0.5, "base_value": 0.5, "n": 10}
         | {"_method": "bootstrap"}
         for kind, values in p.items()
         for k, value in enumerate(values)

@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
+from scipy import optimize
 from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from traitscope.effects.significance import (
-    agresti_min,
     benjamini_hochberg,
     bootstrap_weights,
     mcnemar_exact,
     normal_p,
     paired_ratio,
+    paired_score,
     percentile_interval,
     sign_flip_p,
     wilson,
@@ -54,13 +55,55 @@ def test_wilson_equals_statsmodels() -> None:
         assert list(map(float, wilson(k, n))) == pytest.approx(proportion_confint(k, n, method="wilson"), abs=1e-10)
 
 
-def test_agresti_min_by_hand_and_never_a_point() -> None:
-    # (won - lost) / (n + 2) = 6/102; variance ((8 + 1) - 36/102) / 102^2
-    lo, hi = agresti_min(1, 7, 100)
-    half = 1.959964 * np.sqrt(9 - 36 / 102) / 102
-    assert (float(lo), float(hi)) == pytest.approx((6 / 102 - half, 6 / 102 + half), abs=1e-6)
-    lo, hi = agresti_min(0, 0, 200)
-    assert lo < 0 < hi
+def score_statistic(lost: int, won: int, n: int, delta: float) -> float:
+    """Tango's statistic with the cell probabilities found by maximising the multinomial likelihood numerically."""
+
+    def minus_log_likelihood(q: float) -> float:
+        cells = ((won, q + delta), (lost, q), (n - won - lost, 1 - 2 * q - delta))
+        return -sum(count * np.log(max(p, 1e-300)) for count, p in cells if count)
+
+    ends = (max(0.0, -delta) + 1e-12, (1 - delta) / 2 - 1e-12)
+    q = optimize.minimize_scalar(minus_log_likelihood, bounds=ends, method="bounded", options={"xatol": 1e-13}).x
+    return (won - lost - n * delta) / np.sqrt(n * (2 * q + delta - delta**2))
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "n"), [(1, 7, 100), (2, 12, 50), (20, 31, 200), (9, 0, 40), (0, 0, 64), (0, 64, 64), (30, 0, 30)]
+)
+def test_the_score_interval_ends_where_the_score_test_refuses(lost: int, won: int, n: int) -> None:
+    lo, hi = map(float, paired_score(lost, won, n))
+    assert lo < (won - lost) / n or lo == -1 == (won - lost) / n
+    for end, sign in ((lo, 1), (hi, -1)):
+        if abs(end) < 1 - 1e-9:
+            assert score_statistic(lost, won, n, end) == pytest.approx(sign * scipy_stats.norm.ppf(0.975), abs=2e-3)
+
+
+def test_the_score_interval_is_wilsons_where_no_example_differs_and_no_point_where_all_do() -> None:
+    assert float(paired_score(0, 0, 64)[1]) == pytest.approx(proportion_confint(0, 64, method="wilson")[1])
+    # n (1 - d) / sqrt(n (1 - d^2)) = z where all 64 are won.
+    share = scipy_stats.norm.ppf(0.975) ** 2 / 64
+    assert [float(end) for end in paired_score(0, 64, 64)] == pytest.approx([(1 - share) / (1 + share), 1.0])
+    assert np.isnan(paired_score(0, 0, np.nan)).all()
+
+
+@pytest.mark.parametrize("n", [20, 64, 200])
+@pytest.mark.parametrize(
+    ("lost", "won"), [(0.0, 0.01), (0.005, 0.02), (0.0, 0.98), (0.01, 0.95), (0.97, 0.0), (0.2, 0.2)]
+)
+def test_score_intervals_cover_near_0_and_1(n: int, lost: float, won: float) -> None:
+    """The exact coverage, summed over all outcomes; its mean over a little neighbourhood, as it jumps."""
+    b, c = (grid.ravel() for grid in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+    keep = b + c <= n
+    b, c = b[keep], c[keep]
+    lo, hi = paired_score(b, c, n)
+    covers = []
+    for factor in (0.9, 0.95, 1.0):
+        p = np.array([lost, won, 1 - lost - won]) * factor
+        p[2] = 1 - p[0] - p[1]
+        weight = scipy_stats.multinomial.pmf(np.column_stack([b, c, n - b - c]), n, p)
+        truth = p[1] - p[0]
+        covers.append(weight[(lo <= truth + 1e-12) & (truth <= hi + 1e-12)].sum())
+    assert 0.93 <= np.mean(covers) <= 1.0
 
 
 def test_paired_ratio_by_hand() -> None:

@@ -25,7 +25,7 @@ from traitscope.effects.domain import (
 )
 from traitscope.effects.grid import Grid
 from traitscope.effects.panel import Panel, build_panels
-from traitscope.effects.pull import class_pull_rows, mapped_shares, pooled_rows, pooled_slopes
+from traitscope.effects.pull import class_pull_rows, mapped_shares, pooled_slope
 from traitscope.effects.significance import replicate_test
 from traitscope.stats import Similarity
 
@@ -93,35 +93,26 @@ def test_class_pull_by_hand() -> None:
     assert mapped_shares(shares["c"], CLASSES) is None
 
 
-def test_errors_of_pooled_slopes_are_a_jackknife_over_sources() -> None:
+def test_errors_of_the_pooled_slope_are_a_jackknife_over_sources_with_the_tasks_means_fitted_anew() -> None:
     rng = np.random.default_rng(0)
-    want, groups = rng.normal(size=(20, 1)), np.repeat(list("abcde"), 4)
-    step = 0.3 * want[:, 0] + rng.normal(0, 0.4, 20)
-    (slope,) = pooled_slopes(step, want, groups, 0.9)
-    left = np.array([np.linalg.lstsq(want[groups != g], step[groups != g], rcond=None)[0][0] for g in "abcde"])
-    se = np.sqrt(4 / 5 * ((left - left.mean()) ** 2).sum())
+    habit, sources, tasks = rng.normal(size=20), np.repeat(list("abcde"), 4), np.tile(list("wxyz"), 5)
+    value = 0.3 * habit + rng.normal(0, 0.4, 20)
+    found = pooled_slope(value, habit, sources, tasks, 0.9)
+    design = np.column_stack([habit, pd.get_dummies(tasks).to_numpy(dtype=float)])
+
+    def slope(kept: np.ndarray) -> float:
+        return np.linalg.lstsq(design[kept], value[kept], rcond=None)[0][0]
+
+    left = np.array([slope(sources != g) for g in "abcde"])
+    se = np.sqrt(4 / 5 * ((left - slope(np.ones(20, dtype=bool))) ** 2).sum())
     half = stats.t.ppf(0.95, 4) * se
-    assert (slope["lo"], slope["hi"]) == pytest.approx((slope["value"] - half, slope["value"] + half))
-    assert slope["p"] == pytest.approx(2 * stats.t.sf(abs(slope["value"]) / se, 4))
-
-
-def test_only_transfer_of_unaltered_sources_is_pooled() -> None:
-    def cell(source: str, relation: str, share: float) -> dict[str, Any]:
-        gap = 1.0 + 0.1 * len(source) + ord(source[0]) % 5
-        length = {"weight": share, "shift": share * gap, "source_length": 7 + gap, "base_length": 7.0}
-        want = np.array([gap, -gap])
-        pull = {"_step": share * want, "_wants": np.stack([want, [0.3 * gap, 0.1 * gap]], axis=1)}
-        return {"source": source, "task": source if relation == "own" else "e", **length, **pull}
-
-    rows = [cell(s, "transfer", 0.5) for s in "abcd"] + [cell("a.mislabel", "transfer", 9.0), cell("b", "own", -9.0)]
-    length, source, truth = pooled_rows(rows, rows, GRID, 0.95)
-    assert (length["value"], length["n"], length["sources"]) == pytest.approx((0.5, 4, 4))
-    assert (source["value"], truth["value"]) == pytest.approx((0.5, 0.0), abs=1e-9)
-    assert source["n"] == 4
+    assert (found["lo"], found["hi"]) == pytest.approx((found["value"] - half, found["value"] + half))
+    assert found["p"] == pytest.approx(2 * stats.t.sf(abs(found["value"]) / se, 4))
 
 
 def gain(value: float, unit: str = "share") -> dict[str, Any]:
-    return {"value": value, "unit": unit, "stderr": 0.1, "replicates": None, "seeds": 1}
+    about = {"replicates": None, "seeds": 1, "runs": None, "method": "normal", "words": ""}
+    return {"value": value, "unit": unit, "lo": value - 0.2, "hi": value + 0.2, **about}
 
 
 def test_cells_of_two_datasets_are_paired_without_own_tasks_and_controls() -> None:
@@ -201,12 +192,15 @@ def test_intervals_of_the_domain_are_a_jackknife_over_datasets_within_their_rang
 
 
 def test_errors_of_two_directions_add_and_units_are_not_mixed() -> None:
-    there, back = gain(0.5) | {"stderr": 0.3}, gain(-0.5) | {"stderr": 0.4}
+    """Ends add as squares: 0.3 below and 0.1 above one, 0.2 below and 0.4 above the other."""
+    there, back = gain(0.5) | {"lo": 0.2, "hi": 0.6}, gain(-0.5) | {"lo": -0.7, "hi": -0.1}
     found, notes = asymmetry_rows(GRID, {(0, "a", "b"): there, (0, "b", "a"): back}, 0.95)
     (row,) = found["asymmetry"]
-    half = stats.norm.ppf(0.975) * 0.5
-    assert (row["lo"], row["difference"], row["hi"]) == pytest.approx((1 - half, 1.0, 1 + half))
-    assert row["p"] == pytest.approx(2 * stats.norm.sf(2.0)) and not notes
+    ends = (1 - np.hypot(0.3, 0.4), 1 + np.hypot(0.1, 0.2))
+    assert (row["lo"], row["difference"], row["hi"]) == pytest.approx((ends[0], 1.0, ends[1]))
+    assert row["p"] == pytest.approx(2 * stats.norm.sf(1 / 0.5 * stats.norm.ppf(0.975))) and not notes
+    assert [row[f"i_to_j_{end}"] for end in ("lo", "hi")] == pytest.approx([0.2, 0.6])
+    assert [row[f"j_to_i_{end}"] for end in ("lo", "hi")] == pytest.approx([-0.7, -0.1])
     found, notes = asymmetry_rows(GRID, {(0, "a", "b"): there, (0, "b", "a"): back | {"unit": "score"}}, 0.95)
     assert not found["asymmetry"] and "1 pairs left out" in notes[0]
 

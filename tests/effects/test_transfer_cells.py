@@ -7,6 +7,7 @@ import pandas as pd
 from effect_study import stats_with
 
 from traitscope.effects import explain, measure_effects
+from traitscope.effects.gains import source_gains
 from traitscope.effects.grid import Grid
 from traitscope.effects.surprises import surprise_cells
 from traitscope.matrix import Role, ScoreMatrix
@@ -37,7 +38,8 @@ def matrix() -> ScoreMatrix:
 
 
 def test_nothing_else_is_fitted() -> None:
-    cells = surprise_cells(Grid.of(matrix()), {})
+    grid = Grid.of(matrix())
+    cells = surprise_cells(grid, source_gains(grid, {}, 0.95), 0.95)
     assert len(cells) == 5 * 4 - 1
     assert float(cells["value"].max()) < 0.1
     effects = measure_effects(matrix(), replicates=100, permutations=99)

@@ -168,13 +168,18 @@ def test_class_shares_start_with_the_true_shares_and_each_bar_sums_to_one():
     assert [p.get_x() for p in bars] == pytest.approx([0.0, *ends[:-1]]) and ends[-1] == pytest.approx(1.0)
 
 
-def test_asymmetry_is_told_in_the_direction_that_gives_more():
+def test_asymmetry_shows_both_directions_with_the_pairs_that_differ_most_first():
     effects = synthetic.effects()
     axes = plots.asymmetry(effects, limit=5).axes[0]
-    top = effects.tables["asymmetry"]["difference"].abs().max()
-    offsets = axes.collections[-1].get_offsets()
-    assert float(offsets[0][0]) == pytest.approx(100 * top)
-    assert (np.asarray(offsets)[:, 0] >= 0).all()
+    table = effects.tables["asymmetry"]
+    top = table.loc[table["difference"].abs().idxmax()]
+    points = [float(collection.get_offsets()[0][0]) for collection in axes.collections[1::2]]
+    assert len(points) == 2 * min(5, len(table))
+    assert points[:2] == pytest.approx([100 * top["i_to_j"], 100 * top["j_to_i"]])
+    ends = axes.collections[0].get_segments()[0][:, 0]
+    assert ends == pytest.approx([100 * top["i_to_j_lo"], 100 * top["i_to_j_hi"]])
+    names = [label.get_text() for label in axes.get_yticklabels()][:2]
+    assert names == [f"{top['i']} → {top['j']}", f"{top['j']} → {top['i']}"]
 
 
 def test_the_sections_strip_says_so_when_nothing_was_identified():

@@ -19,6 +19,9 @@ def effects(
     limit: Annotated[int, typer.Option("-n", help="Findings shown of each kind.")] = 5,
     alpha: Annotated[float, typer.Option(help="Level after Benjamini-Hochberg correction.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed of bootstrap and permutations.")] = 0,
+    run_sd: Annotated[
+        float | None, typer.Option("--run-sd", help="Known deviation between two training runs, in percentage points.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Which dataset statistics go with traits and gains (several minutes).")
     ] = False,
@@ -29,12 +32,12 @@ def effects(
         from traitscope.effects import measure_effects
 
         matrix = matrix_options.read(source)
-        bare = measure_effects(matrix, seed=seed)
+        bare = measure_effects(matrix, seed=seed, run_sd=run_sd)
         write_result(out, bare.to_json())
         typer.echo(bare.to_json() if json else bare.render(limit, alpha))
         return
     opened, _ = open_study(source, out, quiet=True)
-    found = opened.effects(seed=seed)
+    found = opened.effects(seed=seed, run_sd=run_sd)
     typer.echo(found.to_json() if json else found.render(limit, alpha))
     if explain:
         explained = opened.explain(seed=seed)

@@ -57,7 +57,7 @@ def macro_f1_rows(panel: Panel) -> list[Row]:
     """Macro-F1 and its change, beside accuracy, for every model, the base included."""
     if panel.classes is None:
         return []
-    change = counts_change(panel, macro_f1)
+    change = counts_change(panel, macro_f1, reach=1.0)
     rows = []
     for m in range(len(panel.rows)):
         counts = _confusion(panel, m, panel.seen_MS[m])

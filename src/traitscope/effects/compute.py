@@ -10,7 +10,15 @@ import pandas as pd
 from traitscope.effects.classes import class_rows, confusion_rows, macro_f1_rows
 from traitscope.effects.contrasts import asymmetry_rows, control_rows, controls_elsewhere
 from traitscope.effects.domain import domain_rows
-from traitscope.effects.gains import Paired, by_cell, gain_rows, matrix_gain_rows, seed_rows, source_gains
+from traitscope.effects.gains import (
+    Paired,
+    SourceGains,
+    by_cell,
+    gain_rows,
+    matrix_gain_rows,
+    seed_rows,
+    source_gains,
+)
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.learning import TrainingLog, curve_rows, learning_rows
 from traitscope.effects.lengths import Habit, length_rows, rate_rows
@@ -40,6 +48,7 @@ def measure_effects(
     permutations: int = 4999,
     seed: int = 0,
     level: float = 0.95,
+    run_sd: float | Mapping[str, float] | None = None,
 ) -> Effects:
     """Side effects of every model on every task, each with interval, p and q.
 
@@ -60,6 +69,7 @@ def measure_effects(
         permutations: permutations of datasets for the similarity tests.
         seed: seed of both.
         level: of the intervals.
+        run_sd: deviation of a score between two training runs, where it is known (see ``ScoreMatrix.with_run_sd``).
 
     Raises:
         TraitscopeError: for impossible settings, or records that do not fit each other.
@@ -70,6 +80,7 @@ def measure_effects(
             where="measure_effects",
             fix="use at least 100 replicates, 99 permutations, and a level from 0.5 to below 1",
         )
+    matrix = matrix if run_sd is None else matrix.with_run_sd(run_sd)
     grid = Grid.of(matrix).in_shares() if records else Grid.of(matrix)
     habits = _habits(stats)
     label_shares = {} if stats is None else {name: stats.label_shares(name) for name in stats.names}
@@ -95,8 +106,8 @@ def measure_effects(
     logs = {model: TrainingLog(losses) for model, losses in (training or {}).items() if len(losses)}
     rows["learning"] = learning_rows(grid, rows["gains"], logs)
     rows["curves"] = curve_rows(grid, logs)
-    rows["source_gains"] = seed_rows(grid, paired, level)
-    gains = source_gains(grid, paired)
+    gains = source_gains(grid, paired, level)
+    rows["source_gains"] = seed_rows(gains, level)
     rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)
     rows["pooled"] = pooled_rows(rows["lengths"], rows["class_pull"], grid, level)
     similarity = None if stats is None else stats.similarity.get("semantic")
@@ -104,10 +115,11 @@ def measure_effects(
     for found, said in (
         asymmetry_rows(grid, gains, level),
         domain_rows(grid, gains, similarity, permutations, seed, level),
-        surprise_rows(grid, paired, similarity, level),
+        surprise_rows(grid, gains, similarity, level),
     ):
         rows |= found
         notes += said
+    scope = _scope(gains)
     notes += _what_is_missing(grid, rows, paired)
     if stats is None:
         notes.append("class and length pull: not computed, no dataset statistics were given")
@@ -118,11 +130,22 @@ def measure_effects(
             "cut off below the source's length, or length not known)"
         )
     return Effects(
-        findings=findings_frame(rows, grid),
+        findings=findings_frame(rows, grid, level),
         tables={name: _shown(table) for name, table in rows.items() if table and name not in UNSHOWN},
         notes=tuple(notes),
-        settings={"permutations": permutations, **drawing},
+        settings={"permutations": permutations, **drawing, "scope": scope},
     )
+
+
+def _scope(gains: SourceGains) -> str:
+    """What the findings speak of, as far as errors between training runs are known."""
+    without = sorted({task for (_, _, task), gain in gains.items() if gain["runs"] is None})
+    if not gains or not without:
+        return ""
+    told = "published deviations between seeds are 0.9 to 2 points; second seeds or run_sd tell"
+    if all(gain["runs"] is None for gain in gains.values()):
+        return f"one seed per source: all findings speak of these runs only ({told})"
+    return f"one seed per source on {', '.join(without)}: findings there speak of these runs only ({told})"
 
 
 def _shown(rows: Iterable[Row]) -> pd.DataFrame:
@@ -159,11 +182,6 @@ def _what_is_missing(grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Pair
     alone = int((grid.base_I < 0).sum())
     if alone:
         notes.append(f"{alone} rows have no base row: they have no gains, and surprises rest on scores")
-    if paired and not any(len(seeds) > 1 for seeds in grid.by_source().values()):
-        notes.append(
-            "one seed per source: intervals cover the examples drawn, not another training run "
-            "(published deviations between seeds are 0.9 to 2 points)"
-        )
     return notes
 
 

@@ -6,18 +6,21 @@ from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traitscope.effects.gains import SourceGains
 from traitscope.effects.grid import Found, Grid, Row
 from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
-from traitscope.effects.significance import normal_p, normal_quantile, percentile_interval, replicate_test
+from traitscope.effects.significance import NO_RUNS, alone_of, replicate_test, with_runs
+
+Floats = NDArray[np.float64]
 
 
 def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> Found:
     """T_ij - T_ji: the gain of source i on task j minus that of j on i, for all pairs that are both.
 
-    The two gains rest on different examples, so their errors add.
+    The two gains rest on different examples and runs, so their errors add.
     """
     both = sorted({s for _, s, _ in gains if s in grid.column and grid.role_of[s].kind == "source"})
     if len(both) < 2:
@@ -31,25 +34,32 @@ def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> Found:
             if there["unit"] != back["unit"]:
                 skipped += 1
                 continue
-            head = {"base": grid.models[b], "i": i, "j": j, "i_to_j": there["value"], "j_to_i": back["value"]}
-            rows.append({**head, **_difference(there, back, level)})
+            head = {"base": grid.models[b], "i": i, "j": j}
+            rows.append({**head, **_way("i_to_j", there, level), **_way("j_to_i", back, level)})
+            rows[-1] |= _difference(there, back, level)
     note = f"asymmetry: {skipped} pairs left out, their tasks are scored in different units"
     return {"asymmetry": rows}, [note] if skipped else []
 
 
+def _way(name: str, gain: Row, level: float) -> Row:
+    """One direction with an interval of its own."""
+    known = gain["method"] != "none" or gain["runs"] is not None
+    test = with_runs(gain["value"], gain["lo"], gain["hi"], gain["runs"] or NO_RUNS, level)
+    return {name: gain["value"], **{f"{name}_{end}": test[end] if known else np.nan for end in ("lo", "hi")}}
+
+
 def _difference(there: Row, back: Row, level: float) -> Row:
-    value, method = there["value"] - back["value"], "normal"
-    se = float(np.hypot(there["stderr"], back["stderr"]))
-    half = normal_quantile(level) * se
-    lo, hi = value - half, value + half
-    if there["replicates"] is not None and back["replicates"] is not None:
-        replicates_R, method = there["replicates"] - back["replicates"], "bootstrap"
-        lo, hi = map(float, percentile_interval(replicates_R, len(replicates_R), level))
+    value = there["value"] - back["value"]
+    # The ends of two independent numbers add as squares: Newcombe 1998, Zou and Donner 2008.
+    down = float(np.hypot(there["value"] - there["lo"], back["hi"] - back["value"]))
+    up = float(np.hypot(there["hi"] - there["value"], back["value"] - back["lo"]))
+    known = all(gain["method"] != "none" or gain["runs"] is not None for gain in (there, back))
+    runs = (there["runs"] or NO_RUNS) + (back["runs"] or NO_RUNS)
+    test = with_runs(value, value - down, value + up, runs, level)
+    method = there["method"] + (f", {there['words']}" if there["runs"] is not None else "")
     return {
         "difference": value,
-        "lo": lo,
-        "hi": hi,
-        "p": float(normal_p(value / se)) if np.isfinite(se) and se > 0 else np.nan,
+        **(test if known else dict.fromkeys(("lo", "hi", "p"), np.nan)),
         "unit": there["unit"],
         "_n": min(there["seeds"], back["seeds"]),
         "_method": method,
@@ -94,11 +104,17 @@ def controls_elsewhere(controls: Iterable[Row], level: float) -> list[Row]:
     for row in controls:
         if not row["own"]:
             away.setdefault((row["model"], row["unit"]), []).append(row)
-    found = []
+    found: dict[tuple[str, str], list[Row]] = {}
+    drawn: dict[tuple[str, str], list[Floats]] = {}
     for (_, unit), rows in away.items():
         value = float(np.mean([row["difference"] for row in rows]))
         replicates_R = np.mean([row["_replicates"] for row in rows], axis=0)
         test = replicate_test(value, replicates_R, sum(row["n"] for row in rows), level)
         names = {name: rows[0][name] for name in ("model", "source", "seed", "parent")}
-        found.append({**names, "value": value, **test, "unit": unit, "n": len(rows)})
-    return found
+        key = rows[0]["source"], unit
+        found.setdefault(key, []).append({**names, "value": value, **test, "unit": unit, "n": len(rows)})
+        drawn.setdefault(key, []).append(replicates_R)
+    for key, rows in found.items():
+        for row, alone in zip(rows, alone_of(np.stack(drawn[key], axis=1)), strict=True):
+            row["_alone"] = float(alone)
+    return [row for rows in found.values() for row in rows]

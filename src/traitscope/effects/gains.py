@@ -11,7 +11,8 @@ from traitscope.effects.grid import Grid, Row
 from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
 from traitscope.effects.quality import base_at, remark
-from traitscope.effects.significance import normal_p, normal_quantile, wilson
+from traitscope.effects.runs import Cell, RunVariance
+from traitscope.effects.significance import normal_p, normal_quantile, wilson, with_runs
 from traitscope.matrix.roles import TRAINED
 
 Floats = NDArray[np.float64]
@@ -52,7 +53,7 @@ def gain_rows(panel: Panel) -> list[Row]:
             "harm_rate": change.lost[m] / base_right[m] if scored and base_right[m] else np.nan,
             "harm_lo": harm_lo[m] if scored else np.nan,
             "harm_hi": harm_hi[m] if scored else np.nan,
-            "interval": str(change.method[m]),
+            "interval": change.method,
             "_replicates": change.replicates_RM[:, m].astype(np.float32),
         }
         for m in panel.others
@@ -88,76 +89,75 @@ def matrix_gain_rows(grid: Grid, paired: Paired, level: float) -> list[Row]:
     return rows
 
 
-def seed_rows(grid: Grid, paired: Paired, level: float) -> list[Row]:
-    """Gain of a source averaged over its seeds, with examples and seeds as two levels of error.
-
-    The variance between seeds is pooled over the sources of a task; the interval is Student's t with its
-    degrees of freedom. Sources with one seed are left out.
-    """
-    from scipy.stats import t as student
-
-    z = normal_quantile(level)
-    found: list[Row] = []
-    for task in dict.fromkeys(task for _, task in paired):
-        cells = {}
-        for (_, source), members in grid.by_source(TRAINED).items():
-            cell = [paired[grid.models[i], task] for i in members if (grid.models[i], task) in paired]
-            if len(cell) > 1:
-                cells[source, cell[0]["model"]] = cell
-        df = sum(len(cell) - 1 for cell in cells.values())
-        gains = [np.array([row["gain"] for row in cell]) for cell in cells.values()]
-        between = sum(float(((gain - gain.mean()) ** 2).sum()) for gain in gains) / max(df, 1)
-        for (source, _), cell in cells.items():
-            value = float(np.mean([row["gain"] for row in cell]))
-            # Seeds share the examples, so averaging over them does not shrink the examples' part.
-            half_widths = np.array([(row["hi"] - row["lo"]) / (2 * z) for row in cell])
-            examples = float((half_widths**2).mean())
-            se = float(np.sqrt(examples + between / len(cell)))
-            half = float(student.ppf(0.5 + level / 2, df)) * se
-            found.append(
-                {
-                    "source": source,
-                    "task": task,
-                    "value": value,
-                    "lo": value - half,
-                    "hi": value + half,
-                    "p": float(2 * student.sf(abs(value) / se, df)) if se > 0 else np.nan,
-                    "n": max(row["n"] for row in cell),
-                    "method": f"t, {df} degrees of freedom between seeds",
-                    "seeds": len(cell),
-                    "deviation": float(np.sqrt(between)),
-                }
-            )
-    return found
-
-
-# By (base row, source, task): value, stderr (over examples, NaN if unknown), replicates (or None), seeds, unit.
+# By (base row, source, task): value, lo and hi (over examples; the value itself where nothing is known of them),
+# replicates (of the examples, or None), seeds, n, unit, runs (what runs add to the error, or None) and method.
 SourceGains = Mapping[tuple[int, str, str], Row]
 
 
-def source_gains(grid: Grid, paired: Paired) -> SourceGains:
-    """Gains by (base row, source, task), averaged over the seeds of the source; controls included.
+def source_gains(grid: Grid, paired: Paired, level: float, *, scores: bool = False) -> SourceGains:
+    """Gains by (base row, source, task), averaged over the seeds of the source; controls and mixes included.
 
-    Paired gains take the place of the matrix's where any seed has one.
+    Paired gains take the place of the matrix's where any seed has one. The variance between runs is pooled over the
+    sources of a task, where the matrix does not say it.
+
+    Args:
+        grid: rows, columns and roles.
+        paired: gains over paired examples.
+        level: of their intervals.
+        scores: scores instead of gains, as where there is no base.
     """
+    values_IN, errors_IN = (grid.scores_IN, grid.stderr_IN) if scores else (grid.gains_IN, grid.gain_stderr_IN)
     found: dict[tuple[int, str, str], Row] = {}
-    for (b, source), members in grid.by_source(TRAINED).items():
-        for n, task in enumerate(grid.tasks):
-            rows = [paired[grid.models[i], task] for i in members if (grid.models[i], task) in paired]
-            known = [i for i in members if np.isfinite(grid.gains_IN[i, n])]
+    for n, task in enumerate(grid.tasks):
+        cells = {}
+        for (b, source), members in grid.by_source(TRAINED).items():
+            told = [i for i in members if (grid.models[i], task) in paired]
+            rows = [paired[grid.models[i], task] for i in told]
+            known = [i for i in members if np.isfinite(values_IN[i, n])]
             if rows:
-                value_J = np.array([row["gain"] for row in rows])
+                cell = Cell.of(*([row[name] for row in rows] for name in ("gain", "lo", "hi", "_alone")))
                 replicates_R = np.mean([row["_replicates"] for row in rows], axis=0, dtype=float)
-                stderr, unit = float(replicates_R.std(ddof=1)), rows[0]["unit"]
+                about = {"replicates": replicates_R, "n": max(row["n"] for row in rows), "unit": rows[0]["unit"]}
+                method = str(rows[0]["interval"])
             elif known:
-                value_J, replicates_R, unit = grid.gains_IN[known, n], None, grid.unit(n)
+                value_J, half_J = values_IN[known, n], normal_quantile(level) * errors_IN[known, n]
+                method = "normal" if np.isfinite(half_J).all() else "none"
+                half_J = np.nan_to_num(half_J)
                 # The base's error is common to the seeds, so it does not shrink with their number.
-                stderr = float(np.sqrt(np.mean(grid.gain_stderr_IN[known, n] ** 2)))
+                cell = Cell.of(value_J, value_J - half_J, value_J + half_J, np.zeros(len(known)))
+                about = {"replicates": None, "n": 0, "unit": grid.unit(n)}
             else:
                 continue
-            gain = {"value": float(value_J.mean()), "stderr": stderr, "replicates": replicates_R}
-            found[b, source, task] = {**gain, "seeds": len(value_J), "unit": unit}
+            value, lo, hi = cell.mean(level)
+            runs = grid.seeds_of(told or known)
+            found[b, source, task] = {"value": value, "lo": lo, "hi": hi, **about, "seeds": runs, "method": method}
+            cells[b, source] = cell
+        variance = RunVariance.given(grid, n) or RunVariance.pooled(cells.values())
+        for b, source in cells:
+            gain = found[b, source, task]
+            gain["runs"] = variance and variance.of_mean(gain["seeds"])
+            gain["deviation"] = np.nan if variance is None else float(np.sqrt(variance.total))
+            gain["words"] = "" if variance is None else variance.words
     return found
+
+
+def seed_rows(gains: SourceGains, level: float) -> list[Row]:
+    """Gain of every source where the variance between runs is known: examples and runs are two parts of the error."""
+    return [
+        {
+            "source": source,
+            "task": task,
+            "value": gain["value"],
+            **with_runs(gain["value"], gain["lo"], gain["hi"], gain["runs"], level),
+            "n": gain["n"],
+            "unit": gain["unit"],
+            "method": gain["words"] if gain["method"] == "none" else f"{gain['method']}, {gain['words']}",
+            "seeds": gain["seeds"],
+            "deviation": gain["deviation"],
+        }
+        for (_, source, task), gain in gains.items()
+        if gain["runs"] is not None
+    ]
 
 
 def by_cell(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:

@@ -12,7 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from traitscope.matrix import Role, ScoreMatrix
+from traitscope.matrix.cell_errors import stderr_without_zeros
+from traitscope.matrix.noise import SeedNoise
 from traitscope.matrix.roles import FOREIGN, TRAINED
+from traitscope.matrix.views import gains as score_gains
 
 Floats = NDArray[np.float64]
 # One row of a table; what only the findings need of it stands under names that begin with "_".
@@ -21,6 +24,8 @@ Row = dict[str, Any]
 Found = tuple[dict[str, list[Row]], list[str]]
 # The relations of a cell to what its row was trained on that are no transfer.
 HOME = ("own", "copy")
+# Claims that are corrected for their number apart from each other.
+FAMILIES = ("transfer", "own", "copy", "control", "mix", "model")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,7 @@ class Grid:
         gain_stderr_IN: standard errors of the gains, paired where the matrix could pair them.
         units: ``fraction``, ``percent`` or ``other`` by task.
         metrics: the metric of each task.
+        runs: the variance between training runs where the matrix was told of it, and the runs behind each row.
     """
 
     models: tuple[str, ...]
@@ -53,11 +59,14 @@ class Grid:
     gain_stderr_IN: Floats
     units: tuple[str, ...]
     metrics: tuple[str, ...]
+    runs: SeedNoise | None = None
 
     @classmethod
     def of(cls, matrix: ScoreMatrix) -> Grid:
         """From a score matrix (rows without a base row keep their scores and have no gains)."""
-        gains = matrix.gains(partial=True)
+        # All answers right or all wrong is no certainty.
+        raw = replace(matrix.raw(), stderr_IN=stderr_without_zeros(matrix.raw(), matrix.units, matrix.n_IN))
+        gains = score_gains(raw, matrix.base_index_I, matrix.sign_N, partial=True)
         rows = matrix.rows
         return cls(
             models=matrix.models,
@@ -67,11 +76,12 @@ class Grid:
             seeds=tuple(None if _absent(s) else int(s) for s in rows["seed"]),
             base_I=np.asarray(matrix.base_index_I),
             scores_IN=matrix.scores_IN * matrix.sign_N,
-            stderr_IN=matrix.stderr_IN,
+            stderr_IN=raw.stderr_IN,
             gains_IN=np.array(gains.values_IN),
             gain_stderr_IN=np.array(gains.stderr_IN),
             units=tuple(matrix.units[task] for task in matrix.tasks),
             metrics=tuple(matrix.metrics[task] for task in matrix.tasks),
+            runs=matrix.seed_noise,
         )
 
     def unit(self, n: int) -> str:
@@ -87,6 +97,7 @@ class Grid:
             stderr_IN=self.stderr_IN * factor_N,
             gains_IN=self.gains_IN * factor_N,
             gain_stderr_IN=self.gain_stderr_IN * factor_N,
+            runs=self.runs and replace(self.runs, variance_N=self.runs.variance_N * factor_N**2),
             units=tuple("fraction" if unit == "percent" else unit for unit in self.units),
         )
 
@@ -131,9 +142,23 @@ class Grid:
         """What a task is to the rows of a source (see ``Role.relation``); "model" for rows not trained here."""
         return FOREIGN.relation(task) if source is None else self.role_of.get(source, FOREIGN).relation(task)
 
+    def family(self, source: str | None, task: str | None) -> str | None:
+        """The claims among which one is corrected: what a task is to a source; "control", "mix" or "model" for others.
+
+        None for what is about no single row.
+        """
+        if source is None:
+            return "model" if task else None
+        kind = self.role_of[source].kind
+        return kind if kind != "source" else self.relation(source, task) if task else "transfer"
+
     def transfers(self, source: str, task: str) -> bool:
         """Whether claims about transfer may rest on the gain of a source on a task: a source's, not its own task."""
         return self.role_of[source].kind == "source" and self.relation(source, task) == "transfer"
+
+    def seeds_of(self, members: Sequence[int]) -> int:
+        """Training runs behind some rows: a row that is a mean over seeds counts for all of them."""
+        return len(members) if self.runs is None else int(self.runs.seeds_I[list(members)].sum())
 
     def where(self, i: int, task: str | None = None) -> Row:
         """The columns model, source, seed, task of a row about row i."""

@@ -14,6 +14,8 @@ from traitscope.jsontables import plain
 
 # True shares and the source's labels lie in a like direction from the base above this cosine.
 SAME_DIRECTION = 0.5
+# The q up to which a finding is told as one.
+ALPHA = 0.05
 # Above this share of answers cut off, the mean length says where they were cut.
 MAX_CUT = 0.1
 
@@ -33,6 +35,8 @@ class Kind:
         value, n: columns of the table; ends: prefix of its columns lo, hi and p.
         unit, method: the same for all rows, or None where they are columns.
         detail: template over the columns: the class, tag, control or pair it is about.
+        runs: whether it is of a single training run, so that the seeds of a source are averaged where it is told.
+        scale: column by which the values of several sources are multiplied before they scatter alike.
     """
 
     title: str
@@ -46,6 +50,8 @@ class Kind:
     unit: str | None = None
     method: str | None = None
     detail: str = ""
+    runs: bool = False
+    scale: str = ""
 
     def finding(self, row: Row) -> Row:
         """The columns of a finding that the table's row gives."""
@@ -59,14 +65,24 @@ class Kind:
             "unit": self.unit or cells["unit"],
             "method": self.method or cells["method"],
             "numbers": {name: plain(cells.get(name)) for name in self.numbers},
+            "alone": float(cells.get(self.ends + "alone", 0.0)),
+            "scale": float(cells[self.scale]) if self.scale else 1.0,
         }
 
 
 def sentence(finding: Mapping[str, Any]) -> str:
     """The sentence of one row of the findings."""
     fields = {**finding, **finding["numbers"]}
+    if fields.get("seeds", 1) > 1 and fields["model"]:
+        fields["model"] = f"{fields['model']} (mean of {fields['seeds']} seeds)"
     template = KINDS[finding["kind"]].sentence
     return in_words(template if isinstance(template, str) else template(fields), fields)
+
+
+def excludes_none(finding: Mapping[str, Any]) -> bool:
+    """Whether the interval of a finding leaves out "no effect"; true where there is no interval."""
+    none = 1.0 if finding["unit"] == "ratio" else 0.0
+    return not finding["lo"] <= none <= finding["hi"]
 
 
 def _gain(found: Mapping[str, Any]) -> str:
@@ -90,6 +106,11 @@ def _habit(found: Mapping[str, Any]) -> str:
     if found["constant_score"] is None or not np.isfinite(found["constant_score"]):
         return told + "."
     return told + ": {metric} {score:share}, where the best constant answer gives {constant_score:share}."
+
+
+def _source_gain(found: Mapping[str, Any]) -> str:
+    told = "{source} on {task}: {size} {points} {span} over the base, {seeds:#training run}, whose deviation is "
+    return told + "{deviation:{unit}} ({test})."
 
 
 def _class_pull(found: Mapping[str, Any]) -> str:
@@ -116,12 +137,29 @@ def _length_weight(found: Mapping[str, Any]) -> str:
 
 def _domain(found: Mapping[str, Any]) -> str:
     told = "{size} {span} ({test} by permuting datasets, {n} cells).{tail}"
+    if found["q"] <= ALPHA and not excludes_none(found):
+        told += " An association, its size unknown: with other datasets it might be none."
     return {
         "rank correlation": "Gain and {label} of source and task: rank correlation " + told,
         "two-way correlation": "The same with the means of every source and task taken out: correlation " + told,
-        "near minus far third": "The most alike third of the sources gains {size} {span} {points} more than the least "
-        "alike third ({test} by permuting datasets, {n} cells).{tail}",
+        "near minus far third": "Gains of the most alike third of the sources minus those of the least alike third: "
+        + told.replace("{size} {span}", "{size} {points} {span}"),
     }[found["name"]]
+
+
+def _asymmetry(found: Mapping[str, Any]) -> str:
+    ways = [
+        f"{{{one}}} on {{{other}}} {{{way}:+{{unit}}}} [{{{way}_lo:+{{unit}}}}, {{{way}_hi:+{{unit}}}}]"
+        f" ({_direction(found[way + '_lo'], found[way + '_hi'])})"
+        for one, other, way in (("i", "j", "i_to_j"), ("j", "i", "j_to_i"))
+    ]
+    return f"{'; '.join(ways)}: {{points}} that differ by {{size}} {{span}} ({{test}})."
+
+
+def _direction(lo: float | None, hi: float | None) -> str:
+    if lo is None or hi is None:
+        return "error not known"
+    return "helps" if lo > 0 else "harms" if hi < 0 else "no change shown"
 
 
 def _tag(found: Mapping[str, Any]) -> str:
@@ -141,26 +179,27 @@ def _surprise(found: Mapping[str, Any]) -> str:
 
 
 def _surprises(kind: str, title: str) -> Kind:
-    numbers = ("observed", "expected", "times", "expectation")
+    numbers = ("observed", "expected", "times", "expectation", "seeds")
     return Kind(title, "surprises", _surprise, numbers, lambda row: row["against"] == kind, "residual")
 
 
 def _rate(kind: str, title: str, what: str) -> Kind:
     told = f"{{model}} on {{task}}: {{mean:share}} % {what}, the base {{base_value:share}} %: {{size}} points {{span}} "
     numbers = ("mean", "base_value")
-    return Kind(title, "rates", told + "({test}).", numbers, lambda row: row["rate"] == kind, "change", unit="share")
+    when = lambda row: row["rate"] == kind  # noqa: E731
+    return Kind(title, "rates", told + "({test}).", numbers, when, "change", unit="share", runs=True)
 
 
-def _pooled(kind: str, title: str, what: str) -> Kind:
-    told = f"Over {{n}} cells of {{sources}} sources on tasks not their own, {what} go {{size}} {{span}} of the way "
+def _pooled(kind: str, title: str, what: str, habit: str) -> Kind:
+    told = f"Over {{n}} cells of {{sources}} sources on tasks not their own, {what} on one task differ by {{size}} "
     return Kind(
         title=title,
         table="pooled",
-        sentence=told + "from the base's to {detail} ({test}).",
+        sentence=told + f"{{span}} of what {habit} differ by (0: no habit, 1: all of it) ({{test}}).",
         numbers=("sources",),
         when=lambda row: row["kind"] == kind,
         unit="weight",
-        method="jackknife over sources",
+        method="within tasks, jackknife over sources",
         detail="{towards}",
     )
 
@@ -176,10 +215,8 @@ KINDS: dict[str, Kind] = {
     "source_gain": Kind(
         title="Gains of sources, seeds together",
         table="source_gains",
-        sentence="{source} on {task}: {size} points {span} over the base, mean of {seeds} seeds whose deviation is "
-        "{deviation:share} points ({test}).",
+        sentence=_source_gain,
         numbers=("seeds", "deviation"),
-        unit="share",
     ),
     "macro_f1": Kind(
         title="Macro-F1 beside another first metric",
@@ -201,6 +238,7 @@ KINDS: dict[str, Kind] = {
         value="change",
         unit="share",
         detail="{answer}",
+        runs=True,
     ),
     "class_share": Kind(
         title="Predicted class shares",
@@ -214,6 +252,7 @@ KINDS: dict[str, Kind] = {
         unit="share",
         method="paired",
         detail="{class}",
+        runs=True,
     ),
     "recall": Kind(
         title="Recall by class",
@@ -228,6 +267,7 @@ KINDS: dict[str, Kind] = {
         unit="share",
         method="paired",
         detail="{class}",
+        runs=True,
     ),
     "class_pull": Kind(
         title="Predicted class shares towards the source's labels",
@@ -238,11 +278,14 @@ KINDS: dict[str, Kind] = {
         value="weight",
         unit="weight",
         method="bootstrap",
+        runs=True,
+        scale="size",
     ),
     "class_pull_pooled": _pooled(
         kind="class_pull_pooled",
-        title="Predicted class shares towards the source's labels, beside the truth, all cells",
+        title="Predicted class shares towards the source's labels, all cells",
         what="predicted class shares",
+        habit="the sources' own label shares",
     ),
     "length_shift": Kind(
         title="Answer length",
@@ -252,6 +295,7 @@ KINDS: dict[str, Kind] = {
         numbers=("length", "base_length"),
         value="shift",
         unit="tokens",
+        runs=True,
     ),
     "length_weight": Kind(
         title="Length between the base's habit and the source's",
@@ -263,20 +307,22 @@ KINDS: dict[str, Kind] = {
         ends="weight_",
         unit="weight",
         method="bootstrap",
+        runs=True,
+        scale="gap",
     ),
     "length_weight_pooled": _pooled(
         kind="length_weight_pooled",
         title="Length between the base's habit and the source's, all cells",
         what="answer lengths",
+        habit="the sources' own lengths",
     ),
     "invalid": _rate("invalid", "Answers that cannot be parsed", "answers that cannot be parsed"),
     "cut_off": _rate("cut_off", "Answers cut off", "answers cut off by length"),
     "asymmetry": Kind(
         title="Asymmetry",
         table="asymmetry",
-        sentence="{i} gives {j} {i_to_j:+{unit}} {points}, {j} gives {i} {j_to_i:+{unit}}: a difference of {size} "
-        "{span} ({test}).",
-        numbers=("i", "j", "i_to_j", "j_to_i"),
+        sentence=_asymmetry,
+        numbers=("i", "j", "i_to_j", "i_to_j_lo", "i_to_j_hi", "j_to_i", "j_to_i_lo", "j_to_i_hi"),
         value="difference",
         detail="{i} -> {j} minus {j} -> {i}",
     ),
@@ -297,6 +343,7 @@ KINDS: dict[str, Kind] = {
         when=lambda row: bool(row["own"]),
         value="difference",
         detail="{source}",
+        runs=True,
     ),
     "control_transfer": Kind(
         title="Controls on the other tasks",
@@ -306,6 +353,7 @@ KINDS: dict[str, Kind] = {
         numbers=("parent",),
         method="bootstrap",
         detail="{source}",
+        runs=True,
     ),
     "tag": Kind(
         title="Success by tag",
@@ -316,6 +364,7 @@ KINDS: dict[str, Kind] = {
         unit="ratio",
         method="log ratio",
         detail="{tag}={name}",
+        runs=True,
     ),
     "surprise": _surprises("surprise", "Surprises against an additive model"),
     "surprise_similarity": _surprises("surprise_similarity", "Surprises against an additive model with similarity"),

@@ -13,6 +13,7 @@ from traitscope.effects.panel import Panel
 from traitscope.effects.significance import normal_quantile, replicate_test
 
 MIN_GAP_TOKENS = 1.0
+BASE_CUT_OFF = "the base is cut off below the source's length"
 
 
 class Habit(NamedTuple):
@@ -64,11 +65,12 @@ def length_rows(panel: Panel, habits: Mapping[str, Habit]) -> list[Row]:
             if abs(gap) < max(MIN_GAP_TOKENS, z * float(gap_R.std(ddof=1))):
                 row["undefined"] = "base and source do not differ in length"
             elif gap > 0 and cut[0] > MAX_CUT:
-                row["undefined"] = "the base is cut off below the source's length"
+                row["undefined"] = BASE_CUT_OFF
             else:
                 row["weight"] = row["shift"] / gap
                 weight_R = change.replicates_RM[:, m] / gap_R
                 row |= replicate_test(row["weight"], weight_R, row["n"], panel.level, "weight_")
+                row |= {"_gap": gap, "_weight_alone": float(change.alone[m]) / gap**2}
         rows.append(row)
     return rows
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.effects.panel import Change, Panel
-from traitscope.effects.significance import percentile_interval
+from traitscope.effects.significance import never_a_point, percentile_interval
 from traitscope.metrics.base import METRICS, Metric
 from traitscope.metrics.confusion import confusion_replicates, count_codes
 
@@ -32,7 +32,7 @@ def primary_change(panel: Panel, reference_M: NDArray[np.int64] | None = None) -
     if _is_mean(panel):
         return panel.change(panel.correct_MS, reference_M)
     measure = _measure(panel)
-    return None if measure is None else counts_change(panel, measure, reference_M)
+    return None if measure is None else counts_change(panel, measure, reference_M, reach=_reach(panel))
 
 
 def primary_scores(panel: Panel) -> Floats:
@@ -68,6 +68,11 @@ def _metric(panel: Panel) -> Metric | None:
     return METRICS.get(panel.metric).value if panel.metric in METRICS else None
 
 
+def _reach(panel: Panel) -> float:
+    metric = _metric(panel)
+    return np.inf if metric is None else metric.high - metric.low
+
+
 def _is_mean(panel: Panel) -> bool:
     metric = _metric(panel)
     return metric is None or metric.corpus is None
@@ -79,11 +84,19 @@ def _measure(panel: Panel) -> OfCounts | None:
     return None if metric is None or panel.classes is None else metric.of_counts
 
 
-def counts_change(panel: Panel, measure: OfCounts, reference_M: NDArray[np.int64] | None = None) -> Change:
+def counts_change(
+    panel: Panel, measure: OfCounts, reference_M: NDArray[np.int64] | None = None, *, reach: float
+) -> Change:
     """Paired change of a number that a confusion matrix gives.
 
     The interval is a bootstrap over examples, the p that of swapping both models' answers example by example (a paired
     permutation test; Yeh 2000, More accurate tests for the statistical significance of result differences).
+
+    Args:
+        panel: one task with classes.
+        measure: of confusion matrices.
+        reference_M: as in :func:`primary_change`.
+        reach: the largest change that there can be.
     """
     size = len(panel.rows)
     against = np.zeros(size, dtype=np.int64) if reference_M is None else reference_M
@@ -106,15 +119,19 @@ def counts_change(panel: Panel, measure: OfCounts, reference_M: NDArray[np.int64
             continue
         ours, theirs = (float(measure(_counts(panel, k, seen_S))) for k in (m, other))
         replicates_RM[:, m] = replicates(m, seen_S) - replicates(other, seen_S)
-        lo, hi = percentile_interval(replicates_RM[:, m], int(n_M[m]), panel.level)
-        if np.ptp(replicates_RM[:, m]) < 1e-12 and m != other:
-            # Nothing differs between the examples: as wide as the interval of the share of right answers.
-            lo, hi = (ours - theirs + end - hits.value[m] for end in (hits.lo[m], hits.hi[m]))
+        ends = percentile_interval(replicates_RM[:, m], int(n_M[m]), panel.level)
+        lo, hi = never_a_point(ours - theirs, ends, n_M[m], panel.level, reach)
         p = np.nan if m == other else swap_p(panel, m, other, seen_S, measure)
         for name, value in zip(columns, (theirs, ours, ours - theirs, lo, hi, p), strict=True):
             columns[name][m] = value
     return Change(
-        n=n_M, lost=hits.lost, won=hits.won, method=np.full(size, "bootstrap"), replicates_RM=replicates_RM, **columns
+        n=n_M,
+        lost=hits.lost,
+        won=hits.won,
+        method="bootstrap",
+        replicates_RM=replicates_RM,
+        alone=panel.alone(replicates_RM),
+        **columns,
     )
 
 

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.significance import (
-    agresti_min,
+    alone_of,
     bootstrap_weights,
     mcnemar_exact,
+    never_a_point,
+    paired_score,
     percentile_interval,
     sign_flip_p,
 )
@@ -25,7 +27,6 @@ from traitscope.errors import TraitscopeError
 Floats = NDArray[np.float64]
 Records = Mapping[tuple[str, str], pd.DataFrame]
 MAX_GUESSED_CLASSES = 20
-FEW_DISCORDANT = 15
 SIGN_FLIPS = 20_000
 
 
@@ -34,8 +35,8 @@ class Change:
     """A paired change of every model against a reference model; arrays over the M models.
 
     ``lost`` and ``won`` count examples whose value fell or rose; ``replicates_RM`` are bootstrap replicates
-    of ``value``; ``method`` names the interval: ``bootstrap``, or ``Agresti-Min`` where fewer than 15
-    examples differ.
+    of ``value``; ``method`` names the interval: ``score`` for 0/1 values, else ``bootstrap``;
+    ``alone`` is described at ``Panel.alone``.
     """
 
     n: NDArray[np.int64]
@@ -47,8 +48,9 @@ class Change:
     p: Floats
     lost: NDArray[np.int64]
     won: NDArray[np.int64]
-    method: NDArray[np.str_]
+    method: str
     replicates_RM: Floats
+    alone: Floats
 
     def at(self, m: int, reference: str, mean: str, value: str, ends: str = "", turn: float = 1.0) -> Row:
         """One model's numbers as columns of a table, which has its own names for them (``ends``: a prefix).
@@ -62,7 +64,8 @@ class Change:
             **{f"{ends}{name}": float(getattr(self, name)[m]) for name in ("lo", "hi", "p")},
             "n": int(self.n[m]),
             "_mean": turn * float(self.mean[m]),
-            "_method": str(self.method[m]),
+            "_method": self.method,
+            f"_{ends}alone": float(self.alone[m]),
         }
 
 
@@ -158,6 +161,23 @@ class Panel:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(total / count, dtype=float)
 
+    @cached_property
+    def seeds(self) -> list[list[int]]:
+        """The models of every source that has several."""
+        groups: dict[str, list[int]] = {}
+        for m, i in enumerate(self.rows.tolist()):
+            source = self.grid.sources[i]
+            if source is not None:
+                groups.setdefault(source, []).append(m)
+        return [group for group in groups.values() if len(group) > 1]
+
+    def alone(self, replicates_RM: Floats) -> Floats:
+        """Variance over examples of what every model has apart from its source's other seeds; 0 where it has none."""
+        found = np.zeros(replicates_RM.shape[1])
+        for group in self.seeds:
+            found[group] = alone_of(replicates_RM[:, group])
+        return found
+
     def change(self, values_MS: Floats, reference_M: NDArray[np.int64] | None = None) -> Change:
         """Paired change of a value by example against a reference model (default: the base).
 
@@ -174,29 +194,32 @@ class Panel:
         divisor = np.where(n > 0, n, np.nan)
         mean = np.where(known, values_MS, 0.0).sum(axis=1) / divisor
         reference_mean = np.where(known, other_MS, 0.0).sum(axis=1) / divisor
+        value = mean - reference_mean
         replicates_RM = self.means(diff_MS)
-        lo, hi = percentile_interval(replicates_RM, int(max(n.max(initial=2), 2)), self.level)
-        binary = bool(np.isin(values_MS[np.isfinite(values_MS)], (0.0, 1.0)).all())
+        # Scores, shares and rates lie between 0 and 1; lengths and losses are not bounded.
+        known_values = values_MS[np.isfinite(values_MS)]
+        limit = 1.0 if bool(((known_values >= 0) & (known_values <= 1)).all()) else np.inf
+        binary = bool(np.isin(known_values, (0.0, 1.0)).all())
         if binary:
             p = mcnemar_exact(lost, won)
-            few = (lost + won) < FEW_DISCORDANT
-            exact_lo, exact_hi = agresti_min(lost, won, divisor, self.level)
-            lo, hi = np.where(few, exact_lo, lo), np.where(few, exact_hi, hi)
+            lo, hi = paired_score(lost, won, divisor, self.level)
         else:
             p = sign_flip_p(diff_MS, SIGN_FLIPS, self.seed, self.task)
-            few = np.zeros(len(n), dtype=bool)
+            ends = percentile_interval(replicates_RM, int(max(n.max(initial=2), 2)), self.level)
+            lo, hi = never_a_point(value, ends, divisor, self.level, limit)
         return Change(
             n=n,
             reference=reference_mean,
             mean=mean,
-            value=mean - reference_mean,
+            value=value,
             lo=np.where(n > 0, lo, np.nan),
             hi=np.where(n > 0, hi, np.nan),
             p=np.where((n > 0) & (against != np.arange(len(n))), p, np.nan),
             lost=lost,
             won=won,
-            method=np.where(few, "Agresti-Min", "bootstrap"),
+            method="score" if binary else "bootstrap",
             replicates_RM=replicates_RM,
+            alone=self.alone(replicates_RM),
         )
 
 

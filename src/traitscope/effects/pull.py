@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from traitscope.effects.grid import Grid, Row
+from traitscope.effects.lengths import BASE_CUT_OFF
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import replicate_test
 
@@ -45,6 +46,7 @@ def class_pull_rows(panel: Panel, label_shares: Mapping[str, Mapping[str, float]
     if panel.classes is None or not label_shares:
         return []
     base_C, base_RC = _share_replicates(panel, 0)
+    weights_RM = np.zeros((panel.replicates, len(panel.rows)))
     gold_C = np.bincount(panel.gold_S, minlength=len(panel.classes)) / len(panel.gold_S)
     rows = []
     for m in panel.others:
@@ -62,8 +64,9 @@ def class_pull_rows(panel: Panel, label_shares: Mapping[str, Mapping[str, float]
             "n": int(panel.seen_MS[m].sum()),
             "weight": np.nan,
             **dict.fromkeys(("lo", "hi", "p"), np.nan),
-            "_step": own_C - base_C,
-            "_wants": np.stack([want_C, gold_C - base_C], axis=1),
+            "_size": float(np.linalg.norm(want_C)),
+            "_share": own_C,
+            "_habit": q_C,
         }
         for c, name in enumerate(panel.classes):
             row |= {f"source:{name}": q_C[c], f"base:{name}": base_C[c], f"model:{name}": own_C[c]}
@@ -71,8 +74,10 @@ def class_pull_rows(panel: Panel, label_shares: Mapping[str, Mapping[str, float]
             row["weight"] = float((own_C - base_C) @ want_C / (want_C**2).sum())
             weight_R = ((own_RC - base_RC) * want_RC).sum(axis=1) / np.maximum((want_RC**2).sum(axis=1), 1e-12)
             row |= replicate_test(row["weight"], weight_R, row["n"], panel.level)
-        rows.append(row)
-    return rows
+            weights_RM[:, m] = weight_R
+        rows.append(row | {"_at": m})
+    alone_M = panel.alone(weights_RM)
+    return [row | {"_alone": float(alone_M[row["_at"]])} for row in rows]
 
 
 def _cosine(one: Floats, other: Floats) -> float:
@@ -91,57 +96,71 @@ def _share_replicates(panel: Panel, m: int) -> tuple[Floats, Floats]:
 
 
 def pooled_rows(lengths: Sequence[Row], class_pulls: Sequence[Row], grid: Grid, level: float) -> list[Row]:
-    """The sources' pull over all cells: lengths, and class shares beside the truth."""
+    """How far the sources' habits carry over, over all cells: of answer lengths, and of class shares."""
+    lengths = [row for row in lengths if np.isfinite(row["source_length"]) and row["undefined"] != BASE_CUT_OFF]
+    found = []
+    for kind, rows, value, habit, towards in (
+        ("length_weight_pooled", lengths, "length", "source_length", "the source's length"),
+        ("class_pull_pooled", class_pulls, "_share", "_habit", "the source's label shares"),
+    ):
+        cells: dict[tuple[int, str, str], list[Row]] = {}
+        for row in rows:
+            known = row["source"] is not None and np.isfinite(np.atleast_1d(row[value])).all()
+            if known and grid.transfers(row["source"], row["task"]):
+                cells.setdefault((int(grid.base_I[grid.row[row["model"]]]), row["source"], row["task"]), []).append(row)
+        # Seeds of a source are one cell; every class of a task has a mean of its own.
+        entries = []
+        for (b, source, task), seeds in cells.items():
+            does, has = (np.atleast_1d(np.mean([row[name] for row in seeds], axis=0)) for name in (value, habit))
+            entries += [(does[c], has[c], source, (b, task, c)) for c in range(len(does))]
+        told, wanted, sources, tasks = zip(*entries, strict=True) if entries else ((), (), (), ())
+        slope = pooled_slope(told, wanted, sources, tasks, level)
+        if slope is not None:
+            found.append({"kind": kind, "n": len(cells), "towards": towards, **slope})
+    return found
 
-    def counted(row: Row) -> bool:
-        return row["source"] is not None and grid.transfers(row["source"], row["task"])
 
-    cells = [row for row in lengths if counted(row) and np.isfinite(row["weight"])]
-    want = [[row["source_length"] - row["base_length"]] for row in cells]
-    pooled = pooled_slopes([row["shift"] for row in cells], want, [row["source"] for row in cells], level)
-    about = {"kind": "length_weight_pooled", "n": len(cells)}
-    found = [{**about, "towards": "the source's length", **slope} for slope in pooled]
-    cells = [row for row in class_pulls if counted(row)]
-    parts = [row for row in cells if np.isfinite(row["_step"]).all()]
-    step = [share for row in parts for share in row["_step"]]
-    want = [pair for row in parts for pair in row["_wants"]]
-    pooled = pooled_slopes(step, want, [row["source"] for row in parts for _ in row["_step"]], level)
-    about = {"kind": "class_pull_pooled", "n": len(cells)}
-    towards = ("the source's label shares", "the true shares")
-    return found + [{**about, "towards": name, **slope} for name, slope in zip(towards, pooled, strict=bool(pooled))]
+def pooled_slope(
+    value: ArrayLike, habit: ArrayLike, sources: Sequence[str], tasks: Sequence[Hashable], level: float
+) -> dict[str, float] | None:
+    """Least squares of what models do on their sources' habits, every task with a mean of its own.
 
-
-def pooled_slopes(step: ArrayLike, wants: ArrayLike, groups: ArrayLike, level: float) -> list[dict[str, float]]:
-    """Least squares through the origin of what was observed on what each habit would give.
-
-    Errors are a jackknife over the sources; intervals and p are Student's t on the number of sources less one.
+    Within a task the base cancels: what its sources share is no pull. Errors are clustered by source: every source is
+    left out in turn, the tasks' means fitted anew (CR3; MacKinnon, Nielsen and Webb 2023, equation 13), with Student's
+    t on the number of sources less one.
 
     Args:
-        step: V observed steps away from the base's habit (lengths, or class shares one after the other).
-        wants: V x P steps to the habits (the source's; the truth), the same units.
-        groups: the source behind every entry.
-        level: of the intervals.
+        value: V lengths or class shares. habit: of the source's training data, the same units.
+        sources: the source behind every entry. tasks: the task (and class) of every entry.
+        level: of the interval.
 
     Returns:
-        For each of the P habits value, lo, hi, p, sources; nothing where there are fewer than three sources, or
-        not enough spread.
+        value, lo, hi, p, sources; None where there are fewer than three sources, or not enough spread.
     """
     from scipy.stats import t as student
 
-    y, x = np.asarray(step, dtype=float), np.asarray(wants, dtype=float)
-    names, codes = np.unique(np.asarray(groups), return_inverse=True)
+    y, x = np.asarray(value, dtype=float), np.asarray(habit, dtype=float)
+    names, group_V = np.unique(np.asarray(sources), return_inverse=True)
+    numbers = {task: k for k, task in enumerate(dict.fromkeys(tasks))}
+    task_V = np.array([numbers[task] for task in tasks])
     k = len(names)
     if k < MIN_SOURCES:
-        return []
-    gram = np.array([x[codes == g].T @ x[codes == g] for g in range(k)])
-    moment = np.array([x[codes == g].T @ y[codes == g] for g in range(k)])
-    rest = gram.sum(axis=0) - gram
-    if np.linalg.matrix_rank(gram.sum(axis=0)) < x.shape[1] or (np.linalg.cond(rest) > 1e10).any():
-        return []
-    slopes = np.linalg.solve(gram.sum(axis=0), moment.sum(axis=0))
-    left_out = np.array([np.linalg.solve(rest[g], moment.sum(axis=0) - moment[g]) for g in range(k)])
-    se = np.sqrt((k - 1) / k * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
-    half = student.ppf(0.5 + level / 2, k - 1) * se
-    p = 2 * student.sf(np.abs(slopes) / np.maximum(se, 1e-15), k - 1)
-    columns = zip(slopes, slopes - half, slopes + half, p, strict=True)
-    return [{**dict(zip(("value", "lo", "hi", "p"), slope, strict=True)), "sources": k} for slope in columns]
+        return None
+    # Where the regressor does not differ within tasks, what is left of it is rounding.
+    least = 1e-12 * float(x @ x)
+
+    def fitted(kept: NDArray[np.bool_]) -> float:
+        code = task_V[kept]
+        means = np.bincount(code, x[kept]) / np.maximum(np.bincount(code), 1)
+        rest = x[kept] - means[code]
+        size = float(rest @ rest)
+        return float(rest @ y[kept]) / size if size > least else np.nan
+
+    slope = fitted(np.ones(len(y), dtype=bool))
+    left_out = np.array([fitted(group_V != g) for g in range(k)])
+    if not np.isfinite([slope, *left_out]).all():
+        return None
+    se = float(np.sqrt((k - 1) / k * ((left_out - slope) ** 2).sum()))
+    half = float(student.ppf(0.5 + level / 2, k - 1)) * se
+    p = float(2 * student.sf(abs(slope) / max(se, 1e-15), k - 1))
+    return {"value": slope, "lo": slope - half, "hi": slope + half, "p": p, "sources": k}

@@ -9,33 +9,44 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traitscope.effects.grid import Grid, Row
-from traitscope.effects.kinds import KINDS, sentence
+from traitscope.effects.grid import FAMILIES, Grid, Row
+from traitscope.effects.kinds import ALPHA, KINDS, excludes_none, sentence
 from traitscope.effects.learning import learning_sentences
+from traitscope.effects.runs import findings_over_runs
 from traitscope.effects.significance import benjamini_hochberg
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 
-FORMAT = 2
+FORMAT = 3
 
 COLUMNS = (
-    *("kind", "model", "source", "seed", "task", "detail", "relation"),
+    *("kind", "model", "source", "seed", "task", "detail", "relation", "family"),
     *("value", "lo", "hi", "p", "q", "n", "unit", "method", "numbers"),
 )
 TYPES = {**dict.fromkeys(("value", "lo", "hi", "p", "q"), "float64"), "n": "int64", "seed": "Int64"}
 
 
-def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid) -> pd.DataFrame:
-    """The findings that the tables' rows bear, kind by kind, with relation and q (Benjamini-Hochberg by kind)."""
-    found = [
-        {"kind": name, **kind.finding(row)}
-        for name, kind in KINDS.items()
-        for row in rows.get(kind.table, ())
-        if kind.when(row)
-    ]
-    for finding in found:
-        finding["relation"] = grid.relation(finding["source"], finding["task"]) if finding["task"] else None
-    frame = pd.DataFrame(found, columns=list(COLUMNS), dtype=object).astype(TYPES)
-    for _, family in frame.groupby("kind", sort=False):
+def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid, level: float = 0.95) -> pd.DataFrame:
+    """The findings that the tables' rows bear, kind by kind, with relation, family and q.
+
+    Seeds are averaged where a finding is of one run; q is Benjamini and Hochberg's within kind and family.
+
+    Args:
+        rows: by table.
+        grid: whose rows they are about.
+        level: of their intervals.
+    """
+    made = []
+    for name, kind in KINDS.items():
+        found = [kind.finding(row) for row in rows.get(kind.table, ()) if kind.when(row)]
+        if kind.runs:
+            found = findings_over_runs(found, grid, level)
+        made += [{"kind": name, **finding} for finding in found]
+    for finding in made:
+        source, task = finding["source"], finding["task"]
+        finding["relation"] = grid.relation(source, task) if task else None
+        finding["family"] = grid.family(source, task)
+    frame = pd.DataFrame(made, columns=list(COLUMNS), dtype=object).astype(TYPES)
+    for _, family in frame.groupby(["kind", "family"], sort=False, dropna=False):
         frame.loc[family.index, "q"] = benjamini_hochberg(family["p"])
     return frame
 
@@ -46,13 +57,14 @@ class Effects:
 
     Attributes:
         findings: one row per finding: kind, model, source, seed, task, detail, relation (own, copy, transfer, or
-            model for one not trained here), value, lo, hi, p, q (Benjamini-Hochberg within the kind), n, unit,
-            method (of the interval), numbers (what else its sentence needs, by name).
+            model for one not trained here), family (own, copy or transfer of a source, control, mix, model, or none),
+            value, lo, hi, p, q (Benjamini-Hochberg within kind and family), n, unit, method (of the interval),
+            numbers (what else its sentence needs, by name).
         tables: by name: cells (what a score is held against, and habits), learning, curves, gains, rates,
             classes, confusion, macro_f1, class_pull, lengths, asymmetry, domain,
             controls, tags, surprises; those that could not be computed are absent.
         notes: what could not be computed, and what an interval does not cover.
-        settings: replicates, seed, level.
+        settings: replicates, seed, level, and scope (that findings speak of single runs, where no other is known of).
     """
 
     findings: pd.DataFrame
@@ -64,9 +76,15 @@ class Effects:
         """The findings of one or several kinds."""
         return self.findings[self.findings["kind"].isin(kinds)]
 
-    def significant(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Findings with q of at most ``alpha``, the largest |value| of each kind first."""
-        kept = self.findings[self.findings["q"] <= alpha]
+    def held(self, rows: pd.DataFrame | None = None, alpha: float = ALPHA) -> pd.DataFrame:
+        """Findings with q of at most ``alpha`` whose interval leaves out no effect (default: of all findings)."""
+        rows = self.findings if rows is None else rows
+        size_known = [excludes_none(dict(row)) for _, row in rows[["lo", "hi", "unit"]].iterrows()]
+        return rows[(rows["q"] <= alpha) & np.array(size_known, dtype=bool)]
+
+    def significant(self, alpha: float = ALPHA) -> pd.DataFrame:
+        """Findings that hold (see ``held``), the largest |value| of each kind first."""
+        kept = self.held(alpha=alpha)
         order = kept.assign(size=kept["value"].abs()).sort_values(["kind", "size"], ascending=[True, False])
         return order.drop(columns="size")
 
@@ -115,22 +133,22 @@ class Effects:
             settings=payload["settings"],
         )
 
-    def render(self, limit: int = 5, alpha: float = 0.05) -> str:
+    def render(self, limit: int = 5, alpha: float = ALPHA) -> str:
         """Plain text for the terminal: by kind, how many were tested and held, and the strongest sentences.
 
         Args:
             limit: sentences per kind.
             alpha: the q below which a finding counts.
         """
-        lines: list[str] = []
+        scope = self.settings.get("scope")
+        lines = [f"{scope[0].upper()}{scope[1:]}."] if scope else []
         for name, kind in KINDS.items():
             rows = self.of_kind(name)
             if rows.empty:
                 continue
-            held = rows[rows["q"] <= alpha]
+            held = self.held(rows, alpha)
             tested = int(rows["p"].notna().sum())
-            verdict = f"{len(held)} of {tested} hold at q <= {alpha:g}" if tested else "no test was possible"
-            lines.append(f"{kind.title}: {verdict}")
+            lines.append(f"{kind.title}: {self._verdict(rows, held, alpha)}")
             if kind.table == "surprises":
                 shown = self.surprising(name).head(limit)
             elif len(rows) <= limit:
@@ -145,3 +163,16 @@ class Effects:
             lines += ["What training did not teach", *(f"  - {text}" for text in unlearnt)]
         lines.extend(f"note: {note}" for note in self.notes)
         return "\n".join(lines)
+
+    @staticmethod
+    def _verdict(rows: pd.DataFrame, held: pd.DataFrame, alpha: float) -> str:
+        """How many hold, family by family where there are several."""
+        tested = rows[rows["p"].notna()]
+        if tested.empty:
+            return "no test was possible"
+        families = [family for family in FAMILIES if (tested["family"] == family).any()]
+        counts = [(f, int((held["family"] == f).sum()), int((tested["family"] == f).sum())) for f in families]
+        told = ", ".join(f"{family} {k} of {n}" for family, k, n in counts)
+        verdict = f"{told if len(families) > 1 else f'{len(held)} of {len(tested)}'} hold at q <= {alpha:g}"
+        unknown = int((rows["q"] <= alpha).sum()) - len(held)
+        return verdict + (f"; {unknown:d} more show an association whose size is unknown" if unknown else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,17 +60,93 @@ def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.95) -> Ends:
     return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
 
 
-def agresti_min(lost: ArrayLike, won: ArrayLike, n: ArrayLike, level: float = 0.95) -> Ends:
-    """Interval of the difference of two paired shares, (won - lost) / n.
+def paired_score(lost: ArrayLike, won: ArrayLike, n: ArrayLike, level: float = 0.95) -> Ends:
+    """Score interval of the difference of two paired shares, (won - lost) / n; NaN where n is.
 
-    Half an example is added to each of the four counts: it keeps its coverage where few examples differ, and
-    does not shrink to a point where none does. Agresti and Min 2005.
+    All differences that the score test does not refuse, with the cell probabilities that are most likely under each:
+    it keeps its coverage near -1, 0 and 1, and is never a point. Tango 1998, equations 8 to 10.
     """
-    b, c, total = (np.asarray(x, dtype=float) for x in (lost, won, n))
+    c, b, total = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (lost, won, n)))
     z = normal_quantile(level)
-    centre = (c - b) / (total + 2)
-    spread = np.sqrt(np.maximum((b + c + 1) - (c - b) ** 2 / (total + 2), 0.0)) / (total + 2)
-    return np.clip(centre - z * spread, -1.0, 1.0), np.clip(centre + z * spread, -1.0, 1.0)
+
+    def refused(delta: Floats) -> Floats:
+        linear = (2 * total - b + c) * delta - b - c
+        root = np.sqrt(np.maximum(linear**2 + 8 * total * c * delta * (1 - delta), 0.0))
+        variance = total * ((root - linear) / (2 * total) + delta * (1 - delta))
+        return np.asarray(np.abs(b - c - total * delta) > z * np.sqrt(np.maximum(variance, 0.0)))
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inside = (b - c) / total
+        ends = []
+        for end in (-1.0, 1.0):
+            near, far = inside, np.where(np.isnan(inside), np.nan, end)
+            for _ in range(40):
+                middle = (near + far) / 2
+                out = refused(middle)
+                near, far = np.where(out, near, middle), np.where(out, middle, far)
+            ends.append(far)
+    return ends[0], ends[1]
+
+
+def never_a_point(value: ArrayLike, ends: Ends, n: ArrayLike, level: float, limit: float = np.inf) -> Ends:
+    """Ends of a bootstrap interval, at least |value| z^2 / (n + z^2) away from the value, within +-``limit``.
+
+    A bootstrap of n examples that are all alike has no width. As many examples of another kind as Wilson's interval
+    of 0 of n allows may exist unseen; each takes as much from the mean, or adds as much.
+    """
+    z = normal_quantile(level)
+    middle = np.asarray(value, dtype=float)
+    half = np.abs(middle) * z * z / (np.asarray(n, dtype=float) + z * z)
+    lo, hi = np.minimum(ends[0], middle - half), np.maximum(ends[1], middle + half)
+    return np.clip(lo, -limit, limit), np.clip(hi, -limit, limit)
+
+
+class Runs(NamedTuple):
+    """What training runs add to the error of a mean over seeds.
+
+    Attributes:
+        variance: of the mean.
+        doubt: half the variance of that estimate, S^4 / df of the S^2 it rests on; 0 where it is known.
+    """
+
+    variance: float
+    doubt: float
+
+    def __add__(self, other: object) -> Runs:
+        """Of a sum or difference of two independent means."""
+        assert isinstance(other, Runs)
+        return Runs(self.variance + other.variance, self.doubt + other.doubt)
+
+
+# Where runs are not known, their part is left out, and it is said that findings speak of these runs only.
+NO_RUNS = Runs(0.0, 0.0)
+
+
+def alone_of(replicates_RJ: Floats) -> Floats:
+    """Variance over replicates of what each of J seeds of a source has apart from the others; 0 for a single one."""
+    seeds = replicates_RJ.shape[1]
+    if seeds < 2:
+        return np.zeros(seeds)
+    apart_RJ = replicates_RJ - replicates_RJ.mean(axis=1, keepdims=True)
+    return np.nan_to_num(apart_RJ.var(axis=0, ddof=1)) * seeds / (seeds - 1)
+
+
+def with_runs(value: float, lo: float, hi: float, runs: Runs, level: float) -> dict[str, float]:
+    """Interval and p of a value whose error has a part of the examples, with an interval, and a part of the runs.
+
+    Half-widths add as squares (Zou and Donner 2008), so that an uneven interval stays so; the quantile is Student's t
+    with Satterthwaite's degrees of freedom. Both ends at the value: the examples' part is not known.
+    """
+    from scipy.stats import t as student
+
+    z = normal_quantile(level)
+    down, up = (((value - lo) / z) ** 2 + runs.variance, ((hi - value) / z) ** 2 + runs.variance)
+    df = [max(variance**2 / runs.doubt, 1.0) if runs.doubt > 0 else np.inf for variance in (down, up)]
+    half = [float(student.ppf(0.5 + level / 2, d) * np.sqrt(v)) for d, v in zip(df, (down, up), strict=True)]
+    # The end that lies towards no effect is the one that the test asks about.
+    towards, at = (down, df[0]) if value > 0 else (up, df[1])
+    p = float(2 * student.sf(abs(value) / np.sqrt(towards), at)) if towards > 0 else np.nan
+    return {"lo": value - half[0], "hi": value + half[1], "p": p}
 
 
 def paired_ratio(both: ArrayLike, lost: ArrayLike, won: ArrayLike, level: float = 0.95) -> tuple[Floats, Ends]:
@@ -100,8 +177,12 @@ def percentile_interval(replicates_R: Floats, n: int, level: float = 0.95, axis:
     return lo, hi
 
 
-def replicate_test(value: float, replicates_R: Floats, n: int, level: float, ends: str = "") -> dict[str, float]:
+def replicate_test(
+    value: float, replicates_R: Floats, n: int, level: float, ends: str = "", limit: float = np.inf
+) -> dict[str, float]:
     """Percentile interval of a value and the normal p of its bootstrap's standard error, as columns of a table.
+
+    The interval is never a point but at 0, and p never below that of n examples which all agree, 2^(1 - n).
 
     Args:
         value: what was observed.
@@ -109,11 +190,12 @@ def replicate_test(value: float, replicates_R: Floats, n: int, level: float, end
         n: examples behind it.
         level: of the interval.
         ends: a prefix of the columns ``lo``, ``hi``, ``p``.
+        limit: the largest size that the value can have.
     """
-    lo, hi = percentile_interval(replicates_R, n, level)
+    lo, hi = never_a_point(value, percentile_interval(replicates_R, n, level), n, level, limit)
     se = float(replicates_R.std(ddof=1))
     p = float(normal_p(value / se)) if se > 0 else (1.0 if value == 0 else 0.0)
-    return {f"{ends}lo": float(lo), f"{ends}hi": float(hi), f"{ends}p": p}
+    return {f"{ends}lo": float(lo), f"{ends}hi": float(hi), f"{ends}p": max(p, 2.0 ** (1 - n))}
 
 
 def bootstrap_weights(n: int, replicates: int, seed: int, key: str = "") -> NDArray[np.float32]:

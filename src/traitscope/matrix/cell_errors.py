@@ -92,15 +92,20 @@ def seed_variance(rows: pd.DataFrame, scores_IN: Floats) -> SeedNoise | None:
     return SeedNoise(total_N / np.maximum(df_N, 1.0), df_N, trained.astype(float))
 
 
-def positive_stderr(raw: View, units: Mapping[str, str], n_IN: Floats) -> Floats | None:
-    """Standard errors without gaps and zeros, as ``cell_noise`` documents; None where a task has none."""
+def stderr_without_zeros(raw: View, units: Mapping[str, str], n_IN: Floats) -> Floats:
+    """Standard errors, those of zero replaced by that of one more right and one more wrong answer (NaN: not known)."""
     stderr_IN = raw.stderr_IN
     top_N = np.array([np.nan if units[t] == "other" else full_mark(units[t]) for t in raw.tasks])
     n_IN = np.where(n_IN > 1, n_IN, np.nan)
     share_IN = (raw.values_IN / top_N * n_IN + 1.0) / (n_IN + 2.0)
     smoothed_IN = top_N * np.sqrt(np.clip(share_IN * (1.0 - share_IN), 0.0, None) / n_IN)
     stderr_IN = np.where(stderr_IN == 0.0, smoothed_IN, stderr_IN)
-    stderr_IN = np.where(stderr_IN == 0.0, np.nan, stderr_IN)
+    return np.where(stderr_IN == 0.0, np.nan, stderr_IN)
+
+
+def positive_stderr(raw: View, units: Mapping[str, str], n_IN: Floats) -> Floats | None:
+    """Standard errors without gaps and zeros, as ``cell_noise`` documents; None where a task has none."""
+    stderr_IN = stderr_without_zeros(raw, units, n_IN)
     if np.isnan(stderr_IN).all(axis=0).any():
         return None
     return np.where(np.isnan(stderr_IN), np.nanmax(stderr_IN, axis=0), stderr_IN)

@@ -124,7 +124,7 @@ def _intervals(axes: Axes, part: pd.DataFrame, value: str) -> None:
 
 @styled
 def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figure:
-    """The pairs whose two directions of transfer differ most, with intervals.
+    """The pairs whose two directions of transfer differ most, each direction with its interval.
 
     Raises:
         TraitscopeError: no two sources are targets of each other.
@@ -137,32 +137,29 @@ def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figu
             fix="make at least two sources targets as well",
         )
     found = effects.of_kind("asymmetry").reset_index(drop=True)
-    table = table.reset_index(drop=True).assign(q=found["q"] if len(found) == len(table) else np.nan)
+    held = set(effects.held(found, alpha).index)
+    table = table.reset_index(drop=True)
     order = table["difference"].abs().sort_values(ascending=False, kind="stable").index[:limit]
-    part = table.loc[order]
-    unit = str(part["unit"].iloc[0])
+    unit = str(table["unit"].iloc[0])
     scale = 100.0 if unit == "share" else 1.0
-    # Always told in the direction that gives more.
-    flip = (part["difference"] < 0).to_numpy()
-    sign = np.where(flip, -1.0, 1.0)
-    value = sign * part["difference"].to_numpy(dtype=float) * scale
-    low = np.where(flip, -part["hi"], part["lo"]).astype(float) * scale
-    high = np.where(flip, -part["lo"], part["hi"]).astype(float) * scale
-    pairs = zip(part["i"], part["j"], flip, strict=True)
-    names = [f"{shorten(j if f else i, 22)} → {shorten(i if f else j, 22)}" for i, j, f in pairs]
-    figure = new_figure(8.0, 1.1 + 0.24 * len(part))
+    figure = new_figure(8.0, 1.1 + 0.44 * len(order))
     axes = figure.add_subplot()
-    y = np.arange(len(part))
-    colours = [BLUE if q <= alpha else GREY for q in part["q"].fillna(1.0)]
-    axes.hlines(y, low, high, color=colours, linewidth=1.4)
-    axes.scatter(value, y, c=colours, s=18, zorder=3)
+    names, places = [], []
+    for k, at in enumerate(order):
+        pair = table.loc[at]
+        colour = BLUE if at in held else GREY
+        for way, (one, other), y in (("i_to_j", ("i", "j"), 2.6 * k), ("j_to_i", ("j", "i"), 2.6 * k + 1)):
+            axes.hlines(y, scale * pair[f"{way}_lo"], scale * pair[f"{way}_hi"], color=colour, linewidth=1.4)
+            axes.scatter(scale * pair[way], y, color=colour, s=18, zorder=3)
+            names.append(f"{shorten(pair[one], 22)} → {shorten(pair[other], 22)}")
+            places.append(y)
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.set_yticks(y, names)
+    axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.grid(axis="x")
     points = "points" if unit == "share" else unit
     axes.set_xlabel(
-        f"gain this way minus gain the other way, {points} (95 % interval; blue: q ≤ {alpha:g} over {len(table)} pairs)"
+        f"gain of both directions, {points} (95 % intervals; blue: they differ, q ≤ {alpha:g} over {len(table)} pairs)"
     )
     return figure
 

@@ -157,7 +157,7 @@ def _effects(c: Findings) -> Iterator[_Wanted]:
         yield _Wanted(
             "asymmetry",
             "effects",
-            "Pairs of tasks whose two directions of transfer differ most, told in the direction that gives more.",
+            "Pairs of tasks whose two directions of transfer differ most, both of them with intervals.",
             lambda: plots.asymmetry(effects),
         )
         yield _Wanted(

@@ -49,7 +49,7 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
             rows = rows[~rows["relation"].isin(HOME)]
         if rows.empty or kind.table == "surprises":
             continue
-        held = rows[rows["q"] <= alpha]
+        held = effects.held(rows, alpha)
         # Among a handful, those that changed nothing are not worth a line.
         tested = int(rows["p"].notna().sum())
         shown = held if tested and len(rows) > limit else rows[rows["value"] != 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traitscope.jsontables import dump_findings, load_findings
+from traitscope.jsontables import dump_findings, load_findings, plain
 from traitscope.stats.measures import STATISTICS
 from traitscope.stats.similarity import Similarity
 
@@ -57,8 +56,8 @@ class DatasetStats:
         """All of it as one JSON text; NaN and infinity become null and ``"inf"``."""
         payload: dict[str, Any] = {
             "statistics": {name: _plain_row(row) for name, row in self.frame.iterrows()},
-            "labels": json.loads(self.labels.to_json(orient="records")),
-            "collisions": json.loads(self.collisions.to_json(orient="records")),
+            "labels": _records(self.labels),
+            "collisions": _records(self.collisions),
             "similarity": {
                 kind: {
                     "by": s.by,
@@ -136,6 +135,11 @@ def _plain(value: Any) -> Any:
     if math.isnan(number):
         return None
     return number if math.isfinite(number) else ("inf" if number > 0 else "-inf")
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows with every number as it is: pandas' own writing keeps ten digits."""
+    return [plain(row) for row in table.astype(object).to_dict("records")]
 
 
 def _plain_row(row: pd.Series) -> dict[str, Any]:
