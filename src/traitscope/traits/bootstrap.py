@@ -13,7 +13,7 @@ from traitscope.traits.missing import largest_rank
 
 Floats = npt.NDArray[np.float64]
 
-# Simulated matrices at a time; Besag & Clifford's (1991, Biometrika 78:301) test ends at so many that reach the observed.
+# Simulated matrices at a time; so many that reach the observed end a test (Besag & Clifford 1991, Biometrika 78:301).
 BATCH, ENOUGH = 50, 10
 # From its own truth a simulated matrix is fitted sooner than the observed one from nothing.
 ROUNDS, ROUNDS_SIMULATED, ROUNDS_HELD_OUT = 100, 20, 30

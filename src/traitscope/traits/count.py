@@ -163,7 +163,7 @@ def folds_of_cells(
 ) -> npt.NDArray[np.bool_] | None:
     """Cells to hold out, [folds * repeats, I, N], each fold spread evenly over rows and columns.
 
-    Every fold leaves two values in every column. None where the matrix has no room for a component, or ``repeats`` is 0.
+    Every fold leaves two values in every column. None where there is no room for a component, or ``repeats`` is 0.
     """
     n_models, n_tasks = known_IN.shape
     if largest_rank(n_models, n_tasks) < 1 or n_models < 4 or repeats < 1:

@@ -32,6 +32,8 @@ Floats = npt.NDArray[np.float64]
 
 # Level of the permutation tests, which are shown beside the count or stand in for it.
 LEVEL = 0.05
+# Simulated matrices of a step while outlying rows are searched.
+CORE_DRAWS = 49
 
 
 def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
@@ -140,13 +142,23 @@ def _outlying(cells: Cells, asked: TraitOptions) -> list[int]:
     """Rows of degenerate answers, unless every row was asked for."""
     if asked.rows == "all":
         return []
-    error_IN = np.zeros(cells.values_IN.shape)
-    if cells.noise is not None:
-        error_IN = 1.0 / np.sqrt(np.where(cells.gaps_IN, np.inf, cells.precision_IN))
     may_I = np.array([role.kind != "base" for role in cells.matrix.roles_I])
-    far = outlying_rows(cells.values_IN, error_IN, may_I)
+    quick = replace(asked, draws=CORE_DRAWS, held_out=0)
+    precision_IN = cells.precision_IN
+    if cells.noise is None:
+        centre_N = np.nanmedian(cells.values_IN, axis=0)
+        spread_N = 1.4826 * np.nanmedian(np.abs(cells.values_IN - centre_N), axis=0)
+        precision_IN = precision_IN / np.where(spread_N > 0, spread_N, np.inf) ** 2
+
+    def count(core: list[int]) -> int:
+        """Directions among the rows of a core; without known errors the rows' spread stands for all of them."""
+        if cells.noise is None:
+            return 0
+        return _count(cells.rows(core), quick, np.random.default_rng(asked.seed)).supported
+
+    far = outlying_rows(cells.values_IN, precision_IN, may_I, count)
     left_IN = np.isfinite(np.delete(cells.values_IN, far, axis=0))
-    return far if (left_IN.sum(axis=0) >= 3).all() else []
+    return far if int(left_IN.sum(axis=0).min()) >= 3 else []
 
 
 def _runs_only(cells: Cells) -> bool:
@@ -158,9 +170,9 @@ def _runs_only(cells: Cells) -> bool:
 def _notes(everything: Cells, cells: Cells, asked: TraitOptions) -> list[str]:
     """What was fitted on, and what stands beside it."""
     notes = [f"fitted on the {fitted_on(asked)}"]
-    unseen_IN = ~cells.counted_IN & np.isfinite(cells.matrix.scores_IN)
-    if unseen_IN.any():
-        notes[0] += f"; {int(unseen_IN.sum())} own and copied cells count as not observed"
+    unseen = int((~cells.counted_IN & np.isfinite(cells.matrix.scores_IN)).sum())
+    if unseen:
+        notes[0] += f"; {unseen} own and copied cells count as not observed"
     beside = [m for m in everything.matrix.models if m not in cells.matrix.models]
     if beside:
         notes.append(f"projected onto the traits afterwards: {', '.join(beside[:20])}")

@@ -32,7 +32,7 @@ def state_count(
     noun, stand = ("direction", "stands") if k == 1 or (k == 0 and not least) else ("directions", "stand")
     text = f"{many}{noun} of {of} {stand} above the measurement noise"
     if not known:
-        text += " (standard errors are not known: a lower bound by permutation)"
+        text += " (no standard errors: a lower bound by permutation)"
     elif steps.capped:
         text += " (every one that these cells can show)"
     if held_out is not None and k > 0:

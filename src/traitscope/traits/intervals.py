@@ -66,8 +66,8 @@ class Decomposer:
     """The whole way from a matrix to K rotated components, repeated alike on replicates.
 
     Attributes:
-        precision_IN: 1 / error variance of the cells, with which gaps are filled by factors; None where the errors are
-            not known, and gaps are filled by regularised iterative PCA.
+        precision_IN: 1 / error variance of the cells (one for all matrices, or one each), with which gaps are filled by
+            factors; None where the errors are not known, and gaps are filled by regularised iterative PCA.
     """
 
     k: int
@@ -86,13 +86,12 @@ class Decomposer:
         fitted = fit_factors(held, np.where(gaps, 0.0, self.precision_IN), self.k)
         return np.where(gaps, fitted.fitted_BIN, values_BIN)
 
-    def without(self, *, row: int | None = None, column: int | None = None) -> Decomposer:
-        """The same for matrices that lack a row or a column."""
+    def without_each(self, values_IN: Floats, at: Sequence[int], axis: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """As a call, on the matrices that lack one row (axis 0) or column (axis 1) each."""
         left = self.precision_IN
         if left is not None:
-            left = np.delete(left, row, axis=0) if row is not None else left
-            left = np.delete(left, column, axis=1) if column is not None else left
-        return replace(self, precision_IN=left)
+            left = np.stack([np.delete(left, i, axis=axis) for i in at])
+        return replace(self, precision_IN=left)(np.stack([np.delete(values_IN, i, axis=axis) for i in at]))
 
     def __call__(self, values_BIN: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Scores BIK, singular BK, loadings BKN and explained BK of a stack of matrices, gaps filled."""
@@ -227,11 +226,12 @@ def _without_each_row(
     n_models, n_tasks = values_IN.shape
     cosine_JK = np.full((len(rows_J), decompose.k), np.nan)
     if min(n_models - 2, n_tasks) >= decompose.k:
-        for j, i in enumerate(rows_J):
-            rest = np.delete(values_IN, i, axis=0)
-            if np.isfinite(rest).any(axis=0).all():
-                _, _, loadings, _ = decompose.without(row=int(i))(rest[None])
-                cosine_JK[j] = np.abs(match_components(found.loadings_KN, loadings)[1][0])
+        # A task that only one row has seen has no place without it.
+        seen_IN = np.isfinite(values_IN)
+        use = [j for j, i in enumerate(rows_J) if (np.delete(seen_IN, i, axis=0).any(axis=0)).all()]
+        if use:
+            _, _, loadings, _ = decompose.without_each(values_IN, rows_J[use].tolist(), 0)
+            cosine_JK[use] = np.abs(match_components(found.loadings_KN, loadings)[1])
     return cosine_JK
 
 
@@ -240,7 +240,6 @@ def _without_each_column(found: Components, values_IN: Floats, decompose: Decomp
     n_models, n_tasks = values_IN.shape
     cosine_NK = np.full((n_tasks, decompose.k), np.nan)
     if min(n_models - 1, n_tasks - 1) >= decompose.k:
-        for n in range(n_tasks):
-            scores, _, _, _ = decompose.without(column=n)(np.delete(values_IN, n, axis=1)[None])
-            cosine_NK[n] = np.abs(match_components(found.scores_IK.T, np.swapaxes(scores, 1, 2))[1][0])
+        scores, _, _, _ = decompose.without_each(values_IN, range(n_tasks), 1)
+        cosine_NK[:] = np.abs(match_components(found.scores_IK.T, np.swapaxes(scores, 1, 2))[1])
     return cosine_NK

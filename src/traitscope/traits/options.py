@@ -35,7 +35,8 @@ class TraitOptions:
     """"exclude": a row's own tasks and their copies count as not observed; "include" counts them (the paper's way)."""
 
     rows: str = "transfer"
-    """"transfer": fitted on bases and sources, other rows are projected; "all": fitted on every row (the paper's way)."""
+    """"transfer": fitted on bases and sources, other rows are projected; "all": fitted on every row (the paper's
+    way)."""
 
     seeds: str = "mean"
     """"mean" makes one row per source, "rows" keeps every seed as a row."""

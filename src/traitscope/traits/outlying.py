@@ -1,30 +1,84 @@
-"""Rows that stand far outside all others on most tasks, as models with degenerate answers do."""
+"""Rows far outside all others on most tasks, as models with degenerate answers are."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
+from traitscope.traits.factors import fit_factors
+
 Floats = npt.NDArray[np.float64]
 
-# Robust deviations that a row's typical cell must lie outside; normal rows reach half of it.
-FAR = 2.5
+# So large a share of a row's cells must lie FAR errors off what the others' directions can make, and TIMES as far off as
+# in a typical row.
+SHARE, FAR, TIMES = 0.4, 3.0, 2.5
+ROUNDS, SEARCHES = 30, 4
 
 
-def outlying_rows(values_IN: Floats, error_IN: Floats, candidates_I: npt.NDArray[np.bool_]) -> list[int]:
-    """Indices of rows whose median distance over tasks is far outside.
+def outlying_rows(
+    values_IN: Floats,
+    precision_IN: Floats,
+    candidates_I: npt.NDArray[np.bool_],
+    count: Callable[[list[int]], int],
+) -> list[int]:
+    """Indices of rows that no direction of the others explains, on most of their tasks.
 
-    Distances are from the task's median, in units of its scaled median absolute deviation over rows, or of the cell's
-    error where that is larger. A third of the rows at most can be outlying; more of them are a group, not outliers.
+    A forward search (Atkinson, Riani & Cerioli 2004): directions are fitted on the rows nearest to the tasks' medians,
+    every row is compared with the directions of the others, and those not far off make the next core. Rows that make a
+    direction together are a group, not outliers; more than a third of the rows are so too.
 
     Args:
-        values_IN: the matrix, NaN where missing. error_IN: standard errors of the cells; 0 where not known.
-        candidates_I: rows that may be called so.
+        values_IN: the matrix, NaN where missing. precision_IN: 1 / error variance of the cells, 0 where missing.
+        candidates_I: rows that may be called so. count: number of directions among some rows.
     """
+    n_models = len(values_IN)
     centre_N = np.nanmedian(values_IN, axis=0)
     spread_N = 1.4826 * np.nanmedian(np.abs(values_IN - centre_N), axis=0)
-    unit_IN = np.maximum(np.maximum(spread_N, error_IN), 1e-12)
-    distance_IN = np.abs(values_IN - centre_N) / unit_IN
-    far_I = np.array([np.median(d[np.isfinite(d)]) if np.isfinite(d).any() else 0.0 for d in distance_IN])
-    found = [int(i) for i in np.argsort(-far_I, kind="stable") if candidates_I[i] and far_I[i] > FAR]
-    return sorted(found) if len(found) <= len(values_IN) // 3 else []
+    unit_IN = np.sqrt(np.maximum(spread_N**2, 1.0 / np.maximum(precision_IN, 1e-300)))
+    far_I = _size(np.abs(values_IN - centre_N) / unit_IN)
+    core = sorted(np.argsort(far_I, kind="stable")[: max(n_models - n_models // 3, 3)].tolist())
+    found: list[int] = []
+    for _ in range(SEARCHES):
+        distance_I = _distances(values_IN, precision_IN, core, count(core))
+        limit = max(FAR, TIMES * float(np.median(distance_I[core])))
+        found = [i for i in range(n_models) if candidates_I[i] and distance_I[i] > limit]
+        rest = [i for i in range(n_models) if i not in found]
+        if len(found) > n_models // 3:
+            return []
+        if rest == core:
+            break
+        core = rest
+    return found
+
+
+def _size(cells_IN: Floats) -> Floats:
+    """What a share of the cells that each row has exceed; 0 for a row without cells."""
+    return np.array(
+        [np.quantile(row[np.isfinite(row)], 1.0 - SHARE) if np.isfinite(row).any() else 0.0 for row in cells_IN]
+    )
+
+
+def _distances(values_IN: Floats, precision_IN: Floats, core: list[int], k: int) -> Floats:
+    """How many errors a typical cell of each row is off what k directions of the core, without the row, can make."""
+    n_models = len(values_IN)
+    held = np.where(precision_IN > 0, values_IN, 0.0)
+    inside = np.isin(np.arange(n_models), core)
+    weight_III = inside[None, :] & ~np.eye(n_models, dtype=bool)
+    others_BIN = precision_IN[core][None] * weight_III[:, core, None]
+    # A task that the core without the row has not seen says nothing of the row.
+    blind_BN = others_BIN.sum(axis=1) == 0
+    others_BIN = np.where(blind_BN[:, None], 1e-12, others_BIN)
+    fitted = fit_factors(np.broadcast_to(held[core], others_BIN.shape), others_BIN, k, iterations=ROUNDS)
+    seen_IN = (precision_IN > 0) & ~blind_BN
+    weight_IN = np.where(seen_IN, precision_IN, 0.0)
+    rest_IN = held - fitted.mean_BN
+    if k:
+        loadings = fitted.loadings_BNK
+        gram = np.einsum("ink,in,inl->ikl", loadings, weight_IN, loadings) + 1e-3 * np.eye(k)
+        pull = np.einsum("ink,in->ik", loadings, weight_IN * rest_IN)
+        rest_IN = rest_IN - np.einsum("ink,ik->in", loadings, np.linalg.solve(gram, pull[..., None])[..., 0])
+    left_I = np.maximum(seen_IN.sum(axis=1) - k, 1) / np.maximum(seen_IN.sum(axis=1), 1)
+    standard_IN = np.where(seen_IN, np.abs(rest_IN) * np.sqrt(weight_IN), np.nan)
+    return _size(standard_IN / np.sqrt(left_I)[:, None])

@@ -16,7 +16,8 @@ def render(traits: Traits, *, profiles: bool = True) -> str:
     """
     how = {"raw": "scores", "gain": "gains over the base", "logit": "log-odds"}[traits.view]
     head = (
-        f"{len(traits.models)} models x {len(traits.tasks)} tasks; {how}, {traits.cells}; columns centred over these rows"
+        f"{len(traits.models)} models x {len(traits.tasks)} tasks; {how}, {traits.cells}; "
+        "columns centred over these rows"
         + (" and divided by their standard deviation" if traits.scaled else "")
         + (f"; {traits.rotation} rotation" if traits.rotation else "")
     )
