@@ -59,4 +59,4 @@ def test_all_base_models_have_their_own_base_row_and_copied_ones_are_noticed(tab
     traits = fit_traits(scores, view="gain", scale=True, permutations=99)
     assert len(traits.models) == 120
     assert traits.count.held_out is not None
-    assert traits.count.permutation.count >= 2
+    assert traits.count.permutation is not None and traits.count.permutation.count >= 2

@@ -163,7 +163,7 @@ def test_nearly_equal_traits_have_an_unsure_direction_and_a_sure_subspace() -> N
     rng = np.random.default_rng(6)
     planted = planted_matrix(40, 25, 2, rng, ratio=4, apart=1.0)
     traits = fit_traits(planted.scores, k=2, scale=True, replicates=100, **QUICK)
-    assert traits.stability.subspace > 0.9
+    assert traits.stability.subspace > 0.85
     assert traits.stability.noise_K.max() < 0.99
 
 

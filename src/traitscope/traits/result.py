@@ -121,7 +121,7 @@ class Traits:
                 where="profile",
                 fix="use a row name of the matrix",
             )
-        row = np.vstack([self.scores_IK, self.projected.scores_PK])[known.index(model)]
+        row = np.vstack([self.scores_IK, self.projected.scores_PK.reshape(-1, self.k)])[known.index(model)]
         return {name: round(100 * float(u)) for name, u in zip(self.trait_names, np.nan_to_num(row), strict=True)}
 
     def profile_text(self, model: str, *, least: int = 5) -> str:
