@@ -81,8 +81,8 @@ def test_the_headline_says_both_numbers() -> None:
     assert traits.k == traits.count.supported == 2
     assert traits.count.held_out is not None and traits.count.predictive == 2
     assert traits.count.statement == (
-        "2 directions of transfer stand above the measurement noise; 2 of them help to predict held-out cells; one seed "
-        "per source and no known deviation between runs: this speaks of these runs only"
+        "2 directions of transfer stand above the measurement noise; 2 of them help to predict held-out cells; one "
+        "seed per source and no known deviation between runs: this speaks of these runs only"
     )
     assert traits.count.sequential is not None and traits.count.permutation is None
     assert traits.count.sequential.edge_J[0] == pytest.approx(noise_edge(11, 10), rel=0.25)

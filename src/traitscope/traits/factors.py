@@ -113,7 +113,7 @@ def _scores(values: Floats, weight: Floats, mean: Floats, loadings: Floats) -> t
     size, n_tasks, k = loadings.shape
     products = (loadings[:, :, :, None] * loadings[:, :, None, :]).reshape(size, n_tasks, k * k)
     precision = (weight @ products).reshape(size, -1, k, k) + np.eye(k)
-    covariance: Floats = np.linalg.inv(precision)
+    covariance = np.linalg.inv(precision).astype(np.float64)
     pull = (weight * (values - mean[:, None])) @ loadings
     return (covariance @ pull[..., None])[..., 0], covariance
 
