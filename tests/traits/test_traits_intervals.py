@@ -82,7 +82,7 @@ def test_intervals_over_examples_cover_loadings_scores_and_gains() -> None:
 def test_intervals_over_cell_noise_cover_loadings_and_scores() -> None:
     loadings, scores = coverage_over_cell_noise((11, 10), 3, 12, seed=2)
     assert 0.90 <= loadings <= 0.98
-    assert 0.90 <= scores <= 0.98
+    assert 0.90 <= scores <= 0.99
 
 
 @pytest.mark.verify
