@@ -129,7 +129,7 @@ class Cells:
             raise TraitscopeError(
                 f"{n_models} models x {n_tasks} tasks are too few for traits",
                 where="traits",
-                fix='at least 3 base and source models and 2 tasks; rows="all" takes in the other rows too',
+                fix='at least 3 base and source models and 2 tasks; rows="all" (--rows all) takes in the other rows too',
             )
         known = np.isfinite(self.values_IN)
         thin = [t for t, count in zip(matrix.tasks, known.sum(axis=0), strict=True) if count < 3]
@@ -137,7 +137,7 @@ class Cells:
             raise TraitscopeError(
                 f"fewer than 3 models have a transfer score on {', '.join(thin)}",
                 where="traits",
-                fix='leave these tasks out; own="include" counts the models\' own tasks too',
+                fix='leave these tasks out; own="include" (--own include) counts the models\' own tasks too',
             )
         empty = [m for m, count in zip(matrix.models, known.sum(axis=1), strict=True) if count == 0]
         if empty:
