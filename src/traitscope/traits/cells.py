@@ -129,7 +129,7 @@ class Cells:
             raise TraitscopeError(
                 f"{n_models} models x {n_tasks} tasks are too few for traits",
                 where="traits",
-                fix='at least 3 base and source models and 2 tasks; rows="all" (--rows all) takes in the other rows too',
+                fix='at least 3 base and source models and 2 tasks; rows="all" (--rows all) takes in all rows',
             )
         known = np.isfinite(self.values_IN)
         thin = [t for t, count in zip(matrix.tasks, known.sum(axis=0), strict=True) if count < 3]
