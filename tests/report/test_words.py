@@ -87,13 +87,15 @@ def test_q_in_words(q: Any, text: str) -> None:
 
 def test_a_trait_that_is_above_the_noise_may_still_be_of_no_help() -> None:
     fitted = synthetic.traits()
-    held_out = HeldOutCells(rmse_M=np.array([1.0, 0.9, 1.1]), best=1, count=1, folds=5, repeats=3, unit="noise")
+    held_out = HeldOutCells(
+        rmse_M=np.array([1.0, 0.9, 1.1]), best=1, count=1, p_J=np.zeros(0), folds=5, repeats=3, unit="noise"
+    )
     names = (TraitName("sentiment", "sentiment", 0.9, 0.01, "imdb +0.7"), TraitName("x", None, 0.2, 0.5, "mnli -0.6"))
     changed = replace(
         fitted,
         explained_K=np.array([0.625, 0.25]),
         above_null_K=np.array([True, True]),
-        count=replace(fitted.count, held_out=held_out),
+        count=replace(fitted.count, supported=2, held_out=held_out),
         stability=replace(fitted.stability, figure_K=np.array([0.914, np.nan])),
         names=names,
     )

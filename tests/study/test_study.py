@@ -319,11 +319,11 @@ def test_the_scoring_of_a_group_side_by_side_gives_the_cells_of_models_alone(
 def test_saying_a_default_makes_no_other_finding(copy: Path) -> None:
     study = Study.open(copy)
     marks = study.folder.analysis / "inputs.json"
-    study.traits(k=1)
+    study.traits(k=1, own="include")
     kept = marks.read_bytes()
-    study.traits(k=1, seed=0)
+    study.traits(k=1, own="include", seed=0)
     assert marks.read_bytes() == kept
-    study.traits(k=1, seed=1)
+    study.traits(k=1, own="include", seed=1)
     assert marks.read_bytes() != kept
 
 
@@ -346,7 +346,7 @@ def test_the_log_holds_the_times_and_nothing_else_does(filled: Path) -> None:
 
 def test_traits_and_statistics_are_kept_until_a_cell_changes(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study.open(copy)
-    first = study.traits(permutations=99, draws=50, replicates=0)
+    first = study.traits(own="include", permutations=99, draws=50, replicates=0)
     import traitscope.traits
 
     @functools.wraps(traitscope.traits.fit_traits)
@@ -355,9 +355,9 @@ def test_traits_and_statistics_are_kept_until_a_cell_changes(copy: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(traitscope.traits, "fit_traits", refuse)
-        assert study.traits(permutations=99, draws=50, replicates=0).to_json() == first.to_json()
+        assert study.traits(own="include", permutations=99, draws=50, replicates=0).to_json() == first.to_json()
         with pytest.raises(AssertionError):
-            study.traits(permutations=100, draws=50, replicates=0)
+            study.traits(own="include", permutations=100, draws=50, replicates=0)
 
 
 def test_an_empty_folder_has_no_scores_to_show(study_file: Path) -> None:

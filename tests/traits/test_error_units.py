@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from traitscope.matrix import ScoreMatrix
-from traitscope.traits.count import sequential_permutation, sequential_test
+from traitscope.traits.bootstrap import bootstrap_count
+from traitscope.traits.count import sequential_permutation
 
 RIGHT = np.array([1, 1, 1, 0, 1, 0, 1, 1, 0, 1], dtype=float)
 OTHER = np.array([1, 0, 1, 0, 0, 0, 1, 1, 0, 0], dtype=float)
@@ -79,13 +80,20 @@ def test_seeds_add_their_part_and_leave_the_examples_part_as_it_is(top: float) -
     assert drawn.var() == pytest.approx(25 * point**2, rel=0.05)
 
 
-def test_p_of_a_sequential_test_counts_the_observed_matrix_among_the_draws() -> None:
+def test_p_counts_the_observed_matrix_among_the_draws() -> None:
     """No draw reaches a strong component: p = 1 / (1 + draws), and 18 draws cannot reject at 5 %."""
     rng = np.random.default_rng(0)
     strong = np.outer(np.linspace(-1, 1, 9), np.ones(6)) + 1e-3 * rng.normal(size=(9, 6))
     for draws, count in ((18, 0), (19, 1)):
-        noise_RIN = 1e-3 * rng.normal(size=(draws, 9, 6))
-        known = sequential_test(strong, noise_RIN)
+        known = bootstrap_count(
+            strong,
+            np.full((9, 6), 1e6),
+            lambda size: 1e-3 * rng.normal(size=(size, 9, 6)),
+            rng=rng,
+            alpha=0.05,
+            draws=draws,
+            method="",
+        )
         assert known.p_J[0] == pytest.approx(1 / (1 + draws))
         permuted = sequential_permutation(strong - strong.mean(axis=0), permutations=draws, rng=rng)
         assert permuted.p_J[0] == pytest.approx(1 / (1 + draws))

@@ -33,7 +33,7 @@ def test_one_base_model_is_cut_out_by_its_settings(table: Path) -> None:
     assert set(scores.units.values()) == {"percent"}
     assert any("dropped the first column" in note for note in scores.notes)
     traits = fit_traits(scores, scale=True, permutations=199, replicates=0)
-    assert traits.count.permutation.count == 2
+    assert traits.count.permutation is not None and traits.count.permutation.count == 2
     assert traits.count.statement.startswith("at least 2")
     assert "no standard errors" in render(traits)
 

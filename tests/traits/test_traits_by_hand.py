@@ -5,33 +5,103 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
+from scipy.optimize import minimize
+from scipy.special import polygamma
+from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
-from traitscope.traits.count import held_out_cells, sequential_test
+from traitscope.matrix.noise import SeedNoise
+from traitscope.traits.bootstrap import bootstrap_count
+from traitscope.traits.count import held_out_cells
+from traitscope.traits.factors import fit_factors
 from traitscope.traits.intervals import Decomposer, resample
+from traitscope.traits.known_errors import squeezed
 from traitscope.traits.missing import complete, largest_rank, low_rank
 from traitscope.traits.naming import propose_names
 from traitscope.traits.null import PermutationNull, permutation_null
 from traitscope.traits.pca import centre_and_scale, principal_components, signs
+from traitscope.traits.projection import project
 from traitscope.traits.rotation import rotate
 
 
-def test_each_step_compares_with_noise_beside_the_components_found() -> None:
+def test_one_factor_is_the_largest_of_the_likelihood() -> None:
+    """Against a direct maximisation of the Gaussian likelihood, cells with errors of their own and holes."""
     rng = np.random.default_rng(0)
-    values = np.outer(rng.normal(size=9), rng.normal(size=6)) * 20 + rng.normal(size=(9, 6))
-    noise = rng.normal(size=(400, 9, 6))
-    found = sequential_test(values, noise)
-    centred = noise - noise.mean(axis=1, keepdims=True)
-    unit = np.sqrt((centred**2).mean(axis=(0, 1)))
-    white = values / unit
-    u, s, vt = np.linalg.svd(white - white.mean(axis=0))
-    assert found.count >= 1 and found.singular_M == pytest.approx(s[:6])
-    for k in range(len(found.p_J)):
-        left = np.eye(9) - u[:, :k] @ u[:, :k].T
-        right = np.eye(6) - vt[:k].T @ vt[:k]
-        largest = np.linalg.norm(left @ (centred / unit) @ right, ord=2, axis=(1, 2))
-        assert found.edge_J[k] == pytest.approx(np.quantile(largest, 0.95))
-        assert found.p_J[k] == pytest.approx((1 + (largest >= s[k]).sum()) / 401)
+    error = np.exp(0.3 * rng.normal(size=(14, 5)))
+    values = 3.0 * np.outer(rng.normal(size=14), rng.normal(size=5)) + error * rng.normal(size=(14, 5))
+    seen = rng.random((14, 5)) > 0.2
+
+    def minus_log_likelihood(both: np.ndarray) -> float:
+        mean, loading = both[:5], both[5:]
+        return -sum(
+            multivariate_normal(mean[on], np.outer(loading[on], loading[on]) + np.diag(e[on] ** 2)).logpdf(row[on])
+            for row, e, on in zip(values, error, seen, strict=True)
+        )
+
+    fitted = fit_factors(np.where(seen, values, 0.0)[None], np.where(seen, error**-2.0, 0.0), 1, iterations=2000)
+    ours = np.concatenate([fitted.mean_BN[0], fitted.loadings_BNK[0, :, 0]])
+    direct = minimize(minus_log_likelihood, ours + 0.3 * rng.normal(size=10), tol=1e-12)
+    assert minus_log_likelihood(ours) == pytest.approx(direct.fun, abs=1e-5)
+    sign = np.sign(direct.x[5:] @ ours[5:])
+    np.testing.assert_allclose(ours, np.concatenate([direct.x[:5], sign * direct.x[5:]]), atol=2e-3)
+    # A row's score is its Gaussian conditional mean.
+    loading, on = ours[5:], seen[3]
+    joint = np.outer(loading[on], loading[on]) + np.diag(error[3, on] ** 2)
+    by_hand = loading[on] @ np.linalg.solve(joint, values[3, on] - ours[:5][on])
+    assert fitted.scores_BIK[0, 3, 0] == pytest.approx(by_hand)
+    assert fitted.covariance_BIKK[0, 3, 0, 0] == pytest.approx(1 - loading[on] @ np.linalg.solve(joint, loading[on]))
+
+
+def test_a_step_compares_the_largest_residual_with_those_of_simulated_matrices() -> None:
+    """Without factors the null is that of centred noise, worked here with plain numpy."""
+    rng = np.random.default_rng(1)
+    error = np.exp(0.3 * rng.normal(size=(9, 6)))
+    values = error * rng.normal(size=(9, 6))
+    draws = [error * rng.normal(size=(50, 9, 6)) for _ in range(4)]
+    kept = iter(draws)
+    found = bootstrap_count(
+        values, error**-2.0, lambda count: next(kept)[:count], rng=rng, alpha=0.02, draws=199, method="noise"
+    )
+
+    def largest(matrix: np.ndarray) -> float:
+        mean = np.average(matrix, axis=0, weights=error**-2.0)
+        return float(np.linalg.norm((matrix - mean) / error, ord=2))
+
+    null = [largest(matrix) for batch in draws for matrix in batch]
+    reached = np.flatnonzero(np.array(null) >= largest(values))
+    assert found.singular_M == pytest.approx([largest(values)])
+    assert found.count == 0 and found.p_J[0] == pytest.approx(10 / (reached[9] + 1))
+
+
+def test_a_row_outside_the_fit_is_placed_by_its_cells() -> None:
+    """A row of traits (2 and -1 at sizes 3 and 2), five exact cells: the penalty of twelve rows is next to nothing."""
+    rng = np.random.default_rng(2)
+    pattern = np.linalg.qr(rng.normal(size=(7, 2)))[0].T * np.array([[3.0], [2.0]])
+    row = np.where(np.arange(7) < 5, np.array([2.0, -1.0]) @ pattern, np.nan)
+    placed = project(np.stack([row, np.full(7, np.nan)]), np.full((2, 7), 1e9), pattern, 12)
+    np.testing.assert_allclose(placed[0], [2.0, -1.0], atol=1e-6)
+    assert np.isnan(placed[1]).all()
+    # One cell of variance 1/4 and a prior variance of 1/12: by hand.
+    one = project(np.array([[1.0, np.nan]]), np.array([[4.0, 4.0]]), np.array([[3.0, 1.0]]), 12)
+    assert one[0, 0] == pytest.approx(4 * 3 / (4 * 9 + 12))
+
+
+def test_variances_between_seeds_are_drawn_together_as_far_as_they_agree() -> None:
+    rng = np.random.default_rng(3)
+    df = np.full(40, 8.0)
+    alike = SeedNoise(4.0 * rng.chisquare(8, 40) / 8, df, np.ones(3))
+    close = squeezed(alike, np.ones(40))
+    assert close.variance_N.std() < 0.35 * alike.variance_N.std() and close.variance_N.mean() == pytest.approx(
+        4, rel=0.1
+    )
+    apart = SeedNoise(np.exp(2.0 * rng.normal(size=40)) * rng.chisquare(8, 40) / 8, df, np.ones(3))
+    kept = squeezed(apart, np.ones(40))
+    assert np.corrcoef(np.log(kept.variance_N), np.log(apart.variance_N))[0, 1] > 0.97
+    # Each is a weighted mean of its own and the common one, by degrees of freedom (Smyth 2004, eq. 4).
+    prior = kept.df_N - 8.0
+    np.testing.assert_allclose(np.diff((kept.variance_N * kept.df_N - 8 * apart.variance_N) / prior), 0, atol=1e-9)
+    # Logarithms of the true variances have a variance of 4: trigamma(prior df / 2).
+    assert polygamma(1, prior[0] / 2) == pytest.approx(4.0, rel=0.4)
 
 
 def test_a_column_of_two_values_is_never_held_out() -> None:
@@ -139,7 +209,9 @@ def test_spans_that_agree_overlap_by_one() -> None:
     share = found.singular_K**2 / (found.singular_K**2).sum()
     for noise, low, high in ((1e-6, 0.999999, 1.0), (8.0, 0.5, 0.97)):
         copies = values + noise * rng.normal(size=(40, 11, 10))
-        made = resample(found, share, copies, decompose, level=0.95, source="noise")
+        made = resample(
+            found, share, np.broadcast_to(values, copies.shape), copies, decompose, level=0.95, source="noise"
+        )
         angles = [
             (np.cos(subspace_angles(found.loadings_KN.T, np.linalg.svd(c - c.mean(axis=0))[2][:3].T)) ** 2).mean()
             for c in copies

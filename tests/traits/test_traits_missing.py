@@ -84,13 +84,13 @@ def test_traits_survive_missing_cells() -> None:
     assert (np.abs((full.loadings_KN * thin.loadings_KN).sum(axis=1)) > 0.97).all()
     assert thin.missing == int(wide.isna().sum().sum())
     assert thin.intervals is not None
-    assert any("were filled by regularised iterative PCA" in note for note in thin.notes)
+    assert any("were filled from the traits kept" in note for note in thin.notes)
 
 
 def test_too_many_gaps_and_too_many_traits_are_refused() -> None:
     frame = pd.DataFrame(np.random.default_rng(5).normal(size=(5, 4)), columns=list("abcd"))
     frame.iloc[:3, 0] = np.nan
-    with pytest.raises(TraitscopeError, match="fewer than 3 models have a score on a"):
+    with pytest.raises(TraitscopeError, match="fewer than 3 models have a transfer score on a"):
         fit_traits(ScoreMatrix.from_wide(frame))
     frame.iloc[:2, 0] = 0.1
     assert largest_rank(5, 4) == 3

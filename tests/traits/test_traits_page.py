@@ -24,7 +24,10 @@ def test_the_example_runs() -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code[1], str(PAGE), "exec"), {})
-    assert "Number of traits: 2 above the noise" in printed.getvalue()
+    assert (
+        "Number of traits: 2 directions of the matrix (transfer, own and copied cells of base and sources) stand above"
+        in printed.getvalue()
+    )
     assert "'T1':" in printed.getvalue()
 
 

@@ -41,8 +41,8 @@ def test_the_text_says_what_matters() -> None:
     planted = planted_matrix(11, 10, 1, np.random.default_rng(1), ratio=3)
     traits = fit_traits(planted.scores, k=2, replicates=30, permutations=99, draws=199)
     text = render(traits)
-    assert "Number of traits: 1 above the noise (standard errors of the cells" in text
-    assert "plain parallel analysis (too few when there are several; not used)" in text
+    assert "Number of traits: 1 direction of transfer stands above the measurement noise; it helps to predict" in text
+    assert "transfer cells of base and sources" in text
     assert text.count("[not above the null]") == 1
     assert "null together %" in text and "95 % intervals over standard errors of the cells" in text
     assert "Profiles" in text and "Profiles" not in render(traits, profiles=False)
@@ -118,7 +118,7 @@ def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
         (pd.DataFrame({"a": [1.0] * 3, "b": [2.0] * 3}, index=["base", "x", "y"]), "the same scores"),
         (
             pd.DataFrame({"a": [1.0, 2, 3, None], "b": [1.0, 3, 2, None]}, index=["base", "x", "y", "z"]),
-            "no score at all for z",
+            "no transfer score for z",
         ),
     ],
 )

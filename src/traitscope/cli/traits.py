@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from traitscope.cli.common import DEFAULT_STUDY, OutOption, friendly, open_study
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.errors import TraitscopeError
 
 
 @friendly
@@ -20,14 +22,25 @@ def traits(
     scale: Annotated[bool, typer.Option("--scale", help="Divide columns by their standard deviation.")] = False,
     rotate: Annotated[str | None, typer.Option(help="varimax or promax.")] = None,
     k: Annotated[int | None, typer.Option(help="Traits to keep. [default: as many as the cells support]")] = None,
+    own: Annotated[
+        str,
+        typer.Option(help="exclude: own tasks and copies count as not observed; include (with --rows all: the paper)."),
+    ] = "exclude",
     seeds: Annotated[str, typer.Option(help="mean: one row per source; rows: one per seed.")] = "mean",
+    run_sd: Annotated[
+        list[str] | None,
+        typer.Option(help="Deviation between two runs, where it is known: points, or task=value in its unit."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of permutations and bootstrap.")] = 0,
     words: Annotated[
         list[str] | None, typer.Option("--word", help="name=task,task: a word of yours for what tasks share.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
-    """Principal components of the score matrix beside a permutation null: how many, of which tasks, how sure."""
+    """Directions of transfer: how many stand above the noise, of which tasks they are made, how sure one can be.
+
+    Fitted on the transfer cells of base and sources; other rows are projected. `--rows all` fits on every row.
+    """
     from traitscope.traits import fit_traits, render
 
     options: dict[str, Any] = {
@@ -35,6 +48,7 @@ def traits(
         "scale": scale,
         "rotate": rotate,
         "k": "auto" if k is None else k,
+        "own": own,
         "seeds": seeds,
         "seed": seed,
     }
@@ -42,6 +56,13 @@ def traits(
         from traitscope.matrix.options import read_words
 
         options["words"] = read_words(words)
+    if run_sd:
+        options["run_sd"] = read_run_sd(run_sd)
+    columns = [name.strip() for name in (matrix_options.rows or "").split(",")]
+    if "all" in columns:
+        options["rows"] = "all"
+        named = ",".join(name for name in columns if name != "all")
+        matrix_options = replace(matrix_options, rows=named or None)
     if is_matrix(source):
         matrix = matrix_options.read(source)
         found = fit_traits(matrix, **options)
@@ -50,3 +71,21 @@ def traits(
         opened, _ = open_study(source, out, quiet=True)
         found = opened.traits(**options)
     typer.echo(found.to_json() if json else render(found), nl=json)
+
+
+def read_run_sd(given: list[str]) -> float | dict[str, float]:
+    """``2`` (points for all tasks) or ``task=value`` pairs.
+
+    Raises:
+        TraitscopeError: neither.
+    """
+    try:
+        if len(given) == 1 and "=" not in given[0]:
+            return float(given[0])
+        return {task: float(value) for task, _, value in (pair.rpartition("=") for pair in given)}
+    except ValueError as error:
+        raise TraitscopeError(
+            f"cannot read {', '.join(given)!r}",
+            where="--run-sd",
+            fix="write --run-sd 2, or --run-sd task=0.02 for each task",
+        ) from error

@@ -88,8 +88,10 @@ def q_text(q: Any) -> str:
 
 
 def profile_lines(traits: Traits) -> list[tuple[str, str]]:
-    """(model, its profile in words)."""
-    return [(model, traits.profile_text(model)) for model in traits.models]
+    """(model, its profile in words); rows outside the fit are marked."""
+    rows = [(model, traits.profile_text(model)) for model in traits.models]
+    beside = zip(traits.projected.models, traits.projected.kinds, strict=True)
+    return rows + [(f"{model} ({kind}, projected)", traits.profile_text(model)) for model, kind in beside]
 
 
 def trait_rows(traits: Traits) -> list[dict[str, str]]:
@@ -99,12 +101,14 @@ def trait_rows(traits: Traits) -> list[dict[str, str]]:
         proposal = traits.names[i]
         stable = traits.stability.figure_K[i]
         verdict = "yes" if traits.above_null_K[i] else "no"
-        held_out = traits.count.held_out
-        if traits.above_null_K[i] and held_out is not None and i >= held_out.count:
+        predictive = traits.count.predictive
+        if traits.above_null_K[i] and predictive is not None and i >= predictive:
             verdict = "yes, but of no help in predicting held-out cells"
         fit = (
             f"{proposal.proposed} (cosine {proposal.cosine:+.2f}, p = {proposal.p:.2g})"
             if proposal.label is not None
+            else proposal.proposed
+            if proposal.specific
             else "no label fits"
         )
         rows.append(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +13,12 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix import CellNoise, ScoreMatrix
 from traitscope.matrix.units import full_mark
 from traitscope.matrix.views import logit_with_stderr
+from traitscope.traits.known_errors import known_errors
 
 Floats = npt.NDArray[np.float64]
+
+# Draws from which the cells' error variances in the view are taken: exact to 4 %.
+MEASURING = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,31 +28,66 @@ class Cells:
     Attributes:
         matrix: the scores as measured, one row per source or per seed.
         view: "raw", "gain" or "logit".
+        noise: errors of the scores as measured; None where they are not known.
+        counted_IN: cells that count as observed.
     """
 
     matrix: ScoreMatrix
     view: str
+    noise: CellNoise | None
+    counted_IN: npt.NDArray[np.bool_]
+
+    def rows(self, at: Sequence[int]) -> Cells:
+        """Some of the rows, by their indices."""
+        noise, index = self.noise, list(at)
+        if noise is not None:
+            noise = replace(
+                noise,
+                examples_IN=noise.examples_IN[index],
+                covariance_NII=None if noise.covariance_NII is None else noise.covariance_NII[:, index][:, :, index],
+                seed=None if noise.seed is None else replace(noise.seed, seeds_I=noise.seed.seeds_I[index]),
+            )
+        part = self.matrix.select(models=[self.matrix.models[i] for i in index])
+        return Cells(part, self.view, noise, self.counted_IN[index])
 
     @cached_property
     def values_IN(self) -> Floats:
-        """The cells in the view; NaN where one is missing.
+        """The cells in the view; NaN where one is missing or does not count.
 
         Raises:
             TraitscopeError: a row without a base (gain), a task that is no share (logit).
         """
         # The matrix's own view says what is missing; the numbers are the same.
         self.matrix.view(self.view)
-        return self.in_view(self.matrix.scores_IN[None])[0]
+        return np.where(self.counted_IN, self.in_view(self.matrix.scores_IN[None])[0], np.nan)
 
     @cached_property
     def gaps_IN(self) -> npt.NDArray[np.bool_]:
-        """Where cells are missing."""
+        """Where cells are missing or do not count."""
         return np.isnan(self.values_IN)
 
     @cached_property
-    def noise(self) -> CellNoise | None:
-        """Errors of the scores as measured; None where they are not known."""
-        return self.matrix.noise()
+    def precision_IN(self) -> Floats:
+        """1 / error variance in the view, around the task's mean; 0 in gaps, 1 where the errors are not known.
+
+        What all models share of a task's error (its hard examples) moves the task's mean and no direction.
+        """
+        if self.noise is None:
+            return np.where(self.gaps_IN, 0.0, 1.0)
+        seed = self.noise.seed
+        known = replace(self.noise, seed=None if seed is None else replace(seed, df_N=np.full_like(seed.df_N, np.inf)))
+        drawn = np.where(self.gaps_IN, 0.0, self.errors_in_view(known.draw(MEASURING, np.random.default_rng(0))))
+        seen_N = (~self.gaps_IN).sum(axis=0)
+        drawn -= drawn.sum(axis=1, keepdims=True) / np.maximum(seen_N, 1) * ~self.gaps_IN
+        variance_IN = (drawn**2).mean(axis=0) * seen_N / np.maximum(seen_N - 1, 1)
+        # A cell without any error, as the base's own gain, would decide its column alone.
+        floor_N = 0.01 * variance_IN.sum(axis=0) / np.maximum(seen_N, 1)
+        return np.where(self.gaps_IN, 0.0, 1.0 / np.maximum(np.maximum(variance_IN, floor_N), 1e-300))
+
+    def draw(self, count: int, rng: np.random.Generator) -> Floats:
+        """Draws of the cells' errors in the view, [count, I, N]; the errors must be known."""
+        assert self.noise is not None
+        return self.errors_in_view(self.noise.draw(count, rng))
 
     @cached_property
     def adapters_J(self) -> npt.NDArray[np.int64]:
@@ -89,20 +129,20 @@ class Cells:
             raise TraitscopeError(
                 f"{n_models} models x {n_tasks} tasks are too few for traits",
                 where="traits",
-                fix="at least 3 models and 2 tasks",
+                fix='at least 3 base and source models and 2 tasks; rows="all" (--rows all) takes in all rows',
             )
         known = np.isfinite(self.values_IN)
         thin = [t for t, count in zip(matrix.tasks, known.sum(axis=0), strict=True) if count < 3]
         if thin:
             raise TraitscopeError(
-                f"fewer than 3 models have a score on {', '.join(thin)}",
+                f"fewer than 3 models have a transfer score on {', '.join(thin)}",
                 where="traits",
-                fix="leave these tasks out",
+                fix='leave these tasks out; own="include" (--own include) counts the models\' own tasks too',
             )
         empty = [m for m, count in zip(matrix.models, known.sum(axis=1), strict=True) if count == 0]
         if empty:
             raise TraitscopeError(
-                f"no score at all for {', '.join(empty[:10])}", where="traits", fix="leave these models out"
+                f"no transfer score for {', '.join(empty[:10])}", where="traits", fix="leave these models out"
             )
         spread_N = np.nanmax(self.values_IN, axis=0) - np.nanmin(self.values_IN, axis=0)
         if not spread_N.any():
@@ -113,9 +153,20 @@ class Cells:
         flat = [t for t, s in zip(matrix.tasks, spread_N, strict=True) if s == 0]
         if flat:
             notes.append(f"no difference between models on {', '.join(flat)}: these load on no trait")
-        gaps = int(self.gaps_IN.sum())
+        gaps = int((self.gaps_IN & self.counted_IN).sum())
         if gaps:
-            notes.append(f"{gaps} missing cells were filled by regularised iterative PCA with the traits kept")
-        if self.noise is not None and self.noise.seed is None and matrix.rows["source"].notna().any():
-            notes.append("one seed per source: the noise is that of the examples only; a trait may be run-to-run noise")
+            notes.append(f"{gaps} missing cells were filled from the traits kept")
         return notes
+
+
+def cells_of(scores: ScoreMatrix, view: str, *, mean: bool, own: bool) -> Cells:
+    """All rows of a score matrix in a view.
+
+    Args:
+        mean: average the seeds of a source. own: count what rows were trained on, and its copies, as observed.
+    """
+    matrix = scores.by_source() if mean else scores
+    counted_IN = np.full(matrix.scores_IN.shape, True)
+    if not own:
+        counted_IN &= ~np.isin(matrix.relation_IN, ("own", "copy"))
+    return Cells(matrix, view, known_errors(scores, matrix), counted_IN)

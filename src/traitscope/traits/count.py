@@ -1,4 +1,4 @@
-"""How many traits: tests against known noise, held-out cells, and a lower bound without either."""
+"""How many traits: what each way of counting found, its sentence, and the ways that need no standard errors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class SequentialTest:
     """One component after the other against the noise that the components before it leave over.
 
     Attributes:
-        singular_M: singular values of the matrix in units of the noise.
+        singular_M: largest singular value that each step found (permutation: singular values of the matrix).
         p_J: p of each step taken; the last one is the first that failed, if any did.
         edge_J: what noise alone reaches at each step (its 1 - alpha quantile).
-        count: components that passed. alpha: level. draws: simulated noise matrices (or permutations).
+        count: components that passed. alpha: level. draws: most simulated matrices (or permutations) of a step.
         capped: True where every testable component passed.
         method: in words, what the noise is.
     """
@@ -38,18 +38,21 @@ class SequentialTest:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutCells:
-    """Prediction of held-out cells by 0, 1, 2, ... components (regularised iterative PCA).
+    """Prediction of held-out cells by 0, 1, 2, ... components.
 
     Attributes:
-        rmse_M: root mean squared error for k = 0 (column means), 1, ..., in the unit named; ends three
-            components after the best one.
-        best: the k with the smallest error. count: the smallest k within one standard error of it.
+        rmse_M: root mean squared error for k = 0 (column means), 1, ..., in the unit named.
+        best: the k with the smallest error.
+        count: components that help to predict: with known errors those that gain more than in simulated matrices
+            without them, else the smallest k within one standard error of the best.
+        p_J: p of each component tried; none without known errors.
         folds, repeats: how the cells were held out. unit: "noise" or "column standard deviations".
     """
 
     rmse_M: Floats
     best: int
     count: int
+    p_J: Floats
     folds: int
     repeats: int
     unit: str
@@ -57,23 +60,30 @@ class HeldOutCells:
 
 @dataclass(frozen=True, eq=False)
 class TraitCount:
-    """The number of traits, each way of finding it, and what may be said.
+    """The number of traits, and what may be said of it.
 
     Attributes:
-        supported: components that beat the null that is trusted here (``sequential``, else ``permutation``).
-        sequential: test against the cells' known noise; None without standard errors.
-        held_out: cross-validation over cells; None where the matrix is too small.
-        permutation: sequential permutation of residuals, a lower bound that needs no standard errors.
-        parallel: plain column-permutation parallel analysis: shown, not trusted.
-        statement: one sentence for the reader.
+        supported: directions above the measurement noise (k of the headline); without standard errors the lower bound.
+        sequential: the steps of the bootstrap behind it; None without standard errors.
+        held_out: prediction of held-out cells; None where the matrix is too small.
+        permutation: sequential permutation of residuals, the lower bound; None where standard errors are known.
+        outlying: rows far outside the others that were left out of fit and count.
+        with_outlying: the count with them; None where there are none.
+        statement: the headline.
     """
 
     supported: int
     sequential: SequentialTest | None
     held_out: HeldOutCells | None
-    permutation: SequentialTest
-    parallel: int
+    permutation: SequentialTest | None
+    outlying: tuple[str, ...]
+    with_outlying: int | None
     statement: str
+
+    @property
+    def predictive(self) -> int | None:
+        """How many of the supported help to predict held-out cells (m of the headline); None where not known."""
+        return None if self.held_out is None else min(self.held_out.count, self.supported)
 
 
 def _projected_largest(noise_RIN: Floats, left_IK: Floats, right_KN: Floats) -> tuple[Floats, Floats]:
@@ -84,12 +94,6 @@ def _projected_largest(noise_RIN: Floats, left_IK: Floats, right_KN: Floats) -> 
     gram = np.swapaxes(rest, 1, 2) @ rest if wide else rest @ np.swapaxes(rest, 1, 2)
     squares = np.linalg.eigvalsh(gram)
     return np.sqrt(np.clip(squares[:, -1], 0.0, None)), np.clip(squares, 0.0, None).sum(axis=1)
-
-
-def _centred(values: Floats, gaps: npt.NDArray[np.bool_], k: int) -> Floats:
-    """Columns centred, missing cells filled by k components first."""
-    filled = complete(values, k) if gaps.any() else values
-    return filled - filled.mean(axis=0)
 
 
 def _one_after_the_other(
@@ -125,39 +129,6 @@ def _one_after_the_other(
     )
 
 
-def sequential_test(
-    values_IN: Floats, noise_RIN: Floats, *, alpha: float = 0.05, method: str = "known noise of the cells"
-) -> SequentialTest:
-    """Number of components against simulated noise, conditional on the components already found.
-
-    Step k compares the (k+1)-th singular value with the largest one of noise matrices from which the k left
-    and right singular vectors found so far are projected out: what is left to noise beside k strong traits.
-    Where the true traits are well above the noise, the chance of one too many is about alpha, however many there are.
-
-    Args:
-        values_IN: the matrix, NaN where missing. noise_RIN: draws of its errors, in the same unit.
-        alpha: level of every step. method: what to call the noise.
-    """
-    gaps = np.isnan(values_IN)
-    noise = noise_RIN - noise_RIN.mean(axis=1, keepdims=True)
-    # Columns in units of their own noise, so that the least exact task does not decide alone.
-    unit_N = np.sqrt((noise**2).mean(axis=(0, 1)))
-    floor = 1e-9 * max(float(unit_N.max()), 1e-300)
-    white = values_IN / np.maximum(unit_N, floor)
-    noise = np.where(gaps, 0.0, noise / np.maximum(unit_N, floor))
-    top = largest_rank(*values_IN.shape)
-    first = np.linalg.svd(_centred(white, gaps, min(1, top)), full_matrices=False)
-
-    def steps() -> Iterator[tuple[float, Floats]]:
-        left, singular, right = first
-        for k in range(top):
-            if gaps.any():
-                left, singular, right = np.linalg.svd(_centred(white, gaps, k), full_matrices=False)
-            yield singular[k], _projected_largest(noise, left[:, :k], right[:k])[0]
-
-    return _one_after_the_other(steps(), first[1], values_IN.shape, alpha, len(noise_RIN), method)
-
-
 def sequential_permutation(
     centred_IN: Floats, *, permutations: int, rng: np.random.Generator, alpha: float = 0.05
 ) -> SequentialTest:
@@ -187,6 +158,25 @@ def sequential_permutation(
     return replace(found, edge_J=np.sqrt(found.edge_J * energy_M[: len(found.edge_J)]))
 
 
+def folds_of_cells(
+    known_IN: npt.NDArray[np.bool_], rng: np.random.Generator, folds: int, repeats: int
+) -> npt.NDArray[np.bool_] | None:
+    """Cells to hold out, [folds * repeats, I, N], each fold spread evenly over rows and columns.
+
+    Every fold leaves two values in every column. None where there is no room for a component, or ``repeats`` is 0.
+    """
+    n_models, n_tasks = known_IN.shape
+    if largest_rank(n_models, n_tasks) < 1 or n_models < 4 or repeats < 1:
+        return None
+    held = []
+    for _ in range(repeats):
+        fold_IN = (rng.permutation(n_models)[:, None] + rng.permutation(n_tasks)[None, :]) % folds
+        held += [fold_IN == f for f in range(folds)]
+    held_FIN = np.array(held) & known_IN
+    held_FIN &= ((known_IN & ~held_FIN).sum(axis=1) >= 2)[:, None, :]
+    return held_FIN if held_FIN.any() else None
+
+
 def held_out_cells(
     values_IN: Floats,
     unit_N: Floats,
@@ -196,31 +186,21 @@ def held_out_cells(
     folds: int = 10,
     repeats: int = 3,
 ) -> HeldOutCells | None:
-    """Cross-validation over cells: every cell is predicted from the others by 0, 1, 2, ... components.
+    """Cross-validation over cells whose errors are not known, by 0, 1, 2, ... components (regularised iterative PCA).
 
-    A fold takes cells spread evenly over rows and columns, and leaves two values in every column. None where
-    the matrix has no room for a component, or ``repeats`` is 0.
+    None where ``folds_of_cells`` finds no folds.
 
     Args:
         values_IN: the matrix, NaN where missing. unit_N: what to divide every column by. unit: its name.
     """
-    n_models, n_tasks = values_IN.shape
-    top = min(largest_rank(n_models, n_tasks), 10)
-    if top < 1 or n_models < 4 or repeats < 1:
-        return None
+    top = min(largest_rank(*values_IN.shape), 10)
     white = values_IN / np.where(unit_N > 0, unit_N, 1.0)
-    held = []
-    for _ in range(repeats):
-        fold_IN = (rng.permutation(n_models)[:, None] + rng.permutation(n_tasks)[None, :]) % folds
-        held += [fold_IN == f for f in range(folds)]
-    held_BIN = np.array(held) & np.isfinite(white)
-    left_BN = (np.isfinite(white) & ~held_BIN).sum(axis=1)
-    held_BIN &= (left_BN >= 2)[:, None, :]
+    held_BIN = folds_of_cells(np.isfinite(white), rng, folds, repeats)
+    if held_BIN is None:
+        return None
     training = np.where(held_BIN, np.nan, white)
     tested_IN = held_BIN.sum(axis=0)
     use = tested_IN > 0
-    if not use.any():
-        return None
     errors = []
     for k in range(top + 1):
         predicted = complete(training, k, iterations=100, tolerance=1e-3)
@@ -235,16 +215,4 @@ def held_out_cells(
         if difference.mean() <= difference.std(ddof=1) / np.sqrt(difference.size):
             count = k
             break
-    return HeldOutCells(np.sqrt(mean_M), best, count, folds, repeats, unit)
-
-
-def state_count(sequential: SequentialTest | None, permutation: SequentialTest, held_out: HeldOutCells | None) -> str:
-    """How many traits, in one sentence."""
-    beside = "" if held_out is None else f"; held-out cells favour {held_out.count}"
-    if sequential is None:
-        return f"at least {permutation.count} (no standard errors; lower bound by permutation of residuals)" + beside
-    if sequential.capped:
-        return f"at least {sequential.count}: every component that can be tested is above the noise" + beside
-    head = "no trait is" if sequential.count == 0 else f"{sequential.count} above"
-    tail = " above the noise" if sequential.count == 0 else " the noise"
-    return f"{head}{tail} ({sequential.method}; step level {sequential.alpha:g}){beside}"
+    return HeldOutCells(np.sqrt(mean_M), best, count, np.zeros(0), folds, repeats, unit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,50 +10,63 @@ import numpy.typing as npt
 
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
-from traitscope.traits.cells import Cells
-from traitscope.traits.count import (
-    HeldOutCells,
-    SequentialTest,
-    TraitCount,
-    held_out_cells,
-    sequential_permutation,
-    sequential_test,
-    state_count,
-)
+from traitscope.matrix.roles import TRAINED
+from traitscope.traits.bootstrap import ROUNDS, bootstrap_count, bootstrap_held_out
+from traitscope.traits.cells import Cells, cells_of
+from traitscope.traits.count import HeldOutCells, SequentialTest, TraitCount, held_out_cells, sequential_permutation
+from traitscope.traits.factors import fit_factors
+from traitscope.traits.headline import state_count
 from traitscope.traits.intervals import Decomposer, Resampled, resample, stability
-from traitscope.traits.missing import complete, largest_rank
-from traitscope.traits.naming import propose_names, task_labels
+from traitscope.traits.missing import largest_rank
+from traitscope.traits.naming import name_single, propose_names, task_labels
 from traitscope.traits.null import PermutationNull, permutation_null
 from traitscope.traits.options import TraitOptions
+from traitscope.traits.outlying import outlying_rows
 from traitscope.traits.pca import centre_and_scale, principal_components
+from traitscope.traits.projection import Projected, project
 from traitscope.traits.result import Traits
 from traitscope.traits.rotation import Rotated, rotate
 from traitscope.traits.skills import declared_skills, skill_agreement
 
 Floats = npt.NDArray[np.float64]
 
+# Level of the permutation tests, which are shown beside the count or stand in for it.
+LEVEL = 0.05
+# Simulated matrices of a step while outlying rows are searched.
+CORE_DRAWS = 49
+
 
 def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     """Traits of a score matrix, how many there are, and how sure one can be of each.
 
-    Columns are centred over all rows, the base included, as in the transfer paper (Krishna et al. 2025).
+    Fitted on the transfer cells of bases and sources: own and copied tasks count as not observed; controls, mixes,
+    foreign models and rows far outside all others are projected afterwards. Columns are centred over the rows of the
+    fit, the base included; ``own="include", rows="all"`` is the way of the transfer paper (Krishna et al. 2025).
 
     Args:
         scores: the matrix. Metrics that are better when lower change sign first.
         options: the fields of ``TraitOptions``, by name.
 
     Returns:
-        The traits; missing cells are filled by regularised iterative PCA with the traits kept.
+        The traits; cells that are missing or do not count are filled from the traits kept.
 
     Raises:
         TraitscopeError: too few rows, columns or cells; unknown option; k out of range.
     """
     asked = TraitOptions(**options)
-    matrix = scores.by_source() if asked.seeds == "mean" else scores
-    cells = Cells(matrix, asked.view)
-    notes = cells.notes()
+    if asked.run_sd is not None:
+        scores = scores.with_run_sd(asked.run_sd)
+    everything = cells_of(scores, asked.view, mean=asked.seeds == "mean", own=asked.own == "include")
+    of_fit = _rows_of_fit(everything, asked)
+    candidates = everything.rows(of_fit)
+    candidates.notes()
+    far = _outlying(candidates, asked)
+    kept_rows = [i for j, i in enumerate(of_fit) if j not in far]
+    cells = everything.rows(kept_rows)
+    matrix, notes = cells.matrix, [*cells.notes(), *_notes(everything, cells, asked)]
     rng = np.random.default_rng(asked.seed)
     counted = _count(cells, asked, rng)
+    with_far = _count(candidates, replace(asked, held_out=0), rng).supported if far else None
     fitted = _decompose(cells, _choose_k(asked.k, counted, cells), asked, rng)
     found, kept = fitted.turned.components, fitted.k
     resampled = _resample(cells, fitted, asked)
@@ -61,12 +74,15 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     agreement = skill_agreement(found.loadings_KN, found.singular_K, skills, rng=rng) if skills else None
     labels = task_labels(matrix.tasks, matrix.tags, asked.words)
     names = propose_names(found.loadings_KN, matrix.tasks, labels, rng=rng)
+    names = name_single(names, found.loadings_KN, found.scores_IK, matrix.tasks, matrix.models)
     each = [i < counted.supported for i in range(kept)]
+    outlying = tuple(candidates.matrix.models[j] for j in far)
     return Traits(
         models=matrix.models,
         tasks=matrix.tasks,
         base=matrix.base_name,
         view=asked.view,
+        cells=fitted_on(asked),
         scaled=asked.scale,
         rotation=asked.rotate,
         center_N=fitted.center_N,
@@ -82,14 +98,26 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
             sequential=counted.sequential,
             held_out=counted.held_out,
             permutation=counted.permutation,
-            parallel=fitted.null.count,
-            statement=state_count(counted.sequential, counted.permutation, counted.held_out),
+            outlying=outlying,
+            with_outlying=with_far,
+            statement=state_count(
+                counted.steps,
+                counted.held_out,
+                known=counted.sequential is not None,
+                of="transfer"
+                if (asked.own, asked.rows) == ("exclude", "transfer")
+                else f"the matrix ({fitted_on(asked)})",
+                runs_only=_runs_only(cells),
+                outlying=outlying,
+                with_outlying=with_far,
+            ),
         ),
         above_null_K=tuple(each if asked.rotate is None else [all(each)] * kept),
         intervals=resampled.intervals,
         stability=stability(found, cells.values_IN, fitted.decompose, matrix.models, cells.adapters_J, resampled),
         names=names,
         skills=agreement,
+        projected=_projected(everything, kept_rows, outlying, fitted),
         filled_IN=fitted.filled_IN,
         missing=int(cells.gaps_IN.sum()),
         seed=asked.seed,
@@ -97,38 +125,121 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     )
 
 
+def fitted_on(asked: TraitOptions) -> str:
+    """Which cells and rows the traits are made of, in words."""
+    rows = "base and sources" if asked.rows == "transfer" else "all rows"
+    return f"{'transfer cells' if asked.own == 'exclude' else 'transfer, own and copied cells'} of {rows}"
+
+
+def _rows_of_fit(everything: Cells, asked: TraitOptions) -> list[int]:
+    """Indices of the rows that traits are fitted on; a source without any cell that counts cannot be one."""
+    kinds = [role.kind for role in everything.matrix.roles_I]
+    measured_IN = np.isfinite(everything.matrix.scores_IN)
+    only_own_I = np.asarray(measured_IN.any(axis=1) & ~(measured_IN & everything.counted_IN).any(axis=1))
+    return [
+        i for i, kind in enumerate(kinds) if asked.rows == "all" or (kind in ("base", "source") and not only_own_I[i])
+    ]
+
+
+def _outlying(cells: Cells, asked: TraitOptions) -> list[int]:
+    """Rows of degenerate answers, unless every row was asked for."""
+    if asked.rows == "all":
+        return []
+    may_I = np.array([role.kind != "base" for role in cells.matrix.roles_I])
+    quick = replace(asked, draws=CORE_DRAWS, held_out=0)
+    precision_IN = cells.precision_IN
+    if cells.noise is None:
+        centre_N = np.nanmedian(cells.values_IN, axis=0)
+        spread_N = 1.4826 * np.nanmedian(np.abs(cells.values_IN - centre_N), axis=0)
+        precision_IN = precision_IN / np.where(spread_N > 0, spread_N, np.inf) ** 2
+
+    def count(core: list[int]) -> int:
+        """Directions among the rows of a core; without known errors the rows' spread stands for all of them."""
+        if cells.noise is None:
+            return 0
+        return _count(cells.rows(core), quick, np.random.default_rng(asked.seed)).supported
+
+    far = outlying_rows(cells.values_IN, precision_IN, may_I, count)
+    left_IN = np.isfinite(np.delete(cells.values_IN, far, axis=0))
+    return far if int(left_IN.sum(axis=0).min()) >= 3 else []
+
+
+def _runs_only(cells: Cells) -> bool:
+    """Whether there are trained rows, and nothing is known of how far runs differ."""
+    trained = any(role.kind in TRAINED for role in cells.matrix.roles_I)
+    return trained and (cells.noise is None or cells.noise.seed is None)
+
+
+def _notes(everything: Cells, cells: Cells, asked: TraitOptions) -> list[str]:
+    """What was fitted on, and what stands beside it."""
+    notes = [f"fitted on the {fitted_on(asked)}"]
+    unseen = int((~cells.counted_IN & np.isfinite(cells.matrix.scores_IN)).sum())
+    if unseen:
+        notes[0] += f"; {unseen} own and copied cells count as not observed"
+    beside = [m for m in everything.matrix.models if m not in cells.matrix.models]
+    if beside:
+        notes.append(f"projected onto the traits afterwards: {', '.join(beside[:20])}")
+    return notes
+
+
+def _projected(everything: Cells, kept_rows: list[int], outlying: tuple[str, ...], fitted: _Fitted) -> Projected:
+    """Places of the other rows on the traits, from all cells that they have."""
+    others = [i for i in range(len(everything.matrix.models)) if i not in kept_rows]
+    roles, models = everything.matrix.roles_I, everything.matrix.models
+    components = fitted.turned.components
+    whole = replace(everything, counted_IN=np.full_like(everything.counted_IN, True))
+    precision_IN = whole.precision_IN
+    if whole.noise is None:
+        rest_IN = (fitted.filled_IN - fitted.center_N) / fitted.scale_N
+        rest_IN = rest_IN - (components.scores_IK * components.singular_K) @ components.loadings_KN
+        precision_IN = precision_IN / np.maximum((rest_IN**2).mean(axis=0), 1e-12 * max((rest_IN**2).max(), 1e-300))
+    else:
+        precision_IN = precision_IN * fitted.scale_N**2
+    return Projected(
+        models=tuple(models[i] for i in others),
+        kinds=tuple("outlying" if models[i] in outlying else roles[i].kind for i in others),
+        scores_PK=project(
+            (whole.values_IN[others] - fitted.center_N) / fitted.scale_N,
+            precision_IN[others],
+            components.loadings_KN * components.singular_K[:, None],
+            len(kept_rows),
+        ),
+    )
+
+
 class _Counted(NamedTuple):
-    """Each way of finding the number of traits."""
+    """Each way of finding the number of traits; either ``sequential`` or ``permutation``."""
 
     sequential: SequentialTest | None
     held_out: HeldOutCells | None
-    permutation: SequentialTest
+    permutation: SequentialTest | None
+
+    @property
+    def steps(self) -> SequentialTest:
+        """The test that is trusted here."""
+        found = self.permutation if self.sequential is None else self.sequential
+        assert found is not None
+        return found
 
     @property
     def supported(self) -> int:
         """Components that beat the null that is trusted here."""
-        return self.permutation.count if self.sequential is None else self.sequential.count
-
-    @property
-    def predictive(self) -> int:
-        """Components that predict held-out cells."""
-        return 0 if self.held_out is None else self.held_out.count
+        return self.steps.count
 
 
 def _count(cells: Cells, asked: TraitOptions, rng: np.random.Generator) -> _Counted:
-    """How many traits: against the cells' noise where it is known, by held-out cells, by permuted residuals."""
-    sequential = None
-    _, _, unit_N = centre_and_scale(cells.values_IN, True)
-    unit = "column standard deviations"
+    """How many traits: against the cells' errors where they are known, else by permuted residuals."""
     if cells.noise is not None:
-        drawn_RIN = cells.errors_in_view(cells.noise.draw(asked.draws, rng))
-        sequential = sequential_test(cells.values_IN, drawn_RIN, alpha=asked.alpha, method=cells.noise.source)
-        unit_N, unit = np.sqrt((drawn_RIN**2).mean(axis=(0, 1))), "noise"
-    held_out = held_out_cells(cells.values_IN, unit_N, unit, rng=rng, repeats=asked.held_out)
-    filled_IN = complete(cells.values_IN, 0 if held_out is None else held_out.count)
+        held = (cells.values_IN, cells.precision_IN, lambda count: cells.draw(count, rng))
+        sequential = bootstrap_count(*held, rng=rng, alpha=asked.alpha, draws=asked.draws, method=cells.noise.source)
+        predicted = bootstrap_held_out(*held, sequential.count, rng=rng, repeats=asked.held_out)
+        return _Counted(sequential, predicted, None)
+    _, _, unit_N = centre_and_scale(cells.values_IN, True)
+    held_out = held_out_cells(cells.values_IN, unit_N, "column standard deviations", rng=rng, repeats=asked.held_out)
+    filled_IN = Decomposer(0 if held_out is None else held_out.count, asked.scale, None).fill(cells.values_IN)
     centred_IN, _, _ = centre_and_scale(filled_IN, asked.scale)
-    permutation = sequential_permutation(centred_IN, permutations=asked.permutations, rng=rng, alpha=asked.alpha)
-    return _Counted(sequential, held_out, permutation)
+    permutation = sequential_permutation(centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL)
+    return _Counted(None, held_out, permutation)
 
 
 def _choose_k(k: int | str, counted: _Counted, cells: Cells) -> int:
@@ -138,8 +249,8 @@ def _choose_k(k: int | str, counted: _Counted, cells: Cells) -> int:
     most = largest_rank(n_models, n_tasks) if gaps else min(n_models - 1, n_tasks)
     if k == "auto":
         wanted = counted.supported
-        if counted.sequential is None:
-            wanted = max(wanted, counted.predictive)
+        if counted.sequential is None and counted.held_out is not None:
+            wanted = max(wanted, counted.held_out.count)
         return max(1, min(wanted, most))
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= most:
         raise TraitscopeError(
@@ -170,25 +281,29 @@ class _Fitted:
 
 def _decompose(cells: Cells, k: int, asked: TraitOptions, rng: np.random.Generator) -> _Fitted:
     """Gaps filled with k components, columns centred, the first k components rotated."""
-    filled_IN = complete(cells.values_IN, k) if cells.gaps_IN.any() else cells.values_IN
+    decompose = Decomposer(k, asked.scale, asked.rotate, None if cells.noise is None else cells.precision_IN)
+    filled_IN = decompose.fill(cells.values_IN[None])[0]
     centred_IN, center_N, scale_N = centre_and_scale(filled_IN, asked.scale)
-    null = permutation_null(centred_IN, permutations=asked.permutations, rng=rng, alpha=asked.alpha)
+    null = permutation_null(centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL)
     first = principal_components(centred_IN).first(k)
     turned = rotate(first.scores_IK, first.singular_K, first.loadings_KN, asked.rotate)
     energy = max(float((centred_IN**2).sum()), 1e-300)
     explained_K = turned.components.singular_K**2 / energy
-    return _Fitted(filled_IN, center_N, scale_N, null, turned, explained_K, Decomposer(k, asked.scale, asked.rotate))
+    return _Fitted(filled_IN, center_N, scale_N, null, turned, explained_K, decompose)
 
 
 def _resample(cells: Cells, fitted: _Fitted, asked: TraitOptions) -> Resampled:
     """Intervals over replicates of the matrix; nothing where the cells' errors are not known."""
     if cells.noise is None or asked.replicates < 1:
         return Resampled(None, np.full(fitted.k, np.nan), float("nan"))
-    copies_RIN = cells.in_view(cells.matrix.replicates(asked.replicates, asked.seed))
-    copies_RIN[:, cells.gaps_IN] = np.nan
+    rng = np.random.default_rng(asked.seed)
+    held = np.where(cells.gaps_IN, 0.0, cells.values_IN)[None]
+    truths_RIN = fit_factors(held, cells.precision_IN, fitted.k, iterations=ROUNDS).draw(asked.replicates, rng)
+    copies_RIN = np.where(cells.gaps_IN, np.nan, truths_RIN + cells.draw(asked.replicates, rng))
     return resample(
         fitted.turned.components,
         fitted.explained_K,
+        truths_RIN,
         copies_RIN,
         fitted.decompose,
         level=asked.level,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ class TraitName:
     """A proposed name and what speaks for it; never a finding.
 
     Attributes:
-        proposed: "a", "not a", "a against b" from labels that fit, else the heaviest tasks.
+        proposed: "a", "not a", "a against b" from labels that fit, else the heaviest tasks; "specific to a" where the
+            trait is one task, or one model.
         label: the label that fits best, None if there are no labels or none reaches ``p`` 0.05.
         cosine: between the loadings and the 0/1 indicator of the label's tasks.
         p: share of permutations of the tasks in which some label fits at least as well.
@@ -31,6 +32,11 @@ class TraitName:
     cosine: float
     p: float
     tasks: str
+
+    @property
+    def specific(self) -> bool:
+        """Whether the trait is that of a single task or model."""
+        return self.proposed.startswith("specific to ")
 
 
 def split_tag(value: Any) -> list[str]:
@@ -118,4 +124,23 @@ def propose_names(
             behind = f" against {named[other]}" if cosine_G[best] > 0 else ""
             front = front if cosine_G[best] > 0 else f"{named[other]} against {named[best]}"
         out.append(TraitName(front + behind, named[best], float(cosine_G[best]), p, words))
+    return tuple(out)
+
+
+# Share of a trait's squared loadings (or scores) from which on it is that of a single task (or model).
+SINGLE = 0.7
+
+
+def name_single(
+    names: Sequence[TraitName], loadings_KN: Floats, scores_IK: Floats, tasks: Sequence[str], models: Sequence[str]
+) -> tuple[TraitName, ...]:
+    """The names, but of traits that are one task or one model: these are called so and have no label."""
+    out = []
+    for k, name in enumerate(names):
+        task_N, model_I = loadings_KN[k] ** 2, scores_IK[:, k] ** 2
+        if task_N.max() >= SINGLE * task_N.sum():
+            name = replace(name, proposed=f"specific to {tasks[int(task_N.argmax())]}", label=None)
+        elif model_I.max() >= SINGLE * model_I.sum():
+            name = replace(name, proposed=f"specific to the model {models[int(model_I.argmax())]}", label=None)
+        out.append(name)
     return tuple(out)

@@ -15,7 +15,7 @@ class TraitOptions:
     """Options of ``fit_traits``, given to it by name.
 
     Raises:
-        TraitscopeError: a view, rotation or way with seeds that does not exist.
+        TraitscopeError: a view, rotation, or choice of cells, rows or seeds that does not exist.
     """
 
     view: str = "raw"
@@ -31,8 +31,19 @@ class TraitOptions:
     """Traits to keep; "auto" keeps those above the cells' noise or, without standard errors, those that held-out
     cells or the lower bound support; always at least one, marked if it is not supported."""
 
+    own: str = "exclude"
+    """"exclude": a row's own tasks and their copies count as not observed; "include" counts them (the paper's way)."""
+
+    rows: str = "transfer"
+    """"transfer": fitted on bases and sources, other rows are projected; "all": fitted on every row (the paper's
+    way)."""
+
     seeds: str = "mean"
     """"mean" makes one row per source, "rows" keeps every seed as a row."""
+
+    run_sd: float | Mapping[str, float] | None = None
+    """Deviation of a score between two runs of one recipe, where it is known: percentage points, or by task in its own
+    unit. In place of what second seeds say."""
 
     words: Mapping[str, Collection[str]] | None = None
     """The user's own names: name -> tasks that it stands for."""
@@ -40,20 +51,20 @@ class TraitOptions:
     permutations: int = 1000
     """Draws of the permutation tests."""
 
-    draws: int = 1000
-    """Simulated noise matrices."""
+    draws: int = 199
+    """Most simulated matrices of a step of the count."""
 
     replicates: int = 500
     """Resampled matrices behind the intervals; 0 leaves the intervals out."""
 
-    held_out: int = 3
+    held_out: int = 1
     """Rounds of ten-fold prediction of held-out cells; 0 leaves them out."""
 
     level: float = 0.95
     """Nominal coverage of the intervals."""
 
-    alpha: float = 0.05
-    """Level of the tests."""
+    alpha: float = 0.02
+    """Level of every step of the count: several are taken, so that each is stricter than the .05 of the whole."""
 
     seed: int = 0
     """Seed of all draws."""
@@ -62,6 +73,8 @@ class TraitOptions:
         for name, value, allowed in (
             ("view", self.view, VIEWS),
             ("rotate", self.rotate, (None, "varimax", "promax")),
+            ("own", self.own, ("exclude", "include")),
+            ("rows", self.rows, ("transfer", "all")),
             ("seeds", self.seeds, ("mean", "rows")),
         ):
             if value not in allowed:

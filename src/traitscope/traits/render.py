@@ -16,7 +16,8 @@ def render(traits: Traits, *, profiles: bool = True) -> str:
     """
     how = {"raw": "scores", "gain": "gains over the base", "logit": "log-odds"}[traits.view]
     head = (
-        f"{len(traits.models)} models x {len(traits.tasks)} tasks; {how}, columns centred over all rows"
+        f"{len(traits.models)} models x {len(traits.tasks)} tasks; {how}, {traits.cells}; "
+        "columns centred over these rows"
         + (" and divided by their standard deviation" if traits.scaled else "")
         + (f"; {traits.rotation} rotation" if traits.rotation else "")
     )
@@ -25,6 +26,8 @@ def render(traits: Traits, *, profiles: bool = True) -> str:
     parts.append("Loadings (unit norm; tasks down)\n" + _with_intervals(traits))
     if profiles:
         lines = [f"  {model}: {traits.profile_text(model)}" for model in traits.models]
+        beside = zip(traits.projected.models, traits.projected.kinds, strict=True)
+        lines += [f"  {model} ({kind}, projected): {traits.profile_text(model)}" for model, kind in beside]
         parts.append("Profiles (100 x unit-norm score, 5 and more)\n" + "\n".join(lines))
     if traits.skills is not None:
         lines = [f"  {line}" for line in traits.skills.lines(traits.trait_names)]
@@ -35,20 +38,21 @@ def render(traits: Traits, *, profiles: bool = True) -> str:
 
 
 def _counts(traits: Traits) -> str:
-    """The number of traits, every way of finding it."""
+    """The headline, and the steps behind it."""
     count = traits.count
     lines = [f"Number of traits: {count.statement}"]
-    if count.sequential is not None:
-        steps = ", ".join(f"{p:.3f}" for p in count.sequential.p_J)
-        lines.append(f"  against the known noise: {count.sequential.count} (p per step {steps})")
+    steps = count.sequential or count.permutation
+    if steps is not None:
+        what = f"against {steps.method}" if count.sequential is not None else steps.method
+        shown = ", ".join(f"{p:.3f}" for p in steps.p_J)
+        lines.append(f"  {what}, level {steps.alpha:g}: p per step {shown}")
     if count.held_out is not None:
         errors = " ".join(f"{e:.2f}" for e in count.held_out.rmse_M)
+        tried = ", ".join(f"{p:.2f}" for p in count.held_out.p_J)
         lines.append(
-            f"  held-out cells: {count.held_out.count} within one standard error of the best "
-            f"({count.held_out.best}); error for k = 0, 1, ... in {count.held_out.unit}: {errors}"
+            f"  held-out cells: error for k = 0, 1, ... in {count.held_out.unit}: {errors}"
+            + (f"; p of each gain {tried}" if tried else "")
         )
-    lines.append(f"  permutation of residuals (lower bound): {count.permutation.count}")
-    lines.append(f"  plain parallel analysis (too few when there are several; not used): {count.parallel}")
     return "\n".join(lines)
 
 
@@ -77,15 +81,17 @@ def _trait_list(traits: Traits) -> str:
         fit = (
             f"cosine {proposal.cosine:+.2f}, p {proposal.p:.3f}"
             if proposal.label is not None
+            else "no name proposed"
+            if proposal.specific
             else "no label fits: its heaviest tasks"
         )
         mark = "" if traits.above_null_K[i] else "  [not above the null]"
-        held_out = traits.count.held_out
-        if not mark and held_out is not None and i >= held_out.count:
+        predictive = traits.count.predictive
+        if not mark and predictive is not None and i >= predictive:
             mark = "  [above the null, but of no help in predicting held-out cells]"
         lines.append(
             f"  {name}  {100 * traits.explained_K[i]:.1f} %  stability {stability.figure_K[i]:.2f}"
-            f"  proposed: {proposal.proposed} ({fit}){mark}"
+            f"  {'' if proposal.specific else 'proposed: '}{proposal.proposed} ({fit}){mark}"
         )
         lines.append(f"      {proposal.tasks}")
         weak = []

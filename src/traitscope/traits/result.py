@@ -16,6 +16,7 @@ from traitscope.traits.count import TraitCount
 from traitscope.traits.intervals import Intervals, Stability
 from traitscope.traits.naming import TraitName
 from traitscope.traits.null import PermutationNull
+from traitscope.traits.projection import Projected
 from traitscope.traits.skills import SkillAgreement
 
 Floats = npt.NDArray[np.float64]
@@ -26,8 +27,8 @@ class Traits:
     """Traits of a score matrix: ``(view - center) / scale`` is about ``scores @ diag(singular) @ loadings``.
 
     Attributes:
-        models: the I rows. tasks: the N columns. base: name of the base row, if any.
-        view: "raw", "gain" or "logit": what was analysed.
+        models: the I rows of the fit. tasks: the N columns. base: name of the base row, if any.
+        view: "raw", "gain" or "logit": what was analysed. cells: which cells of which rows, in words.
         scaled: whether columns were divided by their standard deviation.
         rotation: None, "varimax" or "promax".
         center_N, scale_N: what was subtracted from, and divided out of, every column.
@@ -36,14 +37,16 @@ class Traits:
         singular_K: size of each trait; explained_K: its share of the variance.
         correlation_KK: inner products of the score columns (identity unless promax).
         null: explained variance of all components beside the permutation null.
-        count: how many traits, found in several ways.
+        count: how many traits, with the headline.
         above_null_K: whether each trait is among those supported (with a rotation: whether all are, since the
             rotated traits share the components).
         intervals: of loadings and scores; None where the cells' errors are not known.
         stability: what stays of each trait when an adapter, a task or the noise changes.
         names: proposed, with what speaks for them.
         skills: agreement with declared skills; None where tasks declare none.
-        filled_IN: the analysed view (metrics turned so that higher is better), missing cells filled.
+        projected: rows outside the fit, placed on the traits afterwards.
+        filled_IN: the analysed view (metrics turned so that higher is better), cells that are missing or do not count
+            filled.
         missing: number of cells that were filled.
         seed: seed of every random step.
         notes: what a reader must know, in plain sentences.
@@ -53,6 +56,7 @@ class Traits:
     tasks: tuple[str, ...]
     base: str | None
     view: str
+    cells: str
     scaled: bool
     rotation: str | None
     center_N: Floats
@@ -69,6 +73,7 @@ class Traits:
     stability: Stability
     names: tuple[TraitName, ...]
     skills: SkillAgreement | None
+    projected: Projected
     filled_IN: Floats
     missing: int
     seed: int
@@ -103,19 +108,21 @@ class Traits:
         """A model's profile as the paper writes it (Flipkart: Sentiment +36, NLU +10): trait -> points.
 
         Points are 100 times the model's unit-norm score, rounded: squared over all models they sum to 10,000,
-        so +36 means that the model makes 13 % of the trait. They compare models within a trait, not traits.
+        so +36 means that the model makes 13 % of the trait. They compare models within a trait, not traits. A row
+        outside the fit has its projection.
 
         Raises:
             TraitscopeError: no such model.
         """
-        if model not in self.models:
+        known = [*self.models, *self.projected.models]
+        if model not in known:
             raise TraitscopeError(
-                f"no model named {model!r}; models: {', '.join(self.models)}",
+                f"no model named {model!r}; models: {', '.join(known)}",
                 where="profile",
                 fix="use a row name of the matrix",
             )
-        row = self.scores_IK[self.models.index(model)]
-        return {name: round(100 * float(u)) for name, u in zip(self.trait_names, row, strict=True)}
+        row = np.vstack([self.scores_IK, self.projected.scores_PK.reshape(-1, self.k)])[known.index(model)]
+        return {name: round(100 * float(u)) for name, u in zip(self.trait_names, np.nan_to_num(row), strict=True)}
 
     def profile_text(self, model: str, *, least: int = 5) -> str:
         """The profile in words, largest first, with proposed names; points below ``least`` are left out."""
