@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from null_studies import Null, answers_again, habits_without_pull, share_of
+from scipy.stats import binom
 
 from traitscope.effects import Effects, measure_effects
 from traitscope.effects import panel as panels
 
 SHORT, FULL = 8, 200
-# A share of FULL studies is drawn with an error of its own; two of it are allowed.
 FAST = {"replicates": 200, "permutations": 99}
 
 
@@ -23,7 +23,8 @@ def fewer_sign_flips(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def allowed(share: float, studies: int) -> float:
-    return share + 2 * float(np.sqrt(share * (1 - share) / studies))
+    """What a true share is seen as in all but one of fifty tries."""
+    return float(binom.ppf(0.98, studies, share)) / studies
 
 
 def claims(null: Null, studies: int, *claimed: Callable[[Effects], bool]) -> list[float]:

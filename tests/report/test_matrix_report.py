@@ -58,7 +58,7 @@ def test_the_report_of_a_file_holds_its_cells_and_says_what_it_cannot_tell(matri
         "traitscope report scores.csv --where setting=few --base plain",
         "The dataset statistics have not been computed: a matrix file holds no texts of datasets.",
         "The layers have not been analysed: a matrix file holds no hidden states.",
-        "imdb on imdb: +",
+        "imdb on imdb: score +",
         "5 cells are their row's own task, by equal names",
     ):
         assert part in told, part

@@ -61,14 +61,14 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
 def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]:
     """What datasets teach themselves: gains on own tasks, and sentences on those that were not learnt."""
     rows = effects.of_kind("gain")
-    rows = rows[(rows["relation"] == "own") & (rows["q"] <= alpha)]
+    rows = rows[rows["relation"] == "own"]
     learning = effects.tables.get("learning")
     sources = set() if learning is None else set(learning.loc[learning["role"] == "source", "model"])
     rows = rows[rows["model"].isin(sources)].sort_values("value", ascending=False, kind="stable")
-    tested = effects.of_kind("gain")
-    tested = tested[(tested["relation"] == "own") & tested["model"].isin(sources)]
-    group = Group("gain", "Own tasks", int(tested["p"].notna().sum()), len(rows), _sentences(effects, rows))
-    return group, effects.not_learnt()
+    held, tested = effects.held(rows, alpha), int(rows["p"].notna().sum())
+    return Group("gain", "Own tasks", tested, len(held), _sentences(effects, held if tested else rows)), (
+        effects.not_learnt() if tested else []
+    )
 
 
 def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
