@@ -19,14 +19,14 @@ from traitscope.stats import DatasetStats, label_collisions
 
 
 def test_a_trait_past_those_that_predict_is_a_yes_with_a_but() -> None:
-    names = [SimpleNamespace(label=None, tasks="x, y")] * 3
+    names = [SimpleNamespace(label=None, tasks="x, y", specific=False)] * 3
     traits = SimpleNamespace(
         trait_names=("T1", "T2", "T3"),
         names=names,
         explained_K=np.array([0.503, 0.25, 0.0449]),
         above_null_K=np.array([True, True, False]),
         stability=SimpleNamespace(figure_K=np.array([0.951, 0.5, np.nan])),
-        count=SimpleNamespace(held_out=SimpleNamespace(count=1)),
+        count=SimpleNamespace(predictive=1),
     )
     rows = trait_rows(traits)
     assert [row["verdict"] for row in rows] == ["yes", "yes, but of no help in predicting held-out cells", "no"]

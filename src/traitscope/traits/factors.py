@@ -113,6 +113,8 @@ def _scores(values: Floats, weight: Floats, mean: Floats, loadings: Floats) -> t
     size, n_tasks, k = loadings.shape
     products = (loadings[:, :, :, None] * loadings[:, :, None, :]).reshape(size, n_tasks, k * k)
     precision = (weight @ products).reshape(size, -1, k, k) + np.eye(k)
+    # Beside errors of nearly nothing the prior alone would be lost in the rounding.
+    precision += 1e-10 * np.trace(precision, axis1=2, axis2=3)[..., None, None] * np.eye(k)
     covariance = np.linalg.inv(precision).astype(np.float64)
     pull = (weight * (values - mean[:, None])) @ loadings
     return (covariance @ pull[..., None])[..., 0], covariance
