@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from traitscope.effects.quality import MEANING
 from traitscope.study.marks import marks
 from traitscope.study.planning import duration, table_text
 
@@ -40,8 +41,7 @@ def matrix_text(study: Study) -> str:
         return f"{text}\nfor so many cells tests are left to traitscope effects"
     told = {
         "+-": "+ and -: better and worse than the base (paired over examples, q <= 0.05)",
-        "=": "=: one answer to nearly everything",
-        "?": "?: most answers cannot be parsed",
+        **{mark: f"{mark}: {words}" for mark, words in MEANING.items()},
     }
     used = "".join(signs.values())
     return "\n".join([text, *(words for signs, words in told.items() if any(sign in used for sign in signs))])

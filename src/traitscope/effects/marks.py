@@ -11,14 +11,12 @@ from traitscope.effects.gains import by_cell, gain_rows, matrix_gain_rows
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.measure import constant_score
 from traitscope.effects.panel import Records, build_panels
-from traitscope.effects.quality import habit
-from traitscope.effects.result import findings_frame
+from traitscope.effects.quality import MARKS, habit
+from traitscope.effects.result import findings_frame, held
 from traitscope.matrix import ScoreMatrix
 
 # Tests need no bootstrap.
 FEW_REPLICATES = 100
-ALPHA = 0.05
-ODD = {"constant": "=", "unparsable": "?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,10 @@ def measure_marks(
         rows += gain_rows(panel)
         constant[panel.task] = constant_score(panel)
         for m, i in enumerate(panel.rows.tolist()):
-            odd[grid.models[i], panel.task] = ODD.get(habit(panel, m), "")
+            odd[grid.models[i], panel.task] = MARKS.get(habit(panel, m), "")
     rows += matrix_gain_rows(grid, by_cell(rows), 0.95)
-    found = findings_frame({"gains": rows}, grid)
-    held = found[found["q"] <= ALPHA]
-    signs = zip(held["model"], held["task"], held["value"], strict=True)
+    found = held(findings_frame({"gains": rows}, grid))
+    signs = zip(found["model"], found["task"], found["value"], strict=True)
     for model, task, gain in signs:
         odd[model, task] = ("+" if gain > 0 else "-") + odd.get((model, task), "")
     known = {task: score for task, score in constant.items() if np.isfinite(score)}

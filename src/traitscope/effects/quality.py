@@ -13,6 +13,10 @@ from traitscope.effects.panel import Panel
 
 # From this share of equal answers on, a model has a habit and no opinion.
 CONSTANT = 0.95
+# What stands beside the number of such a cell, in figures and on the terminal.
+MARKS = {"constant": "=", "unparsable": "?"}
+MEANING = {"=": "one answer to nearly everything", "?": "most answers cannot be parsed"}
+
 # Above this share of answers that cannot be parsed, the score is one of the parser's.
 UNPARSABLE = 0.5
 # Fewer examples than these cannot be lost (or won) beyond chance: an exact McNemar test of five has p = 0.06.

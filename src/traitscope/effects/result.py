@@ -51,6 +51,12 @@ def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid, level: float =
     return frame
 
 
+def held(rows: pd.DataFrame, alpha: float = ALPHA) -> pd.DataFrame:
+    """Findings with q of at most ``alpha`` whose interval leaves out no effect."""
+    size_known = [excludes_none(dict(row)) for _, row in rows[["lo", "hi", "unit"]].iterrows()]
+    return rows[(rows["q"] <= alpha) & np.array(size_known, dtype=bool)]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Effects:
     """Side effects of a study.
@@ -78,9 +84,7 @@ class Effects:
 
     def held(self, rows: pd.DataFrame | None = None, alpha: float = ALPHA) -> pd.DataFrame:
         """Findings with q of at most ``alpha`` whose interval leaves out no effect (default: of all findings)."""
-        rows = self.findings if rows is None else rows
-        size_known = [excludes_none(dict(row)) for _, row in rows[["lo", "hi", "unit"]].iterrows()]
-        return rows[(rows["q"] <= alpha) & np.array(size_known, dtype=bool)]
+        return held(self.findings if rows is None else rows, alpha)
 
     def significant(self, alpha: float = ALPHA) -> pd.DataFrame:
         """Findings that hold (see ``held``), the largest |value| of each kind first."""

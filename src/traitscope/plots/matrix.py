@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from traitscope.effects.quality import MARKS, MEANING
 from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, signed
 from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops, wrap
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix
 
 Floats = npt.NDArray[np.float64]
-MARKS = {"constant": "=", "unparsable": "?"}
 FRAMED = "trained on this task or a copy"
 
 
@@ -195,15 +195,13 @@ def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float
         return {(int(i), int(n)) for i, n in np.argwhere(z_IN > 1.96)}
     row = {name: i for i, name in enumerate(matrix.models)}
     column = {name: n for n, name in enumerate(matrix.tasks)}
-    found = effects.of_kind("gain")
-    held = found[found["q"] <= alpha]
+    held = effects.held(effects.of_kind("gain"), alpha)
     return {(row[m], column[t]) for m, t in zip(held["model"], held["task"], strict=True) if m in row and t in column}
 
 
 def _legend(marks: Mapping[tuple[int, int], str]) -> str:
     """What the marks of a figure mean, in words."""
-    words = {"=": "one answer to nearly everything", "?": "most answers cannot be parsed"}
-    return "".join(f"; {mark}: {words[mark]}" for mark in sorted(set(marks.values())))
+    return "".join(f"; {mark}: {MEANING[mark]}" for mark in sorted(set(marks.values())))
 
 
 def _constant_scores(matrix: ScoreMatrix, effects: Effects | None) -> Floats:
