@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.roles import TRAINED
-from traitscope.traits.bootstrap import ROUNDS, bootstrap_count, bootstrap_held_out
+from traitscope.traits.bootstrap import ROUNDS
 from traitscope.traits.cells import Cells, cells_of
-from traitscope.traits.count import HeldOutCells, SequentialTest, TraitCount, held_out_cells, sequential_permutation
+from traitscope.traits.count import TraitCount
+from traitscope.traits.counting import LEVEL, Counted, count_directions, outlying
 from traitscope.traits.factors import fit_factors
 from traitscope.traits.headline import state_count
 from traitscope.traits.intervals import Decomposer, Resampled, resample, stability
@@ -21,7 +22,6 @@ from traitscope.traits.missing import largest_rank
 from traitscope.traits.naming import name_single, propose_names, task_labels
 from traitscope.traits.null import PermutationNull, permutation_null
 from traitscope.traits.options import TraitOptions
-from traitscope.traits.outlying import outlying_rows
 from traitscope.traits.pca import centre_and_scale, principal_components
 from traitscope.traits.projection import Projected, project
 from traitscope.traits.result import Traits
@@ -29,11 +29,6 @@ from traitscope.traits.rotation import Rotated, rotate
 from traitscope.traits.skills import declared_skills, skill_agreement
 
 Floats = npt.NDArray[np.float64]
-
-# Level of the permutation tests, which are shown beside the count or stand in for it.
-LEVEL = 0.05
-# Simulated matrices of a step while outlying rows are searched.
-CORE_DRAWS = 49
 
 
 def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
@@ -60,13 +55,13 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     of_fit = _rows_of_fit(everything, asked)
     candidates = everything.rows(of_fit)
     candidates.notes()
-    far = _outlying(candidates, asked)
+    far = outlying(candidates, asked)
     kept_rows = [i for j, i in enumerate(of_fit) if j not in far]
     cells = everything.rows(kept_rows)
     matrix, notes = cells.matrix, [*cells.notes(), *_notes(everything, cells, asked)]
     rng = np.random.default_rng(asked.seed)
-    counted = _count(cells, asked, rng)
-    with_far = _count(candidates, replace(asked, held_out=0), rng).supported if far else None
+    counted = count_directions(cells, asked, rng)
+    with_far = count_directions(candidates, replace(asked, held_out=0), rng).supported if far else None
     fitted = _decompose(cells, _choose_k(asked.k, counted, cells), asked, rng)
     found, kept = fitted.turned.components, fitted.k
     resampled = _resample(cells, fitted, asked)
@@ -76,7 +71,7 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     names = propose_names(found.loadings_KN, matrix.tasks, labels, rng=rng)
     names = name_single(names, found.loadings_KN, found.scores_IK, matrix.tasks, matrix.models)
     each = [i < counted.supported for i in range(kept)]
-    outlying = tuple(candidates.matrix.models[j] for j in far)
+    left_out = tuple(candidates.matrix.models[j] for j in far)
     return Traits(
         models=matrix.models,
         tasks=matrix.tasks,
@@ -98,7 +93,7 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
             sequential=counted.sequential,
             held_out=counted.held_out,
             permutation=counted.permutation,
-            outlying=outlying,
+            outlying=left_out,
             with_outlying=with_far,
             statement=state_count(
                 counted.steps,
@@ -108,7 +103,7 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
                 if (asked.own, asked.rows) == ("exclude", "transfer")
                 else f"the matrix ({fitted_on(asked)})",
                 runs_only=_runs_only(cells),
-                outlying=outlying,
+                outlying=left_out,
                 with_outlying=with_far,
             ),
         ),
@@ -117,7 +112,7 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
         stability=stability(found, cells.values_IN, fitted.decompose, matrix.models, cells.adapters_J, resampled),
         names=names,
         skills=agreement,
-        projected=_projected(everything, kept_rows, outlying, fitted),
+        projected=_projected(everything, kept_rows, left_out, fitted),
         filled_IN=fitted.filled_IN,
         missing=int(cells.gaps_IN.sum()),
         seed=asked.seed,
@@ -139,29 +134,6 @@ def _rows_of_fit(everything: Cells, asked: TraitOptions) -> list[int]:
     return [
         i for i, kind in enumerate(kinds) if asked.rows == "all" or (kind in ("base", "source") and not only_own_I[i])
     ]
-
-
-def _outlying(cells: Cells, asked: TraitOptions) -> list[int]:
-    """Rows of degenerate answers, unless every row was asked for."""
-    if asked.rows == "all":
-        return []
-    may_I = np.array([role.kind != "base" for role in cells.matrix.roles_I])
-    quick = replace(asked, draws=CORE_DRAWS, held_out=0)
-    precision_IN = cells.precision_IN
-    if cells.noise is None:
-        centre_N = np.nanmedian(cells.values_IN, axis=0)
-        spread_N = 1.4826 * np.nanmedian(np.abs(cells.values_IN - centre_N), axis=0)
-        precision_IN = precision_IN / np.where(spread_N > 0, spread_N, np.inf) ** 2
-
-    def count(core: list[int]) -> int:
-        """Directions among the rows of a core; without known errors the rows' spread stands for all of them."""
-        if cells.noise is None:
-            return 0
-        return _count(cells.rows(core), quick, np.random.default_rng(asked.seed)).supported
-
-    far = outlying_rows(cells.values_IN, precision_IN, may_I, count)
-    left_IN = np.isfinite(np.delete(cells.values_IN, far, axis=0))
-    return far if int(left_IN.sum(axis=0).min()) >= 3 else []
 
 
 def _runs_only(cells: Cells) -> bool:
@@ -207,42 +179,7 @@ def _projected(everything: Cells, kept_rows: list[int], outlying: tuple[str, ...
     )
 
 
-class _Counted(NamedTuple):
-    """Each way of finding the number of traits; either ``sequential`` or ``permutation``."""
-
-    sequential: SequentialTest | None
-    held_out: HeldOutCells | None
-    permutation: SequentialTest | None
-
-    @property
-    def steps(self) -> SequentialTest:
-        """The test that is trusted here."""
-        found = self.permutation if self.sequential is None else self.sequential
-        assert found is not None
-        return found
-
-    @property
-    def supported(self) -> int:
-        """Components that beat the null that is trusted here."""
-        return self.steps.count
-
-
-def _count(cells: Cells, asked: TraitOptions, rng: np.random.Generator) -> _Counted:
-    """How many traits: against the cells' errors where they are known, else by permuted residuals."""
-    if cells.noise is not None:
-        held = (cells.values_IN, cells.precision_IN, lambda count: cells.draw(count, rng))
-        sequential = bootstrap_count(*held, rng=rng, alpha=asked.alpha, draws=asked.draws, method=cells.noise.source)
-        predicted = bootstrap_held_out(*held, sequential.count, rng=rng, repeats=asked.held_out)
-        return _Counted(sequential, predicted, None)
-    _, _, unit_N = centre_and_scale(cells.values_IN, True)
-    held_out = held_out_cells(cells.values_IN, unit_N, "column standard deviations", rng=rng, repeats=asked.held_out)
-    filled_IN = Decomposer(0 if held_out is None else held_out.count, asked.scale, None).fill(cells.values_IN)
-    centred_IN, _, _ = centre_and_scale(filled_IN, asked.scale)
-    permutation = sequential_permutation(centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL)
-    return _Counted(None, held_out, permutation)
-
-
-def _choose_k(k: int | str, counted: _Counted, cells: Cells) -> int:
+def _choose_k(k: int | str, counted: Counted, cells: Cells) -> int:
     """Number of traits to keep; raises if the wish cannot be met."""
     n_models, n_tasks = cells.values_IN.shape
     gaps = bool(cells.gaps_IN.any())
