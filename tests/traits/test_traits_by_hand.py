@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
@@ -10,7 +12,7 @@ from scipy.special import polygamma
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
-from traitscope.matrix.noise import SeedNoise
+from traitscope.matrix.noise import CellNoise, SeedNoise
 from traitscope.traits.bootstrap import bootstrap_count
 from traitscope.traits.count import held_out_cells
 from traitscope.traits.factors import fit_factors
@@ -94,6 +96,12 @@ def test_variances_between_seeds_are_drawn_together_as_far_as_they_agree() -> No
     assert close.variance_N.std() < 0.35 * alike.variance_N.std() and close.variance_N.mean() == pytest.approx(
         4, rel=0.1
     )
+    # What all of them were drawn to is known by 40 x 8 degrees of freedom, and off for all together.
+    assert close.shared_df == pytest.approx(320, rel=0.25)
+    noise = CellNoise(np.zeros((3, 40)), None, close, "")
+    level_R = np.log((noise.draw_seeds(4000, rng) ** 2).mean(axis=(1, 2)))
+    alone_R = np.log((replace(noise, seed=alike).draw_seeds(4000, rng) ** 2).mean(axis=(1, 2)))
+    assert level_R.var() == pytest.approx(2 / 120 + 2 / 320, rel=0.25) and alone_R.var() > 2 * 2 / 120
     apart = SeedNoise(np.exp(2.0 * rng.normal(size=40)) * rng.chisquare(8, 40) / 8, df, np.ones(3))
     kept = squeezed(apart, np.ones(40))
     assert np.corrcoef(np.log(kept.variance_N), np.log(apart.variance_N))[0, 1] > 0.97

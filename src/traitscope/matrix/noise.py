@@ -20,11 +20,14 @@ class SeedNoise:
         variance_N: pooled sample variance of a single seed's score, per task.
         df_N: its degrees of freedom (sum over sources of seeds - 1); infinite where it is known.
         seeds_I: seeds averaged in each row; 0 for rows that were not trained (the base).
+        shared_df: degrees of freedom of what all tasks' variances may be off by together, where they were learned from
+            each other; infinite where each is its own.
     """
 
     variance_N: Floats
     df_N: Floats
     seeds_I: Floats
+    shared_df: float = KNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +77,14 @@ class CellNoise:
         """Draws of the part from training seeds, noise_RIN.
 
         The seed variance is an estimate: each draw takes its own value from the scaled inverse chi-squared
-        distribution with the estimate's degrees of freedom.
+        distribution with the estimate's degrees of freedom, per task and for what the tasks share.
         """
         n_models, n_tasks = self.examples_IN.shape
         if self.seed is None:
             return np.zeros((count, n_models, n_tasks))
         df_N = np.clip(self.seed.df_N, 1.0, KNOWN)
         spread_RN = np.sqrt(df_N / np.maximum(rng.chisquare(df_N, size=(count, n_tasks)), 1e-3))
+        if self.seed.shared_df < KNOWN:
+            spread_RN *= np.sqrt(self.seed.shared_df / rng.chisquare(self.seed.shared_df, size=(count, 1)))
         normal_RIN = rng.standard_normal((count, n_models, n_tasks))
         return normal_RIN * np.sqrt(self.seed_variance_IN) * spread_RN[:, None, :]

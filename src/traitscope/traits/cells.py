@@ -75,7 +75,8 @@ class Cells:
         if self.noise is None:
             return np.where(self.gaps_IN, 0.0, 1.0)
         seed = self.noise.seed
-        known = replace(self.noise, seed=None if seed is None else replace(seed, df_N=np.full_like(seed.df_N, np.inf)))
+        sure = None if seed is None else replace(seed, df_N=np.full_like(seed.df_N, np.inf), shared_df=np.inf)
+        known = replace(self.noise, seed=sure)
         drawn = np.where(self.gaps_IN, 0.0, self.errors_in_view(known.draw(MEASURING, np.random.default_rng(0))))
         seen_N = (~self.gaps_IN).sum(axis=0)
         drawn -= drawn.sum(axis=1, keepdims=True) / np.maximum(seen_N, 1) * ~self.gaps_IN

@@ -81,9 +81,12 @@ def squeezed(seed: SeedNoise, unit_N: Floats) -> SeedNoise:
     variance_N, df_N = seed.variance_N.copy(), seed.df_N.copy()
     own_N = seed.df_N[use_N]
     variance_N[use_N] = (prior_df * level * unit_N[use_N] + own_N * variance_N[use_N]) / (prior_df + own_N)
-    # However well the tasks agree, together they know no more than all their seeds.
-    df_N[use_N] = np.minimum(prior_df + own_N, own_N.sum())
-    return replace(seed, variance_N=variance_N, df_N=df_N)
+    df_N[use_N] = np.minimum(prior_df + own_N, KNOWN)
+    # The level that tasks are drawn to is off for all of them together: the variance of its logarithm, as drawn to it.
+    pull_N = prior_df / (prior_df + own_N)
+    level_error = float((pull_N**2).mean() * (polygamma(1, half_N).mean() + max(beyond, 0.0)) / use_N.sum())
+    shared_df = 2.0 * _inverse_trigamma(level_error) if level_error > 1e-6 else KNOWN
+    return replace(seed, variance_N=variance_N, df_N=df_N, shared_df=shared_df)
 
 
 def _inverse_trigamma(value: float) -> float:
