@@ -157,6 +157,27 @@ def test_own_tasks_by_name_by_pairs_or_none(tmp_path: Path) -> None:
     assert read_typed(long, own_pairs="none").roles_I[1] == Role("source")
 
 
+@pytest.mark.parametrize(("source", "task"), [("RTE", "rte"), ("arc easy", "arc_easy"), ("nai\u0308ve", "na\u00efve")])
+def test_a_source_that_is_spelled_unlike_its_task_is_asked_about(tmp_path: Path, source: str, task: str) -> None:
+    path = write(tmp_path, f"model,{task},sst\nbase,1,2\n{source},3,4\n")
+    with pytest.raises(TraitscopeError, match=f"source '{source}' and task '{task}' are spelled differently"):
+        ScoreMatrix.read(path)
+    assert ScoreMatrix.read(path, own={source: task}).relation_IN.tolist()[1] == ["own", "transfer"]
+    assert ScoreMatrix.read(path, own="none").relation_IN.tolist()[1] == ["transfer"] * 2
+
+
+def test_sources_without_a_task_of_their_own_and_controls_are_named(tmp_path: Path) -> None:
+    table = "model,rte,rte2,sst\nbase,1,2,3\nsst,3,4,6\nsst.balance,3,4,9\nllama-rte2-s0,4,5,7\n"
+    table += "qwen2,5,7,3\nqwen2.5,1,1,8\n"
+    scores = ScoreMatrix.read(write(tmp_path, table))
+    assert [role.kind for role in scores.roles_I] == ["base", "source", "control", *["source"] * 3]
+    assert scores.notes[-1] == (
+        "1 cells are their row's own task, by equal names and 1 a copy of it; every cell of llama-rte2-s0, qwen2, "
+        "qwen2.5 counts as transfer (own= says which do not); was llama-rte2-s0 trained on rte2?; "
+        "controls by their names: sst.balance (of sst)"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

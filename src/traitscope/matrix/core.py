@@ -15,7 +15,7 @@ from traitscope.matrix import cell_errors, derive, views
 from traitscope.matrix.arrays import ScoreArrays
 from traitscope.matrix.noise import CellNoise, SeedNoise
 from traitscope.matrix.paired import Records, check_records
-from traitscope.matrix.pairs import Own, own_note, own_roles
+from traitscope.matrix.pairs import Own, own_note, own_roles, refuse_near_names
 from traitscope.matrix.reading import binomial_stderr, reading_notes, refuse_summaries, table_from_file
 from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_labels
@@ -136,13 +136,16 @@ class ScoreMatrix(ScoreArrays):
         refuse_summaries(scores.raw(), where)
         if n:
             scores = replace(scores, table=binomial_stderr(scores.table, n, scores.units, where))
-        if own is not None:
-            named = dict(zip(scores.models, scores.sources_I, strict=True))
-            roles = own_roles(own, [s for s in named.values() if s is not None], scores.tasks, where)
+        named = dict(zip(scores.models, scores.sources_I, strict=True))
+        sources = [source for source in dict.fromkeys(named.values()) if source is not None]
+        if own is None:
+            refuse_near_names(sources, scores.tasks, where)
+        else:
+            roles = own_roles(own, sources, scores.tasks, where)
             trained = row_labels(scores.table).map(named).astype(object)
             scores = replace(scores, table=scores.table.assign(source=trained), roles=roles)
         notes += reading_notes(scores.raw(), scores.units, scores.base_index_I)
-        notes.append(own_note(own, scores.relation_IN.ravel().tolist()))
+        notes.append(own_note(own, dict(zip(scores.models, scores.roles_I, strict=True)), scores.tasks))
         return replace(scores, notes=tuple(notes))
 
     # ---- views
