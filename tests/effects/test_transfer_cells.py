@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from effect_study import stats_with
+import pytest
+from effect_study import Study, generate_records, stats_with
 
 from traitscope.effects import explain, measure_effects
 from traitscope.effects.gains import source_gains
@@ -48,6 +49,26 @@ def test_nothing_else_is_fitted() -> None:
     assert len(asymmetry) == 5 * 4 // 2 - 1 and asymmetry[["i_to_j", "j_to_i"]].abs().max().max() < 0.1
     gains = effects.of_kind("gain").set_index(["source", "task"])["relation"]
     assert [gains[cell] for cell in (("all", "c"), ("some", "c"), ("b", "a"))] == ["own", "transfer", "copy"]
+
+
+def test_a_control_elsewhere_leaves_copies_of_its_sources_task_out() -> None:
+    """b is a copy of a, so what the altered a loses there is no transfer."""
+    roles = {
+        "a": Role("source", frozenset("a"), frozenset("b")),
+        "a.mislabel": Role("control", copies=frozenset("ab"), parent="a"),
+    }
+    study, right = Study(), {"a": (40, 10), "b": (40, 10), "c": (30, 27), "d": (30, 27)}
+    for task, (parent, control) in right.items():
+        for source, hits in ((None, 25), ("a", parent), ("a.mislabel", control)):
+            name = "base" if source is None else f"{source}-s0"
+            records = generate_records((np.arange(50) < hits).astype(float), np.full(50, 3))
+            study.add(name, source, None if source is None else 0, task, records)
+    found = measure_effects(ScoreMatrix.from_long(pd.DataFrame(study.rows), roles=roles), study.records, replicates=200)
+    (row,) = found.of_kind("control_transfer").to_dict("records")
+    assert row["value"] == pytest.approx(-0.06) and row["n"] == 2
+    # A control's claims are corrected apart from those of the sources.
+    families = found.of_kind("gain").groupby("source")["family"].unique().map(sorted).to_dict()
+    assert families == {"a": ["copy", "own", "transfer"], "a.mislabel": ["control"]}
 
 
 def test_dataset_statistics_explain_transfer_alone() -> None:
