@@ -13,10 +13,11 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import cell_errors, derive, views
 from traitscope.matrix.arrays import ScoreArrays
+from traitscope.matrix.doubts import reading_notes, refuse_large_errors, refuse_summaries
 from traitscope.matrix.noise import CellNoise, SeedNoise
 from traitscope.matrix.paired import Records, check_records
 from traitscope.matrix.pairs import Own, own_note, own_roles, refuse_near_names
-from traitscope.matrix.reading import binomial_stderr, reading_notes, refuse_summaries, table_from_file
+from traitscope.matrix.reading import binomial_stderr, table_from_file
 from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_labels
 from traitscope.matrix.units import pick_units
@@ -133,7 +134,8 @@ class ScoreMatrix(ScoreArrays):
         table, base, notes, told = table_from_file(Path(path), **layout)
         known = units if isinstance(units, str) else {**told, **(units or {})}
         scores = cls.from_long(table, base=base, metric=metric, units=known, tags=tags, where=where)
-        refuse_summaries(scores.raw(), where)
+        refuse_summaries(scores.raw(), scores.base_index_I, where)
+        refuse_large_errors(scores.raw(), scores.units, where)
         if n:
             scores = replace(scores, table=binomial_stderr(scores.table, n, scores.units, where))
         named = dict(zip(scores.models, scores.sources_I, strict=True))
