@@ -11,7 +11,7 @@ from traitscope.effects.grid import Grid, Row
 from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
 from traitscope.effects.quality import base_at, habit, remark
-from traitscope.effects.runs import Cell, RunVariance
+from traitscope.effects.runs import Cell, RunVariance, run_variances
 from traitscope.effects.significance import normal_p, normal_quantile, wilson, with_runs
 from traitscope.matrix.roles import TRAINED
 
@@ -100,7 +100,7 @@ def source_gains(grid: Grid, paired: Paired, level: float, *, scores: bool = Fal
     """Gains by (base row, source, task), averaged over the seeds of the source; controls and mixes included.
 
     Paired gains take the place of the matrix's where any seed has one. The variance between runs is pooled over the
-    sources of a task, where the matrix does not say it.
+    sources of a task, where the matrix does not say it (see ``run_variances``).
 
     Args:
         grid: rows, columns and roles.
@@ -137,9 +137,10 @@ def source_gains(grid: Grid, paired: Paired, level: float, *, scores: bool = Fal
             runs = grid.seeds_of(told or known)
             found[b, source, task] = {"value": value, "lo": lo, "hi": hi, **about, "seeds": runs, "method": method}
             cells[b, source] = cell
-        variance = RunVariance.given(grid, n) or RunVariance.pooled(cells.values())
-        for b, source in cells:
-            gain = found[b, source, task]
+        given = RunVariance.given(grid, n)
+        transfer = {key for key in cells if grid.transfers(key[1], task)}
+        for (b, source), pooled in run_variances(cells, transfer).items():
+            variance, gain = given or pooled, found[b, source, task]
             gain["runs"] = variance and variance.of_mean(gain["seeds"])
             gain["deviation"] = np.nan if variance is None else float(np.sqrt(variance.total))
             gain["words"] = "" if variance is None else variance.words

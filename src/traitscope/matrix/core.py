@@ -188,7 +188,7 @@ class ScoreMatrix(ScoreArrays):
     @cached_property
     def seed_variance(self) -> SeedNoise | None:
         """Variance between seeds of a source, pooled over sources per task; None without second seeds."""
-        return self.seed_noise or cell_errors.seed_variance(self.rows, self.scores_IN)
+        return self.seed_noise or cell_errors.seed_variance(self.rows, self.scores_IN, self.transfer_IN)
 
     def noise(self) -> CellNoise | None:
         """What is known of the cells' errors; None where a task has neither standard errors nor records."""

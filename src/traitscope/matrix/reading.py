@@ -144,7 +144,7 @@ def table_from_file(
 
 def _is_constant(column: pd.Series, sign: str) -> bool:
     numbers = read_numbers(column, sign).values
-    return column.nunique(dropna=False) == 1 or (np.isfinite(numbers).all() and bool(np.ptp(numbers) == 0))
+    return column.nunique(dropna=False) == 1 or bool(np.isfinite(numbers).all() and np.ptp(numbers) == 0)
 
 
 def _mean_duplicates(long: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
