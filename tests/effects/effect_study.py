@@ -59,7 +59,7 @@ def generate_records(correct: np.ndarray, lengths: np.ndarray, valid=None, cut=N
         {
             "id": [f"e{k}" for k in range(n)],
             "gold": [str(k) for k in range(n)],
-            "pred": ["x"] * n,
+            "pred": [f"answer {k}" for k in range(n)],
             "pred_norm": None,
             "correct": np.asarray(correct, dtype=float),
             "valid": np.ones(n, dtype=bool) if valid is None else valid,

@@ -31,6 +31,7 @@ def grid_of(sources: tuple[str, ...], tasks: tuple[str, ...]) -> Grid:
 def gain(value: float, unit: str = "share", stderr: float = 0.1) -> dict:
     half = stats.norm.ppf(0.95) * stderr
     about = {"replicates": None, "seeds": 1, "runs": None, "method": "normal", "words": ""}
+    about |= {"habit": "", "remark": ""}
     return {"value": value, "lo": value - half, "hi": value + half, "unit": unit, **about}
 
 
@@ -102,6 +103,19 @@ def test_intervals_of_domains_leave_every_dataset_out_on_both_sides_and_end_at_o
     assert value + half > 1.0 and row["hi"] == 1.0
 
 
+def test_similarities_that_do_not_tell_pairs_apart_correlate_with_nothing() -> None:
+    names, cells = tuple("abcde"), all_pairs(symmetric(5), 0.1)
+    gains = {(0, names[s], names[t]): gain(value) for s, t, value in zip(*cells, strict=True)}
+    found, notes = domain_rows(grid_of(names, names), gains, alike(names, np.full((5, 5), 0.3)), 99, 0, 0.95)
+    assert not found["domain_tests"] and notes == [
+        "near against far domains: all pairs have the same semantic similarity"
+    ]
+    by_dataset = np.arange(5) / 7
+    values_MM = by_dataset[:, None] + by_dataset[None, :]
+    found, notes = domain_rows(grid_of(names, names), gains, alike(names, values_MM), 99, 0, 0.95)
+    assert [row["name"] for row in found["domain_tests"]] == ["rank correlation", "near minus far third"]
+
+
 def test_near_minus_far_is_the_most_alike_third_minus_the_least_alike_by_task() -> None:
     # On task 0 seven sources, thirds of two: (5 + 7) / 2 - (1 + 2) / 2; on task 1 three: 4 - 8; on task 2 too few.
     cells = Dyads(np.arange(12), np.repeat([0, 1, 2], [7, 3, 2]), np.array([1, 2, 9, 9, 9, 5, 7, 8, 0, 4, 3, 6.0]))
@@ -124,8 +138,8 @@ def test_asymmetry_is_a_difference_whose_errors_add_of_tasks_in_one_unit() -> No
 def test_a_control_elsewhere_is_its_mean_over_the_tasks_that_are_not_its_sources_own() -> None:
     control = {"model": "a.mislabel-s0", "source": "a.mislabel", "seed": 0, "parent": "a", "unit": "share", "n": 10}
     rows = [
-        {**control, "own": own, "difference": difference, "_replicates": np.linspace(-1, 1, 101) / 10 + difference}
-        for own, difference in ((True, -0.8), (False, 0.1), (False, 0.2))
+        {**control, "_away": away, "difference": difference, "_replicates": np.linspace(-1, 1, 101) / 10 + difference}
+        for away, difference in ((False, -0.8), (True, 0.1), (True, 0.2))
     ]
     (found,) = controls_elsewhere(rows, 0.95)
     assert (found["value"], found["n"]) == (pytest.approx(0.15), 2)

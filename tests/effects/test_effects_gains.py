@@ -161,7 +161,7 @@ def test_effects_come_back_from_json(planted) -> None:
     pd.testing.assert_frame_equal(again.findings, planted[1].findings, check_dtype=False)
     assert again.render() == planted[1].render()
     assert again.sentences().tolist() == planted[1].sentences().tolist()
-    with pytest.raises(ValueError, match="is not 3"):
+    with pytest.raises(ValueError, match="is not 4"):
         Effects.from_json('{"format": 7}')
 
 

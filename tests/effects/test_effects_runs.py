@@ -55,6 +55,9 @@ def test_a_mean_over_runs_keeps_the_error_that_its_runs_share() -> None:
     # Standard errors of 1; a quarter of each run's variance is its own, and halves in a mean of two.
     value, lo, hi = Cell.of([1, 3], [1 - z, 3 - z], [1 + z, 3 + z], [0.25, 0.25]).mean(0.95)
     assert (value, lo, hi) == pytest.approx((2, 2 - z * np.sqrt(0.875), 2 + z * np.sqrt(0.875)))
+    # Of the mean of three, a third of what each has alone is left: 1 - 0.6 * 2 / 3.
+    value, lo, hi = Cell.of([1, 2, 3], *([v + way * z for v in (1, 2, 3)] for way in (-1, 1)), [0.6] * 3).mean(0.95)
+    assert (value, hi - value, value - lo) == pytest.approx((2.0, z * 0.6**0.5, z * 0.6**0.5))
 
 
 def seeds_study() -> Study:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
-from effect_study import Study, generate_records
+from effect_study import Study, choice_records, generate_records
 
 from traitscope.effects import measure_effects
 from traitscope.effects.learning import MOST_POINTS, TrainingLog
+from traitscope.matrix import ScoreMatrix
+from traitscope.report.words import taught
 
 
 def study() -> Study:
@@ -42,6 +45,40 @@ def test_what_was_not_learnt_is_said_with_steps_and_losses() -> None:
     assert told[0].startswith("stays-s0 did not learn its own task stays as far as can be told: accuracy +3.3 points [")
     assert told[0].endswith("after 30 steps, loss 3.90 to 1.10.")
     assert "What training did not teach" in effects.render()
+
+
+def test_one_answer_to_everything_is_not_learning() -> None:
+    """Always the majority: 30 points above a base that is wrong, and what no training is needed for."""
+    found, gold = Study(), (np.arange(200) % 5 == 0).astype(int)
+    preds = {"base": 1 - gold, "mail": np.zeros(200, dtype=int), "news": gold}
+    for task in ("mail", "news"):
+        for model, pred in preds.items():
+            source = None if model == "base" else model
+            records = choice_records(gold, pred if source in (None, task) else 1 - gold, ("ham", "spam"))
+            found.add("base" if source is None else f"{model}-s0", source, 0 if source else None, task, records)
+    effects = measure_effects(found.matrix, found.records, replicates=200)
+    verdicts = effects.tables["learning"].set_index("source")["verdict"].to_dict()
+    assert verdicts == {"mail": "one answer", "news": "learnt"}
+    (told,) = effects.not_learnt()
+    assert told.startswith("mail-s0 learnt one answer for its own task mail: accuracy +80.0 points [")
+    assert told.endswith("It answers 'ham' to 200 of 200. The best constant answer gives 80.0.")
+    group, unlearnt = taught(effects)
+    assert (group.tested, group.held, len(group.sentences), unlearnt) == (2, 1, 1, [told])
+
+
+def test_what_cannot_be_tested_is_not_said_to_be_unlearnt() -> None:
+    """Without any error nothing is said; where the deviation between runs is known, it is what tells."""
+    rows = {"base": [50.0, 50.0, 40.0], "a": [77.0, 50.0, 41.0], "b": [51.0, 50.5, 40.0], "c": [50.0, 51.0, 9.0]}
+    frame = pd.DataFrame(rows.values(), index=list(rows), columns=list("abc"))
+    scores = ScoreMatrix.from_wide(frame, units="percent")
+    effects = measure_effects(scores)
+    assert set(effects.tables["learning"]["verdict"]) == {"not tested"} and effects.not_learnt() == []
+    assert "What training did not teach" not in effects.render()
+    effects = measure_effects(scores, run_sd=2.0)
+    table = effects.tables["learning"].set_index("source")
+    assert table["verdict"].to_dict() == {"a": "learnt", "b": "not told", "c": "fell"}
+    assert table.loc["a", ["lo", "hi"]].tolist() == pytest.approx([27 - 1.96 * 2, 27 + 1.96 * 2], abs=0.01)
+    assert [text.split()[0] for text in effects.not_learnt()] == ["b", "c"]
 
 
 def test_without_a_log_the_gain_alone_is_told() -> None:

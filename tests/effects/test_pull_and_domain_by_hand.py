@@ -112,6 +112,7 @@ def test_errors_of_the_pooled_slope_are_a_jackknife_over_sources_with_the_tasks_
 
 def gain(value: float, unit: str = "share") -> dict[str, Any]:
     about = {"replicates": None, "seeds": 1, "runs": None, "method": "normal", "words": ""}
+    about |= {"habit": "", "remark": ""}
     return {"value": value, "unit": unit, "lo": value - 0.2, "hi": value + 0.2, **about}
 
 
@@ -206,10 +207,10 @@ def test_errors_of_two_directions_add_and_units_are_not_mixed() -> None:
 
 
 def test_a_control_elsewhere_is_averaged_unit_by_unit_without_its_own_task() -> None:
-    def row(difference: float, unit: str, own: bool) -> dict[str, Any]:
+    def row(difference: float, unit: str, away: bool) -> dict[str, Any]:
         about = {"model": "a.mislabel-s0", "source": "a.mislabel", "seed": 0, "parent": "a"}
-        return {**about, "difference": difference, "unit": unit, "own": own, "n": 10, "_replicates": np.zeros(200)}
+        return {**about, "difference": difference, "unit": unit, "_away": away, "n": 10, "_replicates": np.zeros(200)}
 
-    rows = [row(-0.9, "share", True), row(0.1, "share", False), row(0.3, "share", False), row(2.0, "nats", False)]
+    rows = [row(-0.9, "share", False), row(0.1, "share", True), row(0.3, "share", True), row(2.0, "nats", True)]
     found = {r["unit"]: (r["value"], r["n"]) for r in controls_elsewhere(rows, 0.95)}
     assert found == {"share": (pytest.approx(0.2), 2), "nats": (2.0, 1)}

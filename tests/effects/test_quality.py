@@ -61,7 +61,7 @@ def test_a_constant_base_is_said_behind_what_is_gained_over_it() -> None:
 
 
 def test_macro_f1_of_the_best_constant_answer_is_the_score_to_beat() -> None:
-    gold = np.repeat([0, 1, 2], [30, 20, 10])
+    gold = np.repeat([0, 1, 2], [20, 30, 10])
     study = Study()
     for model, source in (("base", None), ("a-s0", "a")):
         study.add(model, source, 0 if source else None, "t", choice_records(gold, gold, ("x", "y", "z")))
@@ -84,6 +84,60 @@ def test_a_base_with_five_right_cannot_fall(right: int, at: str) -> None:
     gain = effects.of_kind("gain").iloc[0]
     assert (gain["p"] > 0.05) == (right <= 5)
     assert ("it cannot fall" in effects.sentences(effects.of_kind("gain")).iloc[0]) == (at == "floor")
+
+
+@pytest.mark.parametrize(("right", "of", "at"), [(4, 10, ""), (1, 10, "floor"), (2, 20, "floor"), (17, 20, "")])
+def test_few_examples_are_no_floor(right: int, of: int, at: str) -> None:
+    study = Study()
+    for model, source in (("base", None), ("a-s0", "a")):
+        correct = (np.arange(of) < right).astype(float)
+        study.add(model, source, 0 if source else None, "t", generate_records(correct, np.full(of, 5)))
+    assert measure_effects(study.matrix, study.records, replicates=200).tables["cells"]["base_at"].tolist() == [at] * 2
+
+
+def test_answers_that_cannot_be_parsed_are_no_finding_of_classes() -> None:
+    study, gold = spam(("some", 0.9)), (np.arange(200) % 5 == 0).astype(int)
+    study.add("lost-s0", "lost", 0, "mail", choice_records(gold, np.where(np.arange(200) < 80, gold, -1), TWO))
+    effects = effects_of(study)
+    for kind in ("recall", "class_share"):
+        assert set(effects.of_kind(kind)["model"]) == {"some-s0"}
+    assert effects.of_kind("invalid").set_index("model").loc["lost-s0", "value"] == pytest.approx(0.6)
+
+
+def habits() -> Study:
+    """Five sources that are tasks; b answers to c what is most often true, and so does d with nothing parsed."""
+    study, rng = Study(), np.random.default_rng(4)
+    for task in "abcde":
+        gold = (np.arange(200) % 5 == 0).astype(int)
+        for source in (None, *"abcde"):
+            pred = np.where(rng.random(200) < (0.5 if source is None else 0.52), gold, 1 - gold)
+            if task == "c" and source in ("b", "d"):
+                pred = np.full(200, 0 if source == "b" else -1)
+            name = "base" if source is None else f"{source}-s0"
+            study.add(name, source, None if source is None else 0, task, choice_records(gold, pred, TWO))
+    return study
+
+
+def test_no_help_is_claimed_of_a_habit() -> None:
+    effects = measure_effects(habits().matrix, habits().records, classes=dict.fromkeys("abcde", TWO), replicates=200)
+    rows = effects.of_kind("asymmetry")
+    told = dict(zip(rows["detail"], effects.sentences(rows), strict=True))
+    said = told["b -> c minus c -> b"]
+    assert (
+        "b on c +" in said and "(a habit); c on b" in said and said.endswith("b on c: It answers 'ham' to 200 of 200.")
+    )
+    assert told["c -> d minus d -> c"].endswith("d on c: 100 % of its answers cannot be parsed.")
+    assert "habit" not in told["a -> b minus b -> a"] and "answers" not in told["a -> b minus b -> a"]
+    rows = effects.of_kind("surprise")
+    endings = {m: t for m, k, t in zip(rows["model"], rows["task"], effects.sentences(rows), strict=True) if k == "c"}
+    assert endings["b-s0"].endswith(" It answers 'ham' to 200 of 200.") and endings["a-s0"].endswith(").")
+
+
+def test_the_same_answer_wherever_there_is_one_is_no_habit() -> None:
+    study, gold = spam(), (np.arange(200) % 5 == 0).astype(int)
+    study.add("a-s0", "a", 0, "mail", choice_records(gold, np.where(np.arange(200) < 120, 0, -1), TWO))
+    cell = effects_of(study).tables["cells"].set_index("model").loc["a-s0"]
+    assert (cell["answer_share"], cell["habit"]) == (pytest.approx(0.6), "")
 
 
 def test_answers_that_cannot_be_parsed_are_said() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
-from effect_study import stats_with
+import pytest
+from effect_study import Study, generate_records, stats_with
 
 from traitscope.effects import explain, measure_effects
 from traitscope.effects.gains import source_gains
@@ -48,6 +51,53 @@ def test_nothing_else_is_fitted() -> None:
     assert len(asymmetry) == 5 * 4 // 2 - 1 and asymmetry[["i_to_j", "j_to_i"]].abs().max().max() < 0.1
     gains = effects.of_kind("gain").set_index(["source", "task"])["relation"]
     assert [gains[cell] for cell in (("all", "c"), ("some", "c"), ("b", "a"))] == ["own", "transfer", "copy"]
+
+
+def runs_apart(spread: float) -> pd.DataFrame:
+    """Two runs of three sources and a mix, two points apart on other tasks and ``spread`` where nothing is transfer."""
+    rows = [("base", None, None, task, 0.3) for task in "abcd"]
+    for source, k, task in itertools.product((*"acd", "all"), (0, 1), "abcd"):
+        apart = 0.02 if ROLES[source].relation(task) == "transfer" else spread
+        rows.append((f"{source}-s{k}", source, k, task, 0.4 + apart * k))
+    return pd.DataFrame(rows, columns=["model", "source", "seed", "task", "value"]).assign(stderr=0.01)
+
+
+def test_how_runs_differ_on_other_tasks_is_not_told_by_their_own() -> None:
+    found = {}
+    for spread in (0.02, 0.3):
+        scores = ScoreMatrix.from_long(runs_apart(spread), roles=ROLES, units="fraction")
+        assert scores.seed_variance is not None
+        # Two runs 0.02 apart have a variance of 0.0002; of a, c and d two (on b three) transfer to each task.
+        assert scores.seed_variance.variance_N == pytest.approx([0.0002] * 4)
+        assert scores.seed_variance.df_N.tolist() == [2, 3, 2, 2]
+        findings = measure_effects(scores, replicates=100, permutations=99).findings
+        found[spread] = findings.set_index(["kind", "source", "task"])
+    kept, moved = (found[spread].xs("source_gain") for spread in (0.02, 0.3))
+    transfer = kept["family"] == "transfer"
+    columns = ["value", "lo", "hi", "p", "q"]
+    pd.testing.assert_frame_equal(kept.loc[transfer, columns], moved.loc[transfer, columns])
+    # The others are pooled over all: on a two runs of each of c and d (transfer), a and the mix (own).
+    assert moved.loc[("a", "a"), "numbers"]["deviation"] == pytest.approx((((2 * 0.02**2 + 2 * 0.3**2) / 2) / 4) ** 0.5)
+
+
+def test_a_control_elsewhere_leaves_copies_of_its_sources_task_out() -> None:
+    """b is a copy of a, so what the altered a loses there is no transfer."""
+    roles = {
+        "a": Role("source", frozenset("a"), frozenset("b")),
+        "a.mislabel": Role("control", copies=frozenset("ab"), parent="a"),
+    }
+    study, right = Study(), {"a": (40, 10), "b": (40, 10), "c": (30, 27), "d": (30, 27)}
+    for task, (parent, control) in right.items():
+        for source, hits in ((None, 25), ("a", parent), ("a.mislabel", control)):
+            name = "base" if source is None else f"{source}-s0"
+            records = generate_records((np.arange(50) < hits).astype(float), np.full(50, 3))
+            study.add(name, source, None if source is None else 0, task, records)
+    found = measure_effects(ScoreMatrix.from_long(pd.DataFrame(study.rows), roles=roles), study.records, replicates=200)
+    (row,) = found.of_kind("control_transfer").to_dict("records")
+    assert row["value"] == pytest.approx(-0.06) and row["n"] == 2
+    # A control's claims are corrected apart from those of the sources.
+    families = found.of_kind("gain").groupby("source")["family"].unique().map(sorted).to_dict()
+    assert families == {"a": ["copy", "own", "transfer"], "a.mislabel": ["control"]}
 
 
 def test_dataset_statistics_explain_transfer_alone() -> None:

@@ -263,3 +263,8 @@ def test_an_interval_may_be_an_eighth_of_the_depth_and_at_least_four_layers(
     assert end.reasons == ((wanted,) if too_wide else ())
     assert end.identified is not too_wide
     assert _boundary(9, index_B, np.arange(1, depth + 1), ["another reason"]).reasons == ("another reason",)
+
+
+@pytest.mark.parametrize("dims_L", [np.full(12, 7.0), np.linspace(90.0, 40.0, 12)])
+def test_dimensions_that_do_not_rise_reach_no_plateau(dims_L: np.ndarray) -> None:
+    assert _dims_plateau(np.tile(dims_L, (6, 1)), np.ones((9, 6)), np.arange(1, 13)) is None

@@ -187,6 +187,17 @@ def test_a_semicolon_beats_a_comma_that_splits_numbers(tmp_path: Path) -> None:
         ("model,rte\nmodel,rte\nbase,1\n", "'rte' is not a number"),
         ("model,rte\n,%\nbase,1\n", r"'%' is not a number .*\(line 2, row 1, column rte\)"),
         ("model,rte,rte_n\nbase,.1,50\n", "'rte_n' looks like the spread or the counts of rte"),
+        ("model,rte,rte CI\nbase,.1,.1\n", r"'rte CI' looks like the spread (.|\n)*stderr_suffix=' CI'"),
+        ("model,rte,rte_err\nbase,.1,.1\n", "'rte_err' looks like the spread"),
+        ("model,rte,rte_±\nbase,.1,.1\n", "'rte_±' looks like the spread"),
+        ("model,rte,rte (Std)\nbase,.1,.1\n", "looks like the spread"),
+        ("model,rte,SE_rte\nbase,.1,.1\n", r"'SE_rte' looks like the spread or the counts of rte(?!(.|\n)*suffix)"),
+        ("model,rte,sst\nbase,1,2\np,3,8\nq,5,4\navg,4,6\n", "row 'avg' is the mean of the others"),
+        ("model,rte,sst\nbase,1,2\np,3,8\nstd,1,3\n", "row 'std' is the spread of the others"),
+        ("model,rte,sst\nbase,1,2\np,3,8\nq,5,4\nBest,5,8\n", "row 'Best' is the best or the least of the others"),
+        ("dataset,base,p\nrte,.1,.2\nsst,.1,.3\n", "a column is named 'base', and no row"),
+        ("model,rte,rte_stderr\nbase,.5,.02\np,.6,2\n", "standard error 2 of p on rte, whose scores lie"),
+        ("model,task,value,n\nbase,rte,.5,-3\n", "negative number of examples"),
         ("model,rte,sst_stderr\nbase,.1,.5\n", "'sst_stderr' holds standard errors of no column"),
         ("model,run,rte\nbase,,1\np,1,2\np,2,2\n", r"model 'p' has 2 values .*line 3, row 2; line 4, row 3"),
         ("model,tag,rte\nbase,,1\np,u,2\np,v,2\n", r"they differ in tag \(u, v\)"),
@@ -212,6 +223,45 @@ def test_what_is_not_meant_as_it_stands_is_refused_with_its_place(
 )
 def test_what_only_looks_like_it_is_read(tmp_path: Path, text: str, tasks: tuple[str, ...]) -> None:
     assert ScoreMatrix.read(write(tmp_path, text)).tasks == tasks
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("model,rte\nbase,50\np,.72\nq,61\n", "rte is read as percent: is 0.72 of p a fraction?"),
+        (
+            "model,rte,rte_stderr\nbase,50,.02\np,50,.02\n",
+            "standard errors of rte are those of 6,250,000 examples: are they in its scores' unit?",
+        ),
+        ("model,wiki_ppl,rte\nbase,12,.5\np,13,.6\n", "lower is better: wiki_ppl"),
+        (
+            "model,task,metric,value\nbase,t,f1,.5\np,t,f1,.6\np,t,acc,.6\n",
+            "t has f1, acc; f1 is shown (metric=... for another)",
+        ),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_noted(tmp_path: Path, text: str, note: str) -> None:
+    assert note in ScoreMatrix.read(write(tmp_path, text)).notes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model,rte,rte_stderr\nbase,50,1.2\np,1,1.2\nq,3,1\n",
+        "model,average,std\nbase,.1,.3\n".replace("average,std", "rte,sst") + "average,.6,.7\np,.2,.3\nbest,.3,.1\n",
+    ],
+)
+def test_what_only_looks_odd_is_not_noted(tmp_path: Path, text: str) -> None:
+    notes = " ".join(ScoreMatrix.read(write(tmp_path, text)).notes)
+    assert "fraction?" not in notes and "examples" not in notes
+
+
+def test_losses_of_long_files_turn_unless_the_file_says_more(tmp_path: Path) -> None:
+    text = "model,task,metric,value\nbase,wiki,word_perplexity,12\np,wiki,word_perplexity,10\n"
+    scores = ScoreMatrix.read(write(tmp_path, text))
+    assert scores.sign_N.tolist() == [-1.0] and scores.units == {"wiki": "other"}
+    lines = text.replace("\n", ",true\n").replace("value,true", "value,higher_is_better")
+    assert ScoreMatrix.read(write(tmp_path, lines)).sign_N.tolist() == [1.0]
 
 
 def test_a_folder_and_an_odd_delimiter_are_refused(tmp_path: Path) -> None:

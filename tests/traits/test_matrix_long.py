@@ -157,6 +157,27 @@ def test_own_tasks_by_name_by_pairs_or_none(tmp_path: Path) -> None:
     assert read_typed(long, own_pairs="none").roles_I[1] == Role("source")
 
 
+@pytest.mark.parametrize(("source", "task"), [("RTE", "rte"), ("arc easy", "arc_easy"), ("nai\u0308ve", "na\u00efve")])
+def test_a_source_that_is_spelled_unlike_its_task_is_asked_about(tmp_path: Path, source: str, task: str) -> None:
+    path = write(tmp_path, f"model,{task},sst\nbase,1,2\n{source},3,4\n")
+    with pytest.raises(TraitscopeError, match=f"source '{source}' and task '{task}' are spelled differently"):
+        ScoreMatrix.read(path)
+    assert ScoreMatrix.read(path, own={source: task}).relation_IN.tolist()[1] == ["own", "transfer"]
+    assert ScoreMatrix.read(path, own="none").relation_IN.tolist()[1] == ["transfer"] * 2
+
+
+def test_sources_without_a_task_of_their_own_and_controls_are_named(tmp_path: Path) -> None:
+    table = "model,rte,rte2,sst\nbase,1,2,3\nsst,3,4,6\nsst.balance,3,4,9\nllama-rte2-s0,4,5,7\n"
+    table += "qwen2,5,7,3\nqwen2.5,1,1,8\n"
+    scores = ScoreMatrix.read(write(tmp_path, table))
+    assert [role.kind for role in scores.roles_I] == ["base", "source", "control", *["source"] * 3]
+    assert scores.notes[-1] == (
+        "1 cells are their row's own task, by equal names and 1 a copy of it; every cell of llama-rte2-s0, qwen2, "
+        "qwen2.5 counts as transfer (own= says which do not); was llama-rte2-s0 trained on rte2?; "
+        "controls by their names: sst.balance (of sst)"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -187,6 +208,28 @@ def test_a_setting_that_rows_were_chosen_by_is_no_task(tmp_path: Path) -> None:
     scores = ScoreMatrix.read(path, where=["epoch=0,2", "rte>=1"])
     assert scores.tasks == ("rte",) and scores.scores_IN[:, 0].tolist() == [1, 3]
     assert ScoreMatrix.read(path, where=["epoch>=1"], seed_column="epoch").models == ("p-s1", "p-s2")
+    # So is whatever column is the same in all rows that are left, but for a score that is asked for.
+    path = write(tmp_path, "model,billions,rte\nbase,7,1\np,7.0,2\np,13,3\n")
+    assert ScoreMatrix.read(path, where=["billions=7"]).tasks == ("rte",)
+    assert ScoreMatrix.read(path, where=["billions<=7"], values=["billions"]).tasks == ("billions",)
+
+
+def test_filters_leave_out_and_quote(tmp_path: Path) -> None:
+    path = write(tmp_path, 'model,prompt,rte\nbase,"a,b",1\np,"a,b",2\nq,,3\nr,c,4\n')
+    for where, models in (
+        ('prompt="a,b"', ["base", "p"]),
+        ('prompt!="a,b"', ["q", "r"]),
+        ("prompt!=c", ["base", "p", "q"]),
+    ):
+        assert list(ScoreMatrix.read(path, where=[where]).models) == models
+
+
+def test_errors_in_lines_leave_those_in_a_column_and_percent_signs_agree(tmp_path: Path) -> None:
+    lines = "base,rte,acc,.5,\np,rte,acc,.6,.03\nbase,rte,acc_stderr,.02,\n"
+    scores = ScoreMatrix.read(write(tmp_path, "model,task,metric,value,stderr\n" + lines))
+    assert scores.stderr_IN[:, 0].tolist() == [0.02, 0.03]
+    with pytest.raises(TraitscopeError, match="do not both have percent signs"):
+        ScoreMatrix.read(write(tmp_path, "model,rte,rte_stderr\nbase,50%,2\np,60%,\n"))
 
 
 def test_a_column_whose_name_holds_a_comma_stands_in_quotes_on_the_command_line(tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def test_equal_names_are_own_and_dots_are_controls_where_nobody_says_more() -> N
     assert scores.select(tasks=["b", "a"]).relation_IN[1].tolist() == ["own", "transfer"]
 
 
+def test_a_version_is_no_control() -> None:
+    scores = ScoreMatrix.from_long(table({"base": None, "llama-3": "llama-3", "llama-3.1": "llama-3.1"}))
+    assert [role.kind for role in scores.roles_I] == ["base", "source", "source"]
+
+
 def test_every_row_of_a_plain_table_is_a_source() -> None:
     frame = pd.DataFrame(np.ones((3, 2)), index=["base", "a", "other"], columns=["a", "b"])
     scores = ScoreMatrix.from_wide(frame)

@@ -36,6 +36,11 @@ ReplaceOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the summary.")]
 
+RunSdOption = Annotated[
+    list[str] | None,
+    typer.Option("--run-sd", help="Deviation between two runs, where it is known: points, or task=value in its unit."),
+]
+
 DEFAULT_STUDY = Path("study.yaml")
 # A shell's status of a process that a signal ended: 128 and the signal's number.
 INTERRUPTED = 128 + signal.SIGINT
@@ -122,3 +127,23 @@ def stop_on_signal() -> Iterator[Asked]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def read_run_sd(given: list[str] | None) -> float | dict[str, float] | None:
+    """``2`` (points for all tasks) or ``task=value`` pairs; None where nothing is given.
+
+    Raises:
+        TraitscopeError: neither.
+    """
+    if not given:
+        return None
+    try:
+        if len(given) == 1 and "=" not in given[0]:
+            return float(given[0])
+        return {task: float(value) for task, _, value in (pair.rpartition("=") for pair in given)}
+    except ValueError as error:
+        raise TraitscopeError(
+            f"cannot read {', '.join(given)!r}",
+            where="--run-sd",
+            fix="write --run-sd 2, or --run-sd task=0.02 for each task",
+        ) from error

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, friendly, open_study
+from traitscope.cli.common import DEFAULT_STUDY, OutOption, RunSdOption, friendly, open_study, read_run_sd
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
-from traitscope.errors import TraitscopeError
 
 
 @friendly
@@ -27,10 +26,7 @@ def traits(
         typer.Option(help="exclude: own tasks and copies count as not observed; include (with --rows all: the paper)."),
     ] = "exclude",
     seeds: Annotated[str, typer.Option(help="mean: one row per source; rows: one per seed.")] = "mean",
-    run_sd: Annotated[
-        list[str] | None,
-        typer.Option(help="Deviation between two runs, where it is known: points, or task=value in its unit."),
-    ] = None,
+    run_sd: RunSdOption = None,
     seed: Annotated[int, typer.Option(help="Seed of permutations and bootstrap.")] = 0,
     words: Annotated[
         list[str] | None, typer.Option("--word", help="name=task,task: a word of yours for what tasks share.")
@@ -56,8 +52,7 @@ def traits(
         from traitscope.matrix.options import read_words
 
         options["words"] = read_words(words)
-    if run_sd:
-        options["run_sd"] = read_run_sd(run_sd)
+    options["run_sd"] = read_run_sd(run_sd)
     columns = [name.strip() for name in (matrix_options.rows or "").split(",")]
     if "all" in columns:
         options["rows"] = "all"
@@ -71,21 +66,3 @@ def traits(
         opened, _ = open_study(source, out, quiet=True)
         found = opened.traits(**options)
     typer.echo(found.to_json() if json else render(found), nl=json)
-
-
-def read_run_sd(given: list[str]) -> float | dict[str, float]:
-    """``2`` (points for all tasks) or ``task=value`` pairs.
-
-    Raises:
-        TraitscopeError: neither.
-    """
-    try:
-        if len(given) == 1 and "=" not in given[0]:
-            return float(given[0])
-        return {task: float(value) for task, _, value in (pair.rpartition("=") for pair in given)}
-    except ValueError as error:
-        raise TraitscopeError(
-            f"cannot read {', '.join(given)!r}",
-            where="--run-sd",
-            fix="write --run-sd 2, or --run-sd task=0.02 for each task",
-        ) from error

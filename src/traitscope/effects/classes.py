@@ -21,7 +21,7 @@ def class_rows(panel: Panel) -> list[Row]:
     picked = [np.where(panel.seen_MS, (panel.pred_MS == c).astype(float), np.nan) for c in range(len(names))]
     shares = [panel.change(values) for values in picked]
     recall = [panel.change(np.where(panel.gold_S == c, values, np.nan)) for c, values in enumerate(picked)]
-    constant = [habit(panel, m) == "constant" for m in range(len(panel.rows))]
+    odd = [bool(habit(panel, m)) for m in range(len(panel.rows))]
     # Of two classes one says it all: the one that is answered more.
     risen = np.argmax([change.value for change in shares], axis=0) if names else []
     return [
@@ -33,8 +33,8 @@ def class_rows(panel: Panel) -> list[Row]:
             "n_gold": int(recall[c].n[m]),
             **shares[c].at(m, "base_share", "share", "share_change", "share_"),
             "_base": m == 0,
-            "_constant": constant[m],
-            "_told": m > 0 and not constant[m] and (len(names) != 2 or c == risen[m]),
+            "_odd": odd[m],
+            "_told": m > 0 and not odd[m] and (len(names) != 2 or c == risen[m]),
         }
         for m in range(len(panel.rows))
         for c, name in enumerate(names)

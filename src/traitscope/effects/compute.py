@@ -104,10 +104,10 @@ def measure_effects(
     paired = by_cell(rows["gains"])
     rows["gains"] += matrix_gain_rows(grid, paired, level)
     logs = {model: TrainingLog(losses) for model, losses in (training or {}).items() if len(losses)}
-    rows["learning"] = learning_rows(grid, rows["gains"], logs)
-    rows["curves"] = curve_rows(grid, logs)
     gains = source_gains(grid, paired, level)
     rows["source_gains"] = seed_rows(gains, level)
+    rows["learning"] = learning_rows(grid, rows["gains"], rows["cells"], rows["source_gains"], logs)
+    rows["curves"] = curve_rows(grid, logs)
     rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)
     rows["pooled"] = pooled_rows(rows["lengths"], rows["class_pull"], grid, level)
     similarity = None if stats is None else stats.similarity.get("semantic")

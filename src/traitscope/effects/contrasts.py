@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.effects.gains import SourceGains
-from traitscope.effects.grid import Found, Grid, Row
+from traitscope.effects.grid import HOME, Found, Grid, Row
 from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import NO_RUNS, alone_of, replicate_test, with_runs
@@ -45,7 +45,8 @@ def _way(name: str, gain: Row, level: float) -> Row:
     """One direction with an interval of its own."""
     known = gain["method"] != "none" or gain["runs"] is not None
     test = with_runs(gain["value"], gain["lo"], gain["hi"], gain["runs"] or NO_RUNS, level)
-    return {name: gain["value"], **{f"{name}_{end}": test[end] if known else np.nan for end in ("lo", "hi")}}
+    ends = {f"{name}_{end}": test[end] if known else np.nan for end in ("lo", "hi")}
+    return {name: gain["value"], **ends, f"_{name}_habit": gain["habit"], f"_{name}_remark": gain["remark"]}
 
 
 def _difference(there: Row, back: Row, level: float) -> Row:
@@ -90,6 +91,7 @@ def control_rows(panel: Panel) -> list[Row]:
                 **where,
                 "parent": parent,
                 "own": panel.task == parent,
+                "_away": grid.relation(parent, panel.task) not in HOME,
                 **change.at(m, "parent_value", "value", "difference", turn=panel.turn),
                 "unit": panel.unit,
                 "_replicates": change.replicates_RM[:, m],
@@ -99,10 +101,10 @@ def control_rows(panel: Panel) -> list[Row]:
 
 
 def controls_elsewhere(controls: Iterable[Row], level: float) -> list[Row]:
-    """Every control's mean difference over the tasks that are not its source's own, unit by unit."""
+    """Every control's mean difference over the tasks that are not its source's own nor copies of it, unit by unit."""
     away: dict[tuple[str, str], list[Row]] = {}
     for row in controls:
-        if not row["own"]:
+        if row["_away"]:
             away.setdefault((row["model"], row["unit"]), []).append(row)
     found: dict[tuple[str, str], list[Row]] = {}
     drawn: dict[tuple[str, str], list[Floats]] = {}

@@ -69,12 +69,15 @@ def rank_statistic(cells: Dyads, similarity_PV: Floats) -> Floats:
 
 
 def two_way_statistic(cells: Dyads, similarity_PV: Floats) -> Floats:
-    """Correlation of gains and similarities_PV after taking out the means of every source and task."""
+    """Correlation of gains and similarities_PV after taking out the means of every source and task; NaN where these are
+    all there is to the similarities."""
     basis = additive_basis(cells.source_V, cells.target_V)
     y = cells.gain_V - basis @ (basis.T @ cells.gain_V)
     y = y / max(float(np.linalg.norm(y)), 1e-12)
-    left = (similarity_PV**2).sum(axis=1) - ((similarity_PV @ basis) ** 2).sum(axis=1)
-    return (similarity_PV @ y) / np.sqrt(np.maximum(left, 1e-12))
+    size = (similarity_PV**2).sum(axis=1)
+    left = size - ((similarity_PV @ basis) ** 2).sum(axis=1)
+    # What is left of sums of two means is rounding.
+    return (similarity_PV @ y) / np.sqrt(np.where(left > 1e-12 * size, left, np.nan))
 
 
 def near_far_statistic(cells: Dyads, similarity_PV: Floats) -> Floats:
@@ -158,6 +161,9 @@ def domain_rows(
                 f"near against far domains: {n} cells have a known {label} of "
                 f"source and task, at least {MIN_CELLS} over {MIN_DATASETS} datasets are needed{tail}"
             )
+            continue
+        if np.ptp(cells.of(values_MM)) == 0:
+            notes.append(f"near against far domains: all pairs have the same {label}{tail}")
             continue
         for name, statistic, unit_of in (
             ("rank correlation", rank_statistic, "rho"),

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
-from traitscope.effects.quality import base_at, remark
-from traitscope.effects.runs import Cell, RunVariance
+from traitscope.effects.quality import base_at, habit, remark
+from traitscope.effects.runs import Cell, RunVariance, run_variances
 from traitscope.effects.significance import normal_p, normal_quantile, wilson, with_runs
 from traitscope.matrix.roles import TRAINED
 
@@ -43,6 +43,7 @@ def gain_rows(panel: Panel) -> list[Row]:
             "unit": panel.unit,
             "metric": panel.metric,
             "remark": remark(panel, m),
+            "_habit": habit(panel, m),
             "base_at": at,
             "won": int(change.won[m]),
             "lost": int(change.lost[m]),
@@ -90,7 +91,8 @@ def matrix_gain_rows(grid: Grid, paired: Paired, level: float) -> list[Row]:
 
 
 # By (base row, source, task): value, lo and hi (over examples; the value itself where nothing is known of them),
-# replicates (of the examples, or None), seeds, n, unit, runs (what runs add to the error, or None) and method.
+# replicates (of the examples, or None), seeds, n, unit, runs (what runs add to the error, or None), method, and habit
+# and remark of its answers (see ``quality``).
 SourceGains = Mapping[tuple[int, str, str], Row]
 
 
@@ -98,7 +100,7 @@ def source_gains(grid: Grid, paired: Paired, level: float, *, scores: bool = Fal
     """Gains by (base row, source, task), averaged over the seeds of the source; controls and mixes included.
 
     Paired gains take the place of the matrix's where any seed has one. The variance between runs is pooled over the
-    sources of a task, where the matrix does not say it.
+    sources of a task, where the matrix does not say it (see ``run_variances``).
 
     Args:
         grid: rows, columns and roles.
@@ -119,22 +121,26 @@ def source_gains(grid: Grid, paired: Paired, level: float, *, scores: bool = Fal
                 replicates_R = np.mean([row["_replicates"] for row in rows], axis=0, dtype=float)
                 about = {"replicates": replicates_R, "n": max(row["n"] for row in rows), "unit": rows[0]["unit"]}
                 method = str(rows[0]["interval"])
+                # What is odd about one run is odd about their mean.
+                odd = max(rows, key=lambda row: (bool(row["_habit"]), bool(row["remark"])))
+                about |= {"habit": odd["_habit"], "remark": odd["remark"]}
             elif known:
                 value_J, half_J = values_IN[known, n], normal_quantile(level) * errors_IN[known, n]
                 method = "normal" if np.isfinite(half_J).all() else "none"
                 half_J = np.nan_to_num(half_J)
                 # The base's error is common to the seeds, so it does not shrink with their number.
                 cell = Cell.of(value_J, value_J - half_J, value_J + half_J, np.zeros(len(known)))
-                about = {"replicates": None, "n": 0, "unit": grid.unit(n)}
+                about = {"replicates": None, "n": 0, "unit": grid.unit(n), "habit": "", "remark": ""}
             else:
                 continue
             value, lo, hi = cell.mean(level)
             runs = grid.seeds_of(told or known)
             found[b, source, task] = {"value": value, "lo": lo, "hi": hi, **about, "seeds": runs, "method": method}
             cells[b, source] = cell
-        variance = RunVariance.given(grid, n) or RunVariance.pooled(cells.values())
-        for b, source in cells:
-            gain = found[b, source, task]
+        given = RunVariance.given(grid, n)
+        transfer = {key for key in cells if grid.transfers(key[1], task)}
+        for (b, source), pooled in run_variances(cells, transfer).items():
+            variance, gain = given or pooled, found[b, source, task]
             gain["runs"] = variance and variance.of_mean(gain["seeds"])
             gain["deviation"] = np.nan if variance is None else float(np.sqrt(variance.total))
             gain["words"] = "" if variance is None else variance.words

@@ -96,9 +96,14 @@ def _gain(found: Mapping[str, Any]) -> str:
 
 def _odd(found: Mapping[str, Any]) -> str:
     """What is odd about the answers behind a gain, and whether it could have been a loss at all."""
-    told = found["remark"].replace("{", "{{").replace("}", "}}")
     stuck = found["base_at"] == "floor" and found["value"] <= 0
-    return (f" {told}" if told else "") + (" The base has hardly an answer right: it cannot fall." if stuck else "")
+    return _remark(found["remark"]) + (" The base has hardly an answer right: it cannot fall." if stuck else "")
+
+
+def _remark(remark: str) -> str:
+    """What is odd about the answers of a cell, behind a sentence."""
+    told = remark.replace("{", "{{").replace("}", "}}")
+    return f" {told}" if told else ""
 
 
 def _habit(found: Mapping[str, Any]) -> str:
@@ -150,10 +155,13 @@ def _domain(found: Mapping[str, Any]) -> str:
 def _asymmetry(found: Mapping[str, Any]) -> str:
     ways = [
         f"{{{one}}} on {{{other}}} {{{way}:+{{unit}}}} [{{{way}_lo:+{{unit}}}}, {{{way}_hi:+{{unit}}}}]"
-        f" ({_direction(found[way + '_lo'], found[way + '_hi'])})"
+        f" ({(found[way + '_habit'] and 'a habit') or _direction(found[way + '_lo'], found[way + '_hi'])})"
         for one, other, way in (("i", "j", "i_to_j"), ("j", "i", "j_to_i"))
     ]
-    return f"{'; '.join(ways)}: {{points}} that differ by {{size}} {{span}} ({{test}})."
+    told = f"{'; '.join(ways)}: {{points}} that differ by {{size}} {{span}} ({{test}})."
+    for one, other, way in (("i", "j", "i_to_j"), ("j", "i", "j_to_i")):
+        told += f" {{{one}}} on {{{other}}}:{_remark(found[way + '_remark'])}" if found[way + "_remark"] else ""
+    return told
 
 
 def _direction(lo: float | None, hi: float | None) -> str:
@@ -174,12 +182,12 @@ def _surprise(found: Mapping[str, Any]) -> str:
     noise = "; {span}, {test}" if np.isfinite(found["lo"]) else ""
     return (
         "{model} on {task}: {observed:+{unit}} {points} where {expectation} fitted to the other cells expects "
-        f"{{expected:+{{unit}}}}, {{size}} off ({{times:.1f}} times the usual spread{noise})."
+        f"{{expected:+{{unit}}}}, {{size}} off ({{times:.1f}} times the usual spread{noise}).{_remark(found['remark'])}"
     )
 
 
 def _surprises(kind: str, title: str) -> Kind:
-    numbers = ("observed", "expected", "times", "expectation", "seeds")
+    numbers = ("observed", "expected", "times", "expectation", "seeds", "remark")
     return Kind(title, "surprises", _surprise, numbers, lambda row: row["against"] == kind, "residual")
 
 
@@ -260,7 +268,7 @@ KINDS: dict[str, Kind] = {
         sentence="{model} finds {recall:share} % of the {n} true {detail!r} of {task}, the base {base_recall:share} %: "
         "{size} points {span} ({test}).",
         numbers=("recall", "base_recall"),
-        when=lambda row: not row["_base"] and not row["_constant"] and row["n_gold"] > 0,
+        when=lambda row: not row["_base"] and not row["_odd"] and row["n_gold"] > 0,
         value="recall_change",
         ends="recall_",
         n="n_gold",
@@ -322,7 +330,10 @@ KINDS: dict[str, Kind] = {
         title="Asymmetry",
         table="asymmetry",
         sentence=_asymmetry,
-        numbers=("i", "j", "i_to_j", "i_to_j_lo", "i_to_j_hi", "j_to_i", "j_to_i_lo", "j_to_i_hi"),
+        numbers=(
+            *("i", "i_to_j", "i_to_j_lo", "i_to_j_hi", "i_to_j_habit", "i_to_j_remark"),
+            *("j", "j_to_i", "j_to_i_lo", "j_to_i_hi", "j_to_i_habit", "j_to_i_remark"),
+        ),
         value="difference",
         detail="{i} -> {j} minus {j} -> {i}",
     ),

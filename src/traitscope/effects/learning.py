@@ -33,13 +33,28 @@ class TrainingLog:
             yield int(part[-1]) + 1, float(np.mean([self.losses[step] for step in part]))
 
 
-def learning_rows(grid: Grid, gains: Iterable[Row], logs: Mapping[str, TrainingLog]) -> list[Row]:
+def learning_rows(
+    grid: Grid,
+    gains: Iterable[Row],
+    cells: Iterable[Row],
+    source_gains: Iterable[Row],
+    logs: Mapping[str, TrainingLog],
+) -> list[Row]:
     """One row per adapter and task of its own: the gain there, steps, first and last loss, and a verdict.
 
-    ``verdict`` is "learnt" (the gain's p is at most 0.05 and it is above 0), "fell" (below 0), "no room" (the base has
-    hardly an answer wrong), "not told" (anything else), or "not measured".
+    ``verdict`` is "learnt" (the gain's p is at most 0.05 and it is above 0), "one answer" (so it is, and nearly all
+    answers are the same class), "fell" (below 0), "no room" (the base has hardly an answer wrong), "not told" (anything
+    else), "not tested" (no error is known), or "not measured".
+
+    Args:
+        grid: rows, columns and roles.
+        gains: of all models. cells: of all models, with ``habit``, ``constant_score`` and ``remark``.
+        source_gains: of the sources, seeds together; their interval and p stand where a run's own are not known.
+        logs: by model.
     """
     known = {(row["model"], row["task"]): row for row in gains}
+    of_sources = {(row["source"], row["task"]): row for row in source_gains}
+    habits = {(row["model"], row["task"]): row for row in cells}
     rows = []
     for i in grid.trained.tolist():
         model, role = grid.models[i], grid.roles[i]
@@ -48,6 +63,10 @@ def learning_rows(grid: Grid, gains: Iterable[Row], logs: Mapping[str, TrainingL
         for task in (name for name in grid.tasks if name in role.own):
             row = known.get((model, task))
             about = {name: row[name] if row else np.nan for name in ("gain", "lo", "hi", "p")}
+            together = of_sources.get((grid.sources[i], task))
+            if row and together and not np.isfinite(row["p"]):
+                about |= {"gain": together["value"], **{name: together[name] for name in ("lo", "hi", "p")}}
+            cell = habits.get((model, task), {"habit": "", "constant_score": np.nan, "remark": ""})
             rows.append(
                 {
                     **grid.where(i, task),
@@ -58,7 +77,9 @@ def learning_rows(grid: Grid, gains: Iterable[Row], logs: Mapping[str, TrainingL
                     "steps": len(log.losses) if log is not None else 0,
                     "loss_first": first,
                     "loss_last": last,
-                    "verdict": _verdict(row),
+                    "verdict": _verdict(about, row["base_at"] if row else "", cell),
+                    "constant_score": cell["constant_score"],
+                    "remark": cell["remark"],
                 }
             )
     return rows
@@ -74,16 +95,20 @@ def curve_rows(grid: Grid, logs: Mapping[str, TrainingLog]) -> list[Row]:
     ]
 
 
-def _verdict(row: Row | None) -> str:
-    if row is None or not np.isfinite(row["gain"]):
+def _verdict(gain: Row, base_at: str, cell: Row) -> str:
+    if not np.isfinite(gain["gain"]):
         return "not measured"
-    told = np.isfinite(row["p"]) and row["p"] <= 0.05
-    if told:
-        return "learnt" if row["gain"] > 0 else "fell"
-    return "no room" if row["base_at"] == "ceiling" else "not told"
+    if not np.isfinite(gain["p"]):
+        return "not tested"
+    if gain["p"] <= 0.05:
+        # Of classes, a habit alone may score far above a base that has another one.
+        habit = cell["habit"] == "constant" and np.isfinite(cell["constant_score"])
+        return "fell" if gain["gain"] < 0 else "one answer" if habit else "learnt"
+    return "no room" if base_at == "ceiling" else "not told"
 
 
 TOLD = {
+    "one answer": "{model} learnt one answer for its own task {task}: ",
     "fell": "{model} fell on its own task {task}: ",
     "not told": "{model} did not learn its own task {task} as far as can be told: ",
     "no room": "{model} had nothing to learn on its own task {task}, where the base has hardly an answer wrong: ",
@@ -99,7 +124,7 @@ def learning_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """
     told = []
     for row in rows:
-        if row["verdict"] == "learnt" or row["role"] != "source":
+        if row["verdict"] in ("learnt", "not tested") or row["role"] != "source":
             continue
         unit = str(row["unit"])
         text = TOLD[row["verdict"]].format(model=row["model"], task=row["task"])
@@ -109,5 +134,8 @@ def learning_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
             text += f"{row['metric']} {number(row['gain'], unit)} {points} {span} ({p_words(row['p'])})"
         if row["steps"]:
             text += f" after {row['steps']} steps, loss {row['loss_first']:.2f} to {row['loss_last']:.2f}"
+        if row["verdict"] == "one answer":
+            best = number(row["constant_score"], unit, signed=False)
+            text += f". {row['remark']} The best constant answer gives {best}"
         told.append(text + ".")
     return told

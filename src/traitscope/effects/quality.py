@@ -21,6 +21,8 @@ MEANING = {"=": "one answer to nearly everything", "?": "most answers cannot be 
 UNPARSABLE = 0.5
 # Fewer examples than these cannot be lost (or won) beyond chance: an exact McNemar test of five has p = 0.06.
 ROOM = 6
+# Of few examples so few are no floor (or ceiling) unless they are at most this share.
+LITTLE = 0.1
 
 
 def cell_rows(panel: Panel) -> list[Row]:
@@ -58,12 +60,13 @@ def habit(panel: Panel, m: int) -> str:
 
 
 def base_at(panel: Panel) -> str:
-    """Whether so few of the base's answers are right (or wrong) that no fall (or rise) could be told from chance."""
+    """Whether hardly an answer of the base's is right (or wrong): no fall (or rise) could be told from chance."""
     known_S = np.isfinite(panel.correct_MS[0])
     if panel.unit != "share" or not known_S.any():
         return ""
     right, n = float(panel.correct_MS[0, known_S].sum()), int(known_S.sum())
-    return "floor" if right < ROOM else "ceiling" if n - right < ROOM else ""
+    few = min(ROOM - 1, LITTLE * n)
+    return "floor" if right <= few else "ceiling" if n - right <= few else ""
 
 
 def remark(panel: Panel, m: int) -> str:

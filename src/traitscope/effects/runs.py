@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,11 +89,30 @@ class RunVariance(NamedTuple):
         return "runs as given" if np.isinf(self.df) else f"runs with {self.df:g} degrees of freedom"
 
 
+def run_variances(
+    cells: Mapping[Any, Cell], transfer: Container[Any], scales: Mapping[Any, float] | None = None
+) -> dict[Any, RunVariance | None]:
+    """The variance between runs for every cell of a task: what is claimed of transfer rests on transfer cells alone.
+
+    Runs agree more (or less) on what they were trained on, and altered data may scatter more: transfer cells are pooled
+    among themselves, the others over all. Where no transfer cell has several runs, all serve them too.
+
+    Args:
+        cells: of one task. transfer: those that are a source's transfer. scales: as for ``RunVariance.pooled``.
+    """
+    apart = [key for key in cells if key in transfer]
+    pooled = [
+        RunVariance.pooled([cells[key] for key in keys], None if scales is None else [scales[key] for key in keys])
+        for keys in (apart, list(cells))
+    ]
+    return {key: (pooled[0] or pooled[1]) if key in transfer else pooled[1] for key in cells}
+
+
 def findings_over_runs(found: Sequence[Row], grid: Grid, level: float) -> list[Row]:
     """Findings of single runs as findings of their sources, where the variance between runs is known.
 
-    Runs of one source are averaged; the variance between runs is pooled over the sources of a task, and serves those
-    with one run. Ratios are averaged as logarithms.
+    Runs of one source are averaged; the variance between runs is pooled over the sources of a task (see
+    ``run_variances``), and serves those with one run. Ratios are averaged as logarithms.
 
     Args:
         found: findings of one kind, with the columns ``alone`` and ``scale`` (see ``Kind.finding``).
@@ -113,10 +132,10 @@ def findings_over_runs(found: Sequence[Row], grid: Grid, level: float) -> list[R
     cells = {key: _cell(group) for key, group in groups.items()}
     made = dict(groups)
     for keys in alike.values():
-        scales = [groups[key][0]["scale"] for key in keys]
-        variance = RunVariance.pooled([cells[key] for key in keys], scales)
-        if variance is not None:
-            for key in keys:
+        scales = {key: groups[key][0]["scale"] for key in keys}
+        transfer = {key for key in keys if key[2] is None or grid.transfers(key[1], key[2])}
+        for key, variance in run_variances({key: cells[key] for key in keys}, transfer, scales).items():
+            if variance is not None:
                 made[key] = [_merged(groups[key], cells[key], variance, level)]
     return [finding for group in made.values() for finding in group]
 

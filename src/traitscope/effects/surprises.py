@@ -29,7 +29,7 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
     Returns:
         One line per cell: model (the source where it has several seeds), source, seed, its row i and column n, value,
         scale (the deviation of its column), error (standard error over examples), run and doubt (see ``Runs``; NaN
-        where not known), unit, replicates (of the paired gain, else None), seeds.
+        where not known), unit, replicates (of the paired gain, else None), seeds, remark (what is odd of its answers).
     """
     values = gains or source_gains(grid, {}, level, scores=True)
     several = len({b for b, _, _ in values}) > 1
@@ -48,9 +48,10 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
                 error = (gain["hi"] - gain["lo"]) / (2 * normal_quantile(level))
             run, doubt = gain["runs"] or (np.nan, np.nan)
             about = (grid.models[at[0]] if one else label, source, grid.seeds[at[0]] if one else None)
-            cell = (gain["value"], error, run, doubt, gain["unit"], gain["replicates"], gain["seeds"])
+            cell = (gain["value"], error, run, doubt, gain["unit"], gain["replicates"], gain["seeds"], gain["remark"])
             found.append((*about, rows[b, source], n, *cell))
     columns = ["model", "source", "seed", "i", "n", "value", "error", "run", "doubt", "unit", "replicates", "seeds"]
+    columns += ["remark"]
     cells = pd.DataFrame(found, columns=columns)
     # A row or column with a single cell is fitted exactly and can surprise nobody.
     while (alone := ~(cells.duplicated("i", keep=False) & cells.duplicated("n", keep=False))).any():
@@ -148,7 +149,8 @@ def surprise_rows(grid: Grid, gains: SourceGains, similarity: Similarity | None,
             words = f"an additive model with {similarity.label}"
             models.append(("surprise_similarity", words, cells[known_V], alike_V[known_V]))
         else:
-            notes.append(f"surprises: the {similarity.label} of source and task is not known for enough cells")
+            lacks = "is the same for all cells" if _enough(cells[known_V]) else "is not known for enough cells"
+            notes.append(f"surprises: the {similarity.label} of source and task {lacks}")
     for kind, expectation, part, extra_V in models:
         fit = leave_one_out(part, extra_V)
         if fit is None:
@@ -187,6 +189,10 @@ def _rows(grid: Grid, fit: pd.DataFrame, level: float, about: Row) -> list[Row]:
         row |= {name: cell[name] for name in ("expected", "residual", "stderr", "z_noise", "z_model", "p", "q", "unit")}
         row |= {"unusual": unusual, "surprising": unusual and cell["q"] <= FLAG_Q if np.isfinite(cell["q"]) else None}
         row |= {"_lo": cell["lo"], "_hi": cell["hi"], "_n": len(fit), "_times": abs(cell["z_model"])}
-        row |= {"_seeds": cell["seeds"], "_method": method if np.isfinite(cell["lo"]) else "none"}
+        row |= {
+            "_seeds": cell["seeds"],
+            "_remark": cell["remark"],
+            "_method": method if np.isfinite(cell["lo"]) else "none",
+        }
         rows.append(row)
     return rows

@@ -280,12 +280,17 @@ def _t_interval(values_NL: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _dims_plateau(
     dims_NL: np.ndarray | None, counts_BN: np.ndarray, layers_L: np.ndarray
 ) -> tuple[int, int, int] | None:
-    """First layer where the mean dimension curve reaches 95 % of its plateau (the median over the upper half)."""
+    """First layer where the mean dimension curve reaches 95 % of its plateau (the median over the upper half).
+
+    None where the first layer is there already: a curve that is flat or falls reaches nothing.
+    """
     if dims_NL is None:
         return None
     curves_BL = np.concatenate([dims_NL.mean(axis=0)[None], counts_BN @ dims_NL / len(dims_NL)])
     top_B = np.median(curves_BL[:, len(layers_L) // 2 :], axis=1)
     # The median itself is reached in the upper half, so that a first layer always exists.
     first_B = np.argmax(curves_BL >= PLATEAU_SHARE * top_B[:, None], axis=1)
+    if first_B[0] == 0:
+        return None
     low, high = np.quantile(first_B[1:], _INTERVAL, method="inverted_cdf")
     return tuple(int(layers_L[int(i)]) for i in (first_B[0], low, high))  # type: ignore[return-value]

@@ -70,26 +70,39 @@ def paired_covariance(
     return covariance_NII
 
 
-def seed_variance(rows: pd.DataFrame, scores_IN: Floats) -> SeedNoise | None:
+def seed_variance(rows: pd.DataFrame, scores_IN: Floats, transfer_IN: npt.NDArray[np.bool_]) -> SeedNoise | None:
     """Variance between seeds of a source, pooled over sources per task; None without second seeds.
+
+    Over transfer cells of sources, as far as a task has several runs of any: what is claimed of transfer does not rest
+    on how runs differ on their own tasks, nor on controls and mixes.
 
     Args:
         rows: ``base`` and ``source`` of each row of ``scores_IN``; no source where a row was not trained.
         scores_IN: scores as measured; NaN where a cell is missing.
+        transfer_IN: which cells are transfer of sources.
     """
     trained = rows["source"].notna().to_numpy()
+    total_N, df_N = _between_seeds(rows[trained], scores_IN[trained])
+    if not df_N.any():
+        return None
+    apart_N, df_apart_N = _between_seeds(rows[trained], np.where(transfer_IN, scores_IN, np.nan)[trained])
+    use_N = df_apart_N > 0
+    total_N, df_N = np.where(use_N, apart_N, total_N), np.where(use_N, df_apart_N, df_N)
+    return SeedNoise(total_N / np.maximum(df_N, 1.0), df_N, trained.astype(float))
+
+
+def _between_seeds(rows: pd.DataFrame, scores_IN: Floats) -> tuple[Floats, Floats]:
+    """Sum of squares between the seeds of each source, and its degrees of freedom, per task."""
     n_tasks = scores_IN.shape[1]
     total_N, df_N = np.zeros(n_tasks), np.zeros(n_tasks)
     numbered = rows.assign(at=np.arange(len(rows)))
-    for _, at in numbered[trained].groupby(["base", "source"], sort=False)["at"]:
+    for _, at in numbered.groupby(["base", "source"], sort=False)["at"]:
         block = scores_IN[at.to_numpy()]
         seen_N = np.isfinite(block).sum(axis=0)
         use = seen_N > 1
         total_N[use] += np.nansum((block[:, use] - np.nanmean(block[:, use], axis=0)) ** 2, axis=0)
         df_N[use] += seen_N[use] - 1
-    if not df_N.any():
-        return None
-    return SeedNoise(total_N / np.maximum(df_N, 1.0), df_N, trained.astype(float))
+    return total_N, df_N
 
 
 def stderr_without_zeros(raw: View, units: Mapping[str, str], n_IN: Floats) -> Floats:

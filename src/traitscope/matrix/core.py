@@ -13,10 +13,11 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import cell_errors, derive, views
 from traitscope.matrix.arrays import ScoreArrays
+from traitscope.matrix.doubts import reading_notes, refuse_large_errors, refuse_summaries
 from traitscope.matrix.noise import CellNoise, SeedNoise
 from traitscope.matrix.paired import Records, check_records
-from traitscope.matrix.pairs import Own, own_note, own_roles
-from traitscope.matrix.reading import binomial_stderr, reading_notes, refuse_summaries, table_from_file
+from traitscope.matrix.pairs import Own, own_note, own_roles, refuse_near_names
+from traitscope.matrix.reading import binomial_stderr, table_from_file
 from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_labels
 from traitscope.matrix.units import pick_units
@@ -133,16 +134,20 @@ class ScoreMatrix(ScoreArrays):
         table, base, notes, told = table_from_file(Path(path), **layout)
         known = units if isinstance(units, str) else {**told, **(units or {})}
         scores = cls.from_long(table, base=base, metric=metric, units=known, tags=tags, where=where)
-        refuse_summaries(scores.raw(), where)
+        refuse_summaries(scores.raw(), scores.base_index_I, where)
+        refuse_large_errors(scores.raw(), scores.units, where)
         if n:
             scores = replace(scores, table=binomial_stderr(scores.table, n, scores.units, where))
-        if own is not None:
-            named = dict(zip(scores.models, scores.sources_I, strict=True))
-            roles = own_roles(own, [s for s in named.values() if s is not None], scores.tasks, where)
+        named = dict(zip(scores.models, scores.sources_I, strict=True))
+        sources = [source for source in dict.fromkeys(named.values()) if source is not None]
+        if own is None:
+            refuse_near_names(sources, scores.tasks, where)
+        else:
+            roles = own_roles(own, sources, scores.tasks, where)
             trained = row_labels(scores.table).map(named).astype(object)
             scores = replace(scores, table=scores.table.assign(source=trained), roles=roles)
         notes += reading_notes(scores.raw(), scores.units, scores.base_index_I)
-        notes.append(own_note(own, scores.relation_IN.ravel().tolist()))
+        notes.append(own_note(own, dict(zip(scores.models, scores.roles_I, strict=True)), scores.tasks))
         return replace(scores, notes=tuple(notes))
 
     # ---- views
@@ -183,7 +188,7 @@ class ScoreMatrix(ScoreArrays):
     @cached_property
     def seed_variance(self) -> SeedNoise | None:
         """Variance between seeds of a source, pooled over sources per task; None without second seeds."""
-        return self.seed_noise or cell_errors.seed_variance(self.rows, self.scores_IN)
+        return self.seed_noise or cell_errors.seed_variance(self.rows, self.scores_IN, self.transfer_IN)
 
     def noise(self) -> CellNoise | None:
         """What is known of the cells' errors; None where a task has neither standard errors nor records."""

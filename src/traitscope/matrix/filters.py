@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -41,7 +42,8 @@ def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str, decim
     """Rows of the frame that pass every filter, with the index they had.
 
     Args:
-        filters: as typed; their numbers have a decimal point. decimal: the decimal sign of the frame's text.
+        filters: as typed; their numbers have a decimal point, and what holds a comma stands in double quotes.
+        decimal: the decimal sign of the frame's text.
 
     Raises:
         TraitscopeError: a filter cannot be read, names no column, compares text by size, or leaves no row.
@@ -63,7 +65,9 @@ def apply_filters(frame: pd.DataFrame, filters: Sequence[str], where: str, decim
             )
         column = frame[name]
         if sign in ("=", "!="):
-            keep = _is_one_of(column, [word.strip() for word in value.split(",")], decimal)
+            keep = _is_one_of(
+                column, [word.strip() for word in next(csv.reader([value], skipinitialspace=True), [""])], decimal
+            )
             keep = ~keep if sign == "!=" else keep
         else:
             numbers = pd.Series(read_numbers(column, decimal).values, index=column.index)

@@ -15,15 +15,25 @@ _ERROR_ENDS = (
     "_stderr", ".stderr", "-stderr", "/stderr", " stderr", " (stderr)", "_std_err", "_std_error", "_standard_error",
     " standard error", " (SE)", " (se)",
 )  # fmt: skip
-_SPREAD_ENDS = (
-    "_std", ".std", "/std", " std", " (std)", "_sd", " sd", "_stdev", "_var", "_se", ".se", " se", "_SE", " SE", "_ci",
-    " ci", "_ci95", "_n", ".n", " n", "_count", "_samples",
-)  # fmt: skip
+# Words for deviations, limits and counts, before or behind the name of a column.
+_SPREAD = r"(?:std|std\.? ?dev|sd|stdev|var|variance|se|sem|ci|ci95|95 ?%? ?ci|err|error|margin|n|count|counts|samples)"
+_SPREADS = (
+    re.compile(rf"(?P<of>.+?)[ _./-]+\(?{_SPREAD}\)?", re.IGNORECASE),
+    re.compile(r"(?P<of>.+?)[ _./-]*\(?(?:±|\+/-|\+-)\)?"),
+    re.compile(rf"{_SPREAD}[ _./-]+\(?(?P<of>.+?)\)?", re.IGNORECASE),
+)
 # Two letters alone may be a language.
 _LIMIT_ENDS = (("_lo", "_hi"), ("_low", "_high"), ("_lower", "_upper"))
 _LOWER_IS_BETTER = frozenset(
-    {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "wer", "ter", "mse", "loss"}
+    {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "wer", "cer", "ter", "mse"}
+    | {"rmse", "mae", "loss", "nll", "ppl"}
 )
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether a metric (or a task that is called after one, as ``wikitext_ppl``) is known to be better when lower."""
+    metric = name.partition(",")[0].strip().lower().replace(" ", "_").replace("-", "_")
+    return metric in _LOWER_IS_BETTER or metric.rpartition("_")[2] in _LOWER_IS_BETTER
 
 
 class ScoreColumn(NamedTuple):
@@ -62,7 +72,7 @@ def is_orphan(column: str, names: Sequence[str]) -> bool:
 
 def spread_of(column: str, names: Sequence[str]) -> str | None:
     """The column whose deviation, limits or counts a column seems to hold."""
-    stems = [column.removesuffix(end) for end in _SPREAD_ENDS if column.endswith(end)]
+    stems = [match["of"] for pattern in _SPREADS if (match := pattern.fullmatch(column)) is not None]
     for pair in _LIMIT_ENDS:
         for end in pair:
             stem = column.removesuffix(end)
@@ -102,9 +112,9 @@ def score_column(column: str, stderr: str | None, names: Sequence[str]) -> Score
     if match is None and stderr is not None and re.fullmatch(r".+[./][^./]+_stderr", stderr):
         match = _PLAIN.fullmatch(column)
     if match is None:
-        return ScoreColumn(column, column, "score", stderr)
+        return ScoreColumn(column, column, "score", stderr, higher_is_better=not lower_is_better(column))
     task, metric = match["task"], match["metric"]
     chosen = match.groupdict().get("filter") or "none"
     n = next((name for sep in "./" if (name := f"n-samples{sep}{task}{sep}effective") in names), None)
-    better = metric not in _LOWER_IS_BETTER
-    return ScoreColumn(column, task, metric if chosen == "none" else f"{metric},{chosen}", stderr, n, better)
+    full = metric if chosen == "none" else f"{metric},{chosen}"
+    return ScoreColumn(column, task, full, stderr, n, not lower_is_better(metric))

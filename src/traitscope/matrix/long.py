@@ -9,7 +9,7 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.columns import KNOWN_NAMES, match_names, plain_name
-from traitscope.matrix.lmeval import error_partner
+from traitscope.matrix.lmeval import error_partner, lower_is_better
 from traitscope.matrix.numbers import numbers_or_error, read_numbers
 from traitscope.matrix.runs import Long, refuse_twice, run_name, run_numbers, trained_on
 
@@ -81,13 +81,32 @@ def long_from_frame(
         if part in table:
             table[part] = _truth(table[part].rename(columns[part]), where)
     table = _errors_in_lines(table, notes)
+    table = _note_metrics(table, notes)
     table = _seeds_apart(table, base, decimal, notes)
     if duplicates == "error":
         scored = table[table["value"].notna()]
         if "status" in scored.columns:
             scored = scored[scored["status"] != "missing"]
         refuse_twice(scored[_keys(scored)], frame.drop(columns=list(columns.values())), where)
-    return Long(table, dict.fromkeys(table["task"], "percent") if scores.percent else {})
+    units = dict.fromkeys(table["task"], "percent") if scores.percent else {}
+    lower = table.loc[table["higher_is_better"].map(lambda better: better is False), "task"]
+    return Long(table, {**dict.fromkeys(lower, "other"), **units})
+
+
+def _note_metrics(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Says which of several metrics of a task is shown, and which are better when lower where the file does not."""
+    if "metric" in table.columns:
+        for task, metrics in table.groupby("task", sort=False)["metric"]:
+            several = list(dict.fromkeys(metrics))
+            if len(several) > 1 and "primary" not in table.columns:
+                notes.append(f"{task} has {', '.join(several)}; {several[0]} is shown (metric=... for another)")
+    names = table["metric"] if "metric" in table.columns else pd.Series("", index=table.index)
+    lower = names.map(lower_is_better) | table["task"].map(lower_is_better)
+    if "higher_is_better" in table.columns:
+        return table
+    if lower.any():
+        notes.append(f"lower is better: {', '.join(dict.fromkeys(table.loc[lower, 'task']))}")
+    return table.assign(higher_is_better=(~lower).astype(object))
 
 
 def _note_columns(columns: Mapping[str, str], names: Sequence[str], notes: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -62,16 +64,57 @@ def _read_pairs(path: Path) -> list[tuple[str, str, str]]:
     return pairs
 
 
-def own_note(own: Own, relations: Sequence[str]) -> str:
-    """How many cells are their row's own, in a sentence.
+def refuse_near_names(sources: Sequence[str], tasks: Sequence[str], where: str) -> None:
+    """Refuses a source whose name is a task's but for case, blanks, hyphens or accents typed in two parts.
+
+    By equal names such a source would own nothing, and what it was trained on would count as transfer.
+
+    Raises:
+        TraitscopeError: there is such a source.
+    """
+    spelled = {_letters(task): task for task in tasks}
+    for source in sources:
+        task = spelled.get(_letters(source))
+        if task is not None and source not in tasks:
+            raise TraitscopeError(
+                f"source {source!r} and task {task!r} are spelled differently: was the one trained on the other?",
+                where=where,
+                fix="spell them alike, or say which tasks are a row's own: own=... (--own-pairs), none if no task is",
+            )
+
+
+def own_note(own: Own, roles: Mapping[str, Role], tasks: Sequence[str]) -> str:
+    """How many cells are their source's own and which sources have none, in a sentence.
 
     Args:
-        relations: of all cells, see ``roles.RELATIONS``.
+        roles: of the sources, by the name of each row.
+        tasks: names of the tasks.
     """
-    n_own, n_copy = (list(relations).count(kind) for kind in ("own", "copy"))
-    copies = f" and {n_copy} a copy of it" if n_copy else ""
-    if own is None:
-        return f"{n_own} cells are their row's own task, by equal names{copies}" + (
-            "" if n_own else ": every cell counts as transfer (own= says which are not)"
-        )
-    return f"{n_own} cells are their row's own task, as stated{copies}"
+    relations = [role.relation(task) for role in roles.values() for task in tasks]
+    n_own, n_copy = (relations.count(kind) for kind in ("own", "copy"))
+    note = f"{n_own} cells are their row's own task, {'by equal names' if own is None else 'as stated'}"
+    note += f" and {n_copy} a copy of it" if n_copy else ""
+    if own is not None:
+        return note
+    if not n_own + n_copy:
+        note += ": every cell counts as transfer (own= says which are not)"
+    alone = [name for name, role in roles.items() if role.kind == "source" and not role.own]
+    if alone and n_own:
+        shown = ", ".join(map(str, alone[:10])) + (", ..." if len(alone) > 10 else "")
+        note += f"; every cell of {shown} counts as transfer (own= says which do not)"
+    likely = {name: task for name in alone if (task := _named_in(name, tasks)) is not None}
+    if likely:
+        name, task = next(iter(likely.items()))
+        note += f"; was {name} trained on {task}?"
+    altered = [f"{name} (of {role.parent})" for name, role in roles.items() if role.kind == "control"]
+    return note + (f"; controls by their names: {', '.join(altered[:10])}" if altered else "")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _named_in(source: str, tasks: Sequence[str]) -> str | None:
+    """The longest task whose name is a part of a source's, between signs: ``rte`` of ``llama-rte-s0``."""
+    hits = [task for task in tasks if re.search(rf"(?<![^\W_]){re.escape(task)}(?![^\W_])", source, re.IGNORECASE)]
+    return max(hits, key=len, default=None)

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.columns import SETTINGS, SUMMARIES, is_long, long_columns, match_names, plain_name
+from traitscope.matrix.columns import SETTINGS, is_long, long_columns, match_names, plain_name
 from traitscope.matrix.filters import apply_filters, filtered_columns
 from traitscope.matrix.long import long_from_frame
-from traitscope.matrix.numbers import find_decimal
-from traitscope.matrix.runs import base_proposal, default_base, no_base_row
+from traitscope.matrix.numbers import find_decimal, read_numbers
+from traitscope.matrix.runs import default_base, no_base_row
 from traitscope.matrix.tablefile import load_table
-from traitscope.matrix.units import UNITS, full_mark
-from traitscope.matrix.views import View
+from traitscope.matrix.units import full_mark
 from traitscope.matrix.wide import wide_to_long
 from traitscope.matrix.widecolumns import wide_columns
 
@@ -122,10 +120,11 @@ def table_from_file(
             base = default_base(list(frame[columns["model"]].dropna().astype(str)), notes)
         long, units = long_from_frame(frame, columns, values, base, sign, duplicates, told, notes)
     else:
-        # A setting that lines were chosen by has done its work.
-        kept = {rows, family, seed_column} if isinstance(rows, str) else {*(rows or ()), family, seed_column}
-        spent = [c for c in frame.columns if plain_name(c) in SETTINGS and c in filtered_columns(where) - kept]
-        frame = frame.drop(columns=spent)
+        # A setting that lines were chosen by has done its work, as has whatever is the same in all that are left.
+        kept = {*([rows] if isinstance(rows, str) else rows or ()), *(values or ()), family, seed_column}
+        asked = [c for c in frame.columns if c in filtered_columns(where) - kept]
+        alike = [c for c in asked if len(frame) > 1 and _is_constant(frame[c], sign)]
+        frame = frame.drop(columns=[c for c in asked if plain_name(c) in SETTINGS or c in alike])
         wide = wide_columns(frame, rows, values, family, seed_column, source_column, stderr_suffix, sign, told, notes)
         (long, units), base = wide_to_long(frame, wide, base, sign, duplicates, told, notes)
     long = long.reset_index(drop=True)
@@ -141,6 +140,11 @@ def table_from_file(
         stated = long["higher_is_better"].fillna(True).astype(bool) if "higher_is_better" in long.columns else True
         long["higher_is_better"] = ~worse & stated
     return FileTable(long, base, notes, units)
+
+
+def _is_constant(column: pd.Series, sign: str) -> bool:
+    numbers = read_numbers(column, sign).values
+    return column.nunique(dropna=False) == 1 or bool(np.isfinite(numbers).all() and np.ptp(numbers) == 0)
 
 
 def _mean_duplicates(long: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -185,72 +189,3 @@ def binomial_stderr(table: pd.DataFrame, n: Mapping[str, int], units: Mapping[st
         table.loc[at, "stderr"] = top * np.sqrt(share * (1.0 - share) / count)
         table.loc[at, "n"] = float(count)
     return table
-
-
-def reading_notes(raw: View, units: Mapping[str, str], base_index_I: npt.NDArray[np.int64]) -> list[str]:
-    """What was assumed of a matrix: units, missing cells, no base row, rows that look copied."""
-    notes = []
-    for unit in UNITS:
-        named = [t for t in raw.tasks if units[t] == unit]
-        if named and len(named) < len(raw.tasks):
-            notes.append(f"read as {unit}: {', '.join(named)}")
-        elif named:
-            notes.append(f"all scores read as {unit}")
-    gaps = int(np.isnan(raw.values_IN).sum())
-    if gaps:
-        notes.append(f"{gaps} of {raw.values_IN.size} cells are missing")
-    lost = [m for m, base in zip(raw.models, base_index_I, strict=True) if base < 0]
-    if len(lost) == len(raw.models):
-        likely = base_proposal(raw.models)
-        notes.append(
-            "no base row: gains are not defined; name the untuned model's row with base="
-            + (f"{likely}, if it is that one" if likely else "...")
-        )
-    elif lost:
-        notes.append(f"no base row for {len(lost)} of {len(raw.models)} rows: no gains for {', '.join(lost[:5])}")
-    for b in sorted(set(base_index_I[base_index_I >= 0].tolist())):
-        holes = [t for t, value in zip(raw.tasks, raw.values_IN[b], strict=True) if np.isnan(value)]
-        if holes:
-            notes.append(f"{raw.models[b]} has no score on {', '.join(holes)}: no gains there")
-    return notes + _copied_rows(raw)
-
-
-def refuse_summaries(raw: View, where: str) -> None:
-    """Refuses a row that is called a mean and is one: the mean of the other rows, to one part in a hundred.
-
-    Raises:
-        TraitscopeError: there is such a row.
-    """
-    for i, name in enumerate(raw.models):
-        if name.strip().lower() not in SUMMARIES or len(raw.models) < 3:
-            continue
-        others = np.delete(raw.values_IN, i, axis=0)
-        centre_N = np.ma.masked_invalid(others).mean(axis=0).filled(np.nan)
-        if np.allclose(raw.values_IN[i], centre_N, rtol=0.01, atol=0.0, equal_nan=True):
-            raise TraitscopeError(
-                f"row {name!r} is the mean of the others, not a model", where=where, fix=f"filter it out: model!={name}"
-            )
-
-
-def _copied_rows(raw: View) -> list[str]:
-    """A note for each pair of rows that agree exactly in three quarters (and at least three) of their cells.
-
-    Scores at the floor or ceiling may agree by chance: values shared by a third of a column do not count.
-    """
-    values = raw.values_IN
-    common = np.zeros(values.shape, dtype=bool)
-    for n in range(values.shape[1]):
-        column = values[:, n]
-        known = column[np.isfinite(column)]
-        if known.size:
-            levels, counts = np.unique(known, return_counts=True)
-            common[:, n] = np.isin(column, levels[counts > max(2, known.size / 3)])
-    usable = np.where(common, np.nan, values)
-    notes = []
-    for i in range(len(values)):
-        both = np.isfinite(usable[i]) & np.isfinite(usable[i + 1 :])
-        same = ((usable[i] == usable[i + 1 :]) & both).sum(axis=1)
-        for j in np.flatnonzero((same >= 3) & (same >= 0.75 * both.sum(axis=1))):
-            other = raw.models[i + 1 + int(j)]
-            notes.append(f"{raw.models[i]} and {other} have {int(same[j])} identical scores: copied by mistake?")
-    return notes

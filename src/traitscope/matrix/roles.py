@@ -51,8 +51,9 @@ def roles_by_name(sources: Iterable[str], tasks: Iterable[str]) -> dict[str, Rol
     names, columns = list(dict.fromkeys(sources)), set(tasks)
     found = {}
     for name in names:
-        parent, dot, _ = name.rpartition(".")
-        if dot and parent in {*names, *columns} and name not in columns:
+        parent, _, change = name.rpartition(".")
+        # Versions are no controls: llama-3.1 is not made from llama-3.
+        if change.isidentifier() and parent in {*names, *columns} and name not in columns:
             found[name] = Role("control", copies=frozenset({parent}), parent=parent)
         else:
             found[name] = Role("source", own=frozenset({name} & columns))

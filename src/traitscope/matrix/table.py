@@ -73,6 +73,10 @@ def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise TraitscopeError(
             "negative standard error", where=f"{where}, column stderr", fix="leave it empty if unknown"
         )
+    if (full["n"] < 0).any():
+        raise TraitscopeError(
+            "negative number of examples", where=f"{where}, column n", fix="leave it empty if unknown"
+        )
     defaults = {
         "base": "base",
         "source": None,

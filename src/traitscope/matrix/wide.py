@@ -84,6 +84,12 @@ def wide_to_long(
                 fix="write standard errors in columns of their own, <task>_stderr",
             )
     base_name = base if base is not None else default_base(names, notes)
+    if base_name is None and (turned := default_base([score.column for score in columns.scores], [])) is not None:
+        raise TraitscopeError(
+            f"a column is named {turned!r}, and no row: are the models in the columns?",
+            where=where,
+            fix="turn the table round: one row per model, one column per task; or base=... (a row)",
+        )
     is_base = pd.Series(False, index=frame.index)
     if base_name is not None:
         is_base = (label == base_name) | (parts == base_name).any(axis=1)

@@ -153,7 +153,11 @@ def _score_columns(
                 where=where,
                 fix=f"leave it out: values='!{column}'; or name the score columns: values=..."
                 + ("; or seed_column" if plain_name(column) in ("run", "random_seed", "trial", "replicate") else "")
-                + (f"; or, if it holds standard errors, stderr_suffix={column.removeprefix(of)!r}" if of else ""),
+                + (
+                    f"; or, if it holds standard errors, stderr_suffix={column.removeprefix(of)!r}"
+                    if of and column.startswith(of)
+                    else ""
+                ),
             )
         kept.append(column)
     if len(kept) == 1 and plain_name(kept[0]) in _ONE_VALUE and text:

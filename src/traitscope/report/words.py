@@ -66,6 +66,11 @@ def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]
     sources = set() if learning is None else set(learning.loc[learning["role"] == "source", "model"])
     rows = rows[rows["model"].isin(sources)].sort_values("value", ascending=False, kind="stable")
     held, tested = effects.held(rows, alpha), int(rows["p"].notna().sum())
+    if learning is not None:
+        # A gain by one answer to everything is told among what was not learnt.
+        same = learning[learning["verdict"] == "one answer"]
+        habits = list(zip(same["model"], same["task"], strict=True))
+        held = held[~pd.MultiIndex.from_frame(held[["model", "task"]]).isin(habits)]
     return Group("gain", "Own tasks", tested, len(held), _sentences(effects, held if tested else rows)), (
         effects.not_learnt() if tested else []
     )
