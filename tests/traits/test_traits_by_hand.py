@@ -96,12 +96,13 @@ def test_variances_between_seeds_are_drawn_together_as_far_as_they_agree() -> No
     assert close.variance_N.std() < 0.35 * alike.variance_N.std() and close.variance_N.mean() == pytest.approx(
         4, rel=0.1
     )
-    # What all of them were drawn to is known by 40 x 8 degrees of freedom, and off for all together.
-    assert close.shared_df == pytest.approx(320, rel=0.25)
+    # The mean of 40 logarithms of chi-squared / 8, each with variance trigamma(4), is what all were drawn to.
+    pull = 1 - 8 / close.df_N[0]
+    assert polygamma(1, close.shared_df / 2) == pytest.approx(pull**2 * polygamma(1, 4) / 40, rel=0.15)
     noise = CellNoise(np.zeros((3, 40)), None, close, "")
-    level_R = np.log((noise.draw_seeds(4000, rng) ** 2).mean(axis=(1, 2)))
-    alone_R = np.log((replace(noise, seed=alike).draw_seeds(4000, rng) ** 2).mean(axis=(1, 2)))
-    assert level_R.var() == pytest.approx(2 / 120 + 2 / 320, rel=0.25) and alone_R.var() > 2 * 2 / 120
+    draws = [replace(noise, seed=seed).draw_seeds(4000, rng) for seed in (close, replace(close, shared_df=1e9))]
+    together, alone = (np.log((drawn**2).mean(axis=(1, 2))).var() for drawn in draws)
+    assert together - alone == pytest.approx(polygamma(1, close.shared_df / 2), rel=0.3)
     apart = SeedNoise(np.exp(2.0 * rng.normal(size=40)) * rng.chisquare(8, 40) / 8, df, np.ones(3))
     kept = squeezed(apart, np.ones(40))
     assert np.corrcoef(np.log(kept.variance_N), np.log(apart.variance_N))[0, 1] > 0.97
