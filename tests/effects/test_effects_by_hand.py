@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
 from traitscope.effects import Effects, measure_effects
+from traitscope.effects.alignment import build_panels
 from traitscope.effects.grid import Grid
-from traitscope.effects.panel import build_panels
 from traitscope.effects.ridge import leave_one_out_ridge, ridge_coefficients
 from traitscope.effects.significance import additive_basis, bootstrap_weights, percentile_interval
 from traitscope.errors import TraitscopeError

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from traitscope.effects.alignment import Records, build_panels
 from traitscope.effects.classes import class_rows, confusion_rows, macro_f1_rows
 from traitscope.effects.contrasts import asymmetry_rows, control_rows, controls_elsewhere
 from traitscope.effects.domain import domain_rows
@@ -22,7 +23,7 @@ from traitscope.effects.gains import (
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.learning import TrainingLog, curve_rows, learning_rows
 from traitscope.effects.lengths import Habit, length_rows, rate_rows
-from traitscope.effects.panel import Panel, Records, build_panels
+from traitscope.effects.panel import Panel
 from traitscope.effects.pull import class_pull_rows, pooled_rows
 from traitscope.effects.quality import cell_rows
 from traitscope.effects.result import Effects, findings_frame

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from traitscope.effects.alignment import Records, build_panels
 from traitscope.effects.gains import by_cell, gain_rows, matrix_gain_rows
 from traitscope.effects.grid import Grid, Row
+from traitscope.effects.holding import held
 from traitscope.effects.measure import constant_score
-from traitscope.effects.panel import Records, build_panels
 from traitscope.effects.quality import MARKS, habit
-from traitscope.effects.result import findings_frame, held
+from traitscope.effects.result import findings_frame
 from traitscope.matrix import ScoreMatrix
 
 # Tests need no bootstrap.
