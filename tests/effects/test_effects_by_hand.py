@@ -106,6 +106,7 @@ def test_surprises_are_residuals_of_the_tasks_that_are_not_the_sources_own() -> 
 
 
 NUMBERS = {"metric": "accuracy", "base_value": 0.5, "won": 3, "lost": 1, "remark": "", "base_at": ""}
+NUMBERS |= dict.fromkeys(("deviation", "seeds", "all_seeds", "runs"))
 
 
 def test_the_largest_findings_that_hold_come_first() -> None:

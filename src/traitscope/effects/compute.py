@@ -15,15 +15,15 @@ from traitscope.effects.gains import (
     Paired,
     SourceGains,
     by_cell,
+    claimed_gains,
     gain_rows,
     matrix_gain_rows,
-    seed_rows,
     source_gains,
 )
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.learning import TrainingLog, curve_rows, learning_rows
 from traitscope.effects.lengths import Habit, length_rows, rate_rows
-from traitscope.effects.panel import Panel
+from traitscope.effects.panel import REPLICATES, Panel
 from traitscope.effects.pull import class_pull_rows, pooled_rows
 from traitscope.effects.quality import cell_rows
 from traitscope.effects.result import Effects, findings_frame
@@ -34,7 +34,7 @@ from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
 
 # Rows that only findings are made of; all other tables are shown as well.
-UNSHOWN = ("source_gains", "pooled", "domain_tests", "controls_elsewhere")
+UNSHOWN = ("claimed_gains", "pooled", "domain_tests", "controls_elsewhere")
 
 
 def measure_effects(
@@ -45,7 +45,7 @@ def measure_effects(
     classes: Mapping[str, Sequence[str]] | None = None,
     tags: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     training: Mapping[str, Sequence[float]] | None = None,
-    replicates: int = 2000,
+    replicates: int = REPLICATES,
     permutations: int = 4999,
     seed: int = 0,
     level: float = 0.95,
@@ -108,7 +108,7 @@ def measure_effects(
     rows["learning"] = learning_rows(grid, rows["gains"], logs)
     rows["curves"] = curve_rows(grid, logs)
     gains = source_gains(grid, paired, level)
-    rows["source_gains"] = seed_rows(gains, level)
+    rows["claimed_gains"] = claimed_gains(rows["gains"], gains, grid, level)
     rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)
     rows["pooled"] = pooled_rows(rows["lengths"], rows["class_pull"], grid, level)
     similarity = None if stats is None else stats.similarity.get("semantic")

@@ -18,6 +18,11 @@ def excludes_none(finding: Mapping[str, Any]) -> bool:
     return not finding["lo"] <= none <= finding["hi"]
 
 
+def rows_of(finding: Mapping[str, Any]) -> list[str]:
+    """The rows of the matrix that a finding is about: all runs of a source whose seeds were averaged."""
+    return list(finding["numbers"].get("runs") or [finding["model"]])
+
+
 def held(rows: pd.DataFrame, alpha: float = ALPHA) -> pd.DataFrame:
     """Findings with q of at most ``alpha`` whose interval leaves out no effect."""
     size_known = [excludes_none(dict(row)) for _, row in rows[["lo", "hi", "unit"]].iterrows()]

@@ -67,8 +67,10 @@ class Kind:
 def sentence(finding: Mapping[str, Any]) -> str:
     """The sentence of one row of the findings."""
     fields = {**finding, **finding["numbers"]}
-    if fields.get("seeds", 1) > 1 and fields["model"]:
-        fields["model"] = f"{fields['model']} (mean of {fields['seeds']} seeds)"
+    seeds = fields.get("seeds") or 1
+    if seeds > 1 and fields["model"]:
+        of_all = f" of {fields['all_seeds']}" if (fields.get("all_seeds") or seeds) > seeds else ""
+        fields["model"] = f"{fields['model']} (mean of {seeds}{of_all} seeds)"
     template = KINDS[finding["kind"]].sentence
     return in_words(template if isinstance(template, str) else template(fields), fields)
 
@@ -102,19 +104,14 @@ def _pooled(kind: str, title: str, what: str, habit: str) -> Kind:
 KINDS: dict[str, Kind] = {
     "gain": Kind(
         "Gains over the base",
-        "gains",
+        "claimed_gains",
         sentences.gain,
-        ("metric", "base_value", "won", "lost", "remark", "base_at"),
+        ("metric", "base_value", "won", "lost", "remark", "base_at", "deviation", "seeds", "all_seeds", "runs"),
         value="gain",
-    ),
-    "source_gain": Kind(
-        title="Gains of sources, seeds together",
-        table="source_gains",
-        sentence=sentences.source_gain,
-        numbers=("seeds", "deviation"),
     ),
     "macro_f1": Kind(
         title="Macro-F1 beside another first metric",
+        runs=True,
         table="macro_f1",
         sentence="{model} on {task}: macro-F1 {macro_f1:share} at accuracy {accuracy:share}, {size} points {span} "
         "against the base ({test}).",

@@ -22,6 +22,8 @@ from traitscope.effects.significance import (
 
 Floats = NDArray[np.float64]
 SIGN_FLIPS = 20_000
+# Of the bootstrap over examples, where nothing else is asked for.
+REPLICATES = 2000
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from traitscope.effects.runs import findings_over_runs
 from traitscope.effects.significance import benjamini_hochberg
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 
-FORMAT = 3
+FORMAT = 4
 
 COLUMNS = (
     *("kind", "model", "source", "seed", "task", "detail", "relation", "family"),

@@ -16,10 +16,13 @@ SAME_DIRECTION = 0.5
 
 def gain(found: Mapping[str, Any]) -> str:
     head = "{model} on {task}: {metric} {size} {points} "
+    runs = "" if found["deviation"] is None else "; runs deviate by {deviation:{unit}}"
     if found["won"] is not None:
-        paired = "{span} over the base's {base_value:{unit}} (n = {n}, {test}): {won} examples won, {lost} lost."
-        return head + paired + _odd(found)
-    known = "over the base {span} ({test}; not paired)."
+        paired = "{span} over the base's {base_value:{unit}} (n = {n}, {test}" + runs + "): {won} examples won, "
+        return (
+            head + paired + "{lost} lost" + ("" if found["seeds"] in (None, 1) else " on average") + "." + _odd(found)
+        )
+    known = "over the base {span} ({test}; not paired" + runs + ")."
     return head + ("over the base (no standard error)." if found["method"] == "none" else known)
 
 
@@ -35,11 +38,6 @@ def habit(found: Mapping[str, Any]) -> str:
     if found["constant_score"] is None or not np.isfinite(found["constant_score"]):
         return told + "."
     return told + ": {metric} {score:share}, where the best constant answer gives {constant_score:share}."
-
-
-def source_gain(found: Mapping[str, Any]) -> str:
-    told = "{source} on {task}: {size} {points} {span} over the base, {seeds:#training run}, whose deviation is "
-    return told + "{deviation:{unit}} ({test})."
 
 
 def class_pull(found: Mapping[str, Any]) -> str:
