@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from traitscope.effects.grid import Grid, Row
-from traitscope.effects.words import POINTS, number, p_words
+from traitscope.effects.words import POINTS, number, p_words, span_words
 
 # Points of a loss curve that is kept.
 MOST_POINTS = 60
@@ -37,7 +37,7 @@ def learning_rows(grid: Grid, gains: Iterable[Row], logs: Mapping[str, TrainingL
     """One row per adapter and task of its own: the gain there, steps, first and last loss, and a verdict.
 
     ``verdict`` is "learnt" (the gain's p is at most 0.05 and it is above 0), "fell" (below 0), "no room" (the base has
-    hardly an answer wrong), "not told" (anything else), or "not measured".
+    hardly an answer wrong), "not told" (anything else), "not tested" (its error is not known), or "not measured".
     """
     known = {(row["model"], row["task"]): row for row in gains}
     rows = []
@@ -77,8 +77,9 @@ def curve_rows(grid: Grid, logs: Mapping[str, TrainingLog]) -> list[Row]:
 def _verdict(row: Row | None) -> str:
     if row is None or not np.isfinite(row["gain"]):
         return "not measured"
-    told = np.isfinite(row["p"]) and row["p"] <= 0.05
-    if told:
+    if not np.isfinite(row["p"]):
+        return "not tested"
+    if row["p"] <= 0.05:
         return "learnt" if row["gain"] > 0 else "fell"
     return "no room" if row["base_at"] == "ceiling" else "not told"
 
@@ -99,12 +100,12 @@ def learning_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """
     told = []
     for row in rows:
-        if row["verdict"] == "learnt" or row["role"] != "source":
+        if row["verdict"] in ("learnt", "not tested") or row["role"] != "source":
             continue
         unit = str(row["unit"])
         text = TOLD[row["verdict"]].format(model=row["model"], task=row["task"])
         if row["verdict"] != "not measured":
-            span = f"[{number(row['lo'], unit)}, {number(row['hi'], unit)}]"
+            span = span_words(row["lo"], row["hi"], unit)
             points = "points" if unit in POINTS else unit
             text += f"{row['metric']} {number(row['gain'], unit)} {points} {span} ({p_words(row['p'])})"
         if row["steps"]:

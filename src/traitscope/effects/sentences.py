@@ -9,6 +9,7 @@ import numpy as np
 
 from traitscope.effects.holding import ALPHA, excludes_none
 from traitscope.effects.lengths import MAX_CUT
+from traitscope.effects.words import span_words
 
 # True shares and the source's labels lie in a like direction from the base above this cosine.
 SAME_DIRECTION = 0.5
@@ -22,8 +23,7 @@ def gain(found: Mapping[str, Any]) -> str:
         return (
             head + paired + "{lost} lost" + ("" if found["seeds"] in (None, 1) else " on average") + "." + _odd(found)
         )
-    known = "over the base {span} ({test}; not paired" + runs + ")."
-    return head + ("over the base (no standard error)." if found["method"] == "none" else known)
+    return head + "over the base {span} ({test}; not paired" + runs + ")."
 
 
 def _odd(found: Mapping[str, Any]) -> str:
@@ -75,11 +75,12 @@ def domain(found: Mapping[str, Any]) -> str:
 
 
 def asymmetry(found: Mapping[str, Any]) -> str:
-    ways = [
-        f"{{{one}}} on {{{other}}} {{{way}:+{{unit}}}} [{{{way}_lo:+{{unit}}}}, {{{way}_hi:+{{unit}}}}]"
-        f" ({_direction(found[way + '_lo'], found[way + '_hi'])})"
-        for one, other, way in (("i", "j", "i_to_j"), ("j", "i", "j_to_i"))
-    ]
+    ways = []
+    for one, other, way in (("i", "j", "i_to_j"), ("j", "i", "j_to_i")):
+        span = span_words(found[f"{way}_lo"], found[f"{way}_hi"], found["unit"])
+        ends = f" {span}" if span else ""
+        said = _direction(found[f"{way}_lo"], found[f"{way}_hi"])
+        ways.append(f"{{{one}}} on {{{other}}} {{{way}:+{{unit}}}}{ends} ({said})")
     return f"{'; '.join(ways)}: {{points}} that differ by {{size}} {{span}} ({{test}})."
 
 
