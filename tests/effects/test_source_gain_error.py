@@ -20,12 +20,12 @@ A_RUNS = ("a-s0", "a-s1", "a-s2")
 BOTH = [("base", None, None, 0.5), ("a-s0", "a", 0, 0.6), ("a-s1", "a", 1, 0.8)]
 
 
-def runs_of_two_sources() -> Study:
-    """The base has half of 200 examples right; three runs of a win 26, 30 and 34 of the others, the one run of b 3."""
+def runs_of_two_sources(won: tuple[int, ...] = (26, 30, 34)) -> Study:
+    """The base has half of 200 examples right; three runs of a win some of the others, the one run of b 3."""
     study, base = Study(), np.arange(200) < 100
-    runs = [("base", None, None, 0), *((f"a-s{k}", "a", k, 26 + 4 * k) for k in range(3)), ("b-s0", "b", 0, 3)]
-    for model, source, seed, won in runs:
-        frame = generate_records(base | (np.arange(200) >= 200 - won), np.full(200, 5)).assign(finish=None)
+    runs = [("base", None, None, 0), *((f"a-s{k}", "a", k, won[k]) for k in range(3)), ("b-s0", "b", 0, 3)]
+    for model, source, seed, more in runs:
+        frame = generate_records(base | (np.arange(200) >= 200 - more), np.full(200, 5)).assign(finish=None)
         said = "x" if model == "a-s1" else np.arange(200).astype(str)
         study.add(model, source, seed, "t", frame.assign(pred=said))
     return study
@@ -113,22 +113,27 @@ def test_a_gain_is_claimed_once_for_all_runs_of_a_source_and_every_mark_is_that_
     assert "the source's seeds together" in axes.get_xlabel().replace("\n", " ")
 
 
-def test_marks_have_the_q_of_the_findings_where_runs_are_known() -> None:
+@pytest.mark.parametrize(("won", "claimed"), [((0, 8, 40), set()), ((20, 22, 24), {"a"})])
+def test_a_run_alone_is_neither_claimed_nor_marked_where_runs_are_known(
+    won: tuple[int, ...], claimed: set[str]
+) -> None:
+    study = runs_of_two_sources(won)
+    effects = measure_effects(study.matrix, study.records, permutations=99)
+    # By themselves two runs at least are better than the base.
+    assert (effects.tables["gains"]["p"] < 0.01).sum() >= 2
+    assert set(effects.held(effects.of_kind("gain"))["source"]) == claimed
+    marks = measure_marks(study.matrix, study.records).cells
+    assert {model[0] for (model, _), mark in marks.items() if mark.strip("=")} == claimed
+
+
+def test_runs_without_records_are_not_averaged_with_those_that_have_some() -> None:
     study = runs_of_two_sources()
-    told = []
-    for scale in np.linspace(0.2, 1.0, 9):
-        weaker = Study()
-        for (model, task), frame in study.records.items():
-            base = study.records["base", task]["correct"].to_numpy()
-            kept = np.arange(len(base)) < scale * len(base)
-            source, seed = (None, None) if model == "base" else (model[0], int(model[-1]))
-            weaker.add(model, source, seed, task, frame.assign(correct=np.where(kept, frame["correct"], base)))
-        held = measure_effects(weaker.matrix, weaker.records, permutations=99)
-        claims = set(held.held(held.of_kind("gain"))["source"])
-        marks = measure_marks(weaker.matrix, weaker.records).cells
-        assert {model[0] for (model, _), mark in marks.items() if mark.strip("=")} == claims
-        told.append(len(claims))
-    assert min(told) == 0 and max(told) > 0
+    del study.records["a-s1", "t"]
+    effects = measure_effects(study.matrix, study.records, permutations=99)
+    gains = effects.of_kind("gain").set_index("source")
+    assert gains.loc["a", "value"] == pytest.approx((26 + 34) / 2 / 200)
+    assert gains.loc["a", "numbers"]["won"] == 30 and gains.loc["a", "numbers"]["runs"] == ["a-s0", "a-s2"]
+    assert effects.sentences().loc[effects.findings["kind"] == "gain"].iloc[0].startswith("a (mean of 2 of 3 seeds) on")
 
 
 def test_seeds_that_a_finding_does_not_rest_on_are_said() -> None:
