@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
 from traitscope.effects import Effects, measure_effects
+from traitscope.effects.alignment import build_panels
 from traitscope.effects.grid import Grid
-from traitscope.effects.panel import build_panels
 from traitscope.effects.ridge import leave_one_out_ridge, ridge_coefficients
 from traitscope.effects.significance import additive_basis, bootstrap_weights, percentile_interval
 from traitscope.errors import TraitscopeError
@@ -106,6 +106,7 @@ def test_surprises_are_residuals_of_the_tasks_that_are_not_the_sources_own() -> 
 
 
 NUMBERS = {"metric": "accuracy", "base_value": 0.5, "won": 3, "lost": 1, "remark": "", "base_at": ""}
+NUMBERS |= dict.fromkeys(("deviation", "seeds", "all_seeds", "runs"))
 
 
 def test_the_largest_findings_that_hold_come_first() -> None:

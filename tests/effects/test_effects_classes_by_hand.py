@@ -8,10 +8,11 @@ from effect_study import Study, bare_grid, choice_records
 from scipy import stats
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
+from traitscope.effects.alignment import build_panels
 from traitscope.effects.classes import INVALID, confusion_rows, macro_f1_rows
 from traitscope.effects.grid import Grid
 from traitscope.effects.lengths import BASE_CUT_OFF
-from traitscope.effects.panel import Panel, build_panels
+from traitscope.effects.panel import Panel
 from traitscope.effects.pull import class_pull_rows, mapped_shares, pooled_rows
 
 CLASSES = ("no", "yes")

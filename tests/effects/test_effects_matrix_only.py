@@ -6,6 +6,7 @@ import pytest
 from effect_study import stats_with
 
 from traitscope.effects import measure_effects
+from traitscope.effects.words import error_words, span_words
 from traitscope.matrix import ScoreMatrix
 
 
@@ -91,3 +92,25 @@ def test_a_matrix_that_is_too_small_says_so() -> None:
     effects = measure_effects(ScoreMatrix.from_wide(frame))
     assert any("surprises: fewer than four models" in note for note in effects.notes)
     assert effects.render()
+
+
+def test_without_errors_no_sentence_has_an_interval_and_none_says_that_nothing_was_learnt() -> None:
+    scores = {"base": (0.5, 0.4), "a": (0.9, 0.5), "b": (0.6, 0.3)}
+    matrix = ScoreMatrix.from_wide(pd.DataFrame(scores, index=["a", "b"]).T)
+    effects = measure_effects(matrix)
+    said = effects.render()
+    assert "unknown" not in said and "nan" not in said and "None" not in said and "[" not in said
+    (told,) = effects.sentences(effects.of_kind("asymmetry"))
+    assert told == (
+        "a on b +10.0 (error not known); b on a +10.0 (error not known): points that differ by +0.0 (error not known)."
+    )
+    gain = effects.sentences(effects.of_kind("gain")).iloc[0]
+    assert gain == "a on a: score +40.0 points over the base (error not known; not paired)."
+    assert set(effects.tables["learning"]["verdict"]) == {"not tested"} and effects.not_learnt() == []
+
+
+def test_an_interval_that_is_known_in_part_is_left_out() -> None:
+    assert span_words(0.1, np.nan, "share") == span_words(None, 0.2, "share") == ""
+    assert span_words(-0.1, 0.2, "share") == "[-10.0, +20.0]"
+    assert error_words("", np.nan) == "error not known" and error_words("[0, 1]", np.nan) == "p not known"
+    assert error_words("", 0.25) == "p = 0.25"

@@ -13,6 +13,7 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix, f1_score
 
 from traitscope.effects import measure_effects
+from traitscope.effects.alignment import build_panels
 from traitscope.effects.contrasts import asymmetry_rows, controls_elsewhere
 from traitscope.effects.domain import (
     Dyads,
@@ -24,7 +25,7 @@ from traitscope.effects.domain import (
     two_way_statistic,
 )
 from traitscope.effects.grid import Grid
-from traitscope.effects.panel import Panel, build_panels
+from traitscope.effects.panel import Panel
 from traitscope.effects.pull import class_pull_rows, mapped_shares, pooled_slope
 from traitscope.effects.significance import replicate_test
 from traitscope.stats import Similarity

@@ -72,7 +72,7 @@ def test_how_runs_differ_on_other_tasks_is_not_told_by_their_own() -> None:
         assert scores.seed_variance.df_N.tolist() == [2, 3, 2, 2]
         findings = measure_effects(scores, replicates=100, permutations=99).findings
         found[spread] = findings.set_index(["kind", "source", "task"])
-    kept, moved = (found[spread].xs("source_gain") for spread in (0.02, 0.3))
+    kept, moved = (found[spread].xs("gain") for spread in (0.02, 0.3))
     transfer = kept["family"] == "transfer"
     columns = ["value", "lo", "hi", "p", "q"]
     pd.testing.assert_frame_equal(kept.loc[transfer, columns], moved.loc[transfer, columns])

@@ -129,7 +129,7 @@ def test_a_known_deviation_between_runs_is_typed_alike_for_traits_and_effects(tm
     path.write_text("model,rte,sst\nbase,50,60\nrte,72,61\nsst,51,59\nnli,50,66\n", encoding="utf-8")
     both, each = ("--run-sd", "2"), ("--run-sd", "rte=2", "--run-sd", "sst=2")
     told = [invoke("effects", path, *option) for option in (both, each)]
-    assert told[0] == told[1] and "1 training run, whose deviation is 2.0" in told[0][1]
+    assert told[0] == told[1] and "runs deviate by 2.0" in told[0][1]
     for verb in ("traits", "effects"):
         code, _, error = invoke(verb, path, "--run-sd", "two")
         assert code == 2 and "write --run-sd 2, or --run-sd task=0.02 for each task" in error

@@ -19,6 +19,7 @@ from traitscope.plots.heat import signed
 from traitscope.plots.labels import Label, place_labels
 from traitscope.plots.matrix import own_cells, significant_gains
 from traitscope.plots.style import new_figure, shorten
+from traitscope.traits.projection import Projected
 
 
 def texts(axes) -> list[str]:
@@ -88,6 +89,52 @@ def test_the_gain_heat_map_is_centred_at_zero_and_stars_the_significant_gains():
     found = effects.of_kind("gain")
     assert sum(t.endswith("*") for t in texts(axes)) == int((found["q"] <= 0.05).sum()) > 0
     assert texts(axes)[: len(matrix.tasks)] == [f"{100 * v:.0f}" for v in matrix.scores_IN[0]]
+
+
+def hollow_points(axes) -> list[tuple[float, ...]]:
+    """Where hollow points lie."""
+    drawn = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    return [tuple(point) for line in drawn for point in line.get_xydata().tolist()]
+
+
+def with_rows_outside(k: int, *rows: tuple[str, str, float, float]):
+    """Traits and rows outside their fit: kind, name, scores in units of the largest score of the fit."""
+    traits = synthetic.traits(k)
+    largest = np.abs(traits.scores_IK).max()
+    scores_PK = largest * np.array([row[2 : 2 + k] for row in rows])
+    kinds, names = tuple(row[0] for row in rows), tuple(row[1] for row in rows)
+    return replace(traits, projected=Projected(names, kinds, scores_PK)), largest
+
+
+def test_rows_outside_the_fit_stand_hollow_in_the_biplot_and_the_outlying_at_its_edge():
+    rows = [("control", "c", 0.5, -0.2), ("mix", "m", 1.5, 0.1), ("outlying", "far", 30.0, -15.0)]
+    traits, largest = with_rows_outside(2, *rows, ("foreign", "empty", np.nan, np.nan))
+    figure = plots.biplot(traits)
+    (axes,) = figure.axes
+    edge = 1.25 * 1.5
+    expected = largest * np.array([(0.5, -0.2), (1.5, 0.1), (edge, -edge / 2)])
+    assert np.array(hollow_points(axes)) == pytest.approx(expected)
+    assert axes.get_xlim() == pytest.approx((-1.3 * 1.5 * largest, 1.3 * 1.5 * largest))
+    assert {"c", "m", "far (further out)"} <= set(texts(axes)) and "empty" not in texts(axes)
+    told = figure.get_supxlabel().replace("\n", " ")
+    assert "hollow: control, mix, outlying, placed afterwards" in told
+    assert "hollow" not in plots.biplot(with_rows_outside(2, ("foreign", "empty", np.nan, np.nan))[0]).get_supxlabel()
+
+
+def test_rows_outside_the_fit_stand_hollow_in_their_order_on_one_trait():
+    traits, largest = with_rows_outside(1, ("mix", "m", 0.0), ("control", "c", 2.0))
+    (axes,) = plots.biplot(traits).axes
+    names = [*traits.models, "m", "c"]
+    score = dict(zip(names, [*traits.scores_IK[:, 0], 0.0, 2.0 * largest], strict=True))
+    assert ticks(axes, "y") == sorted(names, key=lambda name: score[name])
+    drawn = hollow_points(axes)
+    assert drawn == [(0.0, ticks(axes, "y").index("m")), (pytest.approx(2 * largest), len(names) - 1)]
+    filled = next(line for line in axes.lines if line.get_markerfacecolor() != "none")
+    points = dict(zip(traits.models, filled.get_xydata().tolist(), strict=True))
+    assert all(points[m] == [score[m], ticks(axes, "y").index(m)] for m in traits.models)
+    lines = axes.collections[0].get_segments()
+    assert [line[0][1] for line in lines] == [points[m][1] for m in traits.models]
+    assert "hollow: control, mix, placed afterwards" in axes.get_xlabel()
 
 
 def test_without_paired_tests_the_gain_heat_map_says_that_its_stars_are_not_corrected():

@@ -44,7 +44,8 @@ def gains(*cells: tuple[str, float, float, float]) -> Effects:
             "n": 10,
             "unit": "share",
             "method": "bootstrap",
-            "numbers": {"metric": "accuracy", "base_value": 0.5, "won": 3, "lost": 1, "remark": "", "base_at": ""},
+            "numbers": {"metric": "accuracy", "base_value": 0.5, "won": 3, "lost": 1, "remark": "", "base_at": ""}
+            | dict.fromkeys(("deviation", "seeds", "all_seeds", "runs")),
         }
         for model, value, p, q in cells
     ]

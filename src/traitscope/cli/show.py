@@ -40,7 +40,7 @@ def matrix_text(study: Study) -> str:
     if marked is None:
         return f"{text}\nfor so many cells tests are left to traitscope effects"
     told = {
-        "+-": "+ and -: better and worse than the base (paired over examples, q <= 0.05)",
+        "+-": "+ and -: better and worse than the base (paired over examples, a source's seeds together, q <= 0.05)",
         **{mark: f"{mark}: {words}" for mark, words in MEANING.items()},
     }
     used = "".join(signs.values())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from traitscope.effects.alignment import Records, build_panels
 from traitscope.effects.classes import class_rows, confusion_rows, macro_f1_rows
 from traitscope.effects.contrasts import asymmetry_rows, control_rows, controls_elsewhere
 from traitscope.effects.domain import domain_rows
@@ -14,15 +15,15 @@ from traitscope.effects.gains import (
     Paired,
     SourceGains,
     by_cell,
+    claimed_gains,
     gain_rows,
     matrix_gain_rows,
-    seed_rows,
     source_gains,
 )
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.learning import TrainingLog, curve_rows, learning_rows
 from traitscope.effects.lengths import Habit, length_rows, rate_rows
-from traitscope.effects.panel import Panel, Records, build_panels
+from traitscope.effects.panel import REPLICATES, Panel
 from traitscope.effects.pull import class_pull_rows, pooled_rows
 from traitscope.effects.quality import cell_rows
 from traitscope.effects.result import Effects, findings_frame
@@ -33,7 +34,7 @@ from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
 
 # Rows that only findings are made of; all other tables are shown as well.
-UNSHOWN = ("source_gains", "pooled", "domain_tests", "controls_elsewhere")
+UNSHOWN = ("claimed_gains", "pooled", "domain_tests", "controls_elsewhere")
 
 
 def measure_effects(
@@ -44,7 +45,7 @@ def measure_effects(
     classes: Mapping[str, Sequence[str]] | None = None,
     tags: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     training: Mapping[str, Sequence[float]] | None = None,
-    replicates: int = 2000,
+    replicates: int = REPLICATES,
     permutations: int = 4999,
     seed: int = 0,
     level: float = 0.95,
@@ -105,8 +106,8 @@ def measure_effects(
     rows["gains"] += matrix_gain_rows(grid, paired, level)
     logs = {model: TrainingLog(losses) for model, losses in (training or {}).items() if len(losses)}
     gains = source_gains(grid, paired, level)
-    rows["source_gains"] = seed_rows(gains, level)
-    rows["learning"] = learning_rows(grid, rows["gains"], rows["cells"], rows["source_gains"], logs)
+    rows["claimed_gains"] = claimed_gains(rows["gains"], gains, grid, level)
+    rows["learning"] = learning_rows(grid, rows["gains"], rows["cells"], rows["claimed_gains"], logs)
     rows["curves"] = curve_rows(grid, logs)
     rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)
     rows["pooled"] = pooled_rows(rows["lengths"], rows["class_pull"], grid, level)
@@ -164,9 +165,9 @@ def _what_is_missing(grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Pair
             f"no example records for {untold} of {untold + len(paired)} cells: no paired test, "
             "win and harm rates, class shares, lengths, invalid answers or tags there"
         )
-    blind = sum(row["_method"] == "none" for row in rows["gains"])
+    blind = sum(not np.isfinite(row["p"]) for row in rows["claimed_gains"])
     if blind:
-        notes.append(f"gains: {blind} cells have no standard error, so no interval and no test")
+        notes.append(f"gains: {blind} have no standard error, so no interval and no test")
     differing = sorted(
         {
             task

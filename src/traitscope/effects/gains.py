@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from traitscope.effects.grid import Grid, Row
 from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
 from traitscope.effects.quality import base_at, habit, remark
-from traitscope.effects.runs import Cell, RunVariance, run_variances
+from traitscope.effects.runs import Cell, RunVariance, about_runs, mean_numbers, run_variances
 from traitscope.effects.significance import normal_p, normal_quantile, wilson, with_runs
 from traitscope.matrix.roles import TRAINED
 
@@ -147,23 +148,48 @@ def source_gains(grid: Grid, paired: Paired, level: float, *, scores: bool = Fal
     return found
 
 
-def seed_rows(gains: SourceGains, level: float) -> list[Row]:
-    """Gain of every source where the variance between runs is known: examples and runs are two parts of the error."""
-    return [
-        {
-            "source": source,
-            "task": task,
-            "value": gain["value"],
-            **with_runs(gain["value"], gain["lo"], gain["hi"], gain["runs"], level),
-            "n": gain["n"],
-            "unit": gain["unit"],
-            "method": gain["words"] if gain["method"] == "none" else f"{gain['method']}, {gain['words']}",
-            "seeds": gain["seeds"],
-            "deviation": gain["deviation"],
-        }
-        for (_, source, task), gain in gains.items()
-        if gain["runs"] is not None
-    ]
+def claimed_gains(rows: Iterable[Row], gains: SourceGains, grid: Grid, level: float) -> list[Row]:
+    """The gains that findings are made of: of sources where the variance between runs is known, else of single runs.
+
+    Args:
+        rows: of :func:`gain_rows` and :func:`matrix_gain_rows`.
+        gains: of the sources, made of them.
+        grid: whose rows they are about.
+        level: of their intervals.
+    """
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        key = int(grid.base_I[grid.row[row["model"]]]), row["source"], row["task"]
+        known = key in gains and gains[key]["runs"] is not None
+        groups.setdefault(key if known else (row["model"], row["task"]), []).append(row)
+    return [_of_source(group, gains[key], grid, level) if len(key) == 3 else group[0] for key, group in groups.items()]
+
+
+def _of_source(rows: Sequence[Row], gain: Row, grid: Grid, level: float) -> Row:
+    # Where a run has a paired gain, those without one are not averaged (see source_gains).
+    rows = [row for row in rows if "_replicates" in row] or list(rows)
+    told, which = about_runs(rows, grid)
+    numbers = mean_numbers([{name: row.get(name) for name in ("base_value", "won", "lost")} for row in rows])
+    return {
+        **rows[0],
+        **told,
+        **numbers,
+        **which,
+        "gain": gain["value"],
+        **with_runs(gain["value"], gain["lo"], gain["hi"], gain["runs"], level),
+        "n": gain["n"],
+        "_method": gain["words"] if gain["method"] == "none" else f"{gain['method']}, {gain['words']}",
+        "remark": _remarks(rows),
+        "deviation": gain["deviation"],
+    }
+
+
+def _remarks(rows: Sequence[Row]) -> str:
+    """What is odd about the answers of several runs; by run where it is not the same of all."""
+    told = {row["remark"] for row in rows}
+    if len(told) == 1:
+        return str(told.pop())
+    return " ".join(f"{row['model']}: {row['remark']}" for row in rows if row["remark"])
 
 
 def by_cell(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:

@@ -164,6 +164,11 @@ class Grid:
         """The columns model, source, seed, task of a row about row i."""
         return {"model": self.models[i], "source": self.sources[i], "seed": self.seeds[i], "task": task}
 
+    def name_of(self, base: int, source: str) -> str:
+        """What the seeds of a source together are called: its name, under its base where there are several bases."""
+        several = len({int(self.base_I[i]) for i in self.trained}) > 1
+        return f"{self.models[base]}/{source}" if several and base >= 0 else source
+
     def by_source(self, kinds: Sequence[str] = ("source",)) -> dict[tuple[int, str], list[int]]:
         """Rows of every (base row, source), its seeds, for sources of these kinds."""
         groups: dict[tuple[int, str], list[int]] = {}

@@ -8,16 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from traitscope.effects import sentences
 from traitscope.effects.grid import HOME, Row
 from traitscope.effects.words import in_words
 from traitscope.jsontables import plain
-
-# True shares and the source's labels lie in a like direction from the base above this cosine.
-SAME_DIRECTION = 0.5
-# The q up to which a finding is told as one.
-ALPHA = 0.05
-# Above this share of answers cut off, the mean length says where they were cut.
-MAX_CUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -73,122 +67,17 @@ class Kind:
 def sentence(finding: Mapping[str, Any]) -> str:
     """The sentence of one row of the findings."""
     fields = {**finding, **finding["numbers"]}
-    if fields.get("seeds", 1) > 1 and fields["model"]:
-        fields["model"] = f"{fields['model']} (mean of {fields['seeds']} seeds)"
+    seeds = fields.get("seeds") or 1
+    if seeds > 1 and fields["model"]:
+        of_all = f" of {fields['all_seeds']}" if (fields.get("all_seeds") or seeds) > seeds else ""
+        fields["model"] = f"{fields['model']} (mean of {seeds}{of_all} seeds)"
     template = KINDS[finding["kind"]].sentence
     return in_words(template if isinstance(template, str) else template(fields), fields)
 
 
-def excludes_none(finding: Mapping[str, Any]) -> bool:
-    """Whether the interval of a finding leaves out "no effect"; true where there is no interval."""
-    none = 1.0 if finding["unit"] == "ratio" else 0.0
-    return not finding["lo"] <= none <= finding["hi"]
-
-
-def _gain(found: Mapping[str, Any]) -> str:
-    head = "{model} on {task}: {metric} {size} {points} "
-    if found["won"] is not None:
-        paired = "{span} over the base's {base_value:{unit}} (n = {n}, {test}): {won} examples won, {lost} lost."
-        return head + paired + _odd(found)
-    known = "over the base {span} ({test}; not paired)."
-    return head + ("over the base (no standard error)." if found["method"] == "none" else known)
-
-
-def _odd(found: Mapping[str, Any]) -> str:
-    """What is odd about the answers behind a gain, and whether it could have been a loss at all."""
-    stuck = found["base_at"] == "floor" and found["value"] <= 0
-    return _remark(found["remark"]) + (" The base has hardly an answer right: it cannot fall." if stuck else "")
-
-
-def _remark(remark: str) -> str:
-    """What is odd about the answers of a cell, behind a sentence."""
-    told = remark.replace("{", "{{").replace("}", "}}")
-    return f" {told}" if told else ""
-
-
-def _habit(found: Mapping[str, Any]) -> str:
-    told = "{model} answers {detail!r} to {mean:share} % of {task}, the base to {base_share:share} % ({test})"
-    if found["constant_score"] is None or not np.isfinite(found["constant_score"]):
-        return told + "."
-    return told + ": {metric} {score:share}, where the best constant answer gives {constant_score:share}."
-
-
-def _source_gain(found: Mapping[str, Any]) -> str:
-    told = "{source} on {task}: {size} {points} {span} over the base, {seeds:#training run}, whose deviation is "
-    return told + "{deviation:{unit}} ({test})."
-
-
-def _class_pull(found: Mapping[str, Any]) -> str:
-    told = (
-        "{model} on {task}: predicted class shares lie {size} {span} of the way from the base's (0) to those of "
-        "{source}'s own labels (1) ({test})."
-    )
-    if found["truth_cosine"] >= SAME_DIRECTION:
-        told += " The true shares lie in a like direction (cosine {truth_cosine:+.2f}): better answers alone move "
-        told += "that way too."
-    return told
-
-
-def _length_weight(found: Mapping[str, Any]) -> str:
-    told = (
-        "{model} on {task}: its answer length lies {size} {span} of the way from the base's {base_length:tokens} "
-        "tokens (0) to the {source_length:tokens} of {source}'s answers (1) ({test})."
-    )
-    for who, name in (("The base", "base_cut"), ("It", "cut")):
-        if found[name] > MAX_CUT:
-            told += f" {who} was cut off in {{{name}:share}} % of its answers, so its own length is a lower bound."
-    return told
-
-
-def _domain(found: Mapping[str, Any]) -> str:
-    told = "{size} {span} ({test} by permuting datasets, {n} cells).{tail}"
-    if found["q"] <= ALPHA and not excludes_none(found):
-        told += " An association, its size unknown: with other datasets it might be none."
-    return {
-        "rank correlation": "Gain and {label} of source and task: rank correlation " + told,
-        "two-way correlation": "The same with the means of every source and task taken out: correlation " + told,
-        "near minus far third": "Gains of the most alike third of the sources minus those of the least alike third: "
-        + told.replace("{size} {span}", "{size} {points} {span}"),
-    }[found["name"]]
-
-
-def _asymmetry(found: Mapping[str, Any]) -> str:
-    ways = [
-        f"{{{one}}} on {{{other}}} {{{way}:+{{unit}}}} [{{{way}_lo:+{{unit}}}}, {{{way}_hi:+{{unit}}}}]"
-        f" ({(found[way + '_habit'] and 'a habit') or _direction(found[way + '_lo'], found[way + '_hi'])})"
-        for one, other, way in (("i", "j", "i_to_j"), ("j", "i", "j_to_i"))
-    ]
-    told = f"{'; '.join(ways)}: {{points}} that differ by {{size}} {{span}} ({{test}})."
-    for one, other, way in (("i", "j", "i_to_j"), ("j", "i", "j_to_i")):
-        told += f" {{{one}}} on {{{other}}}:{_remark(found[way + '_remark'])}" if found[way + "_remark"] else ""
-    return told
-
-
-def _direction(lo: float | None, hi: float | None) -> str:
-    if lo is None or hi is None:
-        return "error not known"
-    return "helps" if lo > 0 else "harms" if hi < 0 else "no change shown"
-
-
-def _tag(found: Mapping[str, Any]) -> str:
-    told = (
-        "{model} on {task}, {tag} = {name}: {right} of {n} right against the base's {base_right}, "
-        "ratio {value:ratio} [{lo:ratio}, {hi:ratio}] ({test})"
-    )
-    return told + (", on too few examples to rest on." if found["few"] else ".")
-
-
-def _surprise(found: Mapping[str, Any]) -> str:
-    noise = "; {span}, {test}" if np.isfinite(found["lo"]) else ""
-    return (
-        "{model} on {task}: {observed:+{unit}} {points} where {expectation} fitted to the other cells expects "
-        f"{{expected:+{{unit}}}}, {{size}} off ({{times:.1f}} times the usual spread{noise}).{_remark(found['remark'])}"
-    )
-
-
 def _surprises(kind: str, title: str) -> Kind:
     numbers = ("observed", "expected", "times", "expectation", "seeds", "remark")
-    return Kind(title, "surprises", _surprise, numbers, lambda row: row["against"] == kind, "residual")
+    return Kind(title, "surprises", sentences.surprise, numbers, lambda row: row["against"] == kind, "residual")
 
 
 def _rate(kind: str, title: str, what: str) -> Kind:
@@ -215,19 +104,14 @@ def _pooled(kind: str, title: str, what: str, habit: str) -> Kind:
 KINDS: dict[str, Kind] = {
     "gain": Kind(
         "Gains over the base",
-        "gains",
-        _gain,
-        ("metric", "base_value", "won", "lost", "remark", "base_at"),
+        "claimed_gains",
+        sentences.gain,
+        ("metric", "base_value", "won", "lost", "remark", "base_at", "deviation", "seeds", "all_seeds", "runs"),
         value="gain",
-    ),
-    "source_gain": Kind(
-        title="Gains of sources, seeds together",
-        table="source_gains",
-        sentence=_source_gain,
-        numbers=("seeds", "deviation"),
     ),
     "macro_f1": Kind(
         title="Macro-F1 beside another first metric",
+        runs=True,
         table="macro_f1",
         sentence="{model} on {task}: macro-F1 {macro_f1:share} at accuracy {accuracy:share}, {size} points {span} "
         "against the base ({test}).",
@@ -240,7 +124,7 @@ KINDS: dict[str, Kind] = {
     "habit": Kind(
         title="Models that answer alike whatever they are asked",
         table="cells",
-        sentence=_habit,
+        sentence=sentences.habit,
         numbers=("mean", "base_share", "metric", "score", "constant_score"),
         when=lambda row: not row["_base"] and row["habit"] == "constant",
         value="change",
@@ -280,7 +164,7 @@ KINDS: dict[str, Kind] = {
     "class_pull": Kind(
         title="Predicted class shares towards the source's labels",
         table="class_pull",
-        sentence=_class_pull,
+        sentence=sentences.class_pull,
         numbers=("truth_cosine",),
         when=lambda row: row["relation"] not in HOME and bool(np.isfinite(row["weight"])),
         value="weight",
@@ -308,7 +192,7 @@ KINDS: dict[str, Kind] = {
     "length_weight": Kind(
         title="Length between the base's habit and the source's",
         table="lengths",
-        sentence=_length_weight,
+        sentence=sentences.length_weight,
         numbers=("base_length", "source_length", "base_cut", "cut"),
         when=lambda row: row["relation"] not in HOME and not row["undefined"],
         value="weight",
@@ -329,7 +213,7 @@ KINDS: dict[str, Kind] = {
     "asymmetry": Kind(
         title="Asymmetry",
         table="asymmetry",
-        sentence=_asymmetry,
+        sentence=sentences.asymmetry,
         numbers=(
             *("i", "i_to_j", "i_to_j_lo", "i_to_j_hi", "i_to_j_habit", "i_to_j_remark"),
             *("j", "j_to_i", "j_to_i_lo", "j_to_i_hi", "j_to_i_habit", "j_to_i_remark"),
@@ -340,7 +224,7 @@ KINDS: dict[str, Kind] = {
     "domain": Kind(
         title="Near against far domains",
         table="domain_tests",
-        sentence=_domain,
+        sentence=sentences.domain,
         numbers=("label", "name", "tail"),
         method="jackknife over datasets",
         detail="{label}: {name}{tail}",
@@ -369,7 +253,7 @@ KINDS: dict[str, Kind] = {
     "tag": Kind(
         title="Success by tag",
         table="tags",
-        sentence=_tag,
+        sentence=sentences.tag,
         numbers=("tag", "name", "right", "base_right", "few"),
         value="ratio",
         unit="ratio",

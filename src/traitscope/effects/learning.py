@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from traitscope.effects.grid import Grid, Row
-from traitscope.effects.words import POINTS, number, p_words
+from traitscope.effects.words import POINTS, number, p_words, span_words
 
 # Points of a loss curve that is kept.
 MOST_POINTS = 60
@@ -37,7 +37,7 @@ def learning_rows(
     grid: Grid,
     gains: Iterable[Row],
     cells: Iterable[Row],
-    source_gains: Iterable[Row],
+    claimed: Iterable[Row],
     logs: Mapping[str, TrainingLog],
 ) -> list[Row]:
     """One row per adapter and task of its own: the gain there, steps, first and last loss, and a verdict.
@@ -49,11 +49,11 @@ def learning_rows(
     Args:
         grid: rows, columns and roles.
         gains: of all models. cells: of all models, with ``habit``, ``constant_score`` and ``remark``.
-        source_gains: of the sources, seeds together; their interval and p stand where a run's own are not known.
+        claimed: of the sources, seeds together where runs are known; stand where a run's own error is not known.
         logs: by model.
     """
     known = {(row["model"], row["task"]): row for row in gains}
-    of_sources = {(row["source"], row["task"]): row for row in source_gains}
+    of_sources = {(row["source"], row["task"]): row for row in claimed}
     habits = {(row["model"], row["task"]): row for row in cells}
     rows = []
     for i in grid.trained.tolist():
@@ -65,7 +65,7 @@ def learning_rows(
             about = {name: row[name] if row else np.nan for name in ("gain", "lo", "hi", "p")}
             together = of_sources.get((grid.sources[i], task))
             if row and together and not np.isfinite(row["p"]):
-                about |= {"gain": together["value"], **{name: together[name] for name in ("lo", "hi", "p")}}
+                about = {name: together[name] for name in about}
             cell = habits.get((model, task), {"habit": "", "constant_score": np.nan, "remark": ""})
             rows.append(
                 {
@@ -129,7 +129,7 @@ def learning_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         unit = str(row["unit"])
         text = TOLD[row["verdict"]].format(model=row["model"], task=row["task"])
         if row["verdict"] != "not measured":
-            span = f"[{number(row['lo'], unit)}, {number(row['hi'], unit)}]"
+            span = span_words(row["lo"], row["hi"], unit)
             points = "points" if unit in POINTS else unit
             text += f"{row['metric']} {number(row['gain'], unit)} {points} {span} ({p_words(row['p'])})"
         if row["steps"]:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from traitscope.effects.grid import Row
-from traitscope.effects.kinds import MAX_CUT
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import normal_quantile, replicate_test
 
 MIN_GAP_TOKENS = 1.0
+# Above this share of answers cut off, the mean length says where they were cut.
+MAX_CUT = 0.1
 BASE_CUT_OFF = "the base is cut off below the source's length"
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from traitscope.effects.grid import Row
 from traitscope.effects.measure import constant_score, primary_scores
-from traitscope.effects.panel import Panel
+from traitscope.effects.panel import Change, Panel
 
 # From this share of equal answers on, a model has a habit and no opinion.
 CONSTANT = 0.95
@@ -43,12 +40,17 @@ def cell_rows(panel: Panel) -> list[Row]:
         "constant_score": constant_score(panel),
         "base_at": base_at(panel),
     }
+    shares = _changes_of_share(panel)
     rows = []
     for m in range(len(panel.rows)):
         answer, share = panel.top_answers[m]
         row = {**panel.where(m), "score": float(scores_M[m]), **about, "answer": answer, "answer_share": share}
         row |= {"unparsable": _unparsable(panel, m), "habit": habit(panel, m), "n": int(panel.seen_MS[m].sum())}
-        rows.append(row | _of_the_base(panel, m, answer) | {"remark": remark(panel, m), "_base": m == 0})
+        if m and row["habit"] == "constant":
+            row |= shares[str(answer)].at(m, "base_share", "answer_share", "change")
+        else:
+            row |= {**dict.fromkeys(("change", "lo", "hi", "p", "base_share"), np.nan), "_method": "none"}
+        rows.append(row | {"remark": remark(panel, m), "_base": m == 0})
     return rows
 
 
@@ -88,13 +90,11 @@ def _unparsable(panel: Panel, m: int) -> float:
     return float(1.0 - valid_S.mean()) if valid_S.size else 0.0
 
 
-def _of_the_base(panel: Panel, m: int, answer: str | None) -> dict[str, Any]:
-    """How many more of a model's answers are its most frequent one than of the base's: a paired change."""
-    columns = ("change", "lo", "hi", "p")
-    if habit(panel, m) != "constant" or m == 0:
-        return {**dict.fromkeys(columns, np.nan), "base_share": np.nan, "_method": "none"}
-    picked_MS = np.where(panel.seen_MS, panel.answer_MS == panel.answers.index(str(answer)), np.nan)
-    others: NDArray[np.int64] = np.arange(len(panel.rows))
-    others[m] = 0
-    change = panel.change(picked_MS, others)
-    return change.at(m, "base_share", "answer_share", "change")
+def _changes_of_share(panel: Panel) -> dict[str, Change]:
+    """How many more of every model's answers are one answer than of the base's, for the answers that are a habit."""
+    constant = {panel.top_answers[m][0] for m in panel.others if habit(panel, m) == "constant"}
+    return {
+        answer: panel.change(np.where(panel.seen_MS, panel.answer_MS == panel.answers.index(answer), np.nan))
+        for answer in constant
+        if answer is not None
+    }

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from traitscope.effects.grid import FAMILIES, Grid, Row
-from traitscope.effects.kinds import ALPHA, KINDS, excludes_none, sentence
+from traitscope.effects.holding import ALPHA, held
+from traitscope.effects.kinds import KINDS, sentence
 from traitscope.effects.learning import learning_sentences
 from traitscope.effects.runs import findings_over_runs
 from traitscope.effects.significance import benjamini_hochberg
@@ -49,12 +50,6 @@ def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid, level: float =
     for _, family in frame.groupby(["kind", "family"], sort=False, dropna=False):
         frame.loc[family.index, "q"] = benjamini_hochberg(family["p"])
     return frame
-
-
-def held(rows: pd.DataFrame, alpha: float = ALPHA) -> pd.DataFrame:
-    """Findings with q of at most ``alpha`` whose interval leaves out no effect."""
-    size_known = [excludes_none(dict(row)) for _, row in rows[["lo", "hi", "unit"]].iterrows()]
-    return rows[(rows["q"] <= alpha) & np.array(size_known, dtype=bool)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.significance import Runs, normal_quantile, with_runs
+from traitscope.matrix.roles import TRAINED
 
 
 class Cell(NamedTuple):
@@ -136,7 +137,7 @@ def findings_over_runs(found: Sequence[Row], grid: Grid, level: float) -> list[R
         transfer = {key for key in keys if key[2] is None or grid.transfers(key[1], key[2])}
         for key, variance in run_variances({key: cells[key] for key in keys}, transfer, scales).items():
             if variance is not None:
-                made[key] = [_merged(groups[key], cells[key], variance, level)]
+                made[key] = [_merged(groups[key], cells[key], variance, grid, level)]
     return [finding for group in made.values() for finding in group]
 
 
@@ -146,19 +147,32 @@ def _cell(group: Sequence[Row]) -> Cell:
     return Cell.of(value, lo, hi, [finding["alone"] for finding in group])
 
 
-def _merged(group: Sequence[Row], cell: Cell, variance: RunVariance, level: float) -> Row:
+def about_runs(group: Sequence[Row], grid: Grid) -> tuple[Row, Row]:
+    """Columns and numbers that say of which runs a row is: of the source's name where it is a mean over several.
+
+    The numbers are ``seeds`` that were averaged, of ``all_seeds`` that the source has, and the rows of these ``runs``.
+    """
+    names, source = [row["model"] for row in group], group[0]["source"]
+    at = [grid.row[name] for name in names]
+    base = int(grid.base_I[at[0]])
+    every = grid.by_source(TRAINED)[base, source]
+    told = {} if len(names) == 1 else {"model": grid.name_of(base, source), "seed": None}
+    return told, {"seeds": grid.seeds_of(at), "all_seeds": grid.seeds_of(every), "runs": names}
+
+
+def _merged(group: Sequence[Row], cell: Cell, variance: RunVariance, grid: Grid, level: float) -> Row:
     runs, first = len(group), group[0]
     value, lo, hi = cell.mean(level)
     test = with_runs(value, lo, hi, variance.of_mean(runs, first["scale"]), level)
     back = np.exp if first["unit"] == "ratio" else float
-    numbers = _mean_numbers([finding["numbers"] for finding in group]) | {"seeds": runs}
-    several = {} if runs == 1 else {"model": first["source"], "seed": None}
+    told, which = about_runs(group, grid)
+    numbers = mean_numbers([finding["numbers"] for finding in group]) | which
     ends = {"value": float(back(value)), "lo": float(back(test["lo"])), "hi": float(back(test["hi"])), "p": test["p"]}
     about = {"n": max(finding["n"] for finding in group), "method": f"{first['method']}, {variance.words}"}
-    return {**first, **several, **ends, **about, "numbers": numbers}
+    return {**first, **told, **ends, **about, "numbers": numbers}
 
 
-def _mean_numbers(numbers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def mean_numbers(numbers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The means of what is a number, to one digit where it counts something; the rest as in the first run."""
     found = dict(numbers[0])
     for name, value in numbers[0].items():

@@ -32,7 +32,6 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
         where not known), unit, replicates (of the paired gain, else None), seeds, remark (what is odd of its answers).
     """
     values = gains or source_gains(grid, {}, level, scores=True)
-    several = len({b for b, _, _ in values}) > 1
     own_IN = grid.stderr_IN if np.isfinite(grid.stderr_IN[grid.fitted]).any() else grid.gain_stderr_IN
     rows = {key: i for i, key in enumerate(grid.by_source())}
     members = grid.by_source()
@@ -40,14 +39,13 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
     for (b, source, task), gain in values.items():
         if (b, source) in rows and grid.relation(source, task) == "transfer":
             at, n = members[b, source], grid.column[task]
-            label = f"{grid.models[b]}/{source}" if several and b >= 0 else source
             one = len(at) == 1
             # Of the cell alone: what all rows of a column share with the base is no part of a residual.
             error = float(np.sqrt(np.mean(own_IN[at, n] ** 2)))
             if gain["replicates"] is not None:
                 error = (gain["hi"] - gain["lo"]) / (2 * normal_quantile(level))
             run, doubt = gain["runs"] or (np.nan, np.nan)
-            about = (grid.models[at[0]] if one else label, source, grid.seeds[at[0]] if one else None)
+            about = (grid.models[at[0]] if one else grid.name_of(b, source), source, grid.seeds[at[0]] if one else None)
             cell = (gain["value"], error, run, doubt, gain["unit"], gain["replicates"], gain["seeds"], gain["remark"])
             found.append((*about, rows[b, source], n, *cell))
     columns = ["model", "source", "seed", "i", "n", "value", "error", "run", "doubt", "unit", "replicates", "seeds"]

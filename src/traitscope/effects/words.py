@@ -28,21 +28,35 @@ def p_words(p: float) -> str:
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
+def span_words(lo: float | None, hi: float | None, unit: str) -> str:
+    """An interval in words; empty where an end is not known."""
+    if lo is None or hi is None or math.isnan(lo) or math.isnan(hi):
+        return ""
+    return f"[{number(lo, unit)}, {number(hi, unit)}]"
+
+
+def error_words(span: str, p: float) -> str:
+    """The p-value in words; where neither it nor the interval is known, that the error is not."""
+    return p_words(p) if span or math.isfinite(p) else "error not known"
+
+
 def in_words(template: str, fields: Mapping[str, Any]) -> str:
     """A template filled with the fields of a finding.
 
     ``{name:unit}`` is a number in that unit, ``{name:+unit}`` one with its sign, ``{name:#task}`` a count of tasks,
     ``{name:.1f}`` Python's own format. Besides the fields there are ``{size}`` (the value), ``{span}`` (its
-    interval), ``{points}`` (what stands behind a number of the finding's unit) and ``{test}`` (its p).
+    interval), ``{points}`` (what stands behind a number of the finding's unit) and ``{test}`` (its p). An interval that
+    is not known is left out with the blank before it.
     """
     unit = fields["unit"]
+    span = span_words(fields["lo"], fields["hi"], unit)
     made = {
         "size": number(fields["value"], unit),
-        "span": f"[{number(fields['lo'], unit)}, {number(fields['hi'], unit)}]",
+        "span": span,
         "points": "points" if unit in POINTS else unit,
-        "test": p_words(fields["p"]),
+        "test": error_words(span, fields["p"]),
     }
-    return _Template().vformat(template, (), {**fields, **made})
+    return _Template().vformat(template if span else template.replace(" {span}", ""), (), {**fields, **made})
 
 
 class _Template(string.Formatter):

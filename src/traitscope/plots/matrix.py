@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from traitscope.effects.holding import rows_of
 from traitscope.effects.quality import MARKS, MEANING
 from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, signed
 from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops, wrap
@@ -176,9 +177,10 @@ def draw_gains(
     label = "gain over the base, points" if one_unit else "gain, share of the task's largest"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=label).outline.set_visible(False)
     if legend:
-        how = (
-            f"q ≤ {alpha:g}, paired, corrected" if effects is not None else "beyond 1.96 standard errors, not corrected"
-        )
+        how = "beyond 1.96 standard errors, not corrected"
+        if effects is not None:
+            together = any(len(rows_of(dict(row))) > 1 for _, row in effects.of_kind("gain").iterrows())
+            how = f"q ≤ {alpha:g}, paired, corrected" + (", the source's seeds together" if together else "")
         note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: {FRAMED}; "
         note += "the base's row shows its scores" + _legend({k: v for k, v in marks.items() if k[0] not in base})
         if stuck:
@@ -187,7 +189,7 @@ def draw_gains(
 
 
 def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float = 0.05) -> set[tuple[int, int]]:
-    """Cells (row, column) whose gain is marked."""
+    """Cells (row, column) whose gain is marked; all runs of a source where the claim is about their mean."""
     if effects is None:
         view = matrix.gains()
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -196,7 +198,8 @@ def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float
     row = {name: i for i, name in enumerate(matrix.models)}
     column = {name: n for n, name in enumerate(matrix.tasks)}
     held = effects.held(effects.of_kind("gain"), alpha)
-    return {(row[m], column[t]) for m, t in zip(held["model"], held["task"], strict=True) if m in row and t in column}
+    cells = ((m, found["task"]) for _, found in held.iterrows() for m in rows_of(dict(found)))
+    return {(row[m], column[t]) for m, t in cells if m in row and t in column}
 
 
 def _legend(marks: Mapping[tuple[int, int], str]) -> str:

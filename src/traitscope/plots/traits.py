@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from traitscope.plots.heat import diverging, draw_cells, heat_size, signed
 from traitscope.plots.labels import Label, place_labels
@@ -13,6 +14,7 @@ from traitscope.plots.style import BLUE, GREY, INK, MUTED, ORANGE, Axes, Figure,
 if TYPE_CHECKING:
     from traitscope.traits import Traits
 
+Floats = npt.NDArray[np.float64]
 MAX_COMPONENTS = 15
 ARROW_TEXT = "#b36b00"
 
@@ -155,18 +157,32 @@ def biplot(traits: Traits) -> Figure:
     figure = new_figure(4.9 * len(pairs), 4.6)
     for axes, (a, b) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
         _plane(axes, traits, a, b)
-    figure.supxlabel(
-        "points: models (unit-norm scores), the base black; arrows: tasks (loadings, scaled to the plot)"
-        + ("" if all(traits.above_null_K) else "; †: not above the noise"),
-        fontsize=8,
-        color=MUTED,
-    )
+    note = "points: models (unit-norm scores), the base black" + _hollow(traits)
+    note += "; arrows: tasks (loadings, scaled to the plot)"
+    note += "" if all(traits.above_null_K) else "; †: not above the noise"
+    figure.supxlabel(wrap(note, int(13 * figure.get_figwidth()), lines=3), fontsize=8, color=MUTED)
     return figure
+
+
+def _hollow(traits: Traits) -> str:
+    """What hollow points are, in words; empty where there are none."""
+    kinds = sorted({kind for kind, _, _ in _beside(traits)})
+    return f"; hollow: {', '.join(kinds)}, placed afterwards" if kinds else ""
+
+
+def _beside(traits: Traits) -> list[tuple[str, str, Floats]]:
+    """Kind, name and scores of the rows outside the fit that have a place."""
+    found = traits.projected
+    rows = zip(found.kinds, found.models, found.scores_PK, strict=True)
+    return [(kind, model, scores_K) for kind, model, scores_K in rows if np.isfinite(scores_K).all()]
 
 
 def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
     x_I, y_I = traits.scores_IK[:, a], traits.scores_IK[:, b]
-    reach = float(np.abs([x_I, y_I]).max()) or 1.0
+    beside = [(kind, model, scores_K[[a, b]]) for kind, model, scores_K in _beside(traits)]
+    # An outlying row has a place at the edge: its distance would leave no room for the others.
+    inside = [float(np.abs(scores_2).max()) for kind, _, scores_2 in beside if kind != "outlying"]
+    reach = max(float(np.abs([x_I, y_I]).max()), *inside, 0.0) or 1.0
     arrows_2N = traits.loadings_KN[[a, b]]
     stretch = 0.95 * reach / max(float(np.hypot(*arrows_2N).max()), 1e-12)
     labels = []
@@ -179,6 +195,12 @@ def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
         is_base = model == traits.base
         axes.plot(x_I[i], y_I[i], "D" if is_base else "o", color=INK if is_base else BLUE, markersize=4.5)
         labels.append(Label(shorten(model, 20), float(x_I[i]), float(y_I[i]), weight="bold" if is_base else "normal"))
+    for _, model, scores_2 in beside:
+        beyond = float(np.abs(scores_2).max()) / (1.25 * reach)
+        x, y = (scores_2 / max(beyond, 1.0)).tolist()
+        axes.plot(x, y, "o", color=BLUE, markerfacecolor="none", markersize=4.5)
+        name = shorten(model, 20) + (" (further out)" if beyond > 1 else "")
+        labels.append(Label(name, x, y, colour=MUTED))
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.axvline(0, color=MUTED, linewidth=0.6)
     titles = trait_titles(traits)
@@ -187,16 +209,23 @@ def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
 
 
 def _one_trait(traits: Traits) -> Figure:
-    order = np.argsort(traits.scores_IK[:, 0], kind="stable")
+    beside = _beside(traits)
+    names = [*traits.models, *(model for _, model, _ in beside)]
+    score_M = np.array([*traits.scores_IK[:, 0], *(scores_K[0] for _, _, scores_K in beside)])
+    order = np.argsort(score_M, kind="stable")
+    place_M = np.argsort(order)
     figure = new_figure(7.0, 1.0 + 0.24 * len(order))
     axes = figure.add_subplot()
-    y = np.arange(len(order))
-    axes.plot(traits.scores_IK[order, 0], y, "o", color=BLUE)
+    fitted = len(traits.models)
+    y_I = place_M[:fitted]
+    axes.plot(score_M[:fitted], y_I, "o", color=BLUE)
+    axes.plot(score_M[fitted:], place_M[fitted:], "o", color=BLUE, markerfacecolor="none")
     if traits.intervals is not None:
-        axes.hlines(y, traits.intervals.scores_low_IK[order, 0], traits.intervals.scores_high_IK[order, 0], color=BLUE)
+        low_IK, high_IK = traits.intervals.scores_low_IK, traits.intervals.scores_high_IK
+        axes.hlines(y_I, low_IK[:, 0], high_IK[:, 0], color=BLUE)
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.set_yticks(y, [shorten(traits.models[i]) for i in order])
-    axes.set_xlabel(f"{trait_titles(traits)[0]}: score (unit norm)")
+    axes.set_yticks(range(len(order)), [shorten(names[m]) for m in order])
+    axes.set_xlabel(f"{trait_titles(traits)[0]}: score (unit norm){_hollow(traits)}")
     axes.grid(axis="x")
     return figure
 

@@ -63,8 +63,8 @@ def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]
     rows = effects.of_kind("gain")
     rows = rows[rows["relation"] == "own"]
     learning = effects.tables.get("learning")
-    sources = set() if learning is None else set(learning.loc[learning["role"] == "source", "model"])
-    rows = rows[rows["model"].isin(sources)].sort_values("value", ascending=False, kind="stable")
+    sources = set() if learning is None else set(learning.loc[learning["role"] == "source", "source"])
+    rows = rows[rows["source"].isin(sources)].sort_values("value", ascending=False, kind="stable")
     held, tested = effects.held(rows, alpha), int(rows["p"].notna().sum())
     if learning is not None:
         # A gain by one answer to everything is told among what was not learnt.
