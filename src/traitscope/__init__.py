@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from traitscope.layers import analyse_layers as analyse_layers
     from traitscope.layers import find_sections as find_sections
     from traitscope.matrix import ScoreMatrix as ScoreMatrix
+    from traitscope.matrix import read_matrix as read_matrix
     from traitscope.plugins import load_plugins as load_plugins
     from traitscope.stats import DatasetStats as DatasetStats
     from traitscope.stats import dataset_stats as dataset_stats
@@ -59,6 +60,7 @@ _HOMES = {
     "load_config": "config",
     "load_plugins": "plugins",
     "measure_effects": "effects",
+    "read_matrix": "matrix",
 }
 
 __all__ = sorted(_HOMES)

@@ -80,9 +80,23 @@ def test_broken_rows_are_named_and_both_counts_given() -> None:
     traits = fit_traits(world.scores, **COUNT)
     assert traits.count.outlying == world.broken
     assert traits.count.supported == 1 and traits.count.with_outlying == 3
-    assert f"without {', '.join(world.broken)}, far outside" in traits.count.statement
+    assert f"without {', '.join(world.broken)}, low on most tasks" in traits.count.statement
     assert set(traits.projected.models) == set(world.broken) and set(traits.projected.kinds) == {"outlying"}
     assert not fit_traits(world.scores, rows="all", **COUNT).count.outlying
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_rows_of_degenerate_answers_are_found_one_by_one_and_as_a_pair(alike: bool) -> None:
+    """Beside three directions, alike or not; and a row that is as far off but better on most tasks is not one."""
+    rng = np.random.default_rng(6)
+    for _ in range(2):
+        world = transfer_world(20, 10, 3, rng, broken=2, alike=alike)
+        assert fit_traits(world.scores, **COUNT, k=1).count.outlying == world.broken
+    table = transfer_world(20, 10, 0, rng).scores.to_long()
+    better = table["model"] == "x15"
+    value = table["value"] + np.where(better, 0.2, 0.0)
+    count = fit_traits(ScoreMatrix.from_long(table.assign(value=value)), **COUNT, k=1).count
+    assert count.outlying == () and count.supported == 1
 
 
 def test_seeds_and_examples_are_not_counted_twice() -> None:
@@ -141,7 +155,7 @@ GRID = [
     for shape in ((12, 10), (20, 10), (60, 30))
     for k in range(4)
     for seeds in (1, 2)
-    for missing, broken in ((0.0, 0), (0.2, 0), (0.2, 2))
+    for missing, broken in ((0.0, 0), (0.2, 0), (0.0, 2), (0.2, 2))
 ]
 
 
@@ -154,7 +168,7 @@ def test_200_planted_worlds(shape: tuple[int, int], k: int, seeds: int, missing:
     for i in range(200):
         world = transfer_world(
             *shape, k, rng, seeds=seeds, run_sd=0.02 * (seeds > 1), missing=missing, broken=broken,
-            own=(0.0, 0.05, 0.5)[i % 3],
+            own=(0.0, 0.05, 0.5)[i % 3], alike=i % 2 == 0,
         )  # fmt: skip
         covering = k > 0 and i < 40 and not broken
         traits = fit_traits(world.scores, **{**COUNT, "replicates": 200 if covering else 0}, k=max(k, 1))

@@ -37,6 +37,7 @@ def transfer_world(
     own: float = 0.0,
     missing: float = 0.0,
     broken: int = 0,
+    alike: bool = False,
     seeds: int = 1,
     run_sd: float = 0.0,
     n: int = 200,
@@ -47,7 +48,8 @@ def transfer_world(
     """A base and sources named after tasks (the rest after none), each cell the mean of n 0/1 answers.
 
     The smallest direction has ``ratio`` times the singular value that the cells' noise alone would reach, each
-    other one ``apart`` times the next. A broken row gives the same share of right answers whatever it was trained on.
+    other one ``apart`` times the next. A broken row gives shares of right answers that have nothing to do
+    with them, two that are ``alike`` the same ones.
     """
     level_N = rng.uniform(0.35, 0.75, n_tasks)
     variance = float((level_N * (1 - level_N)).mean() / n) + run_sd**2
@@ -62,7 +64,7 @@ def transfer_world(
     names = ["base", *(f"t{i}" if i < n_tasks else f"x{i}" for i in range(n_models - 1))]
     bad = sorted(rng.choice(np.arange(1, n_models), broken, replace=False).tolist())
     for i in bad:
-        share_IN[i] = rng.uniform(0.05, 0.5, n_tasks)
+        share_IN[i] = share_IN[bad[0]] if alike and i != bad[0] else rng.uniform(0.05, 0.5, n_tasks)
     for i in range(1, min(n_models, n_tasks + 1)):
         share_IN[i, i - 1] += own
     hole_IN = rng.random((n_models, n_tasks)) < missing

@@ -12,6 +12,8 @@ from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS
 from traitscope.matrix.views import View
 
+read_matrix = ScoreMatrix.read
+
 __all__ = [
     "COLUMNS",
     "CellNoise",
@@ -23,4 +25,5 @@ __all__ = [
     "align_records",
     "bootstrap_means",
     "paired_means",
+    "read_matrix",
 ]

@@ -40,7 +40,7 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     """Traits of a score matrix, how many there are, and how sure one can be of each.
 
     Fitted on the transfer cells of bases and sources: own and copied tasks count as not observed; controls, mixes,
-    foreign models and rows far outside all others are projected afterwards. Columns are centred over the rows of the
+    foreign models and rows of degenerate answers are projected afterwards. Columns are centred over the rows of the
     fit, the base included; ``own="include", rows="all"`` is the way of the transfer paper (Krishna et al. 2025).
 
     Args:

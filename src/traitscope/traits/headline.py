@@ -42,7 +42,9 @@ def state_count(
             text = text.replace("1 of them helps", "it helps").replace("none of them help", "it does not help")
     if outlying:
         names = ", ".join(outlying[:10])
-        text += f"; without {names}, far outside the others on most tasks: with them the count is {with_outlying}"
+        text += (
+            f"; without {names}, low on most tasks and like none of the others: with them the count is {with_outlying}"
+        )
     if runs_only:
         text += "; one seed per source and no known deviation between runs: this speaks of these runs only"
     return text

@@ -1,4 +1,4 @@
-"""Rows far outside all others on most tasks, as models with degenerate answers are."""
+"""Rows that lie low on most tasks and in no direction of the others, as models with degenerate answers do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from traitscope.traits.factors import fit_factors
 
 Floats = npt.NDArray[np.float64]
 
-# So large a share of a row's cells must lie FAR errors off what the others' directions can make, and TIMES as far off
-# as a typical row's.
-SHARE, FAR, TIMES = 0.5, 2.5, 3.0
-ROUNDS, SEARCHES = 30, 4
+# A row is outlying where its cells are, in root mean square, so many errors off what the others' directions can make,
+# and so many times as far off as a typical row's, and where so large a share of them is below the tasks' medians.
+FAR, TIMES, LOW = 2.5, 2.5, 0.6
+# No cell counts for more errors than these: a row that is odd on one task is a matter of that task.
+MOST = 6.0
+# Rows nearer than this share of the limit join the core together.
+NEAR = 0.6
+ROUNDS = 30
 # Among fewer rows none can be called an outlier.
 FEWEST = 6
 
@@ -25,14 +29,15 @@ def outlying_rows(
     candidates_I: npt.NDArray[np.bool_],
     count: Callable[[list[int]], int],
 ) -> list[int]:
-    """Indices of rows that no direction of the others explains, on most of their tasks.
+    """Indices of rows that are low on most of their tasks, and that no direction of the others explains.
 
-    A forward search (Atkinson, Riani & Cerioli 2004): directions are fitted on the rows nearest to the tasks' medians,
-    every row is compared with the directions of the others, and those not far off make the next core. Rows that make a
-    direction together are a group, not outliers; more than a third of the rows are so too.
+    A forward search (Atkinson, Riani & Cerioli 2004): it starts from all rows but the lowest quarter, and the nearest
+    row joins as long as one is near, with directions fitted anew; what is then left is far from everything that the
+    others do. More than a quarter of the rows are a group and no outliers.
 
     Args:
-        values_IN: the matrix, NaN where missing. precision_IN: 1 / error variance of the cells, 0 where missing.
+        values_IN: the matrix, higher is better, NaN where missing.
+        precision_IN: 1 / error variance of the cells, 0 where missing.
         candidates_I: rows that may be called so. count: number of directions among some rows.
     """
     n_models = len(values_IN)
@@ -41,31 +46,25 @@ def outlying_rows(
     centre_N = np.nanmedian(values_IN, axis=0)
     spread_N = 1.4826 * np.nanmedian(np.abs(values_IN - centre_N), axis=0)
     unit_IN = np.sqrt(np.maximum(spread_N**2, 1.0 / np.maximum(precision_IN, 1e-300)))
-    far_I = _size(np.abs(values_IN - centre_N) / unit_IN)
-    core = sorted(np.argsort(far_I, kind="stable")[: max(n_models - n_models // 3, 3)].tolist())
-    found: list[int] = []
-    for _ in range(SEARCHES):
+    above_IN = (values_IN - centre_N) / unit_IN
+    level_I = np.nanmean(np.clip(above_IN, -MOST, MOST), axis=1)
+    low_I = candidates_I & (np.nanmean(np.where(np.isfinite(values_IN), above_IN < 0, np.nan), axis=1) >= LOW)
+    order = sorted(np.flatnonzero(low_I).tolist(), key=lambda i: float(level_I[i]))
+    rest = order[: max(n_models // 4, 2)]
+    while rest:
+        core = [i for i in range(n_models) if i not in rest]
         distance_I = _distances(values_IN, precision_IN, core, count(core))
         limit = max(FAR, TIMES * float(np.median(distance_I[core])))
-        found = [i for i in range(n_models) if candidates_I[i] and distance_I[i] > limit]
-        rest = [i for i in range(n_models) if i not in found]
-        if len(found) > n_models // 3:
-            return []
-        if rest == core:
+        near = [i for i in rest if distance_I[i] <= NEAR * limit]
+        near = near or [i for i in rest if distance_I[i] == min(distance_I[rest]) <= limit]
+        if not near:
             break
-        core = rest
-    return found
-
-
-def _size(cells_IN: Floats) -> Floats:
-    """What a share of the cells that each row has exceed; 0 for a row without cells."""
-    return np.array(
-        [np.quantile(row[np.isfinite(row)], 1.0 - SHARE) if np.isfinite(row).any() else 0.0 for row in cells_IN]
-    )
+        rest = [i for i in rest if i not in near]
+    return sorted(rest)
 
 
 def _distances(values_IN: Floats, precision_IN: Floats, core: list[int], k: int) -> Floats:
-    """How many errors a typical cell of each row is off what k directions of the core, without the row, can make."""
+    """How many errors, in root mean square, each row is off what k directions of the core without it can make."""
     n_models = len(values_IN)
     held = np.where(precision_IN > 0, values_IN, 0.0)
     inside = np.isin(np.arange(n_models), core)
@@ -90,5 +89,6 @@ def _distances(values_IN: Floats, precision_IN: Floats, core: list[int], k: int)
         spread = np.einsum("ick,icl,ic->ikl", fitted.scores_BIK, fitted.scores_BIK, there) + np.eye(k)
         doubt_I += np.einsum("ik,ik->i", scores, np.linalg.solve(spread, scores[..., None])[..., 0])
     left_I = np.maximum(seen_IN.sum(axis=1) - k, 1) / np.maximum(seen_IN.sum(axis=1), 1)
-    standard_IN = np.where(seen_IN, np.abs(rest_IN) * np.sqrt(weight_IN), np.nan)
-    return _size(standard_IN / np.sqrt(left_I * doubt_I)[:, None])
+    standard_IN = np.abs(rest_IN) * np.sqrt(weight_IN) / np.sqrt(left_I * doubt_I)[:, None]
+    squares_I = (np.minimum(standard_IN, MOST) ** 2).sum(axis=1)
+    return np.asarray(np.sqrt(squares_I / np.maximum(seen_IN.sum(axis=1), 1)))
