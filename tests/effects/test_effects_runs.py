@@ -179,10 +179,19 @@ def test_no_finding_is_a_point_besides_no_effect() -> None:
     most = (np.arange(64) < 4).astype(int)
     for model, source, pred, length in (("base", None, most, 8), ("a-s0", "a", 1 - most, 2)):
         study.add(model, source, None if source is None else 0, "c", choice_records(gold, pred, ("no", "yes")))
+        study.add(
+            model,
+            source,
+            None if source is None else 0,
+            "d",
+            choice_records(gold, pred if source is None else gold, ("no", "yes")),
+        )
         study.add(model, source, None if source is None else 0, "g", generate_records(gold, np.full(64, length)))
     labels = {"a": {"no": 0.1, "yes": 0.9}}
     told = stats_with(["a"], answer_length={"a": 4.0}, labels=labels)
-    findings = measure_effects(study.matrix, study.records, told, classes={"c": ("no", "yes")}, **FAST).findings
+    findings = measure_effects(
+        study.matrix, study.records, told, classes=dict.fromkeys("cd", ("no", "yes")), **FAST
+    ).findings
     assert {"class_share", "recall", "macro_f1", "length_shift", "length_weight", "class_pull"} <= set(findings["kind"])
     points = findings[(findings["hi"] - findings["lo"]) <= 0]
     assert points["value"].eq(0).all()

@@ -35,8 +35,8 @@ def test_always_the_majority_is_a_habit_and_no_finding_of_classes() -> None:
     assert cells["constant_score"].tolist() == [0.8] * 4
     assert cells["habit"].tolist() == ["", "constant", "constant", ""]
     assert cells.loc["most-s0", "answer_share"] == pytest.approx(0.97)
-    for kind in ("recall", "class_share"):
-        assert set(effects.of_kind(kind)["model"]) == {"some-s0"}
+    assert set(effects.of_kind("class_share")["model"]) == {"some-s0"}
+    assert effects.of_kind("recall").empty
     told = effects.sentences(effects.of_kind("habit"))
     assert told.iloc[0].startswith("all-s0 answers 'ham' to 100.0 % of mail, the base to 60.0 % (p < 0.0001)")
     assert told.iloc[0].endswith(": accuracy 80.0, where the best constant answer gives 80.0.")
@@ -51,13 +51,36 @@ def test_two_classes_are_one_number() -> None:
     assert effects_of(spam(("few", 0.3))).of_kind("class_share")["detail"].tolist() == ["spam"]
 
 
+def test_a_recall_stands_beside_what_is_said_of_the_others() -> None:
+    """Of 40 spam mails 30 and of 160 ham mails 8 are called spam, by the base 10 and 8; another calls 150 of all so."""
+    gold = np.repeat([1, 0], [40, 160])
+
+    def called(right: int, wrong: int) -> np.ndarray:
+        return np.concatenate([np.arange(40) < right, np.arange(160) < wrong]).astype(int)
+
+    study = Study()
+    for name, source, pred in (
+        ("base", None, called(10, 8)),
+        ("a-s0", "a", called(30, 8)),
+        ("b-s0", "b", called(36, 114)),
+    ):
+        study.add(name, source, None if source is None else 0, "mail", choice_records(gold, pred, TWO))
+    effects = effects_of(study)
+    (told,) = effects.sentences(effects.of_kind("recall"))
+    assert told.startswith(
+        "a-s0 finds 75.0 % of the 40 true 'spam' of mail and says it of 5.0 % of the others, "
+        "the base 25.0 and 5.0 %: +50.0"
+    )
+    assert set(effects.of_kind("class_share")["model"]) == {"a-s0", "b-s0"}
+
+
 def test_a_constant_base_is_said_behind_what_is_gained_over_it() -> None:
     study = spam(("some", 0.9))
     study.records["base", "mail"] = choice_records((np.arange(200) % 5 == 0).astype(int), np.ones(200, dtype=int), TWO)
     effects = effects_of(study)
     assert "The base answers 'spam' to 200 of 200." in effects.sentences(effects.of_kind("gain")).iloc[0]
-    # What the adapter finds that the base never says is no praise of a constant answer.
-    assert set(effects.of_kind("recall")["detail"]) == {"ham", "spam"}
+    # Nine of ten mails of either kind are now called ham: that is a share, and nothing was found.
+    assert effects.of_kind("recall").empty and effects.of_kind("class_share")["detail"].tolist() == ["ham"]
 
 
 def test_macro_f1_of_the_best_constant_answer_is_the_score_to_beat() -> None:
@@ -99,8 +122,8 @@ def test_answers_that_cannot_be_parsed_are_no_finding_of_classes() -> None:
     study, gold = spam(("some", 0.9)), (np.arange(200) % 5 == 0).astype(int)
     study.add("lost-s0", "lost", 0, "mail", choice_records(gold, np.where(np.arange(200) < 80, gold, -1), TWO))
     effects = effects_of(study)
-    for kind in ("recall", "class_share"):
-        assert set(effects.of_kind(kind)["model"]) == {"some-s0"}
+    assert set(effects.of_kind("class_share")["model"]) == {"some-s0"}
+    assert effects.of_kind("recall").empty
     assert effects.of_kind("invalid").set_index("model").loc["lost-s0", "value"] == pytest.approx(0.6)
 
 

@@ -41,6 +41,7 @@ def gains(*cells: tuple[str, float, float, float]) -> Effects:
             "hi": value + 0.01,
             "p": p,
             "q": q,
+            "family": "transfer",
             "n": 10,
             "unit": "share",
             "method": "bootstrap",
@@ -61,20 +62,20 @@ CELLS = (
 )
 
 
-def told(effects: Effects, limit: int) -> tuple[int, int, list[str]]:
+def told(effects: Effects, limit: int) -> tuple[str, list[str]]:
     (group,) = words.effect_groups(effects, limit=limit)
-    return group.tested, group.held, [sentence.text[0] for sentence in group.sentences]
+    return group.verdict, [sentence.text[0] for sentence in group.sentences]
 
 
 def test_of_many_findings_the_strongest_that_hold_are_told_and_of_few_all_that_changed_something() -> None:
-    assert told(gains(*CELLS), 2) == (5, 3, ["b", "a"])
-    assert told(gains(*CELLS), 4) == (5, 3, ["b", "a", "c"])
-    assert told(gains(*CELLS), 5) == (5, 3, ["d", "b", "a", "c"])
+    assert told(gains(*CELLS), 2) == ("3 of 5 hold at q <= 0.05", ["b", "a"])
+    assert told(gains(*CELLS), 4) == ("3 of 5 hold at q <= 0.05", ["b", "a", "c"])
+    assert told(gains(*CELLS), 5) == ("3 of 5 hold at q <= 0.05", ["d", "b", "a", "c"])
 
 
 def test_where_nothing_was_tested_the_largest_are_told() -> None:
     untested = gains(*((model, value, np.nan, np.nan) for model, value, _, _ in CELLS))
-    assert told(untested, 2) == (0, 0, ["d", "b"])
+    assert told(untested, 2) == ("no test was possible", ["d", "b"])
     assert {sentence.q for group in words.effect_groups(untested) for sentence in group.sentences} == {""}
 
 

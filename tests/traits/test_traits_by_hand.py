@@ -98,7 +98,9 @@ def test_variances_between_seeds_are_drawn_together_as_far_as_they_agree() -> No
     )
     # The mean of 40 logarithms is what all were drawn to.
     pull = 1 - 8 / close.df_N[0]
-    assert polygamma(1, close.shared_df / 2) == pytest.approx(pull**2 * np.log(alike.variance_N).var(ddof=1) / 40, rel=1e-6)
+    assert polygamma(1, close.shared_df / 2) == pytest.approx(
+        pull**2 * np.log(alike.variance_N).var(ddof=1) / 40, rel=1e-6
+    )
     noise = CellNoise(np.zeros((3, 40)), None, close, "")
     draws = [replace(noise, seed=seed).draw_seeds(4000, rng) for seed in (close, replace(close, shared_df=1e9))]
     together, alone = (np.log((drawn**2).mean(axis=(1, 2))).var() for drawn in draws)

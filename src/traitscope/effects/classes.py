@@ -12,6 +12,8 @@ from traitscope.effects.quality import habit
 from traitscope.metrics.confusion import count_codes, macro_f1, predicted_shares, recalls
 
 INVALID = "(invalid)"
+# A recall that moves with so large a share of the same move on other classes is one of answering the class more often.
+HABIT = 0.5
 
 
 def class_rows(panel: Panel) -> list[Row]:
@@ -22,6 +24,8 @@ def class_rows(panel: Panel) -> list[Row]:
     shares = [panel.change(values) for values in picked]
     recall = [panel.change(np.where(panel.gold_S == c, values, np.nan)) for c, values in enumerate(picked)]
     odd = [bool(habit(panel, m)) for m in range(len(panel.rows))]
+    others = [np.where(panel.gold_S != c, values, np.nan) for c, values in enumerate(picked)]
+    alarm_CM = [np.nanmean(x, axis=1) if np.isfinite(x).any(axis=1).all() else np.full(len(x), np.nan) for x in others]
     # Of two classes one says it all: the one that is answered more.
     risen = np.argmax([change.value for change in shares], axis=0) if names else []
     return [
@@ -31,10 +35,13 @@ def class_rows(panel: Panel) -> list[Row]:
             "gold_share": gold_shares[c],
             **recall[c].at(m, "base_recall", "recall", "recall_change", "recall_"),
             "n_gold": int(recall[c].n[m]),
+            "false_alarm": float(alarm_CM[c][m]),
+            "base_false_alarm": float(alarm_CM[c][0]),
             **shares[c].at(m, "base_share", "share", "share_change", "share_"),
             "_base": m == 0,
             "_odd": odd[m],
             "_told": m > 0 and not odd[m] and (len(names) != 2 or c == risen[m]),
+            "_found": not abs(alarm_CM[c][m] - alarm_CM[c][0]) > HABIT * abs(recall[c].value[m]),
         }
         for m in range(len(panel.rows))
         for c, name in enumerate(names)

@@ -149,10 +149,11 @@ KINDS: dict[str, Kind] = {
     "recall": Kind(
         title="Recall by class",
         table="classes",
-        sentence="{model} finds {recall:share} % of the {n} true {detail!r} of {task}, the base {base_recall:share} %: "
+        sentence="{model} finds {recall:share} % of the {n} true {detail!r} of {task} and says it of "
+        "{false_alarm:share} % of the others, the base {base_recall:share} and {base_false_alarm:share} %: "
         "{size} points {span} ({test}).",
-        numbers=("recall", "base_recall"),
-        when=lambda row: not row["_base"] and not row["_odd"] and row["n_gold"] > 0,
+        numbers=("recall", "base_recall", "false_alarm", "base_false_alarm"),
+        when=lambda row: bool(row["_told"] and row["_found"] and row["n_gold"] > 0),
         value="recall_change",
         ends="recall_",
         n="n_gold",

@@ -147,7 +147,7 @@ class Effects:
                 continue
             held = self.held(rows, alpha)
             tested = int(rows["p"].notna().sum())
-            lines.append(f"{kind.title}: {self._verdict(rows, held, alpha)}")
+            lines.append(f"{kind.title}: {self.verdict(rows, alpha)}")
             if kind.table == "surprises":
                 shown = self.surprising(name).head(limit)
             elif len(rows) <= limit:
@@ -163,10 +163,9 @@ class Effects:
         lines.extend(f"note: {note}" for note in self.notes)
         return "\n".join(lines)
 
-    @staticmethod
-    def _verdict(rows: pd.DataFrame, held: pd.DataFrame, alpha: float) -> str:
-        """How many hold, family by family where there are several."""
-        tested = rows[rows["p"].notna()]
+    def verdict(self, rows: pd.DataFrame, alpha: float = ALPHA) -> str:
+        """How many of some findings hold, family by family where there are several."""
+        held, tested = self.held(rows, alpha), rows[rows["p"].notna()]
         if tested.empty:
             return "no test was possible"
         families = [family for family in FAMILIES if (tested["family"] == family).any()]

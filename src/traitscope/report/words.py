@@ -31,12 +31,11 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The findings of one kind: how many were looked at, how many held, the strongest of them."""
+    """The findings of one kind: how many of those looked at hold, the strongest of them."""
 
     kind: str
     title: str
-    tested: int
-    held: int
+    verdict: str
     sentences: tuple[Sentence, ...]
 
 
@@ -53,8 +52,11 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
         # Among a handful, those that changed nothing are not worth a line.
         tested = int(rows["p"].notna().sum())
         shown = held if tested and len(rows) > limit else rows[rows["value"] != 0]
+        if name == "gain" and (shown["family"] == "transfer").any():
+            # Copies, controls and mixes are counted, but do not lead.
+            shown = shown[shown["family"] == "transfer"]
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
-        groups.append(Group(name, kind.title, tested, len(held), _sentences(effects, shown.loc[order])))
+        groups.append(Group(name, kind.title, effects.verdict(rows, alpha), _sentences(effects, shown.loc[order])))
     return groups
 
 
@@ -71,9 +73,9 @@ def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]
         same = learning[learning["verdict"] == "one answer"]
         habits = list(zip(same["model"], same["task"], strict=True))
         held = held[~pd.MultiIndex.from_frame(held[["model", "task"]]).isin(habits)]
-    return Group("gain", "Own tasks", tested, len(held), _sentences(effects, held if tested else rows)), (
-        effects.not_learnt() if tested else []
-    )
+    verdict = f"{len(held)} of {tested} hold at q <= {alpha:g}" if tested else effects.verdict(rows, alpha)
+    found = Group("gain", "Own tasks", verdict, _sentences(effects, held if tested else rows))
+    return found, effects.not_learnt() if tested else []
 
 
 def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
