@@ -266,7 +266,7 @@ def test_a_finding_holds_by_its_q_and_not_by_its_p() -> None:
     assert "Gains over the base: 1 of 5 hold at q <= 0.2" in effects.render(alpha=0.2)
     assert effects.significant(0.2)["kind"].eq("gain").sum() == 1
     (group,) = [g for g in effect_groups(effects) if g.kind == "gain"]
-    assert (group.tested, group.held) == (5, 0)
+    assert (group.tested, group.verdict) == (5, "0 of 5 hold at q <= 0.05")
 
 
 def test_the_relation_says_own_copy_transfer_or_model() -> None:

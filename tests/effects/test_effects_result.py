@@ -77,7 +77,7 @@ def test_among_many_findings_those_that_hold_are_told_and_among_few_those_that_c
     many = effects({"invalid": [0.5, 1e-6, 0.004, 0.9, 0.02, 0.03, 0.6, 0.7]}, {"invalid": values})
     # By p four hold at 5 %; by q (8 p / rank) those of ranks 1 and 2, 0.016 at most, and not 8 x 0.02 / 3.
     (group,) = effect_groups(many)
-    assert (group.tested, group.held) == (8, 2)
+    assert (group.tested, group.verdict) == (8, "2 of 8 hold at q <= 0.05")
     assert [s.text.split()[2] for s in group.sentences] == ["t2:", "t1:"]
     assert [s.q for s in group.sentences] == ["q = 0.016", "q < 0.0001"]
     few = next(g for g in effect_groups(effects()) if g.kind == "cut_off")

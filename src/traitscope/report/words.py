@@ -31,10 +31,11 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The findings of one kind: how many of those looked at hold, the strongest of them."""
+    """The findings of one kind: how many were tested, how many of them hold in words, the strongest of them."""
 
     kind: str
     title: str
+    tested: int
     verdict: str
     sentences: tuple[Sentence, ...]
 
@@ -56,7 +57,9 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
             # Copies, controls and mixes are counted, but do not lead.
             shown = shown[shown["family"] == "transfer"]
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
-        groups.append(Group(name, kind.title, effects.verdict(rows, alpha), _sentences(effects, shown.loc[order])))
+        groups.append(
+            Group(name, kind.title, tested, effects.verdict(rows, alpha), _sentences(effects, shown.loc[order]))
+        )
     return groups
 
 
@@ -74,7 +77,7 @@ def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]
         habits = list(zip(same["model"], same["task"], strict=True))
         held = held[~pd.MultiIndex.from_frame(held[["model", "task"]]).isin(habits)]
     verdict = f"{len(held)} of {tested} hold at q <= {alpha:g}" if tested else effects.verdict(rows, alpha)
-    found = Group("gain", "Own tasks", verdict, _sentences(effects, held if tested else rows))
+    found = Group("gain", "Own tasks", tested, verdict, _sentences(effects, held if tested else rows))
     return found, effects.not_learnt() if tested else []
 
 
