@@ -134,3 +134,7 @@ def test_a_known_deviation_between_runs_is_typed_alike_for_traits_and_effects(tm
         code, _, error = invoke(verb, path, "--run-sd", "two")
         assert code == 2 and "write --run-sd 2, or --run-sd task=0.02 for each task" in error
         assert "not known for sst" in invoke(verb, path, "--run-sd", "rte=2")[2]
+    for option in (both, each):
+        assert invoke("report", path, *option, "--out", tmp_path / "page")[0] == 0
+        page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+        assert "runs deviate by 2.0" in page and f"traitscope report m.csv {' '.join(option)}" in page

@@ -103,3 +103,17 @@ def test_a_finding_that_could_not_be_kept_is_given_all_the_same(study_file: Path
     study = Study.open(study_file)
     assert keeping.kept(study, "mine", {}, lambda: "found", lambda _: None, read) == "found"
     assert keeping.kept(study, "other", {}, lambda: "found", lambda _: None, lambda: "as kept") == "as kept"
+
+
+def test_a_deviation_between_runs_in_the_study_file_is_an_error_of_every_finding(study_file: Path) -> None:
+    before = Study.open(study_file).analyse()
+    told = "".join(f"  {name}: 0.3\n" for name in Study.open(study_file).config.target_names())
+    study_file.write_text(study_file.read_text(encoding="utf-8") + f"run_sd:\n{told}", encoding="utf-8")
+    found = Study.open(study_file).analyse()
+    assert before.effects.settings["scope"] and not found.effects.settings["scope"]
+    widths = [
+        (f.findings["hi"] - f.findings["lo"])[f.findings["kind"] == "gain"] for f in (before.effects, found.effects)
+    ]
+    # 1.96 times 0.3 on either side, and what the examples add.
+    assert widths[0].max() < widths[1].min() and widths[1].min() > 1.17
+    assert "these runs only" in before.traits.count.statement and "these runs only" not in found.traits.count.statement

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, friendly, open_study
+from traitscope.cli.common import DEFAULT_STUDY, OutOption, RunSdOption, friendly, open_study, read_run_sd
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
 
 if TYPE_CHECKING:
@@ -18,16 +18,26 @@ if TYPE_CHECKING:
 
 @friendly
 @takes_matrix_options
-def report(matrix_options: MatrixOptions, source: SourceArgument = DEFAULT_STUDY, out: OutOption = None) -> None:
+def report(
+    matrix_options: MatrixOptions,
+    source: SourceArgument = DEFAULT_STUDY,
+    out: OutOption = None,
+    run_sd: RunSdOption = None,
+) -> None:
     """Write report.html, figures/ and tables/ into the run folder, or into <file>-report/ beside a matrix file."""
+    from traitscope.errors import TraitscopeError
+
     if is_matrix(source):
-        typer.echo(str(_matrix_report(source, matrix_options, out)))
+        typer.echo(str(_matrix_report(source, matrix_options, out, run_sd)))
         return
+    if run_sd:
+        fix = "write run_sd: into the study file, so that the whole report follows it"
+        raise TraitscopeError("a study's report takes no such option", where="--run-sd", fix=fix)
     opened, _ = open_study(source, out, quiet=True)
     typer.echo(str(opened.report()))
 
 
-def _matrix_report(source: Path, options: MatrixOptions, out: Path | None) -> Path:
+def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_sd: list[str] | None) -> Path:
     """The report of what a matrix file alone can tell; what it cannot is said."""
     from traitscope.effects import measure_effects
     from traitscope.errors import TraitscopeError
@@ -40,6 +50,9 @@ def _matrix_report(source: Path, options: MatrixOptions, out: Path | None) -> Pa
     if (folder / "study.yaml").exists():
         raise TraitscopeError("is the run folder of a study", where=str(folder), fix="name another folder with --out")
     scores = options.read(source)
+    known = read_run_sd(run_sd)
+    if known is not None:
+        scores = scores.with_run_sd(known)
     found: dict[str, Any] = {}
     missing = dict.fromkeys(("stats", "explanation"), "a matrix file holds no texts of datasets")
     missing |= dict.fromkeys(("layers", "causal"), "a matrix file holds no hidden states")
@@ -50,6 +63,7 @@ def _matrix_report(source: Path, options: MatrixOptions, out: Path | None) -> Pa
         except TraitscopeError as error:
             missing[part] = error.what
     command = ["traitscope report", source.name, *(f"{name} {shlex.quote(text)}" for name, text in options.given())]
+    command += [f"--run-sd {shlex.quote(text)}" for text in run_sd or ()]
     facts = (
         ("Matrix file", f"{source.name}, SHA-256 {hash_file(source)[:12]}"),
         ("Command", " ".join(command)),

@@ -110,6 +110,9 @@ class StudyConfig(Settings):
         default_factory=dict, description="Further models to evaluate: {name: Hub id, folder or GGUF file}"
     )
     layers: LayersConfig | None = Field(None, description="The layer-by-layer account; left out: none")
+    run_sd: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None, description="Deviation of scores between training runs, where known: points, or {task: in its unit}"
+    )
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")
 
     _root: Path = PrivateAttr(default_factory=Path)
@@ -134,6 +137,7 @@ class StudyConfig(Settings):
         self._check_targets()
         self._check_mixes()
         self._check_copies()
+        self._check_run_sd()
         self._check_row_names()
         return self
 
@@ -194,6 +198,16 @@ class StudyConfig(Settings):
                     fix=did_you_mean(task.copy_of, [other for other in self.tasks if other != name]),
                     keys=("tasks", name, "copy_of"),
                 )
+
+    def _check_run_sd(self) -> None:
+        if isinstance(self.run_sd, dict):
+            for name in self.run_sd:
+                if name not in self.target_names():
+                    fix = did_you_mean(name, self.target_names())
+                    raise Problem(f"{name!r} is no target", fix=fix, keys=("run_sd", name))
+            lacking = [name for name in self.target_names() if name not in self.run_sd]
+            if lacking:
+                raise Problem(f"no value for {', '.join(lacking)}", fix="give one to every target", keys=("run_sd",))
 
     def _check_targets(self) -> None:
         for index, name in enumerate(self.targets or ()):

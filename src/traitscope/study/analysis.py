@@ -48,6 +48,9 @@ def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
     matrix = ScoreMatrix.from_long(
         table, tags=tags, roles=study_roles(study.config), where=str(study.folder.root / "cells")
     )
+    if (run_sd := study.config.run_sd) is not None:
+        known = {task: run_sd[task] for task in matrix.tasks} if isinstance(run_sd, dict) else run_sd
+        matrix = matrix.with_run_sd(known)
     if not records:
         return matrix
     found = {}

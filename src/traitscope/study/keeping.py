@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def cells_mark(study: Context, *kinds: str) -> str:
-    """A fingerprint of all committed cells, roles of rows, tags of tasks, this software's files and plugins' entries.
+    """A fingerprint of committed cells, roles, tags, the runs' known deviation, this software's and plugins' entries.
 
     Args:
         study: whose cells.
@@ -32,7 +32,7 @@ def cells_mark(study: Context, *kinds: str) -> str:
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     roles = [[name, r.kind, sorted(r.own), sorted(r.copies), r.parent] for name, r in study_roles(study.config).items()]
     rows, columns = [study.models(), roles], [study.config.target_names(), tags]
-    return fingerprint([_software(), plugin_marks(kinds), rows, columns, heads])
+    return fingerprint([_software(), plugin_marks(kinds), rows, columns, heads, study.config.run_sd])
 
 
 @functools.cache
