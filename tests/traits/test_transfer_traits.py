@@ -143,6 +143,11 @@ def test_a_trait_of_one_task_or_model_is_called_so() -> None:
     assert [name.label for name in named] == [None, None, "words"]
 
 
+def test_without_errors_and_directions_nothing_is_counted() -> None:
+    told = fit_traits(transfer_world(12, 6, 0, np.random.default_rng(7), stderr=False).scores, **COUNT).count.statement
+    assert told.startswith("no direction of transfer can be told from permuted cells (no standard errors)")
+
+
 @pytest.mark.parametrize(("options", "says"), [({"own": "no"}, "unknown own"), ({"rows": "x"}, "unknown rows")])
 def test_unknown_choices_are_named(options: dict[str, str], says: str) -> None:
     world = transfer_world(8, 5, 0, np.random.default_rng(5))

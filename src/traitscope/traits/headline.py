@@ -31,7 +31,9 @@ def state_count(
     many = f"at least {k} " if least else "no " if k == 0 else f"{k} "
     noun, stand = ("direction", "stands") if k == 1 or (k == 0 and not least) else ("directions", "stand")
     text = f"{many}{noun} of {of} {stand} above the measurement noise"
-    if not known:
+    if not known and k == 0:
+        text = f"no direction of {of} can be told from permuted cells (no standard errors)"
+    elif not known:
         text += " (no standard errors: a lower bound by permutation)"
     elif steps.capped:
         text += " (every one that these cells can show)"
