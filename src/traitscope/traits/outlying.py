@@ -11,9 +11,9 @@ from traitscope.traits.factors import fit_factors
 
 Floats = npt.NDArray[np.float64]
 
-# A row is outlying where its cells are, in root mean square, so many errors off what the others' directions can make,
-# and so many times as far off as a typical row's, and where so large a share of them is below the tasks' medians.
-FAR, TIMES, LOW = 2.5, 2.5, 0.6
+# A row is outlying where at least LOW of its cells are below the tasks' medians, and where that share times their
+# distance from what the others' directions can make (root mean square, in errors) is FAR, and TIMES a typical row's.
+FAR, TIMES, LOW = 1.75, 1.75, 0.6
 # No cell counts for more errors than these: a row that is odd on one task is a matter of that task.
 MOST = 6.0
 # Rows nearer than this share of the limit join the core together.
@@ -48,13 +48,16 @@ def outlying_rows(
     unit_IN = np.sqrt(np.maximum(spread_N**2, 1.0 / np.maximum(precision_IN, 1e-300)))
     above_IN = (values_IN - centre_N) / unit_IN
     level_I = np.nanmean(np.clip(above_IN, -MOST, MOST), axis=1)
-    low_I = candidates_I & (np.nanmean(np.where(np.isfinite(values_IN), above_IN < 0, np.nan), axis=1) >= LOW)
-    order = sorted(np.flatnonzero(low_I).tolist(), key=lambda i: float(level_I[i]))
+    share_I = np.nanmean(np.where(np.isfinite(values_IN), above_IN < 0, np.nan), axis=1)
+    order = sorted(np.flatnonzero(candidates_I & (share_I >= LOW)).tolist(), key=lambda i: float(level_I[i]))
     rest = order[: max(n_models // 4, 2)]
     while rest:
         core = [i for i in range(n_models) if i not in rest]
         distance_I = _distances(values_IN, precision_IN, core, count(core))
-        limit = max(FAR, TIMES * float(np.median(distance_I[core])))
+        typical = float(np.median(distance_I[core]))
+        # The fewer of its tasks are low, the farther off a row must be.
+        distance_I = distance_I * share_I
+        limit = max(FAR, TIMES * typical)
         near = [i for i in rest if distance_I[i] <= NEAR * limit]
         near = near or [i for i in rest if distance_I[i] == min(distance_I[rest]) <= limit]
         if not near:
