@@ -111,6 +111,9 @@ def test_findings_are_printed_and_written(study_file: Path, folder: Path, scores
         assert json.loads(invoke(verb, study_file, "--json")[0]) == json.loads(
             (folder / f"analysis/{verb}.json").read_text()
         )
+    # A mix of all sources has no transfer cell of its own, and is projected whatever rows are asked for.
+    assert "of all rows" in invoke("traits", study_file, "--rows", "all")[0]
+    invoke("traits", study_file)
     statistics = json.loads(invoke("stats", study_file, "--json")[0])["statistics"]
     for name in CHOICES:
         rows = [json.loads(line) for line in (study_file.parent / f"{name}-train.jsonl").read_text().splitlines()]

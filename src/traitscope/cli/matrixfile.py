@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -82,18 +82,23 @@ class MatrixOptions:
         return pairs
 
 
-def takes_matrix_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """A verb whose parameter ``matrix_options`` is made from the options of ``MatrixOptions``."""
+def takes_matrix_options(
+    verb: Callable[..., None], *, of_studies: Sequence[tuple[str, str]] = ()
+) -> Callable[..., None]:
+    """A verb whose parameter ``matrix_options`` is made from the options of ``MatrixOptions``.
+
+    Args:
+        verb: gets them. of_studies: options, with their values, that mean something for a study too.
+    """
     hints = get_type_hints(MatrixOptions, include_extras=True)
     fields = dataclasses.fields(MatrixOptions)
 
     @functools.wraps(verb)
     def wrapped(**given: Any) -> None:
         options = MatrixOptions(**{field.name: given.pop(field.name) for field in fields})
-        if options.given() and not is_matrix(given["source"]):
-            raise TraitscopeError(
-                f"{options.given()[0][0]} is for a matrix file", where=str(given["source"]), fix="leave it out"
-            )
+        alone = [option for option in options.given() if option not in of_studies]
+        if alone and not is_matrix(given["source"]):
+            raise TraitscopeError(f"{alone[0][0]} is for a matrix file", where=str(given["source"]), fix="leave it out")
         verb(matrix_options=options, **given)
 
     own = inspect.signature(verb, eval_str=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, 
 
 
 @friendly
-@takes_matrix_options
+@partial(takes_matrix_options, of_studies=[("--rows", "all")])
 def traits(
     matrix_options: MatrixOptions,
     source: SourceArgument = DEFAULT_STUDY,

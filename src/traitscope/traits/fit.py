@@ -132,7 +132,7 @@ def _rows_of_fit(everything: Cells, asked: TraitOptions) -> list[int]:
     measured_IN = np.isfinite(everything.matrix.scores_IN)
     only_own_I = np.asarray(measured_IN.any(axis=1) & ~(measured_IN & everything.counted_IN).any(axis=1))
     return [
-        i for i, kind in enumerate(kinds) if asked.rows == "all" or (kind in ("base", "source") and not only_own_I[i])
+        i for i, kind in enumerate(kinds) if (asked.rows == "all" or kind in ("base", "source")) and not only_own_I[i]
     ]
 
 
