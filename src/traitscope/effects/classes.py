@@ -25,7 +25,7 @@ def class_rows(panel: Panel) -> list[Row]:
     recall = [panel.change(np.where(panel.gold_S == c, values, np.nan)) for c, values in enumerate(picked)]
     odd = [bool(habit(panel, m)) for m in range(len(panel.rows))]
     others = [np.where(panel.gold_S != c, values, np.nan) for c, values in enumerate(picked)]
-    alarm_CM = [np.nanmean(x, axis=1) if np.isfinite(x).any(axis=1).all() else np.full(len(x), np.nan) for x in others]
+    alarm_CM = [np.ma.masked_invalid(values).mean(axis=1).filled(np.nan) for values in others]
     # Of two classes one says it all: the one that is answered more.
     risen = np.argmax([change.value for change in shares], axis=0) if names else []
     return [
@@ -39,7 +39,6 @@ def class_rows(panel: Panel) -> list[Row]:
             "base_false_alarm": float(alarm_CM[c][0]),
             **shares[c].at(m, "base_share", "share", "share_change", "share_"),
             "_base": m == 0,
-            "_odd": odd[m],
             "_told": m > 0 and not odd[m] and (len(names) != 2 or c == risen[m]),
             "_found": not abs(alarm_CM[c][m] - alarm_CM[c][0]) > HABIT * abs(recall[c].value[m]),
         }
