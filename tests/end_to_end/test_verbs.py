@@ -18,7 +18,7 @@ from small import CHOICES, small_study
 from typer.testing import CliRunner
 
 from traitscope.cli import app
-from traitscope.study import Study
+from traitscope.study import Study, analysis
 
 SOURCES = [*CHOICES, "sums"]
 TASKS = [*SOURCES, "story"]
@@ -178,6 +178,15 @@ def test_explain_finds_the_rank_correlations_of_statistics_with_gains(study_file
         # 19,999 random orders in place of all 120.
         assert row.p == pytest.approx(exact, abs=5 * np.sqrt(exact * (1 - exact) / 19_999) + 1e-4), row.statistic
     assert found.looked_at == len(found.correlations)
+
+
+def test_explain_follows_the_deviation_between_runs_that_is_told(
+    study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, fit = [], analysis.traits
+    monkeypatch.setattr(analysis, "traits", lambda study, **options: asked.append(options) or fit(study, **options))
+    Study.open(study_file).explain(run_sd=3.0)
+    assert asked == [{"run_sd": 3.0}]
 
 
 def test_demo_goes_from_nothing_to_a_report_and_then_computes_nothing(

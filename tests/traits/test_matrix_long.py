@@ -235,3 +235,16 @@ def test_errors_in_lines_leave_those_in_a_column_and_percent_signs_agree(tmp_pat
 def test_a_column_whose_name_holds_a_comma_stands_in_quotes_on_the_command_line(tmp_path: Path) -> None:
     path = write(tmp_path, 'model,"acc,a","f1,b",x\nbase,1,2,3\np,2,3,4\n')
     assert read_typed(path, values='"f1,b", x').tasks == ("f1,b", "x")
+
+
+def test_several_evaluations_of_the_base_are_averaged_when_asked_not_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    lines = [f"{m},{seed},{v + seed},{v}" for m, v in (("plain", 0.1), ("a", 0.3), ("b", 0.5)) for seed in (0, 0.2)]
+    path.write_text("model,run,x,y\n" + "\n".join(lines) + "\n")
+    named: dict[str, Any] = {"base": "plain", "seed_column": "run"}
+    with pytest.raises(TraitscopeError, match="'plain' has 2 values") as caught:
+        ScoreMatrix.read(path, **named)
+    assert "duplicates=mean" in (caught.value.fix or "") and "seed_column" not in (caught.value.fix or "")
+    read = ScoreMatrix.read(path, **named, duplicates="mean")
+    assert read.models == ("plain", "a-s0", "a-s0.2", "b-s0", "b-s0.2")
+    np.testing.assert_allclose(read.scores_IN[0], [0.2, 0.1])

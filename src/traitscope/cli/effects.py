@@ -35,8 +35,9 @@ def effects(
         typer.echo(bare.to_json() if json else bare.render(limit, alpha))
         return
     opened, _ = open_study(source, out, quiet=True)
-    found = opened.effects(seed=seed, run_sd=read_run_sd(run_sd))
+    known = read_run_sd(run_sd)
+    found = opened.effects(seed=seed, run_sd=known)
     typer.echo(found.to_json() if json else found.render(limit, alpha))
     if explain:
-        explained = opened.explain(seed=seed)
+        explained = opened.explain(seed=seed, run_sd=known)
         typer.echo(explained.to_json() if json else explained.render())

@@ -2,15 +2,8 @@
 
 from traitscope.config.data import DataConfig, SplitPaths
 from traitscope.config.recipe import MixConfig, RecipeChange, RecipeConfig, SourceConfig
-from traitscope.config.study import (
-    BaseConfig,
-    ComputeConfig,
-    LayersConfig,
-    ModelConfig,
-    ResolvedSource,
-    StudyConfig,
-    load_config,
-)
+from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig
+from traitscope.config.study import ResolvedSource, StudyConfig, load_config
 from traitscope.config.task import AnswerConfig, GenerateConfig, MessageConfig, ShotsConfig, TaskConfig
 
 __all__ = [

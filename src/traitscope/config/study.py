@@ -5,74 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from traitscope.config.data import Name, Texts
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
+from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig, model_text
 from traitscope.config.settings import Settings, attach, settings_from
 from traitscope.config.task import TaskConfig
 from traitscope.config.yamlfile import KeyPath, read_yaml
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import load_plugins
 from traitscope.registry import did_you_mean
-
-Auto = Annotated[int, Field(ge=1)] | Literal["auto"]
-
-
-def _model_text(value: Any) -> Any:
-    return {"model": value} if isinstance(value, str) else value
-
-
-class BaseConfig(Settings):
-    """The untuned causal language model that everything is compared with."""
-
-    model: str = Field(
-        description="A Hub id, a local folder or GGUF file (from the study file's folder), or a built-in base: "
-        "embedded, smollm2-135m"
-    )
-    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
-    dtype: Literal["auto", "fp32", "bf16", "fp64", "nf4"] = Field(
-        "auto", description="Precision of the frozen weights; nf4: 4 bits, through bitsandbytes (the extra 4bit)"
-    )
-
-
-class ModelConfig(Settings):
-    """A row of the matrix that is not trained here: another full model, or a PEFT adapter of the base."""
-
-    model: str = Field(
-        description="A Hub id or a local folder (from the study file's folder) of a model or of a PEFT adapter, a GGUF "
-        "file, or a built-in base"
-    )
-    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
-
-
-class LayersConfig(Settings):
-    """The layer-by-layer account: which hidden states are captured, and how they are compared."""
-
-    examples: int = Field(500, ge=8, description="Examples per task (the same number for all)")
-    position: Literal["last", "mean"] = Field("last", description="The last prompt token, or the prompt's mean")
-    measures: Texts = Field((), description="Similarity measures beside the default ones, by name")
-    causal: int = Field(100, ge=0, description="Examples per task on which adapters are gated by windows (0: not done)")
-
-    @field_validator("measures")
-    @classmethod
-    def _measures(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
-        for index, name in enumerate(measures):
-            check_name("measure", name, (index,))
-        return measures
-
-
-class ComputeConfig(Settings):
-    """Where and in what portions the work runs. None of it changes a result beyond rounding."""
-
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")
-    slots: Auto = Field("auto", description="Adapters trained side by side in one pass")
-    tokens_per_pass: Auto = Field("auto", description="Most tokens in one forward pass")
-    threads: Auto = Field("auto", description="CPU threads of a process")
-    workers: Auto = Field("auto", description="Processes of this machine in a run (auto: several only on a CPU)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +38,7 @@ class StudyConfig(Settings):
     plugins: Texts = Field(
         (), description="Modules, or files ending in .py, that add metrics, parsers, formats, measures or statistics"
     )
-    base: Annotated[BaseConfig, BeforeValidator(_model_text)] = Field(description="The untuned model")
+    base: Annotated[BaseConfig, BeforeValidator(model_text)] = Field(description="The untuned model")
     recipe: RecipeConfig = Field(default_factory=RecipeConfig, description="How every adapter is trained")
     tasks: dict[Name, TaskConfig] = Field(min_length=1, description="The tasks by name")
     sources: Annotated[tuple[SourceConfig, ...], BeforeValidator(source_entries)] | None = Field(
@@ -106,7 +52,7 @@ class StudyConfig(Settings):
         None, description="The tasks models are evaluated on; default: every task with eval rows"
     )
     mixes: dict[Name, MixConfig] = Field(default_factory=dict, description="Adapters trained on several sources")
-    models: dict[Name, Annotated[ModelConfig, BeforeValidator(_model_text)]] = Field(
+    models: dict[Name, Annotated[ModelConfig, BeforeValidator(model_text)]] = Field(
         default_factory=dict, description="Further models to evaluate: {name: Hub id, folder or GGUF file}"
     )
     layers: LayersConfig | None = Field(None, description="The layer-by-layer account; left out: none")

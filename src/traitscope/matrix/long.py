@@ -87,7 +87,7 @@ def long_from_frame(
         scored = table[table["value"].notna()]
         if "status" in scored.columns:
             scored = scored[scored["status"] != "missing"]
-        refuse_twice(scored[_keys(scored)], frame.drop(columns=list(columns.values())), where)
+        refuse_twice(scored[_keys(scored)], frame.drop(columns=list(columns.values())), where, base or "base")
     units = dict.fromkeys(table["task"], "percent") if scores.percent else {}
     lower = table.loc[table["higher_is_better"].map(lambda better: better is False), "task"]
     return Long(table, {**dict.fromkeys(lower, "other"), **units})

@@ -68,12 +68,13 @@ def base_proposal(names: Sequence[str]) -> str | None:
     return hits[0] if len(hits) == 1 else None
 
 
-def refuse_twice(keys: pd.DataFrame, beside: pd.DataFrame, where: str) -> None:
+def refuse_twice(keys: pd.DataFrame, beside: pd.DataFrame, where: str, base: str | None) -> None:
     """Refuses rows or lines that are named alike, and says in which columns they differ.
 
     Args:
         keys: what must be unique: model, task and, where known, base and metric; the index says where a row stands.
         beside: columns that are not used, with the same index.
+        where: the file. base: name of the base row; not trained, it has no runs that could be told apart.
 
     Raises:
         TraitscopeError: two rows are named alike.
@@ -93,5 +94,6 @@ def refuse_twice(keys: pd.DataFrame, beside: pd.DataFrame, where: str) -> None:
         + (f"; they differ in {', '.join(differ)}" if differ else ""),
         where=where,
         fix=("keep one of them with a filter (where), " if differ else "delete all but one, ")
-        + "name a column that tells runs apart (seed_column=...), or average them (duplicates=mean)",
+        + ("" if first["model"] == base else "name a column that tells runs apart (seed_column=...), ")
+        + "or average them (duplicates=mean)",
     )

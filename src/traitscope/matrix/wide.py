@@ -145,7 +145,7 @@ def wide_to_long(
     if duplicates == "error":
         used = [*row_columns, *(name for score in columns.scores for name in (score.column, score.stderr) if name)]
         keys = table.loc[table["value"].notna(), ["base", "model", "task", "metric"]]
-        refuse_twice(keys, frame.drop(columns=used), where)
+        refuse_twice(keys, frame.drop(columns=used), where, base_name)
     _note_scores(columns.scores, int(table.groupby("task")["stderr"].count().gt(0).sum()), notes)
     # Metrics of one task that are not alike leave its unit to be guessed from what is shown.
     units = {task: unit for task, said in told.items() if len(said) == 1 and (unit := next(iter(said))) is not None}

@@ -199,15 +199,15 @@ def effects(study: Context, **options: Any) -> Effects:
     return found
 
 
-def explanation(study: Context, **options: Any) -> Explanation:
+def explanation(study: Context, *, run_sd: float | dict[str, float] | None = None, **options: Any) -> Explanation:
     """Which dataset statistics go with traits and gains, kept in ``analysis/explanation.json``."""
     from traitscope.effects import Explanation, explain
 
     stats = dataset_statistics(study)
 
     def make() -> Explanation:
-        return explain(traits(study), stats, scores(study, records=True), **options)
+        return explain(traits(study, run_sd=run_sd), stats, scores(study, records=True), **options)
 
-    inputs = {**keeping.with_defaults(explain, options), "stats": fingerprint(stats.to_json())}
+    inputs = {**keeping.with_defaults(explain, options), "run_sd": run_sd, "stats": fingerprint(stats.to_json())}
     found: Explanation = keeping.kept_json(study, "explanation", inputs, make, Explanation)
     return found
