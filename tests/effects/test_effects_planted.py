@@ -50,7 +50,7 @@ def test_a_base_cut_off_below_the_source_length_has_no_length_weight() -> None:
     assert weight.startswith("short-s0") and "so its own length is a lower bound" in weight
 
 
-@pytest.mark.parametrize("simulations", [25, pytest.param(300, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("simulations", [12, pytest.param(300, marks=pytest.mark.verify)])
 def test_length_weight_intervals_cover(simulations: int) -> None:
     inside = []
     for seed in range(simulations):
@@ -92,7 +92,7 @@ def test_class_share_pull_is_recovered() -> None:
     assert pooled["value"] == pytest.approx(0.6, abs=0.1) and pooled["p"] < 0.05
 
 
-@pytest.mark.parametrize("simulations", [25, pytest.param(300, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("simulations", [12, pytest.param(300, marks=pytest.mark.verify)])
 def test_class_share_pull_intervals_cover(simulations: int) -> None:
     inside = []
     for seed in range(simulations):

@@ -64,7 +64,7 @@ def test_the_interval_of_macro_f1_is_that_of_resampled_examples() -> None:
     matrix, records = study_of(gold, base, ours, "macro_f1", macro)
     row = measure_effects(matrix, records, classes={"t": CLASSES}).of_kind("gain").iloc[0]
     resampled = []
-    for _ in range(1500):
+    for _ in range(500):
         at = draw.integers(0, 150, 150)
         resampled.append(macro(gold[at], ours[at]) - macro(gold[at], base[at]))
     assert [row["lo"], row["hi"]] == pytest.approx(np.quantile(resampled, [0.025, 0.975]), abs=0.015)

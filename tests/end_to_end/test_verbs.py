@@ -181,12 +181,13 @@ def test_explain_finds_the_rank_correlations_of_statistics_with_gains(study_file
 
 
 def test_explain_follows_the_deviation_between_runs_that_is_told(
-    study_file: Path, monkeypatch: pytest.MonkeyPatch
+    study_file: Path, scores: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, fit = [], analysis.traits
     monkeypatch.setattr(analysis, "traits", lambda study, **options: asked.append(options) or fit(study, **options))
-    Study.open(study_file).explain(run_sd=3.0)
-    assert asked == [{"run_sd": 3.0}]
+    known = {task: 0.03 for task in scores.columns}
+    Study.open(study_file).explain(run_sd=known)
+    assert asked == [{"run_sd": known}]
 
 
 def test_demo_goes_from_nothing_to_a_report_and_then_computes_nothing(

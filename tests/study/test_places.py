@@ -58,6 +58,7 @@ def test_a_study_moves_with_its_models_and_its_adapters(tmp_path: Path, base: Pa
     assert Study.open(tmp_path / "two/runs/tiny").plan().complete
 
 
+@pytest.mark.verify
 def test_check_and_two_processes_find_a_relative_base(tmp_path: Path, base: Path, elsewhere: Path) -> None:
     study = tiny.make_study(tmp_path / "one", Path("../models/tiny"), SMALL)
     shutil.copytree(base, tmp_path / "models/tiny")

@@ -125,6 +125,7 @@ def test_processes_that_cannot_start_are_told_and_the_work_is_done(
     assert any("exit status 1: no luck" in note and "goes on alone" in note for note in notes)
 
 
+@pytest.mark.verify
 def test_a_question_that_its_process_does_not_live_to_answer_is_asked_again(
     two: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_stop_hands_the_state_over_and_the_next_run_goes_on(two: Path, undistu
     assert snapshot(folder) == snapshot(undisturbed)
 
 
+@pytest.mark.verify
 def test_an_error_of_a_worker_is_the_runs_error(two: Path, tmp_path: Path) -> None:
     text = two.read_text().replace("lr: 0.01", "lr: 1.0e+20").replace("alpha: 4", "alpha: 1.0e+30")
     two.write_text(text)

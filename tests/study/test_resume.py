@@ -25,7 +25,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory, base: Path, forks: Forks
     return study, folder / "out", time.monotonic() - start
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.verify)])
 def test_kills_at_random_moments_leave_the_bytes_of_an_undisturbed_run(
     tmp_path: Path, forks: Forks, reference: tuple[Path, Path, float], kills: int
 ) -> None:
