@@ -137,7 +137,7 @@ def known_seed_noise(
     """
     where = "run_sd"
     for value in sd.values() if isinstance(sd, Mapping) else (sd,):
-        if isinstance(value, bool) or not isinstance(value, Real) or not (np.isfinite(value) and value > 0):
+        if not _is_deviation(value):
             raise TraitscopeError(f"{value!r} is no standard deviation", where=where, fix="write a number above 0")
     if isinstance(sd, Mapping):
         check_names(list(sd), tasks, "task")
@@ -155,6 +155,12 @@ def known_seed_noise(
     sd_N = np.array([by_task[task] for task in tasks])
     seeds_I = np.array([float(role.kind in TRAINED) for role in roles_I]) if averaged is None else averaged.seeds_I
     return SeedNoise(sd_N**2, np.full(len(tasks), np.inf), seeds_I)
+
+
+def _is_deviation(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return 0.0 < float(value) < np.inf
 
 
 def part_of_seed_noise(noise: SeedNoise | None, rows: Sequence[int], columns: Sequence[int]) -> SeedNoise | None:
