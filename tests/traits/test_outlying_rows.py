@@ -57,11 +57,39 @@ def test_the_base_is_none_and_five_rows_have_none() -> None:
 
 
 def test_a_row_that_is_odd_on_one_task_alone_is_none_however_far() -> None:
-    values_IN = np.random.default_rng(13).normal(size=(12, 8))
-    values_IN[3] = np.where(np.arange(8) == 0, -1000.0, -0.5)
-    assert outlying_rows(values_IN, np.ones((12, 8)), np.full(12, True), lambda core: 0) == [3]
-    values_IN[3, 1:] = np.abs(values_IN[4, 1:])
-    assert outlying_rows(values_IN, np.ones((12, 8)), np.full(12, True), lambda core: 0) == []
+    values_IN = np.random.default_rng(13).normal(size=(12, 20))
+    values_IN[3] = np.where(np.arange(20) == 0, -1000.0, -0.5)
+    assert outlying_rows(values_IN, np.ones((12, 20)), np.full(12, True), lambda core: 0) == []
+
+
+def test_more_than_a_quarter_are_a_group() -> None:
+    values_IN = np.random.default_rng(14).normal(size=(12, 8))
+    values_IN[:5] -= 5.0
+    assert len(outlying_rows(values_IN, np.ones((12, 8)), np.full(12, True), lambda core: 0)) <= 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_row_far_out_along_a_direction_of_the_others_is_none(seed: int) -> None:
+    """The direction is known from rows nearer in, and what it is off by grows with the distance."""
+    rng = np.random.default_rng(seed)
+    place_I, values_IN = np.append(np.linspace(-3, 3, 15), -16.0), rng.normal(size=(16, 10))
+    values_IN += place_I[:, None] * rng.uniform(0.7, 1.3, 10)
+    assert outlying_rows(values_IN, np.ones((16, 10)), np.full(16, True), lambda core: 1) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_standard_errors_the_rows_spread_stands_for_them(seed: int) -> None:
+    rng = np.random.default_rng([15, seed])
+    assert fit_traits(transfer_world(20, 10, 0, rng, stderr=False).scores, **COUNT).count.outlying == ()
+    world = transfer_world(20, 10, 0, rng, broken=2, stderr=False)
+    assert fit_traits(world.scores, **COUNT).count.outlying == world.broken
+
+
+def test_of_two_rows_that_a_task_cannot_spare_together_one_goes() -> None:
+    world = transfer_world(20, 10, 0, np.random.default_rng(0), broken=2)
+    table = world.scores.to_long()
+    kept = table[(table["task"] != "t9") | table["model"].isin(["base", *world.broken, "x18"])]
+    assert count_of(kept).outlying == world.broken[:1]
 
 
 def test_every_row_that_is_left_out_is_named() -> None:

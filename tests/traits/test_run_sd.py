@@ -63,6 +63,18 @@ def test_rows_that_are_means_over_seeds_stay_so() -> None:
     np.testing.assert_allclose(errors(scores.by_source().by_source()), errors(scores))
 
 
+def test_what_was_not_trained_here_has_no_runs() -> None:
+    chat = table(1)[lambda t: t["model"] == "base"].assign(model="chat")
+    scores = ScoreMatrix.from_long(pd.concat([chat, table(1)]), units="fraction").with_run_sd(2)
+    np.testing.assert_allclose(errors(scores), 0.03)
+    noise = scores.noise()
+    assert noise is not None
+    np.testing.assert_allclose(noise.seed_variance_IN[:3, 0], [0.0, 0.0, 0.02**2])
+    gains = measure_effects(scores, permutations=99).of_kind("gain").set_index("model")
+    half = (gains["hi"] - gains["lo"]).loc["chat"].to_numpy() / 2
+    np.testing.assert_allclose(half, 1.959964 * np.sqrt(2) * 0.03, rtol=1e-5)
+
+
 def test_what_was_told_is_not_called_a_variance_between_seeds() -> None:
     told = fit_traits(ScoreMatrix.from_long(table(1), units="fraction"), own="include", run_sd=2, **COUNT)
     assert told.count.sequential is not None
