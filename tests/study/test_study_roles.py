@@ -84,6 +84,7 @@ def test_a_copy_of_nothing_is_refused(name: str) -> None:
         ({"films": 0.02, "lost": 0.02}, "'lost' is no target"),
         ({"films": 0.02}, "no value for films_asked"),
         (-1, "greater than 0"),
+        (float("inf"), "finite"),
     ],
 )
 def test_a_deviation_between_runs_is_given_to_all_targets(run_sd: Any, says: str) -> None:

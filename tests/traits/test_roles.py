@@ -69,6 +69,3 @@ def test_a_known_deviation_between_runs_is_an_error_of_every_trained_row() -> No
     np.testing.assert_allclose(noise.seed_variance_IN, by_hand)
     drawn = noise.draw_seeds(4000, np.random.default_rng(0))
     np.testing.assert_allclose(drawn.std(axis=0), np.sqrt(by_hand), rtol=0.06, atol=1e-12)
-    for wrong in (0, -1.0, float("nan"), {"a": 1.0}, {"q": 1.0}):
-        with pytest.raises(TraitscopeError):
-            scores.with_run_sd(wrong)

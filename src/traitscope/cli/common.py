@@ -140,10 +140,13 @@ def read_run_sd(given: list[str] | None) -> float | dict[str, float] | None:
     try:
         if len(given) == 1 and "=" not in given[0]:
             return float(given[0])
-        return {task: float(value) for task, _, value in (pair.rpartition("=") for pair in given)}
+        pairs = [(task, float(value)) for task, _, value in (pair.rpartition("=") for pair in given)]
+        if "" in dict(pairs) or len(dict(pairs)) < len(pairs):
+            raise ValueError("one number for all tasks, or each task once")
+        return dict(pairs)
     except ValueError as error:
         raise TraitscopeError(
             f"cannot read {', '.join(given)!r}",
             where="--run-sd",
-            fix="write --run-sd 2, or --run-sd task=0.02 for each task",
+            fix="write --run-sd 2 once, or --run-sd task=0.02 once for each task",
         ) from error

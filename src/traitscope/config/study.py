@@ -20,6 +20,8 @@ from traitscope.errors import TraitscopeError
 from traitscope.plugins import load_plugins
 from traitscope.registry import did_you_mean
 
+RunSd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSource:
@@ -56,7 +58,7 @@ class StudyConfig(Settings):
         default_factory=dict, description="Further models to evaluate: {name: Hub id, folder or GGUF file}"
     )
     layers: LayersConfig | None = Field(None, description="The layer-by-layer account; left out: none")
-    run_sd: Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+    run_sd: RunSd | dict[str, RunSd] | None = Field(
         None, description="Deviation of scores between training runs, where known: points, or {task: in its unit}"
     )
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")

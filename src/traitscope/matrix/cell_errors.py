@@ -146,7 +146,7 @@ def cell_noise(raw: View, units: Mapping[str, str], n_IN: Floats, seed: SeedNois
             np.fill_diagonal(paired[n], stderr_IN[:, n] ** 2)
     words = "standard errors of the cells" if paired is None else "example records, paired over models"
     if seed is not None:
-        words += ", and variance between seeds"
+        words += f", and {seed.words}"
     return CellNoise(stderr_IN**2, paired, seed, words)
 
 

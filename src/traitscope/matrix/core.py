@@ -215,9 +215,10 @@ class ScoreMatrix(ScoreArrays):
                 task in its own unit.
 
         Raises:
-            TraitscopeError: not a positive number, an unknown task, or points for a task that is no share.
+            TraitscopeError: no positive number, an unknown task, or points for a task that is no share.
         """
-        return replace(self, seed_noise=derive.known_seed_noise(sd, self.tasks, self.units, self.roles_I))
+        noise = derive.known_seed_noise(sd, self.tasks, self.units, self.roles_I, self.seed_noise)
+        return replace(self, seed_noise=noise)
 
     # ---- other matrices from this one
 
@@ -235,7 +236,8 @@ class ScoreMatrix(ScoreArrays):
         merged = replace(self, table=table, records={}, seed_noise=None)
         noise = self.seed_variance
         if noise is not None:
-            noise = replace(noise, seeds_I=derive.count_seeds(self.rows, merged.rows))
+            averaged_I = None if self.seed_noise is None else self.seed_noise.seeds_I
+            noise = replace(noise, seeds_I=derive.count_seeds(self.rows, averaged_I, merged.rows))
         records = derive.mean_records(self.records, self.rows, merged.models)
         table = derive.stderr_of_records(table, self.metrics, self.units, records)
         return replace(merged, table=table, seed_noise=noise, records=records)
@@ -266,9 +268,14 @@ class ScoreMatrix(ScoreArrays):
         )
 
     def with_metric(self, metric: str | Mapping[str, str]) -> ScoreMatrix:
-        """The same table seen through another metric (records belong to the primary one and are dropped)."""
+        """The same table seen through another metric (records belong to the primary one and are dropped).
+
+        What is known of runs is dropped too: it was said of another metric, in its unit.
+        """
         chosen = pick_metrics(self.table, metric, "score matrix")
-        return replace(self, metrics=chosen, records={}, units={t: self.units.get(t, "other") for t in chosen})
+        units = {t: self.units.get(t, "other") for t in chosen}
+        noise = self.seed_noise if chosen == self.metrics else None
+        return replace(self, metrics=chosen, records={}, units=units, seed_noise=noise)
 
     def to_long(self) -> pd.DataFrame:
         """The long table, all metrics, with missing cells of the shown metric as rows of status "missing"."""

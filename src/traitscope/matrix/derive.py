@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -58,13 +59,15 @@ def merge_seeds(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     return both.iloc[np.argsort(rank.to_numpy(dtype=float), kind="stable")].reset_index(drop=True)
 
 
-def count_seeds(rows: pd.DataFrame, merged_rows: pd.DataFrame) -> Floats:
+def count_seeds(rows: pd.DataFrame, seeds_I: Floats | None, merged_rows: pd.DataFrame) -> Floats:
     """Seeds averaged in each merged row, [I]; 0 for rows without a source.
 
     Args:
         rows: ``base`` and ``source`` of each row before merging. merged_rows: those of each row after it.
+        seeds_I: seeds that each row before merging is a mean over; None where each is one run.
     """
-    seeds = rows.groupby(["base", "source"], dropna=False).size()
+    counted = rows.assign(seeds=1.0 if seeds_I is None else seeds_I)
+    seeds = counted.groupby(["base", "source"], dropna=False)["seeds"].sum()
     return np.array(
         [
             0.0 if pd.isna(source) else float(seeds.loc[(base, source)])
@@ -120,10 +123,22 @@ def check_names(wanted: Sequence[str] | None, known: Sequence[str], word: str) -
 
 
 def known_seed_noise(
-    sd: float | Mapping[str, float], tasks: Sequence[str], units: Mapping[str, str], roles_I: Sequence[Role]
+    sd: float | Mapping[str, float],
+    tasks: Sequence[str],
+    units: Mapping[str, str],
+    roles_I: Sequence[Role],
+    averaged: SeedNoise | None = None,
 ) -> SeedNoise:
-    """The seed noise of a known standard deviation between runs (see ``ScoreMatrix.with_run_sd``)."""
+    """The seed noise of a known standard deviation between runs (see ``ScoreMatrix.with_run_sd``).
+
+    Args:
+        sd, tasks, units: the deviation, and what it is of. roles_I: what the rows are.
+        averaged: the seed noise there was: it says how many seeds a row is a mean over; None: one.
+    """
     where = "run_sd"
+    for value in sd.values() if isinstance(sd, Mapping) else (sd,):
+        if not _is_deviation(value):
+            raise TraitscopeError(f"{value!r} is no standard deviation", where=where, fix="write a number above 0")
     if isinstance(sd, Mapping):
         check_names(list(sd), tasks, "task")
         lacking = [task for task in tasks if task not in sd]
@@ -138,10 +153,14 @@ def known_seed_noise(
             fix="give it by task, in each task's own unit",
         )
     sd_N = np.array([by_task[task] for task in tasks])
-    if not (np.isfinite(sd_N) & (sd_N > 0)).all():
-        raise TraitscopeError(f"{sd!r} is no standard deviation", where=where, fix="write a number above 0")
-    trained_I = np.array([float(role.kind in TRAINED) for role in roles_I])
-    return SeedNoise(sd_N**2, np.full(len(tasks), np.inf), trained_I)
+    seeds_I = np.array([float(role.kind in TRAINED) for role in roles_I]) if averaged is None else averaged.seeds_I
+    return SeedNoise(sd_N**2, np.full(len(tasks), np.inf), seeds_I)
+
+
+def _is_deviation(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return 0.0 < float(value) < np.inf
 
 
 def part_of_seed_noise(noise: SeedNoise | None, rows: Sequence[int], columns: Sequence[int]) -> SeedNoise | None:

@@ -29,6 +29,11 @@ class SeedNoise:
     seeds_I: Floats
     shared_df: float = KNOWN
 
+    @property
+    def words(self) -> str:
+        """What this is: told by somebody, or seen between seeds."""
+        return "deviation between runs" if (self.df_N >= KNOWN).all() else "variance between seeds"
+
 
 @dataclass(frozen=True, eq=False)
 class CellNoise:

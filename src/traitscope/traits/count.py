@@ -67,7 +67,7 @@ class TraitCount:
         sequential: the steps of the bootstrap behind it; None without standard errors.
         held_out: prediction of held-out cells; None where the matrix is too small.
         permutation: sequential permutation of residuals, the lower bound; None where standard errors are known.
-        outlying: rows low on most tasks and like none of the others, left out of fit and count.
+        outlying: rows low on most tasks and unlike the rest, left out of fit and count.
         with_outlying: the count with them; None where there are none.
         statement: the headline.
     """

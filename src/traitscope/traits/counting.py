@@ -19,6 +19,8 @@ from traitscope.traits.pca import centre_and_scale
 LEVEL = 0.05
 # Simulated matrices of a step while outlying rows are searched.
 CORE_DRAWS = 49
+# Rows that a task needs for traits.
+FEWEST_OF_TASK = 3
 
 
 class Counted(NamedTuple):
@@ -56,10 +58,13 @@ def count_directions(cells: Cells, asked: TraitOptions, rng: np.random.Generator
     return Counted(None, held_out, permutation)
 
 
-def outlying(cells: Cells, asked: TraitOptions) -> list[int]:
-    """Rows of degenerate answers, unless every row was asked for."""
+def outlying(cells: Cells, asked: TraitOptions) -> tuple[list[int], list[int]]:
+    """Rows of degenerate answers, unless every row was asked for: those to leave out, and those that have to stay.
+
+    A row stays where a task would have fewer than three rows without it.
+    """
     if asked.rows == "all":
-        return []
+        return [], []
     may_I = np.array([role.kind != "base" for role in cells.matrix.roles_I])
     quick = replace(asked, draws=CORE_DRAWS, held_out=0)
     precision_IN = cells.precision_IN
@@ -75,5 +80,10 @@ def outlying(cells: Cells, asked: TraitOptions) -> list[int]:
         return count_directions(cells.rows(core), quick, np.random.default_rng(asked.seed)).supported
 
     far = outlying_rows(cells.values_IN, precision_IN, may_I, count)
-    left_IN = np.isfinite(np.delete(cells.values_IN, far, axis=0))
-    return far if int(left_IN.sum(axis=0).min()) >= 3 else []
+    known_IN = ~cells.gaps_IN
+    left_N, out = known_IN.sum(axis=0), list[int]()
+    for i in far:
+        if (left_N - known_IN[i] >= FEWEST_OF_TASK).all():
+            out.append(i)
+            left_N = left_N - known_IN[i]
+    return out, [i for i in far if i not in out]

@@ -55,10 +55,13 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     of_fit = _rows_of_fit(everything, asked)
     candidates = everything.rows(of_fit)
     candidates.notes()
-    far = outlying(candidates, asked)
+    far, stay = outlying(candidates, asked)
     kept_rows = [i for j, i in enumerate(of_fit) if j not in far]
     cells = everything.rows(kept_rows)
     matrix, notes = cells.matrix, [*cells.notes(), *_notes(everything, cells, asked)]
+    if stay:
+        odd = ", ".join(candidates.matrix.models[j] for j in stay)
+        notes.append(f"{odd}: low on most tasks and unlike the rest, but counted, as tasks have too few rows without")
     rng = np.random.default_rng(asked.seed)
     counted = count_directions(cells, asked, rng)
     with_far = count_directions(candidates, replace(asked, held_out=0), rng).supported if far else None

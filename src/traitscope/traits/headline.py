@@ -43,10 +43,9 @@ def state_count(
         if k == 1:
             text = text.replace("1 of them helps", "it helps").replace("none of them help", "it does not help")
     if outlying:
-        names = ", ".join(outlying[:10])
-        text += (
-            f"; without {names}, low on most tasks and like none of the others: with them the count is {with_outlying}"
-        )
+        # All of them: a row that is left out must not vanish. They may be like each other.
+        text += f"; without {', '.join(outlying)}, low on most tasks and unlike the rest: "
+        text += f"with {'it' if len(outlying) == 1 else 'them'} the count is {with_outlying}"
     if runs_only:
         text += "; one seed per source and no known deviation between runs: this speaks of these runs only"
     return text

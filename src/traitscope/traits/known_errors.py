@@ -32,11 +32,11 @@ def known_errors(scores: ScoreMatrix, matrix: ScoreMatrix) -> CellNoise | None:
         if seed is None:
             return None
         single_IN = np.where(seed.seeds_I[:, None] > 0, 0.0, seed.variance_N)
-        return CellNoise(single_IN, None, seed, _words(seed))
+        return CellNoise(single_IN, None, seed, seed.words)
     if seed is None:
         return noise
     trained_I = seed.seeds_I > 0
-    if scores.seed_noise is not None:
+    if (seed.df_N >= KNOWN).all():
         # A deviation between runs that the user knows is one on the same examples.
         return replace(noise, seed=seed)
     if noise.covariance_NII is None:
@@ -45,10 +45,6 @@ def known_errors(scores: ScoreMatrix, matrix: ScoreMatrix) -> CellNoise | None:
         return replace(noise, examples_IN=np.where(trained_I[:, None], beyond_IN, noise.examples_IN), seed=seed)
     runs_N = np.maximum(seed.variance_N - _examples_between_seeds(scores), 0.0)
     return replace(noise, seed=replace(seed, variance_N=runs_N))
-
-
-def _words(seed: SeedNoise) -> str:
-    return "deviation between runs" if (seed.df_N >= KNOWN).all() else "variance between seeds"
 
 
 def _without_gaps(seed: SeedNoise) -> SeedNoise:
