@@ -185,7 +185,7 @@ def test_explain_follows_the_deviation_between_runs_that_is_told(
 ) -> None:
     asked, fit = [], analysis.traits
     monkeypatch.setattr(analysis, "traits", lambda study, **options: asked.append(options) or fit(study, **options))
-    known = {task: 0.03 for task in scores.columns}
+    known = dict.fromkeys(scores.columns, 0.03)
     Study.open(study_file).explain(run_sd=known)
     assert asked == [{"run_sd": known}]
 

@@ -108,7 +108,7 @@ def test_mean_over_seeds_is_one_row_per_source_and_pools_their_variance() -> Non
     known = merged.seed_variance
     assert known is not None
     np.testing.assert_allclose(known.variance_N, [0.005, 0.005])
-    np.testing.assert_allclose(known.seeds_I, [0, 2, 1])
+    np.testing.assert_allclose(known.seeds_IN, [[0, 0], [2, 2], [0, 1]])
     noise = merged.noise()
     assert noise is not None
     examples = (0.09 + 0.16) / 2 / 100
@@ -225,7 +225,7 @@ def test_select_keeps_order_and_seed_noise() -> None:
     part = merged.select(models=["imdb", "base"], tasks=["gsm"])
     assert part.models == ("base", "imdb") and part.tasks == ("gsm",)
     known = part.seed_variance
-    assert known is not None and known.seeds_I.tolist() == [0, 2] and len(known.variance_N) == 1
+    assert known is not None and known.seeds_IN.tolist() == [[0], [2]] and len(known.variance_N) == 1
     with pytest.raises(TraitscopeError, match="no task named mmlu"):
         merged.select(tasks=["mmlu"])
 

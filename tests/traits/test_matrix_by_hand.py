@@ -75,7 +75,7 @@ def test_records_whose_mean_is_not_the_value_leave_its_error_alone() -> None:
 def test_draws_hold_examples_and_seeds_and_the_seed_part_has_the_tails_of_student() -> None:
     """With three degrees of freedom seed errors are Student's t: 95 % lie within 3.18 deviations and not 1.96."""
     count = 200_000
-    seed = SeedNoise(np.array([0.04]), np.array([3.0]), np.array([0.0, 1.0]))
+    seed = SeedNoise(np.array([0.04]), np.array([3.0]), np.array([[0.0], [1.0]]))
     noise = CellNoise(np.array([[0.01], [0.01]]), None, seed, "given")
     drawn = noise.draw_seeds(count, np.random.default_rng(0))[:, :, 0]
     assert not drawn[:, 0].any()

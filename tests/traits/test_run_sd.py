@@ -112,3 +112,16 @@ def test_one_number_or_each_task_once_on_the_command_line(wrong: list[str]) -> N
     assert read_run_sd(["2.5"]) == 2.5 and read_run_sd(["a=1", "b=c=2"]) == {"a": 1.0, "b=c": 2.0}
     with pytest.raises(TraitscopeError, match="cannot read"):
         read_run_sd(wrong)
+
+
+def test_a_cell_counts_the_seeds_that_it_has() -> None:
+    """One of three seeds was evaluated on a task: its cell there is one run, in the traits and in the effects."""
+    rows = table(3)
+    rows = rows[~((rows["source"] == "a") & (rows["task"] == "a") & (rows["seed"] > 0))]
+    scores = ScoreMatrix.from_long(rows, units="fraction").with_run_sd(2)
+    for told in (scores, scores.by_source()):
+        assert errors(told)[1] == pytest.approx(np.sqrt(0.03**2 + 0.02**2))
+        gains = measure_effects(told, permutations=99).of_kind("gain").set_index(["source", "task"])
+        half = (gains["hi"] - gains["lo"]) / 2
+        assert half["a", "a"] == pytest.approx(1.959964 * np.sqrt(2 * 0.03**2 + 0.02**2), rel=1e-5)
+        assert half["a", "b"] == pytest.approx(1.959964 * np.sqrt(2 * 0.03**2 + 0.02**2 / 3), rel=1e-5)

@@ -91,7 +91,7 @@ def test_a_row_outside_the_fit_is_placed_by_its_cells() -> None:
 def test_variances_between_seeds_are_drawn_together_as_far_as_they_agree() -> None:
     rng = np.random.default_rng(3)
     df = np.full(40, 8.0)
-    alike = SeedNoise(4.0 * rng.chisquare(8, 40) / 8, df, np.ones(3))
+    alike = SeedNoise(4.0 * rng.chisquare(8, 40) / 8, df, np.ones((3, 40)))
     close = squeezed(alike, np.ones(40))
     assert close.variance_N.std() < 0.35 * alike.variance_N.std() and close.variance_N.mean() == pytest.approx(
         4, rel=0.1
@@ -105,7 +105,7 @@ def test_variances_between_seeds_are_drawn_together_as_far_as_they_agree() -> No
     draws = [replace(noise, seed=seed).draw_seeds(4000, rng) for seed in (close, replace(close, shared_df=1e9))]
     together, alone = (np.log((drawn**2).mean(axis=(1, 2))).var() for drawn in draws)
     assert together - alone == pytest.approx(polygamma(1, close.shared_df / 2), rel=0.3)
-    apart = SeedNoise(np.exp(2.0 * rng.normal(size=40)) * rng.chisquare(8, 40) / 8, df, np.ones(3))
+    apart = SeedNoise(np.exp(2.0 * rng.normal(size=40)) * rng.chisquare(8, 40) / 8, df, np.ones((3, 40)))
     kept = squeezed(apart, np.ones(40))
     assert np.corrcoef(np.log(kept.variance_N), np.log(apart.variance_N))[0, 1] > 0.97
     # Each is a weighted mean of its own and the common one, by degrees of freedom (Smyth 2004, eq. 4).

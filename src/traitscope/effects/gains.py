@@ -135,7 +135,7 @@ def source_gains(grid: Grid, paired: Paired, level: float, *, scores: bool = Fal
             else:
                 continue
             value, lo, hi = cell.mean(level)
-            runs = grid.seeds_of(told or known)
+            runs = grid.seeds_of(told or known, task)
             found[b, source, task] = {"value": value, "lo": lo, "hi": hi, **about, "seeds": runs, "method": method}
             cells[b, source] = cell
         given = RunVariance.given(grid, n)

@@ -156,9 +156,11 @@ class Grid:
         """Whether claims about transfer may rest on the gain of a source on a task: a source's, not its own task."""
         return self.role_of[source].kind == "source" and self.relation(source, task) == "transfer"
 
-    def seeds_of(self, members: Sequence[int]) -> int:
-        """Training runs behind some rows: a row that is a mean over seeds counts for all of them."""
-        return len(members) if self.runs is None else int(self.runs.seeds_I[list(members)].sum())
+    def seeds_of(self, members: Sequence[int], task: str) -> int:
+        """Training runs behind some rows' cells: a cell that is a mean over seeds counts for all of them."""
+        if self.runs is None:
+            return len(members)
+        return int(self.runs.seeds_IN[list(members), self.tasks.index(task)].sum())
 
     def where(self, i: int, task: str | None = None) -> Row:
         """The columns model, source, seed, task of a row about row i."""

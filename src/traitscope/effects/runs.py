@@ -152,12 +152,12 @@ def about_runs(group: Sequence[Row], grid: Grid) -> tuple[Row, Row]:
 
     The numbers are ``seeds`` that were averaged, of ``all_seeds`` that the source has, and the rows of these ``runs``.
     """
-    names, source = [row["model"] for row in group], group[0]["source"]
+    names, source, task = [row["model"] for row in group], group[0]["source"], group[0]["task"]
     at = [grid.row[name] for name in names]
     base = int(grid.base_I[at[0]])
     every = grid.by_source(TRAINED)[base, source]
     told = {} if len(names) == 1 else {"model": grid.name_of(base, source), "seed": None}
-    return told, {"seeds": grid.seeds_of(at), "all_seeds": grid.seeds_of(every), "runs": names}
+    return told, {"seeds": grid.seeds_of(at, task), "all_seeds": grid.seeds_of(every, task), "runs": names}
 
 
 def _merged(group: Sequence[Row], cell: Cell, variance: RunVariance, grid: Grid, level: float) -> Row:

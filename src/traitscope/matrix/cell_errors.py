@@ -88,7 +88,7 @@ def seed_variance(rows: pd.DataFrame, scores_IN: Floats, transfer_IN: npt.NDArra
     apart_N, df_apart_N = _between_seeds(rows[trained], np.where(transfer_IN, scores_IN, np.nan)[trained])
     use_N = df_apart_N > 0
     total_N, df_N = np.where(use_N, apart_N, total_N), np.where(use_N, df_apart_N, df_N)
-    return SeedNoise(total_N / np.maximum(df_N, 1.0), df_N, trained.astype(float))
+    return SeedNoise(total_N / np.maximum(df_N, 1.0), df_N, np.repeat(trained[:, None].astype(float), len(df_N), 1))
 
 
 def _between_seeds(rows: pd.DataFrame, scores_IN: Floats) -> tuple[Floats, Floats]:

@@ -236,8 +236,8 @@ class ScoreMatrix(ScoreArrays):
         merged = replace(self, table=table, records={}, seed_noise=None)
         noise = self.seed_variance
         if noise is not None:
-            averaged_I = None if self.seed_noise is None else self.seed_noise.seeds_I
-            noise = replace(noise, seeds_I=derive.count_seeds(self.rows, averaged_I, merged.rows))
+            seeds_IN = derive.sum_seeds(self.rows, self.scores_IN, noise.seeds_IN, merged.rows)
+            noise = replace(noise, seeds_IN=seeds_IN)
         records = derive.mean_records(self.records, self.rows, merged.models)
         table = derive.stderr_of_records(table, self.metrics, self.units, records)
         return replace(merged, table=table, seed_noise=noise, records=records)

@@ -59,21 +59,17 @@ def merge_seeds(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     return both.iloc[np.argsort(rank.to_numpy(dtype=float), kind="stable")].reset_index(drop=True)
 
 
-def count_seeds(rows: pd.DataFrame, seeds_I: Floats | None, merged_rows: pd.DataFrame) -> Floats:
-    """Seeds averaged in each merged row, [I]; 0 for rows without a source.
+def sum_seeds(rows: pd.DataFrame, scores_IN: Floats, seeds_IN: Floats, merged_rows: pd.DataFrame) -> Floats:
+    """Seeds averaged in each cell of the merged rows, [I, N]; 0 in rows without a source.
 
     Args:
         rows: ``base`` and ``source`` of each row before merging. merged_rows: those of each row after it.
-        seeds_I: seeds that each row before merging is a mean over; None where each is one run.
+        scores_IN: NaN where a cell before merging is missing. seeds_IN: seeds that each of them is a mean over.
     """
-    counted = rows.assign(seeds=1.0 if seeds_I is None else seeds_I)
-    seeds = counted.groupby(["base", "source"], dropna=False)["seeds"].sum()
-    return np.array(
-        [
-            0.0 if pd.isna(source) else float(seeds.loc[(base, source)])
-            for base, source in zip(merged_rows["base"], merged_rows["source"], strict=True)
-        ]
-    )
+    there_IN = np.where(np.isfinite(scores_IN), seeds_IN, 0.0)
+    sums = {key: there_IN[at].sum(axis=0) for key, at in rows.groupby(["base", "source"]).indices.items()}
+    none_N = np.zeros(seeds_IN.shape[1])
+    return np.array([sums.get(key, none_N) for key in zip(merged_rows["base"], merged_rows["source"], strict=True)])
 
 
 def mean_records(records: Records, rows: pd.DataFrame, merged_models: Sequence[str]) -> dict[str, dict[str, Floats]]:
@@ -153,8 +149,9 @@ def known_seed_noise(
             fix="give it by task, in each task's own unit",
         )
     sd_N = np.array([by_task[task] for task in tasks])
-    seeds_I = np.array([float(role.kind in TRAINED) for role in roles_I]) if averaged is None else averaged.seeds_I
-    return SeedNoise(sd_N**2, np.full(len(tasks), np.inf), seeds_I)
+    trained_I = np.array([float(role.kind in TRAINED) for role in roles_I])
+    seeds_IN = np.repeat(trained_I[:, None], len(tasks), axis=1) if averaged is None else averaged.seeds_IN
+    return SeedNoise(sd_N**2, np.full(len(tasks), np.inf), seeds_IN)
 
 
 def _is_deviation(value: object) -> bool:
@@ -167,5 +164,5 @@ def part_of_seed_noise(noise: SeedNoise | None, rows: Sequence[int], columns: Se
     """The seed noise of some rows and columns, given by their indices."""
     if noise is None:
         return None
-    at_I, at_N = list(rows), list(columns)
-    return replace(noise, variance_N=noise.variance_N[at_N], df_N=noise.df_N[at_N], seeds_I=noise.seeds_I[at_I])
+    at_N, seeds_IN = list(columns), noise.seeds_IN[np.ix_(rows, columns)]
+    return replace(noise, variance_N=noise.variance_N[at_N], df_N=noise.df_N[at_N], seeds_IN=seeds_IN)

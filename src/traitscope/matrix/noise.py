@@ -19,15 +19,20 @@ class SeedNoise:
     Attributes:
         variance_N: pooled sample variance of a single seed's score, per task.
         df_N: its degrees of freedom (sum over sources of seeds - 1); infinite where it is known.
-        seeds_I: seeds averaged in each row; 0 for rows that were not trained (the base).
+        seeds_IN: seeds averaged in each cell; 0 in rows that were not trained (the base).
         shared_df: degrees of freedom of what all tasks' variances may be off by together, where they were learned from
             each other; infinite where each is its own.
     """
 
     variance_N: Floats
     df_N: Floats
-    seeds_I: Floats
+    seeds_IN: Floats
     shared_df: float = KNOWN
+
+    @property
+    def trained_I(self) -> npt.NDArray[np.bool_]:
+        """Rows that were trained, so that another run of theirs would differ."""
+        return np.asarray((self.seeds_IN > 0).any(axis=1))
 
     @property
     def words(self) -> str:
@@ -61,8 +66,8 @@ class CellNoise:
         """The part of the error variance that comes from training seeds (zero in untrained rows)."""
         if self.seed is None:
             return np.zeros(self.examples_IN.shape)
-        share_I = np.where(self.seed.seeds_I > 0, 1.0 / np.maximum(self.seed.seeds_I, 1.0), 0.0)
-        return share_I[:, None] * self.seed.variance_N[None, :]
+        share_IN = np.where(self.seed.seeds_IN > 0, 1.0 / np.maximum(self.seed.seeds_IN, 1.0), 0.0)
+        return share_IN * self.seed.variance_N
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
         """Draws of the errors, noise_RIN: examples and seeds together."""

@@ -182,9 +182,7 @@ def draw_gains(
             together = any(len(rows_of(dict(row))) > 1 for _, row in effects.of_kind("gain").iterrows())
             how = f"q ≤ {alpha:g}, paired, corrected" + (", the source's seeds together" if together else "")
         note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: {FRAMED}; "
-        note += "the base's row shows its scores" + _legend({k: v for k, v in marks.items() if k[0] not in base})
-        if stuck:
-            note += "; –: the base has hardly an answer right there and cannot fall"
+        note += "the base's row shows its scores" + gain_marks_text(matrix, effects)
         _caption(figure, axes, note)
 
 
@@ -200,6 +198,13 @@ def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float
     held = effects.held(effects.of_kind("gain"), alpha)
     cells = ((m, found["task"]) for _, found in held.iterrows() for m in rows_of(dict(found)))
     return {(row[m], column[t]) for m, t in cells if m in row and t in column}
+
+
+def gain_marks_text(matrix: ScoreMatrix, effects: Effects | None) -> str:
+    """What the marks in a map of gains mean, in words."""
+    base = base_rows(matrix)
+    text = _legend({k: v for k, v in cell_marks(matrix, effects).items() if k[0] not in base})
+    return text + ("; –: the base has hardly an answer right there and cannot fall" if stuck_tasks(effects) else "")
 
 
 def _legend(marks: Mapping[tuple[int, int], str]) -> str:

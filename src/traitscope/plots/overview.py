@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from traitscope.plots.heat import MAX_NUMBERED_COLUMNS
-from traitscope.plots.matrix import FRAMED, counts_text, draw_gains
+from traitscope.plots.matrix import FRAMED, counts_text, draw_gains, gain_marks_text
 from traitscope.plots.style import MUTED, Figure, new_figure, styled
 from traitscope.plots.traits import draw_loadings
 
@@ -33,9 +34,7 @@ def overview(matrix: ScoreMatrix, traits: Traits, effects: Effects | None = None
     left.suptitle("What each adapter (row) gains on each task (column)", fontsize=10, fontweight="bold")
     right.suptitle("The traits behind it", fontsize=10, fontweight="bold")
     star = f"* q ≤ {alpha:g}, corrected" if effects is not None else "* beyond 1.96 standard errors, not corrected"
-    figure.supxlabel(
-        f"{counts_text(matrix)}; {star}; framed: {FRAMED}; first row: the base's scores",
-        fontsize=8,
-        color=MUTED,
-    )
+    marks = gain_marks_text(matrix, effects)
+    note = f"{counts_text(matrix)}; {star}; framed: {FRAMED}; first row: the base's scores{marks}"
+    figure.supxlabel(fill(note, int(15 * (wide + narrow))), fontsize=8, color=MUTED)
     return figure

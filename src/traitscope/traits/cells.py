@@ -45,7 +45,7 @@ class Cells:
                 noise,
                 examples_IN=noise.examples_IN[index],
                 covariance_NII=None if noise.covariance_NII is None else noise.covariance_NII[:, index][:, :, index],
-                seed=None if noise.seed is None else replace(noise.seed, seeds_I=noise.seed.seeds_I[index]),
+                seed=None if noise.seed is None else replace(noise.seed, seeds_IN=noise.seed.seeds_IN[index]),
             )
         part = self.matrix.select(models=[self.matrix.models[i] for i in index])
         return Cells(part, self.view, noise, self.counted_IN[index])

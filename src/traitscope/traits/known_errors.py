@@ -31,11 +31,11 @@ def known_errors(scores: ScoreMatrix, matrix: ScoreMatrix) -> CellNoise | None:
     if noise is None:
         if seed is None:
             return None
-        single_IN = np.where(seed.seeds_I[:, None] > 0, 0.0, seed.variance_N)
+        single_IN = np.where(seed.trained_I[:, None], 0.0, seed.variance_N)
         return CellNoise(single_IN, None, seed, seed.words)
     if seed is None:
         return noise
-    trained_I = seed.seeds_I > 0
+    trained_I = seed.trained_I
     if (seed.df_N >= KNOWN).all():
         # A deviation between runs that the user knows is one on the same examples.
         return replace(noise, seed=seed)
