@@ -132,7 +132,7 @@ def test_a_known_deviation_between_runs_is_typed_alike_for_traits_and_effects(tm
     assert told[0] == told[1] and "runs deviate by 2.0" in told[0][1]
     for verb in ("traits", "effects"):
         code, _, error = invoke(verb, path, "--run-sd", "two")
-        assert code == 2 and "write --run-sd 2, or --run-sd task=0.02 for each task" in error
+        assert code == 2 and "write --run-sd 2 once, or --run-sd task=0.02 once for each task" in error
         assert "not known for sst" in invoke(verb, path, "--run-sd", "rte=2")[2]
     for option in (both, each):
         assert invoke("report", path, *option, "--out", tmp_path / "page")[0] == 0

@@ -98,3 +98,12 @@ def test_every_row_that_is_left_out_is_named() -> None:
     steps = SequentialTest(one, one, one, 0, 0.02, 199, False, "standard errors of the cells")
     told = state_count(steps, None, known=True, of="transfer", runs_only=False, outlying=names, with_outlying=4)
     assert all(name in told for name in names) and told.endswith("with them the count is 4")
+
+
+def test_a_row_that_is_low_on_half_of_its_tasks_alone_is_none_however_far() -> None:
+    values_IN = np.random.default_rng(14).normal(size=(12, 20))
+    values_IN[3] += np.where(np.arange(20) % 2 == 0, -8.0, 4.0)
+    everyone_I = np.full(12, True)
+    assert outlying_rows(values_IN, np.ones((12, 20)), everyone_I, lambda core: 0) == []
+    values_IN[3, 1:10:2] -= 8.0
+    assert outlying_rows(values_IN, np.ones((12, 20)), everyone_I, lambda core: 0) == [3]

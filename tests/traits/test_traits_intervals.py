@@ -164,7 +164,8 @@ def test_nearly_equal_traits_have_an_unsure_direction_and_a_sure_subspace() -> N
     planted = planted_matrix(40, 25, 2, rng, ratio=4, apart=1.0)
     traits = fit_traits(planted.scores, k=2, scale=True, replicates=100, **QUICK)
     assert traits.stability.subspace > 0.85
-    assert traits.stability.noise_K.max() < 0.99
+    # The median replicate, not the best one.
+    assert traits.stability.noise_K.min() > 0.8 and traits.stability.noise_K.max() < 0.92
 
 
 def test_the_same_seed_gives_the_same_result() -> None:

@@ -156,11 +156,12 @@ class Grid:
         """Whether claims about transfer may rest on the gain of a source on a task: a source's, not its own task."""
         return self.role_of[source].kind == "source" and self.relation(source, task) == "transfer"
 
-    def seeds_of(self, members: Sequence[int], task: str) -> int:
-        """Training runs behind some rows' cells: a cell that is a mean over seeds counts for all of them."""
+    def seeds_of(self, members: Sequence[int], task: str | None) -> int:
+        """Training runs behind some rows' cells on a task, or on any: a mean over seeds counts for all of them."""
         if self.runs is None:
             return len(members)
-        return int(self.runs.seeds_IN[list(members), self.tasks.index(task)].sum())
+        seeds_JN = self.runs.seeds_IN[list(members)]
+        return int((seeds_JN.max(axis=1) if task is None else seeds_JN[:, self.tasks.index(task)]).sum())
 
     def where(self, i: int, task: str | None = None) -> Row:
         """The columns model, source, seed, task of a row about row i."""
