@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import TinyTokenizer, tiny_model
+from helpers import TinyTokenizer, known_model, tiny_model
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from traitscope.engine import Adapter, Bank, score_options, wrap_model
+from traitscope.engine import Adapter, Bank, score_options
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 
@@ -57,7 +57,7 @@ def logprobs(model: torch.nn.Module) -> list[float]:
 
 def ours(model: torch.nn.Module, folder: Path, name: str = "") -> tuple[list[float], list[float]]:
     """The same of the engine, for the adapter and for the base."""
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=name or type(model).__name__)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name=name or type(model).__name__)
     with Bank(base, {"a": Adapter.load(folder, base), "base": None}) as bank:
         scores = score_options(bank, [ROW])
     return tuple([float(x) for option in scores[who][0] for x in option] for who in ("a", "base"))  # type: ignore
@@ -72,7 +72,7 @@ def agree(model: torch.nn.Module, folder: Path) -> None:
     assert mine == pytest.approx(theirs, abs=1e-4)
     assert max(abs(a - b) for a, b in zip(mine, alone, strict=True)) > 0.3
     # Loaded and saved again, PEFT computes the same.
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
     Adapter.load(folder, base).save(folder / "again", base)
     again = logprobs(PeftModel.from_pretrained(copy.deepcopy(model), folder / "again").eval())
     assert again == pytest.approx(theirs, abs=1e-4)
@@ -86,7 +86,7 @@ def edited(folder: Path, **changes: Any) -> None:
 
 def refused(model: torch.nn.Module, folder: Path, key: str, fix: str) -> None:
     """The error names the key that asks for what is not done, and says what to do instead."""
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
     with pytest.raises(TraitscopeError) as caught:
         Adapter.load(folder, base)
     assert key in caught.value.what

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import TinyTokenizer, peft_of, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, peft_of, random_adapters, tiny_model
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from traitscope.engine import Adapter, Bank, LoraSpec, score_options, wrap_model
+from traitscope.engine import Adapter, Bank, LoraSpec, score_options
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 
@@ -22,14 +22,14 @@ ROW = torch.arange(10, 30)[None]
 
 @pytest.fixture
 def base():
-    return wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    return known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "phi3"])
 @pytest.mark.parametrize("name", ["wide", "narrow", "upper"])
 def test_saved_adapters_load_in_plain_peft(architecture: str, name: str, tmp_path: Path) -> None:
     model = tiny_model(architecture, torch.float32)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
     adapter = random_adapters(base)[name]
     adapter.save(tmp_path / "a", base)
     loaded = PeftModel.from_pretrained(copy.deepcopy(model), tmp_path / "a").eval()
@@ -97,7 +97,7 @@ def test_what_the_engine_does_not_implement_is_refused(base, tmp_path: Path, cha
 
 
 def test_an_adapter_of_another_base_is_refused(base, tmp_path: Path) -> None:
-    other = wrap_model(tiny_model("gpt2", torch.float32), TinyTokenizer(), name="gpt2")
+    other = known_model(tiny_model("gpt2", torch.float32), TinyTokenizer(), name="gpt2")
     random_adapters(other)["wide"].save(tmp_path / "a", other)
     with pytest.raises(
         TraitscopeError,

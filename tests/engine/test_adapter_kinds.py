@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from adapter_kinds import ARCHITECTURES, FIRST, LAYERS, ONE, SOME, agree, edited, enlarge, made, refused
-from helpers import TinyTokenizer, tiny_model
+from helpers import TinyTokenizer, known_model, tiny_model
 from peft import EvaConfig, LoftQConfig, LoraConfig, PeftModel, get_peft_model, initialize_lora_eva_weights
 from peft.tuners.lora.config import (
     CordaConfig,
@@ -20,7 +20,7 @@ from peft.tuners.lora.config import (
 )
 from safetensors.torch import load_file, save_file
 
-from traitscope.engine import Adapter, wrap_model
+from traitscope.engine import Adapter
 
 # What PEFT computes with these is plain LoRA on linear layers of the decoder.
 EXACT: dict[str, Any] = {
@@ -98,7 +98,7 @@ def test_weights_of_two_precisions_lose_none_of_the_finer_one(tmp_path: Path) ->
     path = tmp_path / "adapter_model.safetensors"
     mixed = {k: v.to(torch.float16 if "lora_A" in k else torch.float32) for k, v in load_file(path).items()}
     save_file(mixed, path)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
     assert torch.equal(
         Adapter.load(tmp_path, base).tensors()[next(k for k in mixed if "lora_B" in k)],
         mixed[next(k for k in mixed if "lora_B" in k)],

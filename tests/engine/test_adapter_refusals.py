@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from adapter_kinds import ARCHITECTURES, SOME, agree, edited, enlarge, logprobs, made, ours, refused
-from helpers import TinyTokenizer, tiny_model
+from helpers import TinyTokenizer, known_model, tiny_model
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.config import (
     ArrowConfig,
@@ -27,7 +27,7 @@ from peft.tuners.lora.corda import preprocess_corda
 from peft.tuners.lora.loraga import preprocess_loraga
 from safetensors.torch import load_file
 
-from traitscope.engine import Adapter, wrap_model
+from traitscope.engine import Adapter
 from traitscope.engine.peft_folder import HONOURED, REFUSED, WITHOUT_EFFECT
 from traitscope.errors import TraitscopeError
 
@@ -183,10 +183,10 @@ def test_a_commit_of_the_base_other_than_the_one_loaded_is_refused(tmp_path: Pat
     model, peft = made("llama")
     peft.save_pretrained(tmp_path)
     edited(tmp_path, base_model_name_or_path="someone/model", revision="a" * 40)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="someone/model", revision="b" * 40)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name="someone/model", revision="b" * 40)
     with pytest.raises(TraitscopeError, match=r"(?s)revision a{40}.*b{40}.*revision: a{40}"):
         Adapter.load(tmp_path, base)
-    same = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="someone/model", revision="a" * 40)
+    same = known_model(copy.deepcopy(model), TinyTokenizer(), name="someone/model", revision="a" * 40)
     assert Adapter.load(tmp_path, same).pieces
 
 
@@ -263,4 +263,4 @@ def test_a_rank_or_alpha_that_is_no_number(key: str, value: object, tmp_path: Pa
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | {key: value}))
     with pytest.raises(TraitscopeError, match=f"{key} is .*, no number"):
-        Adapter.load(tmp_path, wrap_model(tiny_model("llama"), TinyTokenizer(), name="llama"))
+        Adapter.load(tmp_path, known_model(tiny_model("llama"), TinyTokenizer(), name="llama"))

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import TinyTokenizer, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, random_adapters, tiny_model
 from peft import LoraConfig, get_peft_model
 from reference import batches_of, peft_alone
 from scipy import stats
 from test_train_exact import random_rows, three_jobs
 from test_train_memory import refusing
 
-from traitscope.engine import Bank, LoraSpec, TrainJob, plan_bank, score_options, train, wrap_model
+from traitscope.engine import Bank, LoraSpec, TrainJob, plan_bank, score_options, train
 from traitscope.engine.dropout import Drop
 from traitscope.engine.train import Interrupted
 from traitscope.engine.trainer import BankTrainer, cut_passes
@@ -68,7 +68,7 @@ def give_masks(job: TrainJob, device: str = "cpu"):
 def test_given_the_masks_training_gives_the_weights_of_peft(architecture: str, lifted_casts: None) -> None:
     """bloom runs padded; two slots for three jobs and small passes: slots are refilled, batches cut over passes."""
     model = tiny_model(architecture)
-    base = wrap_model(copy.deepcopy(model), None, name=architecture)
+    base = known_model(copy.deepcopy(model), None, name=architecture)
     assert base.packed == (architecture != "bloom")
     jobs = dropping_jobs(architecture)
     results = train(base, jobs, plan_bank(base, jobs, slots=2, tokens_per_pass=90))
@@ -86,7 +86,7 @@ def test_given_the_masks_training_gives_the_weights_of_peft(architecture: str, l
 
 
 def weights(jobs: list[TrainJob], **plan: object) -> dict[str, torch.Tensor]:
-    base = wrap_model(tiny_model("llama"), None)
+    base = known_model(tiny_model("llama"), None)
     results = train(base, jobs, replace(plan_bank(base, jobs), **plan))  # type: ignore[arg-type]
     return {name: result.adapter.flat for name, result in results.items()}
 
@@ -102,7 +102,7 @@ def test_masks_know_nothing_of_neighbours_nor_of_passes() -> None:
 
 
 def test_layers_that_are_computed_again_drop_the_same() -> None:
-    base = wrap_model(tiny_model("llama"), None)
+    base = known_model(tiny_model("llama"), None)
     jobs = dropping_jobs()
     gradients = []
     for again in (False, True):
@@ -112,7 +112,7 @@ def test_layers_that_are_computed_again_drop_the_same() -> None:
 
 
 def test_a_step_that_runs_out_of_memory_starts_again_with_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = wrap_model(tiny_model("llama"), None)
+    base = known_model(tiny_model("llama"), None)
     jobs = dropping_jobs()
     plan = plan_bank(base, jobs, tokens_per_pass=90)
     undisturbed = train(base, jobs, plan)
@@ -124,7 +124,7 @@ def test_a_step_that_runs_out_of_memory_starts_again_with_the_same_masks(monkeyp
 
 @pytest.mark.parametrize("stop_after", [1, 4])
 def test_stopped_and_resumed_equals_undisturbed_to_the_bit(stop_after: int) -> None:
-    base = wrap_model(tiny_model("llama", torch.float32), None)
+    base = known_model(tiny_model("llama", torch.float32), None)
     jobs = dropping_jobs()
     plan = plan_bank(base, jobs, slots=2, tokens_per_pass=90)
     undisturbed = train(base, jobs, plan)
@@ -148,7 +148,7 @@ def test_without_dropout_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_evaluation_drops_nothing() -> None:
-    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
     plain = random_adapters(base)["wide"]
     dropping = replace(plain, spec=replace(plain.spec, dropout=0.9))
     row = OptionRow((7, 8, 9), ((11, 12), (13,)))
@@ -159,7 +159,7 @@ def test_evaluation_drops_nothing() -> None:
 
 
 def test_a_pass_that_was_not_laid_out_has_no_dropout() -> None:
-    base = wrap_model(tiny_model("llama"), None)
+    base = known_model(tiny_model("llama"), None)
     (job,) = dropping_jobs()[:1]
     trainer = BankTrainer(base, [job], plan_bank(base, [job]))
     try:
@@ -203,7 +203,7 @@ def test_gradients_have_the_law_of_peft(lifted_casts: None) -> None:
     n = 200
     spec = LoraSpec(2, 8.0, ("q_proj", "down_proj"), dropout=0.4)
     ours = []
-    base = wrap_model(copy.deepcopy(model), None)
+    base = known_model(copy.deepcopy(model), None)
     start = random_adapters(base)["wide"]
     for seed in range(n):
         job = TrainJob("a", rows, spec, lr=1e-3, batch=2, seed=seed)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import TinyTokenizer, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, random_adapters, tiny_model
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from traitscope.engine import Adapter, Bank, LoraSpec, TrainJob, load_base, plan_bank, score_options, wrap_model
+from traitscope.engine import Adapter, Bank, LoraSpec, TrainJob, load_base, plan_bank, score_options
 from traitscope.engine.export_check import check_export, twin
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow, TrainRow
@@ -84,7 +84,7 @@ def peft_logprobs(model: torch.nn.Module, folder: Path | None) -> list[float]:
 
 def exported(model: torch.nn.Module, spec: LoraSpec, folder: Path) -> dict:
     """The configuration of an export that PEFT reads as the engine computes it, and reads back the same."""
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name="tiny")
     check_export(base, spec)
     adapter = randomised(base, spec)
     adapter.save(folder, base)
@@ -171,7 +171,7 @@ def test_the_base_is_named_so_that_the_folder_loads_from_anywhere(tmp_path: Path
     named = json.loads(Path("a/adapter_config.json").read_text())["base_model_name_or_path"]
     assert Path(named).is_absolute()
     assert AutoPeftModelForCausalLM.from_pretrained(str(tmp_path / "a")).peft_config["default"].r == 4
-    hub = wrap_model(tiny_model("llama", torch.float32), None, name="someone/model", revision="c" * 40)
+    hub = known_model(tiny_model("llama", torch.float32), None, name="someone/model", revision="c" * 40)
     written = random_adapters(hub)["wide"].peft_config(hub)
     assert (written["base_model_name_or_path"], written["revision"]) == ("someone/model", "c" * 40)
 
@@ -187,21 +187,21 @@ def test_targets_that_peft_would_read_otherwise_are_refused_before_training(monk
     monkeypatch.setattr(
         writing, "_targets", lambda base, names: {"target_modules": sorted({n.rsplit(".")[-1] for n in names})}
     )
-    tower = wrap_model(with_tower(), TinyTokenizer(), name="tower")
+    tower = known_model(with_tower(), TinyTokenizer(), name="tower")
     with pytest.raises(TraitscopeError, match=r"(?s)tower\.layers\.0\.q_proj: would be adapted, and is not.*q_proj"):
         plan_bank(tower, [TrainJob("a", rows(), LoraSpec(4, 8.0), lr=1e-3)])
     # What was found for some targets says nothing of others.
     check_export(tower, LoraSpec(4, 8.0, ("gate_proj",)))
     with pytest.raises(TraitscopeError, match="PEFT would read"):
         check_export(tower, LoraSpec(4, 8.0))
-    base = wrap_model(moe("qwen3_moe"), TinyTokenizer(), name="moe")
+    base = known_model(moe("qwen3_moe"), TinyTokenizer(), name="moe")
     with pytest.raises(TraitscopeError, match="PEFT would read an adapter of these targets as another function"):
         plan_bank(base, [TrainJob("a", rows(), LoraSpec(4, 8.0), lr=1e-3)])
 
 
 @pytest.mark.parametrize("spoil", ["alpha", "rslora", "swapped", "missing"])
 def test_an_export_that_differs_in_anything_is_noticed(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
     config, tensors = Adapter.peft_config, Adapter.tensors
 
     def other_config(self: Adapter, base) -> dict:
@@ -239,7 +239,7 @@ def test_the_check_leaves_the_base_as_it_was_and_is_remembered() -> None:
 
 
 def test_the_twin_shares_all_weights_and_no_module() -> None:
-    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
     with Bank(base, {"a": random_adapters(base)["wide"]}):
         other = twin(base)
     mine = {name: parameter.data_ptr() for name, parameter in base.model.named_parameters()}

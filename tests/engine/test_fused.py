@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import tiny_model
+from helpers import known_model, tiny_model
 from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-from traitscope.engine import wrap_model
 from traitscope.engine.fused import RMSNorm, Rotary, _norm_form, fuse_norms, rotary, rotary_modules
 
 
@@ -62,6 +61,6 @@ def test_transformers_function_is_back_after_a_pass() -> None:
     import transformers.models.llama.modeling_llama as modelling
 
     before = modelling.apply_rotary_pos_emb
-    base = wrap_model(tiny_model("llama", torch.float32), None)
+    base = known_model(tiny_model("llama", torch.float32), None)
     assert base.rotary_modules
     assert modelling.apply_rotary_pos_emb is before

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import TinyTokenizer, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, random_adapters, tiny_model
 
-from traitscope.engine import Bank, generate, wrap_model
+from traitscope.engine import Bank, generate
 from traitscope.errors import TraitscopeError
 from traitscope.records import PromptRow
 
@@ -15,7 +15,7 @@ ROWS = [PromptRow((7, 8, 9)), PromptRow((20, 21)), PromptRow((7, 8, 9)), PromptR
 
 @pytest.fixture(scope="module")
 def base():
-    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
     base.model.generation_config.eos_token_id = None
     return base
 

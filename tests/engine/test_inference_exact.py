@@ -7,9 +7,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers import CONFIGS, TinyTokenizer, peft_of, random_adapters, tiny_model
+from helpers import CONFIGS, TinyTokenizer, known_model, peft_of, random_adapters, tiny_model
 
-from traitscope.engine import Bank, Gated, capture, generate, generate_and_score, score_options, wrap_model
+from traitscope.engine import Bank, Gated, capture, generate, generate_and_score, score_options
 from traitscope.records import OptionRow, PromptRow
 
 NAMES = list(CONFIGS)
@@ -50,7 +50,7 @@ def peer_scores(model, row: OptionRow) -> list[np.ndarray]:
 @pytest.fixture(scope="module", params=NAMES)
 def setup(request: pytest.FixtureRequest):
     model = tiny_model(request.param, torch.float32)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=request.param)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name=request.param)
     base.model.generation_config.eos_token_id = None
     models = random_adapters(base)
     return base, models, {name: peft_of(model, adapter) for name, adapter in models.items()}

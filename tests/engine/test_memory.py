@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import TinyTokenizer, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, random_adapters, tiny_model
 from test_inference_exact import option_rows
 from test_train_exact import three_jobs
 
-from traitscope.engine import Bank, capture, generate, memory, plan_bank, score_options, train, wrap_model
+from traitscope.engine import Bank, capture, generate, memory, plan_bank, score_options, train
 from traitscope.engine.loss import LOGITS_AT_ONCE
 from traitscope.errors import TraitscopeError
 from traitscope.records import PromptRow
@@ -17,7 +17,7 @@ from traitscope.records import PromptRow
 
 @pytest.fixture
 def base():
-    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
     base.model.generation_config.eos_token_id = None
     return base
 

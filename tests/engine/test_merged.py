@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import TinyTokenizer, peft_of, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, peft_of, random_adapters, tiny_model
 
-from traitscope.engine import Bank, score_options, wrap_model
+from traitscope.engine import Bank, score_options
 from traitscope.records import OptionRow
 
 ROWS = [OptionRow((7, 8, 9, 10), ((11, 12), (13,))), OptionRow((20, 21, 22), ((23,), (24, 25, 26)))]
@@ -32,7 +32,7 @@ def sums(bank: Bank, name: str) -> list[float]:
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_what_was_merged_before_never_serves_another_model(name: str) -> None:
     model = tiny_model(name)
-    base = wrap_model(tiny_model(name), TinyTokenizer(), name=name)
+    base = known_model(tiny_model(name), TinyTokenizer(), name=name)
     adapters = random_adapters(base)
     wide, upper = adapters["wide"], adapters["upper"]
     with torch.no_grad(), Bank(base, {"one": wide}) as bank:
@@ -53,7 +53,7 @@ def test_what_was_merged_before_never_serves_another_model(name: str) -> None:
 
 
 def test_a_model_is_merged_once_for_all_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = wrap_model(tiny_model("llama"), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama"), TinyTokenizer(), name="llama")
     merges = []
     addmm = torch.addmm
 

@@ -7,12 +7,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers import TinyTokenizer, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, random_adapters, tiny_model
 from reference import peft_alone
 from test_inference_exact import option_rows, peer_scores
 from test_train_exact import three_jobs
 
-from traitscope.engine import Bank, plan_bank, score_options, train, wrap_model
+from traitscope.engine import Bank, plan_bank, score_options, train
 
 
 class OwnProduct(torch.nn.Linear):
@@ -35,8 +35,8 @@ def with_own_products(model: torch.nn.Module) -> torch.nn.Module:
 
 def test_adapters_around_a_linear_with_its_own_product_train_alike() -> None:
     model = tiny_model("llama", torch.float32)
-    plain = wrap_model(copy.deepcopy(model), None)
-    own = wrap_model(with_own_products(model), None)
+    plain = known_model(copy.deepcopy(model), None)
+    own = known_model(with_own_products(model), None)
     jobs = three_jobs("llama")
     a, b = (train(base, jobs, plan_bank(base, jobs)) for base in (plain, own))
     for name in a:
@@ -49,7 +49,7 @@ def test_adapters_around_a_linear_with_its_own_product_score_alike() -> None:
     rows = option_rows()
     scores = []
     for wrapped in (copy.deepcopy(model), with_own_products(model)):
-        base = wrap_model(wrapped, TinyTokenizer(), name="llama")
+        base = known_model(wrapped, TinyTokenizer(), name="llama")
         with Bank(base, random_adapters(base)) as bank:
             scores.append(score_options(bank, rows))
     for name in scores[0]:
@@ -61,13 +61,13 @@ def test_adapters_around_a_linear_with_its_own_product_score_alike() -> None:
 def test_bf16_stays_near_peft_in_bf16(architecture: str) -> None:
     """Sums are rounded in another order: log-probabilities agree to a few hundredths, losses to one per cent."""
     model = tiny_model(architecture, torch.bfloat16)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
     rows = option_rows(20)
     models = {name: adapter for name, adapter in random_adapters(base).items() if name != "upper"}
     for adapter in models.values():
         if adapter is not None:
             adapter.flat.mul_(0.3)
-    exact = wrap_model(tiny_model(architecture, torch.float32), TinyTokenizer(), name=architecture)
+    exact = known_model(tiny_model(architecture, torch.float32), TinyTokenizer(), name=architecture)
     with Bank(base, models) as bank:
         ours = score_options(bank, rows)
     with Bank(exact, models) as bank:

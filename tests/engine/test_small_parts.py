@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import TinyTokenizer, peft_of, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, peft_of, random_adapters, tiny_model
 from test_inference_exact import option_rows, peer_scores
 from test_train_exact import random_rows, three_jobs
 
@@ -24,7 +24,6 @@ from traitscope.engine import (
     memory,
     plan_bank,
     score_options,
-    wrap_model,
 )
 from traitscope.engine.decode import Stops
 from traitscope.engine.lora import Piece
@@ -35,7 +34,7 @@ from traitscope.records import OptionRow, PromptRow
 
 @pytest.fixture
 def base() -> Any:
-    return wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    return known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
 
 
 def only_in(adapter: Adapter, layers: set[int]) -> Adapter:
@@ -72,7 +71,7 @@ def test_a_gated_adapter_is_peft_with_zero_updates_elsewhere(base: Any, merge: b
 @pytest.mark.parametrize("over", [0, 1, 2])
 def test_a_row_just_longer_than_the_window_is_cut_by_it(architecture: str, window: int, over: int) -> None:
     model = tiny_model(architecture, torch.float32)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(1, 97, (window + over + 3,), generator=generator).tolist()
     row = OptionRow(tuple(ids[: window + over]), (tuple(ids[-3:]),))
@@ -186,7 +185,7 @@ def test_a_saved_adapter_is_scaled_alike_by_peft(base: Any, tmp_path: Path, rslo
 def test_the_first_token_of_a_shared_prefix_leaves_the_window() -> None:
     """Sixteen shared tokens and one of each row: for that one the first lies just out of a window of sixteen."""
     model = tiny_model("gemma2", torch.float32)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="gemma2")
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name="gemma2")
     prefix = tuple(range(20, 36))
     for own in (1, 2, 3):
         rows = [OptionRow((*prefix, *range(40 + k, 40 + k + own)), ((60 + k,),)) for k in range(5)]
@@ -200,7 +199,7 @@ def test_the_first_token_of_a_shared_prefix_leaves_the_window() -> None:
 @pytest.mark.parametrize("shared", [0, 16])
 def test_answers_past_the_window_are_those_of_the_whole_text(architecture: str, shared: int) -> None:
     model = tiny_model(architecture, torch.float32)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
     base.model.generation_config.eos_token_id = None
     base.tokenizer.eos_token_id = None
     adapters = {name: random_adapters(base)[name] for name in ("base", "wide")}

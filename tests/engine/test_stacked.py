@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import TinyTokenizer, peft_of, random_adapters, tiny_model
+from helpers import TinyTokenizer, known_model, peft_of, random_adapters, tiny_model
 from reference import peft_alone
 from test_dropout import dropping_jobs, give_masks
 from test_train_exact import three_jobs
 
-from traitscope.engine import Bank, lowrank, plan_bank, score_options, train, wrap_model
+from traitscope.engine import Bank, lowrank, plan_bank, score_options, train
 from traitscope.engine.linear import BankLinear
 from traitscope.engine.lowrank import Stack, side_by_side
 from traitscope.records import OptionRow
@@ -36,7 +36,7 @@ def stacks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
 
 def weights_apart(architecture: str, jobs: list, masks: bool = False) -> float:
     model = tiny_model(architecture)
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name=architecture)
     # The proof finds a wrong product out and takes a path without any: then nothing below would be tried.
     assert base.packed if architecture != "bloom" else base.paths.batched
     results = train(base, jobs, plan_bank(base, jobs, tokens_per_pass=150))
@@ -69,7 +69,7 @@ def test_adapters_with_dropout_stay_alone(stacks: list[int], lifted_casts) -> No
 
 def test_scores_side_by_side_are_those_of_peft(stacks: list[int]) -> None:
     model = tiny_model("llama")
-    base = wrap_model(copy.deepcopy(model), TinyTokenizer(), name="llama")
+    base = known_model(copy.deepcopy(model), TinyTokenizer(), name="llama")
     assert base.packed
     stacks.clear()
     adapters = random_adapters(base)

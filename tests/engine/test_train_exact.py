@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
-from helpers import CONFIGS, tiny_model
+from helpers import CONFIGS, known_model, tiny_model
 from reference import peft_alone
 
-from traitscope.engine import LoraSpec, TrainJob, plan_bank, train, wrap_model
+from traitscope.engine import LoraSpec, TrainJob, plan_bank, train
 from traitscope.engine.lora import PREFIX
 from traitscope.records import TrainRow
 
@@ -52,7 +52,7 @@ ARCHITECTURES = [name if name in QUICK else pytest.param(name, marks=pytest.mark
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_bank_gives_the_weights_that_peft_gives_alone(architecture: str, lifted_casts: None) -> None:
     model = tiny_model(architecture)
-    base = wrap_model(copy.deepcopy(model), None, name=architecture)
+    base = known_model(copy.deepcopy(model), None, name=architecture)
     assert base.packed == (architecture != "bloom")
     jobs = three_jobs(architecture)
     # Two slots for three jobs and small passes: a slot is refilled, a batch is cut over passes.
@@ -73,7 +73,7 @@ def test_bank_gives_the_weights_that_peft_gives_alone(architecture: str, lifted_
 
 def test_loss_curves_agree_in_fp32(lifted_casts: None) -> None:
     model = tiny_model("llama", torch.float32)
-    base = wrap_model(copy.deepcopy(model), None)
+    base = known_model(copy.deepcopy(model), None)
     jobs = three_jobs("llama")
     results = train(base, jobs, plan_bank(base, jobs))
     for job in jobs:

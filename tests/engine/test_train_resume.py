@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import tiny_model
+from helpers import known_model, tiny_model
 from test_train_exact import random_rows, three_jobs
 
 from traitscope.engine import (
@@ -73,7 +73,7 @@ def test_passes_of_any_size_give_the_same_adapters(base) -> None:
 
 
 def test_recomputing_activations_changes_nothing() -> None:
-    base = wrap_model(tiny_model("llama"), None)
+    base = known_model(tiny_model("llama"), None)
     jobs = three_jobs("llama")
     plan = plan_bank(base, jobs)
     again = BankPlan.from_json(plan.to_json() | {"checkpoint_layers": True})

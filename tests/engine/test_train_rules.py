@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import tiny_model
+from helpers import known_model, tiny_model
 from peft import LoraConfig, get_peft_model
 from reference import PEER_SCHEDULES, begun_scheduler
 from scipy import stats
 from transformers import get_scheduler
 
-from traitscope.engine import LoraSpec, TrainJob, plan_bank, train, wrap_model
+from traitscope.engine import LoraSpec, TrainJob, plan_bank, train
 from traitscope.engine.lora import Adapter
 from traitscope.records import TrainRow
 
@@ -84,7 +84,7 @@ def test_no_step_has_the_rate_zero(schedule: str, warmup: float, max_steps: int)
 
 
 def test_the_recorded_learning_rate_is_the_one_of_the_step() -> None:
-    base = wrap_model(tiny_model("llama", torch.float32), None)
+    base = known_model(tiny_model("llama", torch.float32), None)
     job = job_of(6, batch=2, epochs=2, warmup=0.3)
     history = train(base, [job], plan_bank(base, [job]))["job"].history
     assert [record.lr for record in history] == pytest.approx(peer_rates(job, 2, 6), rel=1e-12)
@@ -118,7 +118,7 @@ def test_initial_weights_are_drawn_as_peft_draws_them() -> None:
     """Hundreds of thousands of weights of three widths: the same bound and, by Kolmogorov and Smirnov, the same law."""
     model = torch.nn.ModuleDict({"a": torch.nn.Linear(64, 32), "b": torch.nn.Linear(256, 16)})
     peer = get_peft_model(model, LoraConfig(r=64, target_modules=["a", "b"]))
-    base = wrap_model(tiny_model("llama", torch.float32), None)
+    base = known_model(tiny_model("llama", torch.float32), None)
     ours = Adapter.init(base, LoraSpec(64, 64.0), seed=0).tensors()
     unit_theirs = torch.cat(
         [p.detach().flatten() * math.sqrt(p.shape[1]) for n, p in peer.named_parameters() if ".lora_A." in n]
@@ -137,7 +137,7 @@ def test_initial_weights_are_drawn_as_peft_draws_them() -> None:
 
 
 def test_initial_weights_follow_from_the_seed_alone() -> None:
-    first, second = (wrap_model(tiny_model("llama", torch.float32, seed=seed), None) for seed in (0, 1))
+    first, second = (known_model(tiny_model("llama", torch.float32, seed=seed), None) for seed in (0, 1))
     torch.manual_seed(11)
     a = Adapter.init(first, SPEC, seed=4)
     torch.manual_seed(12)
@@ -152,7 +152,7 @@ def test_initial_weights_follow_from_the_seed_alone() -> None:
 def test_gradients_are_clipped_as_torch_clips_them(clip: float) -> None:
     from traitscope.engine.train import BankTrainer
 
-    base = wrap_model(tiny_model("llama"), None)
+    base = known_model(tiny_model("llama"), None)
     job = job_of(4, batch=4, epochs=1, clip=clip, warmup=0.0)
     trainer = BankTrainer(base, [job], plan_bank(base, [job]))
     seen = []

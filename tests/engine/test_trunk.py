@@ -8,16 +8,16 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from helpers import CONFIGS, TinyTokenizer, random_adapters, tiny_model
+from helpers import CONFIGS, TinyTokenizer, known_model, random_adapters, tiny_model
 from test_inference_exact import option_rows
 
-from traitscope.engine import Bank, Gated, capture, score, score_options, trunk, wrap_model
+from traitscope.engine import Bank, Gated, capture, score, score_options, trunk
 from traitscope.records import PromptRow
 
 
 @pytest.mark.parametrize("architecture", [name for name in CONFIGS if name != "bloom"])
 def test_shared_layers_change_no_score(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = wrap_model(tiny_model(architecture, torch.float32), TinyTokenizer(), name=architecture)
+    base = known_model(tiny_model(architecture, torch.float32), TinyTokenizer(), name=architecture)
     wide = random_adapters(base)["wide"]
     models = {
         "base": None, "wide": wide, "top": Gated(wide, on=(2, 2)), "upper": Gated(wide, on=(1, 2)),
@@ -49,7 +49,7 @@ def test_shared_layers_change_no_score(architecture: str, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("shared", [0, 20])
 def test_shared_layers_change_no_hidden_state(shared: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = wrap_model(tiny_model("llama", torch.float64), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama", torch.float64), TinyTokenizer(), name="llama")
     wide = random_adapters(base)["wide"]
     models = {
         "wide": wide, "low": Gated(wide, on=(0, 0)), "upper": Gated(wide, on=(1, 2)), "base": None,
@@ -78,7 +78,7 @@ def test_shared_layers_change_no_hidden_state(shared: int, monkeypatch: pytest.M
 def test_what_no_later_model_needs_is_dropped_and_what_would_not_fit_is_never_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    base = wrap_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
+    base = known_model(tiny_model("llama", torch.float32), TinyTokenizer(), name="llama")
     wide = random_adapters(base)["wide"]
     models = {
         f"{side} {layer}": Gated(wide, **{side: (layer, layer)}) for layer in range(3) for side in ("off", "on")
