@@ -112,6 +112,11 @@ def test_agreement_is_asked_of_the_upper_flat_alone_and_one_odd_layer_does_not_d
         (0.1 * np.maximum(0, np.arange(1.0, 17) - 12), "late opening", "opens after layer 12 and rises to the last"),
         (0.1 * np.maximum(0, np.arange(1.0, 17) - 5), "no plateau", "opens after layer 5 and rises to the last layer"),
         (0.1 * np.minimum(np.arange(1.0, 17), 6), "no shared section", "levels off at layer 6"),
+        (
+            0.05 * np.array([0, 0, 1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5, 6, 6, 6.0]),
+            "not clear",
+            "rises in more than one piece",
+        ),
         (0.3 * np.linspace(-1, 1, 16) ** 2, "not clear", "hardly better than a single bend"),
         (hinge() + 0.15, "a rise between parts that are not flat, or not at 0", "not near 0 in the low layers (+0.15"),
         (hinge() - 0.15, "a rise between parts that are not flat, or not at 0", "not near 0 in the low layers (-0.15"),

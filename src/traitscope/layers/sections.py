@@ -211,8 +211,17 @@ def _bent(gap_L: np.ndarray, gap_BL: np.ndarray, fit: Rises, layers_L: np.ndarra
         if _share((np.abs(after_B) < _STRAY * before_B) & (before_B > 0)) >= _SURE:
             return "no shared section", [f"the gap rises from the first layer and levels off at layer {layer}"]
         if _share((before_B > 0) & (after_B > _STRAY * before_B)) >= _SURE:
-            return "no plateau", ["the gap rises from the first layer to the last: no plateau"]
+            if _steady(gap_L):
+                return "no plateau", ["the gap rises from the first layer to the last: no plateau"]
+            return "not clear", ["the gap rises in more than one piece"]
     return "not clear", ["flat - rise - flat describes the gap hardly better than a single bend"]
+
+
+def _steady(gap_L: np.ndarray) -> bool:
+    """Whether every third of the layers rises, by a quarter of the whole's slope at least."""
+    thirds = np.array_split(gap_L, 3)
+    least = min(float(np.polyfit(np.arange(len(third_L)), third_L, 1)[0]) for third_L in thirds)
+    return least > _STRAY * float(np.polyfit(np.arange(len(gap_L)), gap_L, 1)[0])
 
 
 def _share(holds_B: np.ndarray) -> float:
