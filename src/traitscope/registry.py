@@ -29,6 +29,8 @@ HOMES = {
     "file format": "traitscope.tasks.formats",
     "measure": "traitscope.layers.measures",
     "statistic": "traitscope.stats.measures",
+    "predictor": "traitscope.predict.models",
+    "pair feature": "traitscope.predict.evidence",
 }
 
 
