@@ -26,6 +26,8 @@ class Prediction:
         centre_N: mean of the column's known cells; NaN where there are none.
         spread_N: unit of the column.
         pieces: what the expected value is the sum of, by name, each z_IN; for ``--explain``.
+        covariance_CC: joint covariance of the true z of all C = I x N cells (row by row), cell noise left out; None where
+            a predictor has none.
         note: what a reader must know of this fit, or an empty text.
     """
 
@@ -34,6 +36,7 @@ class Prediction:
     centre_N: Floats
     spread_N: Floats
     pieces: dict[str, Floats]
+    covariance_CC: Floats | None = None
     note: str = ""
 
 

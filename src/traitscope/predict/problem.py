@@ -128,7 +128,7 @@ class Problem:
     @cached_property
     def others(self) -> tuple[int, ...]:
         """The other base models of which any cell is known."""
-        known_B = np.isfinite(self.values_BIN).any(axis=(1, 2))
+        known_B: Bools = np.asarray(np.isfinite(self.values_BIN).any(axis=(1, 2)))
         return tuple(b for b in range(len(self.bases)) if b != self.target and known_B[b])
 
     # ---- other problems from this one
