@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from traitscope._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from traitscope.belt import BeltFindings as BeltFindings
+    from traitscope.belt import choose_belt as choose_belt
     from traitscope.config import StudyConfig as StudyConfig
     from traitscope.config import load_config as load_config
     from traitscope.effects import Effects as Effects
@@ -29,8 +31,13 @@ if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix as ScoreMatrix
     from traitscope.matrix import read_matrix as read_matrix
     from traitscope.plugins import load_plugins as load_plugins
+    from traitscope.predict.evaluate import evaluate_predictors as evaluate_predictors
+    from traitscope.predict.evaluation import Evaluation as Evaluation
+    from traitscope.predict.forecast import Forecast as Forecast
+    from traitscope.predict.forecast import fit_predictor as fit_predictor
     from traitscope.stats import DatasetStats as DatasetStats
     from traitscope.stats import dataset_stats as dataset_stats
+    from traitscope.study import Belt as Belt
     from traitscope.study import Study as Study
     from traitscope.tasks import Task as Task
     from traitscope.traits import Traits as Traits
@@ -39,9 +46,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adapter": "engine",
     "Bank": "engine",
+    "Belt": "study",
+    "BeltFindings": "belt",
     "DatasetStats": "stats",
     "Effects": "effects",
+    "Evaluation": "predict.evaluation",
     "Explanation": "effects",
+    "Forecast": "predict.forecast",
     "LayersResult": "layers",
     "LoraSpec": "engine",
     "ScoreMatrix": "matrix",
@@ -52,9 +63,12 @@ _HOMES = {
     "Traits": "traits",
     "TraitscopeError": "errors",
     "analyse_layers": "layers",
+    "choose_belt": "belt",
     "dataset_stats": "stats",
+    "evaluate_predictors": "predict.evaluate",
     "explain": "effects",
     "find_sections": "layers",
+    "fit_predictor": "predict.forecast",
     "fit_traits": "traits",
     "load_base": "engine",
     "load_config": "config",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix import ScoreMatrix
+from traitscope.matrix import Role, ScoreMatrix
 from traitscope.predict.pairs import PairFeatures
 
 Floats = npt.NDArray[np.float64]
@@ -18,7 +19,9 @@ Bools = npt.NDArray[np.bool_]
 # A column whose spread is below this share of its median spread over the other base models is flat.
 FLAT_SHARE = 0.05
 # Columns that rank the sources alike to this correlation, in every base model taken together, are near-duplicates.
-DUPLICATE = 0.95
+DUPLICATE = 0.9
+# As how many cells the other base models' spread of a column counts where next to none of its own are known.
+SPREAD_CELLS = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +53,20 @@ class Problem:
     features: PairFeatures | None = None
 
     @classmethod
-    def from_scores(cls, scores: ScoreMatrix, base: str | None = None, features: PairFeatures | None = None) -> Problem:
+    def from_scores(
+        cls,
+        scores: ScoreMatrix,
+        base: str | None = None,
+        features: PairFeatures | None = None,
+        more: Mapping[str, Role] | None = None,
+    ) -> Problem:
         """The transfer cells of a score matrix, seeds averaged; controls, mixes and foreign models are left out.
 
         Args:
             scores: measured scores, of one base model or of several.
             base: the base model to forecast; may be left out where there is one.
             features: of the pairs of that base model's sources and targets.
+            more: sources of which nothing is measured, with their roles.
 
         Raises:
             TraitscopeError: no sources, an unknown base model, or several and none is named.
@@ -73,9 +83,8 @@ class Problem:
                 f"no base model is named {base!r}", where="predict", fix=f"one of: {', '.join(bases[:12])}"
             )
         kinds = [role.kind for role in scores.roles_I]
-        sources = tuple(
-            dict.fromkeys(str(s) for s, kind in zip(scores.sources_I, kinds, strict=True) if kind == "source")
-        )
+        measured = [str(s) for s, kind in zip(scores.sources_I, kinds, strict=True) if kind == "source"]
+        sources = tuple(dict.fromkeys([*measured, *(more or {})]))
         if not sources:
             raise TraitscopeError(
                 "no row is a source", where="predict", fix="a forecast needs rows of models trained on one dataset each"
@@ -97,6 +106,9 @@ class Problem:
                 values_BIN[b, i] = np.where(moved_N, scores.scores_IN[row] * scores.sign_N, np.nan)
                 noise_BIN[b, i] = variance_IN[row]
                 allowed_BIN[b, i] = moved_N
+        for source, role in (more or {}).items():
+            if source not in measured:
+                allowed_BIN[:, sources.index(source)] = [role.relation(task) == "transfer" for task in scores.tasks]
         target = 0 if base is None else bases.index(base)
         if features is not None:
             features = features.of(sources, scores.tasks)
@@ -131,6 +143,11 @@ class Problem:
         known_B: Bools = np.asarray(np.isfinite(self.values_BIN).any(axis=(1, 2)))
         return tuple(b for b in range(len(self.bases)) if b != self.target and known_B[b])
 
+    @cached_property
+    def scale(self) -> Scale:
+        """Centre and spread of every column, from the known cells (``column_scale``, computed once)."""
+        return column_scale(self)
+
     # ---- other problems from this one
 
     def hide(self, hidden_IN: Bools) -> Problem:
@@ -138,9 +155,11 @@ class Problem:
 
         What is hidden is gone from everything a predictor can see, so that no scale, rank or weight knows it.
         """
-        values_BIN = self.values_BIN.copy()
+        values_BIN, noise_BIN = self.values_BIN.copy(), self.noise_BIN.copy()
         values_BIN[self.target][hidden_IN] = np.nan
-        return replace(self, values_BIN=values_BIN)
+        # The error of a share is a function of the share.
+        noise_BIN[self.target][hidden_IN] = np.nan
+        return replace(self, values_BIN=values_BIN, noise_BIN=noise_BIN)
 
     def alone(self) -> Problem:
         """The target base model without the others."""
@@ -186,8 +205,9 @@ class Scale:
 
     Attributes:
         centre_BN: mean of the known cells; NaN where a column has none.
-        spread_BN: their standard deviation (ddof 0), at least the evaluation noise of the column; where fewer than
-            two cells are known, the median over the other base models (or 1 without any).
+        spread_BN: their standard deviation (ddof 0), at least the evaluation noise of the column. The fewer of the
+            sources are known, the more it is drawn to the median over the other base models, times the usual ratio of
+            this base model to them; where fewer than two cells are known it is that (or 1 without any).
         flat_BN: columns that say nothing: their cells differ no more than their noise.
         z_BIN: the known cells, centred and divided by the spread; NaN elsewhere, and in flat columns.
     """
@@ -205,23 +225,36 @@ def column_scale(problem: Problem) -> Scale:
     """
     known_BIN = np.isfinite(problem.values_BIN)
     count_BN = known_BIN.sum(axis=1)
+    some_BN = np.maximum(count_BN, 1)
     filled_BIN = np.where(known_BIN, problem.values_BIN, 0.0)
-    centre_BN = np.where(count_BN > 0, filled_BIN.sum(axis=1) / np.maximum(count_BN, 1), np.nan)
+    centre_BN = np.where(count_BN > 0, filled_BIN.sum(axis=1) / some_BN, np.nan)
     square_BIN = np.where(known_BIN, (problem.values_BIN - np.nan_to_num(centre_BN)[:, None]) ** 2, 0.0)
-    raw_BN = np.sqrt(square_BIN.sum(axis=1) / np.maximum(count_BN, 1))
-    raw_BN[count_BN < 2] = np.nan
+    raw_BN = np.where(count_BN > 1, np.sqrt(square_BIN.sum(axis=1) / some_BN), np.nan)
     noise_BIN = np.where(known_BIN & np.isfinite(problem.noise_BIN), problem.noise_BIN, 0.0)
-    noise_BN = np.sqrt(noise_BIN.sum(axis=1) / np.maximum(count_BN, 1))
-    usual_BN = np.full(raw_BN.shape, np.nan)
-    for b in range(len(raw_BN)):
-        rest_BN = np.delete(raw_BN, b, axis=0)
-        some_N = np.isfinite(rest_BN).any(axis=0)
-        usual_BN[b, some_N] = np.nanmedian(rest_BN[:, some_N], axis=0)
+    noise_BN = np.sqrt(noise_BIN.sum(axis=1) / some_BN)
+    same_BB1 = np.eye(len(raw_BN), dtype=bool)[:, :, None]
+    usual_BN = median(np.where(same_BB1, np.nan, raw_BN[None]), axis=1)
     floor_BN = np.fmax(noise_BN, FLAT_SHARE * np.nan_to_num(usual_BN))
-    with np.errstate(invalid="ignore"):
-        flat_BN = np.isfinite(raw_BN) & ((raw_BN <= floor_BN) | (raw_BN <= 1e-9 * np.abs(np.nan_to_num(centre_BN))))
-    spread_BN = np.fmax(np.where(np.isfinite(raw_BN), raw_BN, usual_BN), floor_BN)
-    spread_BN = np.where(np.isfinite(spread_BN) & (spread_BN > 0), spread_BN, 1.0)
+    flat_BN = np.isfinite(raw_BN) & ((raw_BN <= floor_BN) | (raw_BN <= 1e-9 * np.abs(np.nan_to_num(centre_BN))))
+    told_BN = ~flat_BN & (raw_BN > 0) & (usual_BN > 0)
+    ratio_BN = np.where(told_BN, raw_BN / np.where(told_BN, usual_BN, 1.0), np.nan)
+    usual_BN = usual_BN * np.where(told_BN.any(axis=1), median(ratio_BN, axis=1), 1.0)[:, None]
+    # A column of which every source is known has the spread it has.
+    drawn_BN = np.where(np.isfinite(usual_BN), SPREAD_CELLS * (1.0 - count_BN / problem.values_BIN.shape[1]), 0.0)
+    own_BN = np.maximum(count_BN - 1, 0)
+    total_BN = own_BN + drawn_BN
+    pooled_BN = own_BN * np.nan_to_num(raw_BN) ** 2 + drawn_BN * np.nan_to_num(usual_BN) ** 2
+    spread_BN = np.fmax(np.sqrt(pooled_BN / np.where(total_BN > 0, total_BN, 1.0)), floor_BN)
+    spread_BN = np.where(spread_BN > 0, spread_BN, 1.0)
     z_BIN = (problem.values_BIN - centre_BN[:, None]) / spread_BN[:, None]
     z_BIN = np.where(known_BIN & ~flat_BN[:, None], z_BIN, np.nan)
     return Scale(centre_BN, spread_BN, flat_BN, z_BIN)
+
+
+def median(values: Floats, axis: int) -> Floats:
+    """Median of the finite values along an axis; NaN where there are none."""
+    ordered = np.sort(values, axis=axis)
+    count = np.isfinite(values).sum(axis=axis, keepdims=True)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[axis] - 1)
+    middle = np.take_along_axis(ordered, low, axis) + np.take_along_axis(ordered, high, axis)
+    return np.asarray(0.5 * middle).squeeze(axis)
