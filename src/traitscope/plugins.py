@@ -1,4 +1,4 @@
-"""Plugins: modules of the user's own that register metrics, parsers, formats, measures or statistics."""
+"""Plugins: modules of the user's own that register metrics, parsers, formats, measures, statistics or features."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from traitscope.layers import compare
 from traitscope.layers.activations import TaskActs
 from traitscope.layers.task_analysis import analyse_task
 from traitscope.metrics import METRICS, MetricValue, Outcomes, score
+from traitscope.predict.evidence import Evidence, pair_features
 from traitscope.records import Example, ExampleRecord
 from traitscope.stats import DatasetText, dataset_stats
 from traitscope.study import Study
@@ -60,6 +61,13 @@ from traitscope.stats.measures import statistic
 @statistic("mine", "share", "x")
 def called(prepared):
     {body}
+""",
+    "pair feature": """
+import numpy as np
+from traitscope.predict.evidence import PAIR_FEATURES, Feature
+def called(evidence, sources, targets):
+    {body}
+PAIR_FEATURES.register("mine", version=1, reference="x")(Feature("text", called))
 """,
     "measure": """
 import numpy as np
@@ -131,6 +139,10 @@ def call_statistic() -> None:
     dataset_stats([DatasetText.from_examples("words", EXAMPLES)])
 
 
+def call_feature() -> None:
+    pair_features(Evidence(), ["a", "b"], ["c"])
+
+
 def states(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((2, 12, 5)).astype(np.float32)
 
@@ -152,6 +164,7 @@ CALLS: dict[str, tuple[tuple[Callable[[], None], str], ...]] = {
     "file format": ((call_format, "task words"),),
     "control": ((call_control, "controls.words"),),
     "statistic": ((call_statistic, "dataset words"),),
+    "pair feature": ((call_feature, "2 sources x 1 targets"),),
     "measure": ((call_measure, "task words, layer 0"), (call_compare, "compare")),
     "whole measure": ((call_measure, "task words, layer 0"), (call_compare, "compare")),
 }
@@ -185,6 +198,9 @@ WRONG = [
     ("control", "return ['a', 'b', 'c']", "it gives 3 things where 3 examples are due"),
     ("statistic", "return 'x'", "it gives str where a number is due"),
     ("statistic", "pass", "it gives NoneType where a number is due"),
+    ("pair feature", "return [[1.0]]", "it gives values of shape (1, 1) for 2 x 1 pairs"),
+    ("pair feature", "return 1.0", "it gives values of shape () for 2 x 1 pairs"),
+    ("pair feature", "return [['x'], ['y']]", "could not convert string to float"),
     ("measure", "return rep.gram_SS[:2]", "it gives a matrix of shape (2, 12) for 12 examples"),
     ("measure", "pass", "it gives a matrix of shape () for 12 examples"),
     ("whole measure", "return 'x'", "it gives str where a number is due"),
@@ -232,6 +248,8 @@ def test_an_error_that_says_what_to_do_passes_unchanged(tmp_path: Path, kind: st
         ("statistic", "return float('nan')"),
         ("statistic", "return float('inf')"),
         ("statistic", "import numpy as np; return np.float32(2.0)"),
+        ("pair feature", "return [[float('nan')], [1]]"),
+        ("pair feature", "return None"),
         ("measure", "return np.full((rep.n, rep.n), np.nan)"),
         ("whole measure", "return float('nan')"),
     ],

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of adding a metric, parser, format, measure, statistic is done from outside the package."""
+"""What CONTRIBUTING.md says of adding a metric, parser, format, measure, ... is done from outside the package."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from traitscope.cli import app
 from traitscope.config import load_config
 from traitscope.errors import TraitscopeError
 from traitscope.metrics import METRICS
+from traitscope.predict.evidence import pair_features
 from traitscope.study import Study
 
 PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
 PARTS = dict(re.findall(r"```python (\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL))
 STUDY = """\
 study: plugged
-plugins: [./metric.py, ./parser.py, ./format.py, ./measure.py, ./statistic.py]
+plugins: [./metric.py, ./parser.py, ./format.py, ./measure.py, ./statistic.py, ./feature.py]
 base: {{model: {base}, dtype: fp32}}
 recipe: {{rank: 2, alpha: 4, lr: 0.01, epochs: 1, batch: 4, max_tokens: 64, seeds: [0]}}
 tasks:
@@ -62,7 +63,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(folder: Path, base: Path, workers: int = 1) -> Path:
-    """The study with the page's five plugins beside it."""
+    """The study with the page's plugins beside it."""
     folder.mkdir()
     for name, code in PARTS.items():
         (folder / f"{name}.py").write_text(code)
@@ -75,7 +76,7 @@ def write(folder: Path, base: Path, workers: int = 1) -> Path:
 
 
 def test_the_page_adds_one_of_each_kind() -> None:
-    assert sorted(PARTS) == ["format", "measure", "metric", "parser", "statistic"]
+    assert sorted(PARTS) == ["feature", "format", "measure", "metric", "parser", "statistic"]
 
 
 def test_plugins_reach_two_processes_the_matrix_the_statistics_and_the_layers(base: Path, tmp_path: Path) -> None:
@@ -93,6 +94,9 @@ def test_plugins_reach_two_processes_the_matrix_the_statistics_and_the_layers(ba
         assert record.gold in ("yes it is", "no it is")
         assert record.correct == len(set(record.gold.split()) & set(answer.split())) / 3
     assert study.dataset_stats().frame.loc["words", "questions"] == 1.0
+    features = pair_features(study.evidence(), ["words"], ["words"])
+    # Eight rows, and answers of four words: "so: yes it is".
+    assert features.only(["rows per word"]).values_FIN.item() == 2.0
     layers = study.layers(causal=False).layers
     assert "gram_sign" in layers.meta["measures"]
     assert np.isfinite(layers.table[layers.table["measure"] == "gram_sign"]["value"]).any()

@@ -51,7 +51,7 @@ def train(
     trainer = BankTrainer(base, jobs, plan)
     results: dict[str, TrainResult] = {}
     try:
-        with _recomputing(base, plan.checkpoint_layers):
+        with recomputing(base, plan.checkpoint_layers):
             if checkpoint is not None:
                 for result in restore(trainer, checkpoint):
                     results[result.name] = result
@@ -91,7 +91,7 @@ def train(
 
 
 @contextmanager
-def _recomputing(base: Base, active: bool) -> Iterator[None]:
+def recomputing(base: Base, active: bool) -> Iterator[None]:
     """The decoder layers recompute their activations in the backward pass."""
     if not active:
         yield

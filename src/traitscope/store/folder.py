@@ -89,6 +89,15 @@ class RunFolder:
         """The base's mean hidden states of one dataset."""
         return self.hidden / f"{dataset}.safetensors"
 
+    @property
+    def gradients(self) -> Path:
+        """Where the datasets' mean gradients lie."""
+        return self.root / "gradients"
+
+    def gradient_path(self, dataset: str) -> Path:
+        """The mean gradient of one dataset."""
+        return self.gradients / f"{dataset}.safetensors"
+
     def exists(self) -> bool:
         """True if a study has been started here (a study file alone does not make a run folder)."""
         return self.study_file.is_file() and any((self.root / name).exists() for name in STARTED)
@@ -108,7 +117,7 @@ class RunFolder:
             probe = temporary(self.root / "probe")
             probe.write_bytes(b"")
             probe.unlink()
-        for folder in ("", "plan", "tasks", "adapters", "hidden", "analysis", "layers", "leases"):
+        for folder in ("", "plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"):
             sweep(self.root / folder)
 
     # ---- study, lock, log

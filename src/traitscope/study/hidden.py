@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,15 @@ def hidden_inputs(config: StudyConfig, data: StudyData, base: Identity) -> dict[
 
 def hidden_marks(folder: RunFolder) -> dict[str, str]:
     """The fingerprints of all hidden states in a folder, by dataset; damaged files are left out."""
+    return file_marks(folder.hidden)
+
+
+def file_marks(folder: Path) -> dict[str, str]:
+    """The fingerprints that safetensors files of the datasets were made from, by dataset; damaged ones are left out."""
     from safetensors import safe_open
 
     found = {}
-    for path in sorted(folder.hidden.glob("*.safetensors")):
+    for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, "np") as file:
                 found[path.stem] = str(json.loads(file.metadata()[MARK])["fingerprint"])

@@ -26,6 +26,7 @@ RESULT_VERSIONS: dict[str, int] = {
     "judging": 1,
     "mix": 1,
     "hidden": 1,
+    "gradients": 1,
 }
 
 Kind = Literal["base", "adapter", "mix", "model"]
