@@ -41,6 +41,13 @@ RunSdOption = Annotated[
     typer.Option("--run-sd", help="Deviation between two runs, where it is known: points, or task=value in its unit."),
 ]
 
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", help="Share of the whole grid's cost that may be spent, such as 25%.")
+]
+MarginOption = Annotated[
+    float, typer.Option("--margin", min=0.0, help="With --budget: a difference of scores that does not matter.")
+]
+
 DEFAULT_STUDY = Path("study.yaml")
 # A shell's status of a process that a signal ended: 128 and the signal's number.
 INTERRUPTED = 128 + signal.SIGINT
@@ -127,6 +134,22 @@ def stop_on_signal() -> Iterator[Asked]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def read_share(text: str) -> float:
+    """``25%`` or ``0.25`` as a share.
+
+    Raises:
+        TraitscopeError: neither, or not between 0 and 1.
+    """
+    number = text.strip()
+    try:
+        share = float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise TraitscopeError(f"cannot read {text!r}", where="--budget", fix="write a share such as 25%, or 0.25")
+    return share
 
 
 def read_run_sd(given: list[str] | None) -> float | dict[str, float] | None:

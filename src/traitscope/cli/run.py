@@ -11,12 +11,15 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    BudgetOption,
+    MarginOption,
     OutOption,
     QuietOption,
     ReplaceOption,
     StudyArgument,
     friendly,
     open_study,
+    read_share,
     stop_on_signal,
 )
 
@@ -31,12 +34,24 @@ def run(
     out: OutOption = None,
     replace: ReplaceOption = False,
     quiet: QuietOption = False,
+    budget: BudgetOption = None,
+    margin: MarginOption = 0.01,
 ) -> None:
     """Train and evaluate all that is missing; the same command goes on after a kill.
 
-    Prints the score matrix at the end. Several processes may run the same study at once.
+    Prints the score matrix at the end. Several processes may run the same study at once. With `--budget 25%` it makes
+    what is needed to find every target's best source within that share of the cost, and prints the choice.
     """
-    fill(study, out, quiet, lambda opened, stop: opened.run(replace=replace, stop=stop))
+    if budget is None:
+        fill(study, out, quiet, lambda opened, stop: opened.run(replace=replace, stop=stop))
+        return
+    share, made = read_share(budget), list[str]()
+
+    def decide(opened: Study, stop: Callable[[], bool]) -> None:
+        made.append(opened.decide(share, margin=margin, stop=stop).render())
+
+    fill(study, out, quiet, decide, show=False)
+    typer.echo("\n".join(made))
 
 
 def fill(

@@ -262,6 +262,11 @@ class CellIndex:
                 assert head is not None
                 yield head
 
+    def rows(self, model: str, task: str) -> int:
+        """How many of the task's rows the cell was evaluated on; 0 where it is not committed."""
+        found = self.get(model, task)
+        return 0 if found is None else found.n
+
     def get(self, model: str, task: str) -> CellHead | None:
         """The cell's head, or None if it is not committed."""
         found = self._models.get(model)

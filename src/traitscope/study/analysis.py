@@ -144,17 +144,27 @@ def _base_losses(study: Context, task: str) -> NDArray[np.floating] | None:
 
 
 class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
-    """The example records of every committed cell by (model, task), read when asked for."""
+    """The example records of every committed cell by (model, task), read when asked for.
 
-    def __init__(self, study: Context) -> None:
+    Args:
+        study: whose cells.
+        rows: of these tasks alone, these rows, in the task's order; cells without any are left out.
+    """
+
+    def __init__(self, study: Context, rows: Mapping[str, slice] | None = None) -> None:
         self._study = study
-        table = study.score_table()
-        self._keys = list(dict.fromkeys(zip(table["model"], table["task"], strict=True)))
+        self._rows = rows
+        table, index = study.score_table(), study.cells()
+        keys = dict.fromkeys(zip(table["model"], table["task"], strict=True))
+        if rows is not None:
+            keys = {key: None for key in keys if key[1] in rows and index.rows(*key) > (rows[key[1]].start or 0)}
+        self._keys = keys
 
     def __getitem__(self, key: tuple[str, str]) -> pd.DataFrame:
-        if key not in self:
+        if key not in self._keys:
             raise KeyError(key)
-        return self._study.records(*key)
+        found = self._study.records(*key)
+        return found if self._rows is None else found.iloc[self._rows[key[1]]]
 
     def __contains__(self, key: object) -> bool:
         return key in self._keys

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 def study_cost(units: Units, state: State, data: StudyData) -> Cost:
     """The cost of what is missing, from exact token counts of the rows and a measured processor rate."""
+    return estimate(units, state, *token_costs(units, state, data), processor_rate())
+
+
+def token_costs(units: Units, state: State, data: StudyData) -> tuple[dict[str, int], dict[str, int]]:
+    """Tokens of what is missing: of every adapter's training, and of one model's evaluation on every task."""
     tokenizer = load_tokenizer(units.base.source())
     counts: dict[tuple[str, str | None, int], Any] = {}
 
@@ -39,7 +44,7 @@ def study_cost(units: Units, state: State, data: StudyData) -> Cost:
         share = min(1.0, unit.recipe.max_steps / steps) if unit.recipe.max_steps else 1.0
         train_tokens[unit.name] = round(total * unit.recipe.epochs * share)
     eval_tokens = {task: _eval_tokens(data, task, tokenizer) for task in {c.task for c in state.missing_cells}}
-    return estimate(units, state, train_tokens, eval_tokens, processor_rate())
+    return train_tokens, eval_tokens
 
 
 def layers_cost(units: Units, data: StudyData) -> LayersCost | None:

@@ -124,9 +124,10 @@ def _group_steps(
     models = {model.name: model for model in work.units.models}
     for task in tasks:
         cells = [wanted[name][task] for name in group if task in wanted.get(name, {})]
-        if cells:
-            unit = cells[0].unit if len(group) == 1 else f"group/{group[0]}/{task}"
-            yield _step(work, source, plan, [models[name] for name in group], unit, task, cells)
+        for n in sorted({cell.n for cell in cells}):
+            alike = [cell for cell in cells if cell.n == n]
+            unit = alike[0].unit if len(group) == 1 else f"group/{group[0]}/{task}"
+            yield _step(work, source, plan, [models[name] for name in group], unit, task, alike)
 
 
 def _step(
@@ -151,7 +152,7 @@ def _step(
             model=source,
             models={model.name: Adapted(path=_folder(work, model)) for model in group},
             task=work.data.tasks[task],
-            examples=work.data.load(task).eval,
+            examples=work.data.load(task).eval[: cells[0].n],
             plan=plan,
             skip=min(state.have.get(cell.unit, 0) for cell in state.missing_cells),
         )
@@ -182,7 +183,8 @@ def _folder(work: Work, model: ModelUnit) -> Path | None:
 
 def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Sequence[ExampleRecord]]) -> None:
     skip = min(state.have.get(cell.unit, 0) for cell in state.missing_cells)
-    wanted = [example.id for example in work.data.load(state.missing_cells[0].task).eval[skip:]]
+    first = state.missing_cells[0]
+    wanted = [example.id for example in work.data.load(first.task).eval[skip : first.n]]
     for cell in state.missing_cells:
         if [record.id for record in found.get(cell.model.name, ())] != wanted:
             raise TraitscopeError(
@@ -191,7 +193,7 @@ def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Seque
                 fix="mend the backend: Records hold every model of the order, with its examples in their order",
             )
         task, have = work.data.tasks[cell.task], state.have.get(cell.unit, 0)
-        examples = work.data.load(cell.task).eval
+        examples = work.data.load(cell.task).eval[: cell.n]
         records = list(found[cell.model.name][have - skip :])
         if have:
             stored = work.folder.cells.read_records(cell.model.name, cell.task)

@@ -18,6 +18,7 @@ from traitscope.study import evaluating, hidden, training
 from traitscope.study.context import Context
 from traitscope.study.lock import changed_files, changed_packages, make_lock
 from traitscope.study.overlong import check_rows
+from traitscope.study.part import Part
 from traitscope.study.progress import Stopped
 from traitscope.study.state import State, Units, all_units, find_state, refuse_changes
 from traitscope.study.work import Work
@@ -25,17 +26,31 @@ from traitscope.study.work import Work
 POLL_S = 0.5
 
 
-def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Callable[[], bool] | None) -> Work | None:
-    """Trains and evaluates what is missing, in several processes where they pay; None if nothing was missing."""
+def fill(
+    study: Context,
+    *,
+    train: bool,
+    evaluate: bool,
+    replace: bool,
+    stop: Callable[[], bool] | None,
+    part: Part | None = None,
+) -> Work | None:
+    """Trains and evaluates what is missing, in several processes where they pay; None if nothing was missing.
+
+    With ``part`` that alone, and no hidden states.
+    """
     units = study.units()
-    state = find_state(units, study.folder, study.data)
-    unseen = hidden.missing_hidden(study.folder, hidden.hidden_inputs(study.config, study.data, units.base))
-    if state.complete and not (evaluate and unseen) and study.folder.exists():
+    state = find_state(units if part is None else part.of(units, study.data), study.folder, study.data)
+    captures = evaluate and part is None
+    unseen = captures and hidden.missing_hidden(
+        study.folder, hidden.hidden_inputs(study.config, study.data, units.base)
+    )
+    if state.complete and not unseen and study.folder.exists():
         _write_study(study)
         _remember(study)
         return None
     check_rows(study.data)
-    with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend) as work:
+    with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend, part) as work:
         while True:
             # Asked before, so that what others end meanwhile is taken up in one more round.
             others = work.leases.busy()
@@ -44,6 +59,7 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
                 left = training.train_missing(work) if train else False
                 if evaluate:
                     left |= evaluating.evaluate_missing(work)
+                if captures:
                     left |= hidden.capture_missing(work)
             except BackendLost as lost:
                 work.backend, left = _alone(study, work.backend, lost), True
@@ -55,25 +71,34 @@ def fill(study: Context, *, train: bool, evaluate: bool, replace: bool, stop: Ca
 @contextmanager
 def _backend(study: Context, state: State, stop: Callable[[], bool] | None) -> Iterator[Backend]:
     """The backend that the study was given; else as many processes as the work that is missing is worth."""
-    if study.given_backend is None:
-        data, config = study.data, study.config
-        trained = evaluated = 0
-        for unit in state.missing_adapters:
-            parts = data.mix(unit.mix) if unit.mix is not None else [(p, data.train(p)) for p in unit.parts]
-            trained += sum(_characters(rows) for _, rows in parts) * unit.recipe.epochs
-        for cell in state.missing_cells:
-            evaluated += _characters(data.load(cell.task).eval)
-        compute = config.compute
-        base = study.asked(config.base).resolved()
-        n = processes_for(compute.workers, compute.device, base, trained=trained, evaluated=evaluated)
-        if n > 1:
-            with Pool(compute, n, plugins=config.plugins, root=config.root, should_stop=stop) as pool:
-                try:
-                    yield pool
-                except PoolStopped as stopped:
-                    raise Stopped from stopped
-            return
-    yield study.backend
+    if study.given_backend is not None:
+        yield study.backend
+        return
+    data = study.data
+    trained = evaluated = 0
+    for unit in state.missing_adapters:
+        parts = data.mix(unit.mix) if unit.mix is not None else [(p, data.train(p)) for p in unit.parts]
+        trained += sum(characters(rows) for _, rows in parts) * unit.recipe.epochs
+    for cell in state.missing_cells:
+        evaluated += characters(data.load(cell.task).eval[: cell.n])
+    with processes(study, trained, evaluated, stop) as backend:
+        yield backend
+
+
+@contextmanager
+def processes(study: Context, trained: int, evaluated: int, stop: Callable[[], bool] | None) -> Iterator[Backend]:
+    """As many processes of this machine as some characters to train and to evaluate are worth; or this one."""
+    config = study.config
+    compute, base = config.compute, study.asked(config.base).resolved()
+    n = processes_for(compute.workers, compute.device, base, trained=trained, evaluated=evaluated)
+    if n == 1:
+        yield study.backend
+        return
+    with Pool(compute, n, plugins=config.plugins, root=config.root, should_stop=stop) as pool:
+        try:
+            yield pool
+        except PoolStopped as stopped:
+            raise Stopped from stopped
 
 
 def _alone(study: Context, gone: Backend, lost: BackendLost) -> Backend:
@@ -84,7 +109,8 @@ def _alone(study: Context, gone: Backend, lost: BackendLost) -> Backend:
     return study.backend
 
 
-def _characters(rows: Iterable[Example]) -> int:
+def characters(rows: Iterable[Example]) -> int:
+    """Characters of prompts and answers: what the size of a piece of work is judged by before anything is loaded."""
     return sum(len(row.prompt) + len(row.answer) for row in rows)
 
 
@@ -101,7 +127,12 @@ def _loaded_units(study: Context, units: Units, backend: Backend) -> Units:
 
 @contextmanager
 def open_work(
-    study: Context, units: Units, replace: bool, stop: Callable[[], bool] | None, backend: Backend | None = None
+    study: Context,
+    units: Units,
+    replace: bool,
+    stop: Callable[[], bool] | None,
+    backend: Backend | None = None,
+    part: Part | None = None,
 ) -> Iterator[Work]:
     """The folder, prepared and leased, for one piece of work; what changed under it is settled first.
 
@@ -125,6 +156,7 @@ def open_work(
             report=study.report_to,
             every_s=study.every_s,
             asked_to_stop=stop or (lambda: False),
+            part=part,
         )
         _settle_changes(study, work, replace)
         _write_down(study, units)

@@ -98,7 +98,7 @@ def train_missing(work: Work) -> bool:
         Stopped: the run was asked to stop; the banks' states are saved.
     """
     _drop_leftovers(work)
-    missing = [unit for unit in work.units.adapters if work.folder.adapter(unit.name) is None]
+    missing = [unit for unit in work.wanted.adapters if work.folder.adapter(unit.name) is None]
     if missing and not _plan_missing(work, missing):
         return True
     banks = open_banks(work)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from traitscope.compute import Backend, Event, Final, Lost, Order, Refused
 from traitscope.config import StudyConfig
@@ -14,6 +15,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Progress
 from traitscope.store import LeaseLost, Leases, RunFolder
 from traitscope.study.data import StudyData
+from traitscope.study.part import Part
 from traitscope.study.progress import Reporter, Stopped, show_tokens
 from traitscope.study.state import State, Units, find_state
 
@@ -52,6 +54,7 @@ class Work:
         trained, evaluated, rescored, captured: units that this run committed.
         tokens: trained by this run.
         unreadable: datasets that the base cannot read; they are tried once a run.
+        part: what this run is about; None for all of the study.
     """
 
     config: StudyConfig
@@ -69,12 +72,18 @@ class Work:
     captured: list[str] = field(default_factory=list)
     tokens: int = 0
     unreadable: set[str] = field(default_factory=set)
+    part: Part | None = None
     _under_way: dict[str, Progress] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
 
     def state(self) -> State:
-        """Where the study stands at this moment."""
-        return find_state(self.units, self.folder, self.data)
+        """Where what this run is about stands at this moment."""
+        return find_state(self.wanted, self.folder, self.data)
+
+    @cached_property
+    def wanted(self) -> Units:
+        """The units that this run is about."""
+        return self.units if self.part is None else self.part.of(self.units, self.data)
 
     def stop_if_asked(self) -> None:
         """Ends the run between two units.

@@ -1,0 +1,108 @@
+"""``traitscope plan``: what is missing and what it costs; under a budget, what to make or to measure next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    BudgetOption,
+    MarginOption,
+    OutOption,
+    friendly,
+    open_study,
+    read_share,
+)
+from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
+from traitscope.errors import TraitscopeError
+
+
+@friendly
+@takes_matrix_options
+def plan(
+    matrix_options: MatrixOptions,
+    source: SourceArgument = DEFAULT_STUDY,
+    out: OutOption = None,
+    budget: BudgetOption = None,
+    margin: MarginOption = 0.01,
+    of: Annotated[str | None, typer.Option(help="Of a matrix: the base model that is measured next.")] = None,
+    rule: Annotated[
+        str, typer.Option(help="Of a matrix: expected improvement (best source per target) or knowledge gradient.")
+    ] = "expected improvement",
+) -> None:
+    """What a run would make, and what it costs; nothing is computed.
+
+    With --budget 25% the next round of such a run. Of a matrix file the cells to measure next, best first, until that
+    share of its transfer cells is measured.
+    """
+    if not is_matrix(source):
+        typer.echo(_study_text(source, out, budget, margin))
+    elif budget is None:
+        raise TraitscopeError("how much may be measured?", where=str(source), fix="add --budget 25%")
+    else:
+        typer.echo(_matrix_text(matrix_options, source, read_share(budget), of, rule))
+
+
+def _study_text(source: Path, out: Path | None, budget: str | None, margin: float) -> str:
+    opened, _ = open_study(source, out, quiet=True)
+    if budget is None:
+        return str(opened.plan(cost=True))
+    from traitscope.study.budget import Budgeted
+
+    budgeted = Budgeted(opened, read_share(budget), margin)
+    budgeted.read()
+    following = budgeted.next_round()
+    lines = [f"study {opened.config.study} in {opened.folder.root}, {budgeted.share:.0%} of the whole grid's cost"]
+    if budgeted.rounds:
+        spent = budgeted.spent(budgeted.rounds[-1]) / budgeted.prices.whole
+        trained = ", ".join(budgeted.rounds[-1].sources) or "none yet"
+        lines.append(f"  so far    {spent:.0%} spent or set aside; trained in full: {trained}")
+    if following is None:
+        lines.append("  next      nothing more is worth its cost: the choice is made")
+    elif following.kind == "probe":
+        rows = max(n for tasks in following.probe_rows.values() for n in tasks.values())
+        lines.append(f"  next      short trainings of {len(budgeted.sources)} sources, {rows} rows on every target")
+    else:
+        new = [name for name in following.sources if name not in budgeted.rounds[-1].sources]
+        cells = sum(
+            n > budgeted.rounds[-1].rows.get(name, {}).get(task, 0)
+            for name, tasks in following.rows.items()
+            for task, n in tasks.items()
+        )
+        trained = f"full trainings of {', '.join(new)}, and " if new else ""
+        lines.append(f"  next      {trained}more rows of {cells} cells")
+    if following is not None:
+        cost = budgeted.spent(following) / budgeted.prices.whole
+        lines.append(f"            {cost:.0%} after it, rows for the claims set aside")
+    return "\n".join(lines)
+
+
+def _matrix_text(matrix_options: MatrixOptions, source: Path, share: float, of: str | None, rule: str) -> str:
+    import numpy as np
+
+    from traitscope.predict.acquire import ACQUISITIONS, balanced_start, choose_cells
+    from traitscope.predict.forecast import fit_predictor
+    from traitscope.predict.problem import Problem
+    from traitscope.registry import did_you_mean
+
+    if rule not in ACQUISITIONS:
+        raise TraitscopeError(f"unknown rule {rule!r}", where="--rule", fix=did_you_mean(rule, ACQUISITIONS.names()))
+    scores = matrix_options.read(source)
+    problem = Problem.from_scores(scores, of)
+    open_IN = problem.allowed_IN & ~problem.known_IN
+    count = min(round(share * int(problem.allowed_IN.sum())) - int(problem.known_IN.sum()), int(open_IN.sum()))
+    told = f"{int(problem.known_IN.sum())} of {int(problem.allowed_IN.sum())} transfer cells are measured"
+    if count <= 0:
+        return f"{told}: nothing more within {share:.0%}"
+    if not problem.known_IN.any() and not problem.others:
+        start_IN = balanced_start(open_IN, count, np.random.default_rng(0))
+        cells = [(int(i), int(n)) for i, n in np.argwhere(start_IN)]
+        why = "nothing is known yet: sources and targets as evenly as can be"
+    else:
+        cells = choose_cells(fit_predictor(scores, base=of).prediction, open_IN, count, rule)
+        why = f"by {rule}, each as if those before it were measured"
+    lines = [f"{told}; next {len(cells)}, {why}"]
+    return "\n".join([*lines, *(f"{problem.sources[i]} on {problem.tasks[n]}" for i, n in cells)])

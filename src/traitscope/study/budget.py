@@ -1,0 +1,448 @@
+"""A study under a budget: short trainings of all sources, long ones of those that may be a target's best, and more
+evaluation rows where two of them are close.
+
+What was decided is written down before it is done (``plan/budget.json``), so that a run that was stopped goes on with
+the same choices; a run without a budget makes the rest of the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitscope.errors import TraitscopeError
+from traitscope.predict.decision import Decision
+from traitscope.predict.halving import (
+    Standing,
+    chance_best,
+    contenders,
+    draw_gains,
+    drift_between,
+    expected_gains,
+    keep_promising,
+)
+from traitscope.store import write_atomic
+from traitscope.store.files import json_bytes, read_json
+from traitscope.study import filling
+from traitscope.study.context import Context
+from traitscope.study.costs import token_costs
+from traitscope.study.filling import characters
+from traitscope.study.part import Part
+from traitscope.study.probes import FOLDER, LEVEL, paired_gains, plain_sources, probe_config, probe_share, reach
+from traitscope.study.progress import Stopped
+from traitscope.study.state import State
+
+Floats = NDArray[np.float64]
+
+# source -> task -> rows
+Rows = dict[str, dict[str, int]]
+
+FORMAT = 1
+# Rows that every short training is looked at with: more say little, as what the rest of a training changes is larger.
+PROBE_ROWS = 24
+# Rows that the first look at a full training takes.
+FULL_ROWS = 128
+# A cell whose source is expected to better its target by less than this share of the margin is not looked at.
+WORTH = 0.1
+# What the rest of a training changes, in deviations of the sources' gains on the target, until it was seen.
+DRIFT = 0.5
+_FIX = "delete this file: the next run with a budget plans anew, and what was trained and evaluated stays"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of a run under a budget.
+
+    Attributes:
+        kind: ``probe`` (all sources, short), ``train`` (some in full) or ``grow`` (more rows for these).
+        sources: what is trained in full after this round.
+        probe_rows: source -> task -> rows that the cell of its short training has after this round.
+        rows: the same of its full training.
+    """
+
+    kind: str
+    sources: tuple[str, ...]
+    probe_rows: Rows
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the parts of a study cost, in floating-point operations per parameter of the base.
+
+    Attributes:
+        train_I: one training of every source, its first seed.
+        probe_I: its short training.
+        row_N: one evaluation row of every target, for one model.
+        rows_N: evaluation rows of every target.
+    """
+
+    train_I: Floats
+    probe_I: Floats
+    row_N: Floats
+    rows_N: NDArray[np.int64]
+
+    @property
+    def whole(self) -> float:
+        """The whole grid: every source trained, base and sources evaluated on all rows."""
+        return float(self.train_I.sum() + (len(self.train_I) + 1) * (self.row_N * self.rows_N).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What is known of every source on every target after some rounds.
+
+    Attributes:
+        mean_IN, variance_IN: of the gain in a full training over the base; NaN where a cell is no transfer.
+        trained_I: sources that are trained in full.
+    """
+
+    mean_IN: Floats
+    variance_IN: Floats
+    trained_I: NDArray[np.bool_]
+
+
+@dataclass
+class Budgeted:
+    """A run under a budget: what was decided so far, and what it is decided from.
+
+    Attributes:
+        study: the study.
+        share: of the whole grid's cost that may be spent.
+        margin: a difference of scores that does not matter.
+        rounds: done or begun, in order.
+        watch: told after every round what would be chosen now: target -> source, None for the base.
+    """
+
+    study: Context
+    share: float
+    margin: float
+    rounds: list[Round] = field(default_factory=list)
+    watch: Callable[[dict[str, str | None]], None] | None = None
+
+    # ---- what there is
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise TraitscopeError(f"a budget of {self.share:.0%}", where="budget", fix="write a share such as 25%")
+        self.sources = [source.name for source in plain_sources(self.study.config)]
+        self.models = {s.name: f"{s.name}-s{s.recipe.seeds[0]}" for s in plain_sources(self.study.config)}
+        self.targets = list(self.study.config.target_names())
+        if len(self.sources) < 2:
+            raise TraitscopeError("there is nothing to choose from: one source", where="budget", fix="run without it")
+        self.path = self.study.folder.root / "plan" / "budget.json"
+        self.probes = Context(
+            probe_config(self.study),
+            self.study.folder.root / FOLDER,
+            backend=self.study.given_backend,
+            report=self.study.report_to,
+            every_s=self.study.every_s,
+            stale_s=self.study.stale_s,
+        )
+        self.prices = find_prices(self.study)
+
+    def read(self) -> None:
+        """Takes up what an earlier run decided.
+
+        Raises:
+            TraitscopeError: the file is damaged, or of a run with another budget.
+        """
+        if not self.path.exists():
+            return
+        data = read_json(self.path, fix=_FIX)
+        try:
+            same = data["sources"] == self.sources and data["targets"] == self.targets
+            rounds = [Round(r["kind"], tuple(r["sources"]), r["probe_rows"], r["rows"]) for r in data["rounds"]]
+        except (KeyError, TypeError):
+            raise TraitscopeError("is damaged: keys are missing", where=str(self.path), fix=_FIX) from None
+        if not same:
+            raise TraitscopeError("the study has other sources or targets now", where=str(self.path), fix=_FIX)
+        self.rounds = rounds
+
+    def _write(self) -> None:
+        rounds = [
+            {"kind": r.kind, "sources": list(r.sources), "probe_rows": r.probe_rows, "rows": r.rows}
+            for r in self.rounds
+        ]
+        content = {"format": FORMAT, "share": self.share, "margin": self.margin, "sources": self.sources}
+        self.study.folder.prepare()
+        write_atomic(self.path, json_bytes({**content, "targets": self.targets, "rounds": rounds}))
+
+    # ---- doing it
+
+    def run(self, stop: Callable[[], bool] | None) -> None:
+        """Carries out what was decided, decides the next round, until nothing is worth its cost or the budget ends.
+
+        Raises:
+            Stopped: ``stop`` said so; the same call goes on from there.
+        """
+        self.read()
+        if self.rounds:
+            self._carry_out(self.rounds[-1], stop)
+        while (following := self.next_round()) is not None:
+            if stop is not None and stop():
+                raise Stopped
+            self.rounds.append(following)
+            self._write()
+            self._carry_out(following, stop)
+
+    @contextmanager
+    def together(self, stop: Callable[[], bool] | None) -> Iterator[None]:
+        """One backend for all rounds: a process that has the base loaded serves them all."""
+        if self.study.given_backend is not None:
+            yield
+            return
+        sources = plain_sources(self.study.config)
+        rows = [(s, self.study.data.train(s)) for s in sources]
+        trained = sum(characters(train) * s.recipe.epochs for s, train in rows)
+        evaluated = sum(characters(self.study.data.load(task).eval) for task in self.targets) * (len(sources) + 1)
+        parts = (self.study, self.probes)
+        trained, evaluated = round(self.share * trained), round(self.share * evaluated)
+        with filling.processes(self.study, trained, evaluated, stop) as backend:
+            for part in parts:
+                part.given_backend = backend
+            try:
+                yield
+            finally:
+                for part in parts:
+                    part.given_backend = None
+
+    def finish(self, stop: Callable[[], bool] | None) -> Decision:
+        """Evaluates what was chosen on the rows that chose nothing, and tells what came out.
+
+        Raises:
+            Stopped: ``stop`` said so.
+        """
+        belief = self.belief()
+        # Of the trained ones and the base.
+        made = self.choice(np.where(belief.trained_I[:, None], belief.mean_IN, np.nan))
+        chosen = {task: source for task, source in made.items() if source is not None}
+        rows = {("base", task): int(self.prices.rows_N[n]) for n, task in enumerate(self.targets)}
+        rows |= {(self.models[source], task): rows["base", task] for task, source in chosen.items()}
+        part = Part(frozenset(self.models[source] for source in self._trained()), rows)
+        filling.fill(self.study, train=True, evaluate=True, replace=False, stop=stop, part=part)
+        return self._decision(belief, chosen)
+
+    def choice(self, mean_IN: Floats) -> dict[str, str | None]:
+        """Of every target the source of the largest expected gain; None where none is above the base."""
+        filled_IN = np.where(np.isfinite(mean_IN), mean_IN, -np.inf)
+        best_N = filled_IN.argmax(axis=0)
+        return {
+            task: self.sources[best_N[n]] if filled_IN[best_N[n], n] > 0 else None
+            for n, task in enumerate(self.targets)
+        }
+
+    def _decision(self, belief: Belief, chosen: dict[str, str]) -> Decision:
+        fresh = {task: slice(self.half(task), None) for task in self.targets}
+        gain_IN, variance_IN = paired_gains(self.study, fresh)
+        chance_IN = chance_best(self._draws(belief))
+        found = []
+        for n, task in enumerate(self.targets):
+            untrained_I = np.where(belief.trained_I, 0.0, chance_IN[:, n])
+            other = int(untrained_I.argmax())
+            row: dict[str, Any] = {
+                "task": task,
+                "chance": 1.0 - float(chance_IN[:, n].sum()),
+                "untrained": self.sources[other] if untrained_I[other] > 0 else None,
+                "untrained_chance": float(untrained_I[other]),
+            }
+            if task in chosen:
+                i = self.sources.index(chosen[task])
+                half = reach(LEVEL) * float(np.sqrt(variance_IN[i, n]))
+                row |= {
+                    "source": chosen[task],
+                    "expected": float(belief.mean_IN[i, n]),
+                    "chance": float(chance_IN[i, n]),
+                    "gain": float(gain_IN[i, n]),
+                    "lo": float(gain_IN[i, n]) - half,
+                    "hi": float(gain_IN[i, n]) + half,
+                    "n": int(self.prices.rows_N[n]) - self.half(task),
+                }
+            found.append(row)
+        decision = Decision.of(
+            found,
+            level=LEVEL,
+            trained=self._trained(),
+            sources=tuple(self.sources),
+            spent=self.spent(self.rounds[-1]) / self.prices.whole,
+            budget=self.share,
+            margin=self.margin,
+        )
+        write_atomic(self.study.folder.analysis / "decision.json", decision.to_json().encode())
+        return decision
+
+    def _carry_out(self, latest: Round, stop: Callable[[], bool] | None) -> None:
+        if latest.kind == "probe":
+            self._fill(self.probes, self.sources, latest.probe_rows, stop)
+        else:
+            self._fill(self.study, latest.sources, latest.rows, stop)
+
+    def _fill(self, study: Context, sources: Sequence[str], wanted: Rows, stop: Callable[[], bool] | None) -> None:
+        """Trains sources and evaluates them on the rows wanted, the base on as many as any of them."""
+        rows = {(self.models[s], task): n for s, tasks in wanted.items() for task, n in tasks.items()}
+        for task in self.targets:
+            rows["base", task] = max((n for (_, other), n in rows.items() if other == task), default=0)
+        part = Part(frozenset(self.models[s] for s in sources), rows)
+        filling.fill(study, train=True, evaluate=True, replace=False, stop=stop, part=part)
+
+    # ---- deciding
+
+    def next_round(self) -> Round | None:
+        """The round that the budget still bears and that is worth it; None where there is none."""
+        if not self.rounds:
+            return self._first_round()
+        left = self.share * self.prices.whole - self.spent(self.rounds[-1])
+        belief = self.belief()
+        if self.watch is not None:
+            self.watch(self.choice(belief.mean_IN))
+        return self._train_round(belief, left) or self._grow_round(belief, left)
+
+    def spent(self, latest: Round) -> float:
+        """What the rounds up to one cost, in the unit of ``Prices``, with the claims' rows set aside."""
+        prices, at = self.prices, {task: n for n, task in enumerate(self.targets)}
+        cost = float(prices.probe_I.sum())
+        cost += float(sum(prices.train_I[self.sources.index(s)] for s in latest.sources))
+        for wanted in (latest.probe_rows, latest.rows):
+            cost += sum(prices.row_N[at[t]] * n for tasks in wanted.values() for t, n in tasks.items())
+        # The base, and every target's chosen source, on all rows.
+        return cost + 1.5 * float((prices.row_N * prices.rows_N).sum())
+
+    def half(self, task: str) -> int:
+        """Rows of a target that choices may rest on; what is claimed afterwards rests on the others."""
+        return max(1, int(self.prices.rows_N[self.targets.index(task)]) // 2)
+
+    def _first_round(self) -> Round:
+        """All sources, short, looked at with few rows."""
+        rows = {task: min(self.half(task), PROBE_ROWS) for task in self.targets}
+        found = Round("probe", (), {source: dict(rows) for source in self.sources}, {})
+        least = self.spent(found) / self.prices.whole
+        if least > self.share:
+            raise TraitscopeError(
+                f"the shortest look at all sources costs {least:.0%} of the whole grid",
+                where=f"budget of {self.share:.0%}",
+                fix=f"give at least {np.ceil(100 * least):.0f}%, or run without a budget",
+            )
+        return found
+
+    def belief(self) -> Belief:
+        """What probes and full trainings say together of every source on every target."""
+        rows = {task: slice(0, self.half(task)) for task in self.targets}
+        probe_IN, probe_variance_IN = paired_gains(self.probes, rows)
+        full_IN, full_variance_IN = paired_gains(self.study, rows)
+        latest = self.rounds[-1]
+        trained_I = np.array([s in latest.sources for s in self.sources])
+        full_IN[~trained_I] = np.nan
+        both_IN = np.isfinite(full_IN) & np.isfinite(probe_IN)
+        drift_N, shift_N = self._drift(probe_IN, probe_variance_IN, full_IN, full_variance_IN, both_IN)
+        # What a short training leaves out is what may still change.
+        left_I = 1.0 - self.prices.probe_I / np.maximum(self.prices.train_I, 1e-300)
+        early = Standing(probe_IN, probe_variance_IN, np.outer(left_I, drift_N))
+        mean_IN, variance_IN = expected_gains(early)
+        mean_IN = mean_IN + shift_N
+        known_IN = np.isfinite(full_IN)
+        # What the probe foretells is the prior of what the full training shows.
+        weight_IN = np.where(known_IN, variance_IN / np.maximum(variance_IN + full_variance_IN, 1e-12), 0.0)
+        mean_IN = np.where(known_IN, mean_IN + weight_IN * (np.nan_to_num(full_IN) - mean_IN), mean_IN)
+        return Belief(mean_IN, np.where(known_IN, (1 - weight_IN) * variance_IN, variance_IN), trained_I)
+
+    def _drift(
+        self, probe_IN: Floats, probe_variance_IN: Floats, full_IN: Floats, full_variance_IN: Floats, both_IN: Any
+    ) -> tuple[Floats, Floats]:
+        """By target: deviation of what the rest of the training does, and what it does to all sources alike.
+
+        Until three sources of a target are trained, the deviation is that of all targets together, in units of the
+        spread of their probes; until any is, ``DRIFT``.
+        """
+        known_IN = np.isfinite(probe_IN)
+        known_N = np.maximum(known_IN.sum(axis=0), 1)
+        centred_IN = np.where(known_IN, probe_IN - np.where(known_IN, probe_IN, 0.0).sum(axis=0) / known_N, 0.0)
+        error_N = np.where(known_IN, probe_variance_IN, 0.0).sum(axis=0) / known_N
+        spread_N = np.sqrt(np.maximum((centred_IN**2).sum(axis=0) / known_N - error_N, max(self.margin, 1e-4) ** 2))
+        count_N = both_IN.sum(axis=0)
+        moved_IN = np.where(both_IN, full_IN - probe_IN, 0.0)
+        shift_N = moved_IN.sum(axis=0) / np.maximum(count_N, 1)
+        # Few trained sources were chosen as the best of their probes: their shift is shrunk towards none.
+        shift_N = shift_N * count_N / (count_N + 2.0)
+        left_IN = np.where(both_IN, (moved_IN - moved_IN.sum(axis=0) / np.maximum(count_N, 1)) / spread_N, np.nan)
+        error_IN = np.where(both_IN, (probe_variance_IN + full_variance_IN) / spread_N**2, np.nan)
+        pooled = drift_between(np.zeros(both_IN.sum()), left_IN[both_IN], np.zeros(both_IN.sum()), error_IN[both_IN])
+        known = int(np.maximum(count_N - 1, 0).sum())
+        if not np.isfinite(pooled):
+            pooled, known = DRIFT, 0
+        relative = np.sqrt((known * pooled**2 + 6 * DRIFT**2) / (known + 6))
+        return relative * spread_N, shift_N
+
+    def _draws(self, belief: Belief) -> Floats:
+        return draw_gains(belief.mean_IN, belief.variance_IN, np.random.default_rng([len(self.rounds), 17]))
+
+    def _train_round(self, belief: Belief, left: float) -> Round | None:
+        """Trains in full what is expected to better some target's best and is not trained yet."""
+        drawn_RIN = self._draws(belief)
+        # What is there: the base, and of every target the trained source that is expected to be best.
+        mean_IN = np.where(belief.trained_I[:, None] & np.isfinite(belief.mean_IN), belief.mean_IN, -np.inf)
+        best_N = mean_IN.argmax(axis=0)
+        columns = np.arange(len(self.targets))
+        have_RN = np.where(mean_IN.max(axis=0) > 0, drawn_RIN[:, best_N, columns], 0.0)
+        rows = {task: min(self.half(task), FULL_ROWS) for task in self.targets}
+        wanted_IN = np.maximum(drawn_RIN - have_RN[:, None, :], 0.0).mean(axis=0) > WORTH * self.margin
+        row_cost_N = np.array([self.prices.row_N[n] * rows[task] for n, task in enumerate(self.targets)])
+        cost_I = self.prices.train_I + (wanted_IN * row_cost_N).sum(axis=1)
+        cost_I[belief.trained_I] = np.inf
+        # The first round of these spends not all, so that what it shows can teach the second.
+        part = left if self._trained() else 0.8 * left
+        kept = keep_promising(drawn_RIN, have_RN, cost_I, part, self.margin / len(self.targets))
+        if not kept:
+            return None
+        latest = self.rounds[-1]
+        wanted = _copy(latest.rows)
+        for i in kept:
+            wanted[self.sources[i]] = {t: rows[t] for n, t in enumerate(self.targets) if wanted_IN[i, n]}
+        sources = (*latest.sources, *(self.sources[i] for i in kept))
+        return Round("train", sources, latest.probe_rows, wanted)
+
+    def _grow_round(self, belief: Belief, left: float) -> Round | None:
+        """Doubles the rows of the cells whose order may still change what is chosen."""
+        trained_IN = np.broadcast_to(belief.trained_I[:, None], belief.mean_IN.shape)
+        mean_IN = np.where(trained_IN, belief.mean_IN, np.nan)
+        close_IN = contenders(mean_IN, belief.variance_IN, np.full(len(self.targets), self.margin))
+        latest = self.rounds[-1]
+        wanted, grown = _copy(latest.rows), False
+        cells = [(float(belief.variance_IN[i, n]), i, n) for i, n in np.argwhere(close_IN)]
+        for _, i, n in sorted(cells, reverse=True):
+            source, task = self.sources[i], self.targets[n]
+            have = wanted.get(source, {}).get(task, 0)
+            more = min(self.half(task), max(2 * have, FULL_ROWS))
+            cost = float(self.prices.row_N[n] * (more - have))
+            if more > have and cost <= left:
+                wanted.setdefault(source, {})[task] = more
+                left -= cost
+                grown = True
+        return Round("grow", latest.sources, latest.probe_rows, wanted) if grown else None
+
+    def _trained(self) -> tuple[str, ...]:
+        return self.rounds[-1].sources if self.rounds else ()
+
+
+def _copy(rows: Rows) -> Rows:
+    return {source: dict(tasks) for source, tasks in rows.items()}
+
+
+def find_prices(study: Context) -> Prices:
+    """What every source's training and every target's rows cost; reads rows and the tokenizer, never the weights."""
+    units = study.units()
+    names = [f"{s.name}-s{s.recipe.seeds[0]}" for s in plain_sources(study.config)]
+    everything = State(missing_adapters=[unit for unit in units.adapters if unit.name in names])
+    everything.missing_cells = [cell for cell in units.cells if cell.model.name == "base"]
+    train, evaluation = token_costs(units, everything, study.data)
+    targets = study.config.target_names()
+    rows_N = np.array([study.data.n_eval(task) for task in targets])
+    # A frozen base: forward and backward to the inputs of a training token, forward alone of another.
+    row_N = np.array([2.0 * evaluation[task] for task in targets]) / np.maximum(rows_N, 1)
+    train_I = np.array([4.0 * train[name] for name in names])
+    share_I = np.array([probe_share(source, study.data.n_train(source.task)) for source in plain_sources(study.config)])
+    return Prices(train_I, share_I * train_I, row_N, rows_N)
