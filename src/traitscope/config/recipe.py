@@ -147,20 +147,31 @@ class MixConfig(RecipeChange):
     per_cluster: int | None = Field(
         None, ge=1, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
     )
+    rows: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="Rows taken from each named source: {source: rows}, instead of `of`"
+    )
     hold_out: Texts = Field((), description="Tasks that the mix never sees")
 
     @model_validator(mode="after")
     def _one_size(self) -> MixConfig:
-        if self.per_task is not None and self.per_cluster is not None:
-            raise Problem("per_task and per_cluster are given together", fix="keep one of the two")
-        if self.of == ():
+        sizes = [key for key in ("per_task", "per_cluster", "rows") if getattr(self, key) is not None]
+        if len(sizes) > 1:
+            raise Problem(f"{sizes[0]} and {sizes[1]} are given together", fix="keep one of the two")
+        if self.rows is not None and "of" in self.model_fields_set:
+            raise Problem("of and rows both name the sources", fix="leave of out", keys=("rows",))
+        if self.of == () or self.rows == {}:
             raise Problem("the mix is made of nothing", fix="write of: sources, or name them", keys=("of",))
         return self
 
     @property
+    def named(self) -> tuple[str, ...] | None:
+        """The sources that it names; None for all of them."""
+        return tuple(self.rows) if self.rows is not None else None if self.of == "sources" else self.of
+
+    @property
     def change(self) -> RecipeChange:
         """The changes to the recipe alone."""
-        own = {"of", "per_task", "per_cluster", "hold_out"}
+        own = {"of", "per_task", "per_cluster", "rows", "hold_out"}
         return RecipeChange(**self.model_dump(exclude_unset=True, exclude=own))
 
 

@@ -178,12 +178,13 @@ class StudyConfig(Settings):
     def _check_mixes(self) -> None:
         names = [s.name for s in self.resolved_sources()]
         for mix_name, mix in self.mixes.items():
-            for index, name in enumerate(mix.of if mix.of != "sources" else ()):
+            for index, name in enumerate(mix.named or ()):
                 if name not in names:
+                    place = ("of", index) if mix.rows is None else ("rows", name)
                     raise Problem(
                         f"the mix {mix_name!r} names an unknown source {name!r}",
                         fix=did_you_mean(name, names),
-                        keys=("mixes", mix_name, "of", index),
+                        keys=("mixes", mix_name, *place),
                     )
             for index, name in enumerate(mix.hold_out):
                 if name not in self.tasks:
@@ -248,10 +249,10 @@ class StudyConfig(Settings):
         """The sources a mix is made of: those it names (or all but controls), less the tasks it holds out."""
         mix = self.mixes[name]
         sources = self.resolved_sources()
-        if mix.of == "sources":
+        if mix.named is None:
             chosen = [s for s in sources if s.control is None]
         else:
-            chosen = [s for s in sources if s.name in mix.of]
+            chosen = [s for s in sources if s.name in mix.named]
         return tuple(s for s in chosen if s.task not in mix.hold_out)
 
 

@@ -25,21 +25,23 @@ def mix_counts(
         where: the place that errors name.
 
     ``per_task`` takes as many of every source; ``per_cluster`` shares a number among the sources of a
-    cluster, as evenly as their sizes allow (a small source gives all it has, the others the rest); without
-    either, all rows.
+    cluster, as evenly as their sizes allow (a small source gives all it has, the others the rest); ``rows``
+    says it source by source; without any of them, all rows.
 
     Raises:
         TraitscopeError: if a source or a cluster has fewer rows than are asked for.
     """
-    if mix.per_task is not None:
+    if mix.per_task is not None or mix.rows is not None:
+        wanted = {name: mix.rows[name] if mix.rows is not None else mix.per_task or 0 for name in available}
         for name, n in available.items():
-            if n < mix.per_task:
+            if n < wanted[name]:
+                least = f"{name}: {n}" if mix.rows is not None else f"per_task: {min(available.values())}"
                 raise TraitscopeError(
-                    f"the mix asks for {mix.per_task} rows of {name!r}, which has {n}",
+                    f"the mix asks for {wanted[name]} rows of {name!r}, which has {n}",
                     where=where,
-                    fix=f"write per_task: {min(available.values())} or less, or give {name!r} more rows",
+                    fix=f"write {least} or less, or give {name!r} more rows",
                 )
-        return dict.fromkeys(available, mix.per_task)
+        return wanted
     if mix.per_cluster is None:
         return dict(available)
     members: dict[str, list[str]] = defaultdict(list)

@@ -1,0 +1,210 @@
+"""``traitscope predict``: what sources would do to tasks that nobody measured, and how far to believe it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from traitscope.cli.common import DEFAULT_STUDY, OutOption, QuietOption, friendly, open_study, stop_on_signal
+from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.errors import TraitscopeError
+
+if TYPE_CHECKING:
+    from traitscope.predict.forecast import Forecast
+    from traitscope.study import Study
+
+
+@friendly
+@takes_matrix_options
+def predict(
+    matrix_options: MatrixOptions,
+    source: SourceArgument = DEFAULT_STUDY,
+    out: OutOption = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="Target to rank the sources for. [default: each]")
+    ] = None,
+    new: Annotated[
+        Path | None, typer.Option(help="A dataset nobody trained on: rows (with --like), or a task's YAML file.")
+    ] = None,
+    like: Annotated[str | None, typer.Option(help="Of --new: the task whose prompt and answer its rows have.")] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Train short adapters first, of --new and of sources without one.")
+    ] = False,
+    evidence: Annotated[
+        str, typer.Option(help="Of a study: text, base (makes mean gradients), probe, adapters; with commas.")
+    ] = "text,base,probe",
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(help="Long matrix of other base models: columns base, model, source, task, value."),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Name the pieces of every prediction.")] = False,
+    mix_rows: Annotated[
+        int | None, typer.Option(min=1, help="Choose the sources of a mix for the targets, under this many rows.")
+    ] = None,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Judge every predictor on cells that are held out.")
+    ] = False,
+    of: Annotated[
+        str | None, typer.Option(help="The base model to forecast. [default: each in turn with --evaluate]")
+    ] = None,
+    predictors: Annotated[str | None, typer.Option(help="Names with commas. [default: all; one to forecast]")] = None,
+    protocols: Annotated[
+        str | None, typer.Option(help="cells, source, column, probes, quarter, base. [default: all]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Which source helps a target, by how much and how surely, before it is trained on.
+
+    Measured cells are given as they are; predicted ones with their interval, the chance of harm, and what the mean of
+    the sources and the additive model say. --new FILE forecasts a dataset that no adapter was trained on. --evaluate
+    judges every predictor on held-out cells; with --family every base model is forecast in turn from the others.
+    """
+    names = _names(predictors)
+    if evaluate:
+        text, shown = _evaluated(source, matrix_options, out, evidence, of, names, _names(protocols), seed, quiet)
+    else:
+        asked = _Asked(source, out, task, new, like, probe, evidence, tuple(others or ()), explain, mix_rows, quiet)
+        text, shown = _forecast(asked, matrix_options, of, names)
+    if is_matrix(source):
+        write_result(out, text)
+    typer.echo(text if json else shown, nl=json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a forecast was asked for."""
+
+    source: Path
+    out: Path | None
+    tasks: list[str] | None
+    new: Path | None
+    like: str | None
+    probe: bool
+    evidence: str
+    others: tuple[Path, ...]
+    explain: bool
+    mix_rows: int | None
+    quiet: bool
+
+
+def _forecast(
+    asked: _Asked, matrix_options: MatrixOptions, of: str | None, predictors: list[str] | None
+) -> tuple[str, str]:
+    """The forecast as JSON and as text."""
+    from traitscope.predict import ranking
+    from traitscope.predict.forecast import DEFAULT, fit_predictor
+
+    if predictors is not None and len(predictors) > 1:
+        raise TraitscopeError("a forecast is of one predictor", where="--predictors", fix="name one, or add --evaluate")
+    predictor = predictors[0] if predictors else DEFAULT
+    study, rows, mixes = None, dict[str, int](), dict[str, dict[str, int]]()
+    if is_matrix(asked.source):
+        for value, option in ((asked.new, "--new"), (asked.probe, "--probe"), (asked.mix_rows, "--mix-rows")):
+            if value:
+                raise TraitscopeError(f"{option} is for a study", where=str(asked.source), fix="name a study file")
+        found = fit_predictor(matrix_options.read(asked.source), base=of, predictor=predictor)
+    else:
+        study, found = _study_forecast(asked, predictor)
+        rows = {s.name: study.data.n_train(s.task) for s in study.config.resolved_sources() if s.control is None}
+        mixes = {mix: {part.name: len(r) for part, r in study.data.mix(mix)} for mix in study.config.mixes}
+    tasks = asked.tasks or [task for task in found.problem.tasks if found.problem.allowed_IN[:, _at(found, task)].any()]
+    parts, choice = [], None
+    if asked.new is not None:
+        name = asked.new.name.split(".")[0]
+        parts += [ranking.dataset_text(found, name), ranking.skill_text(found, "source")]
+    else:
+        parts += [ranking.ranking_text(found, task, explain=asked.explain) for task in tasks]
+        parts.append(ranking.skill_text(found, "cells"))
+    if asked.mix_rows is not None:
+        rule = ranking.mix_rule(found, mixes)
+        choice = ranking.mix_choice(found, tasks, rows, asked.mix_rows, rule)
+        parts.append(ranking.mix_text(choice, rule, tasks))
+    if study is not None:
+        write_result(study.folder.analysis / "forecast.json", ranking.to_json(found, tasks, choice))
+    return ranking.to_json(found, tasks, choice), "\n\n".join(parts)
+
+
+def _at(found: Forecast, task: str) -> int:
+    return found.problem.tasks.index(task)
+
+
+def _study_forecast(asked: _Asked, predictor: str) -> tuple[Study, Forecast]:
+    from traitscope.matrix import ScoreMatrix
+    from traitscope.study import Stopped
+    from traitscope.study.forecasting import study_forecast
+
+    opened, report = open_study(asked.source, asked.out, quiet=asked.quiet)
+    others = [ScoreMatrix.read(path, layout="long") for path in asked.others]
+    try:
+        with stop_on_signal() as stop, report:  # type: ignore[attr-defined]
+            found = study_forecast(
+                opened,
+                new=asked.new,
+                like=asked.like,
+                probe=asked.probe,
+                costs=_names(asked.evidence) or (),
+                others=others,
+                predictor=predictor,
+                stop=stop,
+            )
+    except Stopped:
+        typer.echo("stopped; run the same command again to go on", err=True)
+        raise typer.Exit(stop.status) from None
+    return opened, found
+
+
+def _names(given: str | None) -> list[str] | None:
+    return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _evaluated(
+    source: Path,
+    matrix_options: MatrixOptions,
+    out: Path | None,
+    evidence: str,
+    of: str | None,
+    predictors: list[str] | None,
+    protocols: list[str] | None,
+    seed: int,
+    quiet: bool,
+) -> tuple[str, str]:
+    """The evaluation as JSON and as text."""
+    from traitscope.cli.reporter import make_reporter
+    from traitscope.predict.evaluate import evaluate_predictors
+    from traitscope.predict.render import render
+
+    study, features = None, None
+    if is_matrix(source):
+        scores = matrix_options.read(source)
+    else:
+        from traitscope.study.forecasting import study_features
+
+        study, _ = open_study(source, out, quiet=quiet)
+        scores, features = study.scores(), study_features(study, _names(evidence) or ())
+    begun = time.monotonic()
+    with make_reporter(quiet=quiet) as report:
+        report.stage("predictors on held-out cells")
+
+        def tell(done: int, total: int, what: str) -> None:
+            per_s = done / max(time.monotonic() - begun, 1e-3)
+            left = (total - done) / per_s if per_s > 0 else 0.0
+            report.progress(done, total, unit="folds", per_s=per_s, seconds_left=left, note=what)
+
+        found = evaluate_predictors(
+            scores,
+            features=features,
+            base=of,
+            predictors=predictors,
+            protocols=protocols,
+            seed=seed,
+            progress=tell,
+        )
+    if study is not None:
+        write_result(study.folder.analysis / "prediction.json", found.to_json())
+    return found.to_json(), render(found)

@@ -1,0 +1,33 @@
+"""Mixes that say the rows of every source."""
+
+from __future__ import annotations
+
+import pytest
+
+from traitscope.config import MixConfig
+from traitscope.errors import TraitscopeError
+from traitscope.tasks.mix import mix_counts
+
+
+def test_rows_are_those_that_are_named() -> None:
+    assert mix_counts(MixConfig(rows={"a": 3, "b": 7}), {"a": 9, "b": 7}) == {"a": 3, "b": 7}
+
+
+def test_more_than_there_are_is_refused_with_the_number_that_there_are() -> None:
+    with pytest.raises(TraitscopeError, match="asks for 8 rows of 'b', which has 7") as error:
+        mix_counts(MixConfig(rows={"a": 3, "b": 8}), {"a": 9, "b": 7})
+    assert "b: 7" in str(error.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"rows": {"a": 1}, "per_task": 2}, "per_task and rows are given together"),
+        ({"rows": {"a": 1}, "of": ["a"]}, "of and rows both name the sources"),
+        ({"rows": {}}, "made of nothing"),
+        ({"rows": {"a": 0}}, "greater than or equal to 1"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(given, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        MixConfig(**given)
