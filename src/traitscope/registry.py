@@ -31,6 +31,7 @@ HOMES = {
     "statistic": "traitscope.stats.measures",
     "predictor": "traitscope.predict.models",
     "pair feature": "traitscope.predict.evidence",
+    "router": "traitscope.belt.routing",
 }
 
 

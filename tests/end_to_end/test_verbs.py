@@ -125,6 +125,19 @@ def test_findings_are_printed_and_written(study_file: Path, folder: Path, scores
         assert statistics[name]["majority_share"] == pytest.approx(shares.max())
 
 
+def test_belt_covers_all_tasks_and_exports_what_it_chose(study_file: Path, folder: Path, tmp_path: Path) -> None:
+    out, _ = invoke("belt", study_file, "--loss", "5", "--out", tmp_path / "belt")
+    kept = json.loads((folder / "analysis/belt.json").read_text())
+    assert json.loads(invoke("belt", study_file, "--loss", "5", "--json")[0]) == kept
+    assert set(kept["serves"]) == set(TASKS) and set(kept["serves"].values()) <= {*kept["models"], "base"}
+    for name in kept["models"]:
+        assert name in out and (tmp_path / "belt/adapters" / name / "adapter_model.safetensors").is_file()
+    assert "vllm serve" in out and "router: centroid" in out and "router: arrow" in out
+    sizes = dict(zip(kept["tables"]["sizes"]["columns"], kept["tables"]["sizes"]["data"], strict=True))
+    within = dict(zip(sizes["size"], sizes["chosen_worst"], strict=True))
+    assert within[len(kept["models"])] <= 5 < within.get(len(kept["models"]) - 1, 6)
+
+
 def test_layers_prints_sections_correlates_and_the_causal_check(study_file: Path) -> None:
     out, said = invoke("layers", study_file)
     assert "nothing was computed" in said
@@ -218,3 +231,83 @@ def test_demo_goes_from_nothing_to_a_report_and_then_computes_nothing(
     before = snapshot(tmp_path / "out")
     assert "nothing was computed" in invoke("demo", "--out", tmp_path / "out")[1]
     assert snapshot(tmp_path / "out") == before
+
+
+def test_predict_ranks_measured_and_predicted_sources_and_keeps_them(study_file: Path, folder: Path) -> None:
+    out, _ = invoke("predict", study_file, "--task", "tone", "--evidence", "text", "--explain")
+    lines = [line.split() for line in out.splitlines() if re.search(r"\d +measured", line)]
+    table = pd.DataFrame([line[:2] for line in lines], columns=["s", "gain"])
+    assert set(table["s"]) == set(SOURCES) - {"tone"}
+    for source, gain in zip(table["s"], table["gain"].astype(float), strict=True):
+        ours, base = (_score(folder, model, "tone") for model in (f"{source}-s0", "base"))
+        assert gain == pytest.approx(ours - base, abs=6e-4)
+    assert "held-out cells" in out
+    kept = json.loads((folder / "analysis/forecast.json").read_text())
+    assert {row["status"] for row in kept["rankings"]["tone"]} == {"measured"}
+
+
+def test_predict_of_a_new_dataset_has_an_interval_for_every_target(study_file: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "mood.jsonl"
+    rows.write_text("".join(json.dumps({"text": f"m{i} dull day", "label": " bad"}) + "\n" for i in range(12)))
+    out, _ = invoke("predict", study_file, "--new", rows, "--like", "tone", "--evidence", "text,base", "--quiet")
+    lines = [line for line in out.splitlines() if re.search(r"\[[+-][\d.]+, [+-][\d.]+\]", line)]
+    assert [line.split()[0] for line in lines if "saves" not in line] != []
+    assert {line.split()[0] for line in lines} >= set(TASKS) - {"story"}
+    for arguments, says in (
+        (["--new", rows], "add --like"),
+        (["--new", rows, "--like", "tonne"], "did you mean 'tone'"),
+        (["--new", tmp_path / "none.jsonl", "--like", "tone"], "no such file"),
+        (["--evidence", "texts"], "no evidence is called 'texts'"),
+    ):
+        done = CliRunner().invoke(app, ["predict", str(study_file), *map(str, arguments)])
+        assert done.exit_code == 2 and says in done.stderr, done.output
+
+
+def test_predict_of_a_new_dataset_with_a_short_training(study_file: Path, tmp_path: Path) -> None:
+    task = {"data": {"path": {"train": "mood2.jsonl"}}, "prompt": "{{ text }} is"}
+    task["answer"] = {"choice": [" bad", " good"], "gold": "{{ label }}"}
+    (tmp_path / "mood2.yaml").write_text(yaml.safe_dump(task))
+    rows = [{"text": f"m{i} dull day", "label": " bad" if i % 2 else " good"} for i in range(12)]
+    (tmp_path / "mood2.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("predict", study_file, "--new", tmp_path / "mood2.yaml", "--probe", "--evidence", "text,probe", "--quiet")
+    out, _ = invoke(*asked)
+    probes = study_file.parent / "runs/small/new/mood2/probes"
+    assert (probes / "adapters/mood2-s0/adapter_model.safetensors").is_file()
+    before = snapshot(probes / "cells")
+    again, _ = invoke(*asked)
+    assert again == out and snapshot(probes / "cells") == before
+
+
+def test_a_mix_that_was_chosen_can_be_trained_as_it_is_printed(study_file: Path, tmp_path: Path, base: Path) -> None:
+    out, _ = invoke(
+        "predict", study_file, "--mix-rows", "20", "--evidence", "text", "-t", "tone", "-t", "heat", "--quiet"
+    )
+    (line,) = [line for line in out.splitlines() if line.startswith("mixes: ")]
+    mixes = yaml.safe_load(line)["mixes"]
+    rows = mixes["chosen"]["rows"]
+    assert 0 < sum(rows.values()) <= 20 and set(rows) <= set(SOURCES)
+    file = small_study(tmp_path / "study", base)
+    content = yaml.safe_load(file.read_text())
+    content["mixes"] = mixes
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    study = Study.open(file)
+    assert {part.name: len(examples) for part, examples in study.data.mix("chosen")} == rows
+
+
+def test_plan_says_what_is_missing_and_the_first_round(study_file: Path, tmp_path: Path, base: Path) -> None:
+    assert "nothing is missing" in invoke("plan", study_file)[0]
+    file = small_study(tmp_path / "study", base)
+    assert f"adapters  0 of {len(MODELS) - 1} trained" in invoke("plan", file)[0]
+    assert f"short trainings of {len(SOURCES)} sources" in invoke("plan", file, "--budget", "100%")[0]
+    assert not (tmp_path / "study/runs").exists()
+    for share in ("0", "101%", "much"):
+        done = CliRunner().invoke(app, ["plan", str(file), "--budget", share])
+        assert done.exit_code == 2 and "write a share such as 25%" in done.stderr
+
+
+def test_plan_of_a_matrix_names_open_transfer_cells(tmp_path: Path) -> None:
+    lines = ["model,t1,t2,s3", "base,50,40,30", "s1,60,45,", "s2,,44,31", "s3,52,,99"]
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+    out, _ = invoke("plan", tmp_path / "m.csv", "--unit", "percent", "--budget", "100%")
+    assert set(out.splitlines()[1:]) == {"s1 on s3", "s2 on t1", "s3 on t2"}
+    assert "5 of 8 transfer cells are measured" in out

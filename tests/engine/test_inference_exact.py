@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import CONFIGS, TinyTokenizer, known_model, peft_of, random_adapters, tiny_model
 
-from traitscope.engine import Bank, Gated, capture, generate, generate_and_score, score_options
+from traitscope.engine import Bank, Gated, capture, generate, generate_and_score, generate_each, score_options
 from traitscope.records import OptionRow, PromptRow
 
 NAMES = list(CONFIGS)
@@ -72,6 +72,16 @@ def test_log_likelihoods_equal_peft(setup, merge: bool, shared: int) -> None:
         assert all(np.abs(one - other).max() > 1e-2 for other in first[:i]), "models must differ"
 
 
+def peer_answer(peer, row: PromptRow) -> tuple[list[int], str]:
+    with torch.no_grad():
+        whole = peer.generate(
+            input_ids=torch.tensor([row.context]), max_new_tokens=10, do_sample=False, eos_token_id=5,
+            pad_token_id=0, attention_mask=torch.ones(1, len(row.context), dtype=torch.long),
+        )[0].tolist()  # fmt: skip
+    theirs = whole[len(row.context) :]
+    return (theirs[:-1], "eos") if theirs[-1] == 5 else (theirs, "length")
+
+
 @pytest.mark.parametrize("merge", [True, False])
 @pytest.mark.parametrize("shared", [0, 20])
 def test_greedy_generations_equal_peft(setup, merge: bool, shared: int) -> None:
@@ -83,14 +93,25 @@ def test_greedy_generations_equal_peft(setup, merge: bool, shared: int) -> None:
         ours = generate(bank, rows, max_new_tokens=10, tokens_per_pass=60, merge=merge)
     for name, peer in peers.items():
         for row, got in zip(rows, ours[name], strict=True):
-            with torch.no_grad():
-                whole = peer.generate(
-                    input_ids=torch.tensor([row.context]), max_new_tokens=10, do_sample=False, eos_token_id=5,
-                    pad_token_id=0, attention_mask=torch.ones(1, len(row.context), dtype=torch.long),
-                )[0].tolist()  # fmt: skip
-            theirs = whole[len(row.context) :]
-            finish = "eos" if theirs[-1] == 5 else "length"
-            assert (list(got.ids), got.finish) == (theirs[:-1] if finish == "eos" else theirs, finish)
+            assert (list(got.ids), got.finish) == peer_answer(peer, row)
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("shared", [0, 20])
+def test_prompts_of_several_models_in_one_call_equal_peft(setup, merge: bool, shared: int) -> None:
+    base, models, peers = setup
+    generator = torch.Generator().manual_seed(4)
+    prefix = ids(generator, shared)
+    rows = [PromptRow(prefix + ids(generator, n)) for n in (3, 9, 5, 5, 14, 2, 7)]
+    rows.append(rows[0])
+    # Not every model is asked, one prompt twice under two of them.
+    asked = [list(models)[i % (len(models) - 1)] for i in range(len(rows))]
+    asked[-1] = list(models)[1]
+    assert asked[0] != asked[-1]
+    with Bank(base, models) as bank:
+        ours = generate_each(bank, rows, asked, max_new_tokens=10, tokens_per_pass=60, merge=merge)
+    for row, name, got in zip(rows, asked, ours, strict=True):
+        assert (list(got.ids), got.finish) == peer_answer(peers[name], row)
 
 
 @pytest.mark.parametrize("shared", [0, 20])

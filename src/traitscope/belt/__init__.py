@@ -1,1 +1,24 @@
-"""The tool-belt: the fewest adapters that cover the given tasks, and which of them answers which prompt."""
+"""The tool-belt: which few adapters to ship, what they are worth, and which of them a prompt goes to."""
+
+from traitscope.belt.answers import Evidence, TaskAnswers
+from traitscope.belt.choice import Choice, choose, choose_belt
+from traitscope.belt.result import BeltFindings
+from traitscope.belt.routed import Readings, choices, judge_routers, route_belt
+from traitscope.belt.routing import ROUTERS, Router, Rule, fit_router
+
+__all__ = [
+    "ROUTERS",
+    "BeltFindings",
+    "Choice",
+    "Evidence",
+    "Readings",
+    "Router",
+    "Rule",
+    "TaskAnswers",
+    "choices",
+    "choose",
+    "choose_belt",
+    "fit_router",
+    "judge_routers",
+    "route_belt",
+]

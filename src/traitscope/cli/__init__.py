@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from traitscope.cli.belt import belt
 from traitscope.cli.check import check
 from traitscope.cli.demo import demo
 from traitscope.cli.effects import effects
@@ -11,6 +12,8 @@ from traitscope.cli.evaluate import evaluate
 from traitscope.cli.init import init
 from traitscope.cli.layers import layers
 from traitscope.cli.ls import ls
+from traitscope.cli.plan import plan
+from traitscope.cli.predict import predict
 from traitscope.cli.report import report
 from traitscope.cli.run import run
 from traitscope.cli.stats import stats
@@ -43,7 +46,7 @@ def _options(
     pass
 
 
-for _verb in (demo, init, check, run, train, evaluate, traits, effects, stats, layers, report, ls):
+for _verb in (demo, init, check, plan, run, train, evaluate, traits, effects, stats, predict, belt, layers, report, ls):
     app.command("eval" if _verb is evaluate else None)(_verb)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from traitscope.compute.orders import (
+    Adapter,
+    Alignments,
     Event,
     Lost,
     Order,
@@ -73,16 +75,19 @@ class BackendLost(TraitscopeError):
     """A backend can do no more work; another may."""
 
 
-def answer(backend: Backend, order: Order, progress: Callable[[Progress], None] | None = None) -> Records | States:
-    """The result of a single order.
+Answer = Records | States | Alignments | Adapter
+
+
+def answer(backend: Backend, order: Order, progress: Callable[[Progress], None] | None = None) -> Answer:
+    """The result of a single order that has one.
 
     Raises:
         TraitscopeError: it cannot be carried out.
     """
-    found: list[Records | States] = []
+    found: list[Answer] = []
 
     def receive(_: Order, event: Event) -> None:
-        if isinstance(event, Records | States):
+        if isinstance(event, Answer):
             found.append(event)
         elif isinstance(event, Progress) and progress is not None:
             progress(event)

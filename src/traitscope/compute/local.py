@@ -16,13 +16,19 @@ from traitscope.compute.cells import EvalRows, eval_rows, evaluate
 from traitscope.compute.orders import (
     Adapted,
     Adapter,
+    Align,
+    Alignments,
     Capture,
     Checkpoint,
+    Differentiate,
     Done,
     Evaluate,
     Event,
     Final,
+    Gradient,
+    Gradients,
     Lost,
+    Merge,
     Order,
     Records,
     Refused,
@@ -142,6 +148,12 @@ class Local:
                     last = self._evaluate(order, on_progress)
                 case Capture():
                     last = self._capture(order, on_progress)
+                case Differentiate():
+                    last = self._differentiate(order, on_progress)
+                case Merge():
+                    last = self._merge(order, emit)
+                case Align():
+                    last = self._align(order)
         except _Stop:
             last = Lost("it was asked to stop")
         except TraitscopeError as error:
@@ -240,6 +252,39 @@ class Local:
             return States(dict(acts), 0)
         middle = base.n_layers // 2
         return States({name: acts_LSD[middle : middle + 1].copy() for name, acts_LSD in acts.items()}, middle)
+
+    def _differentiate(self, order: Differentiate, on_progress: Callable[[Progress], None]) -> Gradients:
+        base = self.base(order.model)
+        self._close_bank()
+        found = engine.mean_gradients(
+            base,
+            {
+                name: training_rows(task, examples, base.tokenizer, base.max_positions)
+                for name, (task, examples) in order.parts.items()
+            },
+            engine.LoraSpec(order.rank, order.rank),
+            seed=order.seed,
+            dimensions=order.dimensions,
+            slots=self.config.slots,
+            tokens_per_pass=self.config.tokens_per_pass,
+            on_progress=on_progress,
+        )
+        return Gradients({name: Gradient(one.sketch_P, one.norm, one.loss) for name, one in found.items()})
+
+    def _merge(self, order: Merge, emit: Emit) -> Done:
+        base = self.base(order.model)
+        parts = [engine.Adapter.load(path, base) for path in order.parts]
+        merged = engine.merge_adapters(base, parts, order.weights, how=order.how, seed=order.seed)
+        tensors = {name: tensor.numpy() for name, tensor in merged.tensors().items()}
+        emit(Adapter(order.name, merged.peft_config(base), tensors, ()))
+        return Done()
+
+    def _align(self, order: Align) -> Alignments:
+        base = self.base(order.model)
+        rows = [PromptRow(row.context) for row in self._eval_rows(base, order.task, order.examples).options]
+        self._close_bank()
+        adapters = {name: engine.Adapter.load(path, base) for name, path in order.adapters.items()}
+        return Alignments(engine.alignments(base, adapters, rows, tokens_per_pass=self.config.tokens_per_pass))
 
     def _open_bank(self, base: engine.Base, model: ModelSource, models: Mapping[str, Adapted]) -> engine.Bank:
         """A bank of these models; the one that is open, if it is of the same."""

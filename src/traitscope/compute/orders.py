@@ -21,6 +21,9 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 # ---- orders
 
+# Ways of ``Merge``.
+MERGES = ("linear", "ties", "dare")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
@@ -146,7 +149,62 @@ class Capture:
     layers: Literal["all", "middle"] = "all"
 
 
-Order = Train | Evaluate | Capture
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Several adapters as one (``engine.merge_adapters``). Events: Adapter, without a history, then Done.
+
+    Attributes:
+        name: of what is made.
+        parts: the adapters' folders.
+        weights: one for each.
+        how: one of ``MERGES``.
+        seed: of draws.
+    """
+
+    key: str
+    model: ModelSource
+    name: str
+    parts: tuple[Path, ...]
+    weights: tuple[float, ...]
+    how: str
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Align:
+    """How strongly a task's prompts speak to adapters (``engine.alignments``). Ends in Alignments.
+
+    Attributes:
+        adapters: folders by name.
+    """
+
+    key: str
+    model: ModelSource
+    adapters: Mapping[str, Path]
+    task: Task
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differentiate:
+    """The mean gradient of each dataset's loss at one LoRA initialisation. Ends in Gradients.
+
+    Attributes:
+        parts: by the dataset's name its task and examples.
+        rank: of the adapter that is differentiated, on all linear layers.
+        seed: of its initial weights.
+        dimensions: numbers that a gradient is sketched in.
+    """
+
+    key: str
+    model: ModelSource
+    parts: Mapping[str, tuple[Task, tuple[Example, ...]]]
+    rank: int
+    seed: int
+    dimensions: int
+
+
+Order = Train | Evaluate | Capture | Differentiate | Merge | Align
 
 
 # ---- events
@@ -192,6 +250,29 @@ class States:
 
 
 @dataclass(frozen=True, slots=True)
+class Alignments:
+    """values_SA of S examples and A adapters, in the order of the order."""
+
+    values_SA: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """One dataset's mean gradient: its sketch_P, its length, and the base's mean loss of an answer token in nats."""
+
+    sketch_P: NDArray[np.float32]
+    norm: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """Every dataset's mean gradient by its name."""
+
+    gradients: dict[str, Gradient]
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """A training has ended, or was stopped as asked, its last state handed over."""
 
@@ -218,5 +299,5 @@ class Refused:
         return TraitscopeError(self.what, where=self.where, fix=self.fix)
 
 
-Final = Records | States | Done | Lost | Refused
+Final = Records | States | Gradients | Alignments | Done | Lost | Refused
 Event = Progress | Checkpoint | Adapter | Final

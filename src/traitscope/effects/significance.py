@@ -8,9 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from traitscope.metrics.intervals import Ends as Ends
+from traitscope.metrics.intervals import bootstrap_weights as bootstrap_weights
+from traitscope.metrics.intervals import never_a_point as never_a_point
+from traitscope.metrics.intervals import normal_quantile as normal_quantile
+from traitscope.metrics.intervals import percentile_interval as percentile_interval
+
 Floats = NDArray[np.float64]
-# Lower and upper ends of intervals, arrays of one shape.
-Ends = tuple[Floats, Floats]
 
 
 def benjamini_hochberg(p: ArrayLike) -> Floats:
@@ -40,13 +44,6 @@ def normal_p(z: ArrayLike) -> Floats:
     from scipy.special import erfc
 
     return np.asarray(erfc(np.abs(np.asarray(z, dtype=float)) / np.sqrt(2.0)), dtype=float)
-
-
-def normal_quantile(level: float) -> float:
-    """z such that a standard normal lies within +-z with probability ``level``."""
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + level / 2.0))
 
 
 def wilson(k: ArrayLike, n: ArrayLike, level: float = 0.95) -> Ends:
@@ -86,19 +83,6 @@ def paired_score(lost: ArrayLike, won: ArrayLike, n: ArrayLike, level: float = 0
                 near, far = np.where(out, near, middle), np.where(out, middle, far)
             ends.append(far)
     return ends[0], ends[1]
-
-
-def never_a_point(value: ArrayLike, ends: Ends, n: ArrayLike, level: float, limit: float = np.inf) -> Ends:
-    """Ends of a bootstrap interval, at least |value| z^2 / (n + z^2) away from the value, within +-``limit``.
-
-    A bootstrap of n examples that are all alike has no width. As many examples of another kind as Wilson's interval
-    of 0 of n allows may exist unseen; each takes as much from the mean, or adds as much.
-    """
-    z = normal_quantile(level)
-    middle = np.asarray(value, dtype=float)
-    half = np.abs(middle) * z * z / (np.asarray(n, dtype=float) + z * z)
-    lo, hi = np.minimum(ends[0], middle - half), np.maximum(ends[1], middle + half)
-    return np.clip(lo, -limit, limit), np.clip(hi, -limit, limit)
 
 
 class Runs(NamedTuple):
@@ -161,22 +145,6 @@ def paired_ratio(both: ArrayLike, lost: ArrayLike, won: ArrayLike, level: float 
     return ratio, (ratio * np.exp(-half), ratio * np.exp(half))
 
 
-def percentile_interval(replicates_R: Floats, n: int, level: float = 0.95, axis: int = 0) -> Ends:
-    """Percentile interval of bootstrap replicates, its tails widened for small n as Student's t is.
-
-    The plain one is too narrow by the factor sqrt((n-1)/n) z/t. Hesterberg 2015, expanded percentile
-    interval.
-    """
-    from scipy.special import ndtr, stdtrit
-
-    tail = (1.0 - level) / 2.0
-    if n > 1:
-        tail = float(ndtr(stdtrit(n - 1, tail) * np.sqrt(n / (n - 1))))
-    with np.errstate(invalid="ignore"):
-        lo, hi = np.quantile(replicates_R, [tail, 1.0 - tail], axis=axis)
-    return lo, hi
-
-
 def replicate_test(
     value: float, replicates_R: Floats, n: int, level: float, ends: str = "", limit: float = np.inf
 ) -> dict[str, float]:
@@ -196,18 +164,6 @@ def replicate_test(
     se = float(replicates_R.std(ddof=1))
     p = float(normal_p(value / se)) if se > 0 else (1.0 if value == 0 else 0.0)
     return {f"{ends}lo": float(lo), f"{ends}hi": float(hi), f"{ends}p": max(p, 2.0 ** (1 - n))}
-
-
-def bootstrap_weights(n: int, replicates: int, seed: int, key: str = "") -> NDArray[np.float32]:
-    """How often each of n examples is drawn in each bootstrap replicate: weights_RS.
-
-    The same n, seed and key (a task's name) give the same weights, so that all models of a task are paired.
-    """
-    rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
-    drawn = rng.integers(0, n, size=(replicates, n))
-    drawn += np.arange(replicates)[:, None] * n
-    counts = np.bincount(drawn.ravel(), minlength=replicates * n)
-    return counts.reshape(replicates, n).astype(np.float32)
 
 
 def sign_flip_p(differences_MS: Floats, replicates: int, seed: int, key: str = "") -> Floats:

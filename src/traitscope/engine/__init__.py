@@ -1,12 +1,15 @@
 """The multi-adapter engine: one frozen base, many adapters, one pass."""
 
+from traitscope.engine.arrow import alignments
 from traitscope.engine.bank import Bank, Gated
 from traitscope.engine.base import Base
 from traitscope.engine.capture import capture
-from traitscope.engine.generate import generate, generate_and_score
+from traitscope.engine.generate import generate, generate_and_score, generate_each
+from traitscope.engine.gradients import MeanGradient, mean_gradients
 from traitscope.engine.jobs import TrainJob
 from traitscope.engine.loading import load_base
 from traitscope.engine.lora import Adapter, LoraSpec
+from traitscope.engine.merge import merge_adapters
 from traitscope.engine.plan import BankPlan, plan_bank
 from traitscope.engine.score import score_options
 from traitscope.engine.train import Interrupted, train
@@ -22,14 +25,19 @@ __all__ = [
     "Gated",
     "Interrupted",
     "LoraSpec",
+    "MeanGradient",
     "Progress",
     "StepRecord",
     "TrainJob",
     "TrainResult",
+    "alignments",
     "capture",
     "generate",
     "generate_and_score",
+    "generate_each",
     "load_base",
+    "mean_gradients",
+    "merge_adapters",
     "plan_bank",
     "score_options",
     "train",

@@ -81,6 +81,35 @@ def generate(bank: Bank, rows: Sequence[PromptRow], **options: Unpack[GenerateOp
     return {name: [run.answer(slot, row) for row in plain] for slot, name in enumerate(bank.names)}
 
 
+def generate_each(
+    bank: Bank, rows: Sequence[PromptRow], models: Sequence[str], **options: Unpack[GenerateOptions]
+) -> list[Generated]:
+    """Continue every prompt greedily under one model of the bank, its own: one batch, different adapters.
+
+    Args:
+        bank: the models.
+        rows: the prompts.
+        models: of each prompt the name of the model that continues it.
+        options: see ``GenerateOptions``.
+
+    Raises:
+        TraitscopeError: as ``generate``, and where the bank has no model of a name.
+    """
+    unknown = [name for name in models if name not in bank.names]
+    if unknown or len(models) != len(rows):
+        raise TraitscopeError(
+            f"no model {unknown[0]!r} in the bank" if unknown else f"{len(models)} models for {len(rows)} prompts",
+            where="generate_each",
+            fix=f"name one of {', '.join(bank.names)} for each prompt",
+        )
+    plain = [OptionRow(row.context, ()) for row in rows]
+    run = _Generation(bank, plain, **options)
+    slots = [bank.names.index(name) for name in models]
+    run.asked = {(slot, run.places[row]) for slot, row in zip(slots, plain, strict=True)}
+    run.run()
+    return [run.answer(slot, row) for slot, row in zip(slots, plain, strict=True)]
+
+
 def generate_and_score(
     bank: Bank, rows: Sequence[OptionRow], **options: Unpack[GenerateOptions]
 ) -> tuple[dict[str, list[Generated]], dict[str, list[Scored]]]:
@@ -152,6 +181,8 @@ class _Generation:
         self.scores: dict[Owner, np.ndarray] = {}
         self.shared = 0
         self.prefixes: dict[int, Prefix] = {}
+        # Which model continues which prompt; None: each continues all.
+        self.asked: set[Owner] | None = None
         per_model = sum(map(len, self.contexts)) + sum(map(len, self.drafts)) + self.max_new * len(self.places)
         self.pace = Pace(base, per_model * len(bank.names), flops_per_parameter=2, report=on_progress)
 
@@ -172,9 +203,10 @@ class _Generation:
             own = together.pop(None, [])
             for group, merged in self.groups if own else []:
                 with bank.merged(merged):
-                    contexts = [self.contexts[index] for index in own]
-                    found = generate_padded(bank, contexts, group, self.max_new, self.stops, self.pace)
-                    self.made.update(((slot, own[number]), answer) for (slot, number), answer in found.items())
+                    for part, members in self._alike(group, own):
+                        contexts = [self.contexts[index] for index in members]
+                        found = generate_padded(bank, contexts, part, self.max_new, self.stops, self.pace)
+                        self.made.update(((slot, members[number]), answer) for (slot, number), answer in found.items())
             for members in together.values():
                 self.shared = common_prefix([self.contexts[i] for i in members]) if self.share_prefix else 0
                 self.prefixes = {}
@@ -185,6 +217,18 @@ class _Generation:
                     count = max(1, min(cache_rows(bank.base, longest) // len(slots), len(order) - position))
                     self._batch(order[position : position + count], slots)
                     position += count
+
+    def _owners(self, slots: Sequence[int], chosen: Sequence[int]) -> list[Owner]:
+        """What is asked of these models and rows, model after model."""
+        owners = [(slot, index) for slot in slots for index in chosen]
+        return owners if self.asked is None else [owner for owner in owners if owner in self.asked]
+
+    def _alike(self, slots: list[int], chosen: list[int]) -> list[tuple[list[int], list[int]]]:
+        """Groups of models with the rows that each of the group continues."""
+        if self.asked is None:
+            return [(slots, chosen)]
+        parts = [([slot], [index for _, index in self._owners([slot], chosen)]) for slot in slots]
+        return [part for part in parts if part[1]]
 
     def _size(self, index: int) -> int:
         """Tokens of a row's first pass: its prompt behind the shared prefix, and its draft but the last token."""
@@ -198,9 +242,11 @@ class _Generation:
         """Prompts and drafts of some rows under every model, then one token after the other."""
         bank, base = self.bank, self.bank.base
         room = {i: min(self.max_new, base.max_positions - len(self.contexts[i])) for i in chosen}
-        answers = Answers(self.stops, {(slot, i): room[i] for slot in slots for i in chosen})
+        answers = Answers(self.stops, {(slot, i): room[i] for slot, i in self._owners(slots, chosen)})
         lives: list[Live] = []
         for group, merged in self.groups:
+            if not self._owners(group, chosen):
+                continue
             with bank.merged(merged):
                 lives.append(self._prefill(group, chosen, answers))
                 # Answers of several models are decoded together, in slots, where slots may share a pass.
@@ -220,7 +266,7 @@ class _Generation:
         if self.shared:
             context = self.contexts[chosen[0]]
             self.prefixes.update(prefix_states(bank, context[: self.shared], slots, len(context)))
-        owners = [(slot, index) for slot in slots for index in chosen]
+        owners = self._owners(slots, chosen)
         lengths = torch.zeros(len(owners), dtype=torch.long, device=base.device)
         live = Live(owners, lengths)
         sizes = [self._size(index) for _, index in owners]

@@ -2,6 +2,7 @@
 
 from traitscope.study.planning import Cost, StudyPlan
 from traitscope.study.progress import Reporter, Silent, Stopped
+from traitscope.study.shipped import Belt, Routed
 from traitscope.study.study import Study
 
-__all__ = ["Cost", "Reporter", "Silent", "Stopped", "Study", "StudyPlan"]
+__all__ = ["Belt", "Cost", "Reporter", "Routed", "Silent", "Stopped", "Study", "StudyPlan"]

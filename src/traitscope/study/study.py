@@ -12,17 +12,22 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
 from traitscope.store import RunFolder
-from traitscope.study import analysis, capturing, evaluating, filling, gathering
+from traitscope.study import analysis, belting, capturing, evaluating, filling, gathering
 from traitscope.study.context import Context
 from traitscope.study.costs import layers_cost, study_cost
+from traitscope.study.evidence import gather_evidence
 from traitscope.study.planning import StudyPlan
 from traitscope.study.progress import Reporter
 from traitscope.study.state import find_state
 from traitscope.study.work import Work
 
 if TYPE_CHECKING:
+    from traitscope.belt import BeltFindings
     from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
+    from traitscope.predict.decision import Decision
+    from traitscope.predict.evidence import Evidence
+    from traitscope.predict.forecast import Forecast
     from traitscope.stats import DatasetStats
     from traitscope.study.capturing import LayerFindings
     from traitscope.traits import Traits
@@ -108,6 +113,28 @@ class Study(Context):
         """
         return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop)
 
+    def decide(self, budget: float, *, margin: float = 0.01, stop: Callable[[], bool] | None = None) -> Decision:
+        """The best source of every target for a share of the whole grid's cost, into ``analysis/decision.json``.
+
+        All sources are trained for an eighth of their steps (in ``probes/``), then those in full that may be a target's
+        best; rows are added where two are close. What was made is kept: ``run`` makes the rest.
+
+        Args:
+            budget: share of what training every source and evaluating it on every target costs, 0..1.
+            margin: a difference of scores that does not matter, in the metric's own unit.
+            stop: as in ``run``.
+
+        Raises:
+            TraitscopeError: one source alone, or a budget that bears not even the short trainings.
+            Stopped: ``stop`` said so; the same call goes on.
+        """
+        from traitscope.study.budget import Budgeted
+
+        budgeted = Budgeted(self, budget, margin)
+        with budgeted.together(stop):
+            budgeted.run(stop)
+            return budgeted.finish(stop)
+
     def train(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
         """Trains the missing adapters. Arguments and errors as in ``run``."""
         return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop)
@@ -157,6 +184,29 @@ class Study(Context):
         """
         return analysis.dataset_statistics(self, **options)
 
+    def forecast(self, **options: Any) -> Forecast:
+        """Every transfer cell that is not measured, and those of a dataset nobody trained on.
+
+        Options and errors are those of ``forecasting.study_forecast``: ``new`` with ``like``, ``probe``, ``costs``,
+        ``others``, ``predictor``, ``stop``.
+        """
+        from traitscope.study.forecasting import study_forecast
+
+        return study_forecast(self, **options)
+
+    def evidence(self, *, gradients: bool = False, stop: Callable[[], bool] | None = None) -> Evidence:
+        """What is known of the datasets before, beside and after training (``predict.evidence.pair_features``).
+
+        Args:
+            gradients: make the mean gradients that are missing, which needs the base; the rest needs no model.
+            stop: as in ``run``.
+
+        Raises:
+            TraitscopeError: the base is not at hand, where gradients are wanted.
+            Stopped: ``stop`` said so.
+        """
+        return gather_evidence(self, gradients_wanted=gradients, stop=stop)
+
     def effects(self, **options: Any) -> Effects:
         """Side effects of every model, into ``analysis/effects.json`` (options of ``measure_effects``)."""
         return analysis.effects(self, **options)
@@ -190,6 +240,14 @@ class Study(Context):
             TraitscopeError: the study has no mix, or an adapter it needs is not trained.
         """
         return capturing.study_layers(self, **options)
+
+    def belt(self, **options: Any) -> BeltFindings:
+        """Which few adapters to ship, what they are worth on rows held out, and which of them a prompt goes to.
+
+        Merged adapters and routers need the model; options as of ``belting.study_belt``: ``loss``, ``size``, ``merge``,
+        ``weights``, ``rule``, ``seed``.
+        """
+        return belting.study_belt(self, **options)
 
     def traits(self, **options: Any) -> Traits:
         """Latent traits of the score matrix, into ``analysis/traits.json`` (options of ``fit_traits``)."""

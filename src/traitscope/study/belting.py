@@ -1,0 +1,270 @@
+"""The tool-belt of a study: answers from its cells, merged adapters evaluated, prompts read for the routers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from traitscope.compute import (
+    MERGES,
+    Adapted,
+    Adapter,
+    Align,
+    Alignments,
+    Capture,
+    Evaluate,
+    Merge,
+    Records,
+    States,
+    answer,
+)
+from traitscope.errors import TraitscopeError
+from traitscope.metrics import METRICS
+from traitscope.records import Example
+from traitscope.store import write_atomic
+from traitscope.store.adapters import write_adapter
+from traitscope.study import keeping
+from traitscope.study.belt_answers import class_codes, counted_classes, row_values, study_evidence
+from traitscope.study.context import Context
+from traitscope.study.progress import show_tokens
+
+if TYPE_CHECKING:
+    from traitscope.belt import BeltFindings, Evidence, Readings, TaskAnswers
+
+# Training rows of a source that its place is made from.
+ROWS = 128
+FOLDER = "belt"
+WEIGHTS = ("equal", "gain")
+
+
+def study_belt(
+    study: Context,
+    *,
+    loss: float = 1.0,
+    size: int | None = None,
+    merge: Sequence[str] = ("linear",),
+    weights: str = "equal",
+    rule: str | None = "centroid",
+    seed: int = 0,
+) -> BeltFindings:
+    """The belt of a filled folder, with merged adapters and routers; kept in ``analysis/belt.json`` and ``belt/``.
+
+    Args:
+        study: whose cells.
+        loss: what a task may lose against its best model, in points.
+        size: number of adapters, in place of the smallest within ``loss``.
+        merge: ways in which the belt's adapters are merged into one, which is then evaluated and may take their place:
+            ``linear``, ``ties``, ``dare``.
+        weights: of merged adapters: ``equal``, or by mean ``gain`` over the base on the choosing rows.
+        rule: the router that is exported; every rule is judged. None: no router, and no model is loaded for one.
+        seed: of the halves, and of DARE's draws.
+
+    Raises:
+        TraitscopeError: no base, no adapter with every cell, or an unknown option.
+    """
+    from traitscope.belt import BeltFindings
+
+    if weights not in WEIGHTS:
+        raise TraitscopeError(f"unknown weights {weights!r}", where="--weights", fix=f"one of: {', '.join(WEIGHTS)}")
+    for how in merge:
+        if how not in MERGES:
+            raise TraitscopeError(f"unknown way to merge {how!r}", where="--merge", fix=f"one of: {', '.join(MERGES)}")
+    path = study.folder.analysis / "belt.json"
+    asked = {"loss": loss, "size": size, "merge": merge, "weights": weights, "rule": rule, "seed": seed}
+    asked["adapters"] = [head.fingerprint for head in study.folder.adapters()]
+
+    def read() -> BeltFindings:
+        found = BeltFindings.from_json(path.read_text(encoding="utf-8"))
+        for name in found.merged:
+            if not (merged_path(study, name) / "adapter_model.safetensors").is_file():
+                raise OSError(f"{name} is gone")
+        return found
+
+    return keeping.kept(
+        study,
+        "belt",
+        asked,
+        lambda: _make(study, loss, size, merge, weights, rule, seed),
+        lambda found: write_atomic(path, found.to_json().encode()),
+        read,
+        ("router",),
+    )
+
+
+def merged_path(study: Context, name: str) -> Path:
+    """Where a merged adapter of the belt lies."""
+    return study.folder.root / FOLDER / name
+
+
+def adapter_path(study: Context, name: str) -> Path:
+    """Where an adapter of a belt lies, trained or merged."""
+    merged = merged_path(study, name)
+    return merged if merged.is_dir() else study.folder.adapter_path(name)
+
+
+def _make(
+    study: Context, loss: float, size: int | None, merge: Sequence[str], weights: str, rule: str | None, seed: int
+) -> BeltFindings:
+    from traitscope.belt import ROUTERS, BeltFindings, choices, choose, judge_routers, route_belt
+
+    study.folder.prepare()
+    if rule is not None and rule not in ROUTERS:
+        raise TraitscopeError(f"unknown router {rule!r}", where="--rule", fix=f"one of: {', '.join(ROUTERS.names())}")
+    found = study_evidence(study, seed)
+    choice, chosen = choose(found, loss, size)
+    merged: dict[str, Mapping[str, float]] = {}
+    parts = [found.models[i] for i in chosen]
+    if merge and len(parts) > 1:
+        share = _shares(found, chosen, weights)
+        for how in merge:
+            name = f"merged-{how}"
+            _merge(study, name, dict(zip(parts, share, strict=True)), how, seed)
+            merged[name] = dict(zip(parts, share, strict=True))
+        found = _with_merged(study, found, list(merged))
+        choice, chosen = choose(found, loss, size)
+    if rule is None:
+        return BeltFindings(choice=choice, merged=merged)
+    routers, routed, belt = {}, {}, [found.models[i] for i in chosen]
+    for name in ROUTERS.names():
+        readings = read_prompts(study, found, belt, ROUTERS.get(name).value.reads)
+        if not readings.names:
+            continue
+        routers[name] = route_belt(found, chosen, name, readings)
+        routed[name] = choices(found, routers[name], readings)
+    if rule not in routers:
+        raise TraitscopeError(f"{rule} needs an adapter in the belt", where="--rule", fix="allow less --loss")
+    table, by_task = judge_routers(found, chosen, routed)
+    return BeltFindings(choice=choice, merged=merged, routers=routers, rule=rule, routed=table, routed_tasks=by_task)
+
+
+# ---- merged adapters
+
+
+def _shares(found: Evidence, chosen: Sequence[int], weights: str) -> list[float]:
+    """Weights that sum to 1."""
+    if weights == "equal" or found.base is None:
+        return [1.0 / len(chosen)] * len(chosen)
+    gain_A = np.maximum((found.choose_IN[list(chosen)] - found.choose_IN[found.base]).mean(axis=1), 0.0)
+    if not gain_A.any():
+        return [1.0 / len(chosen)] * len(chosen)
+    return [float(share) for share in gain_A / gain_A.sum()]
+
+
+def _merge(study: Context, name: str, shares: Mapping[str, float], how: str, seed: int) -> None:
+    study.report_to.stage(f"merging {len(shares)} adapters ({how})")
+    # PEFT's TIES averages the entries that agree: weights of 1 are the plain mean there.
+    scale = len(shares) if how == "ties" else 1
+    order = Merge(
+        key=name,
+        model=study.loaded_base().source(),
+        name=name,
+        parts=tuple(study.folder.adapter_path(part) for part in shares),
+        weights=tuple(scale * share for share in shares.values()),
+        how=how,
+        seed=seed,
+    )
+    made = answer(study.backend, order)
+    assert isinstance(made, Adapter)
+    folder = merged_path(study, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    words = ", ".join(f"{share:.3f} {part}" for part, share in shares.items())
+    write_adapter(folder, made.config, made.tensors, f"Merged ({how}) from: {words}. Made with traitscope.\n")
+
+
+def _with_merged(study: Context, found: Evidence, names: Sequence[str]) -> Evidence:
+    """The evidence with merged adapters, evaluated on the same rows."""
+    from traitscope.belt import Evidence
+
+    source = study.loaded_base().source()
+    plan = study.backend.plan_scoring(source)
+    answers = []
+    for one in found.answers:
+        study.report_to.stage(f"merged adapters on {one.task}")
+        order = Evaluate(
+            key=f"merged on {one.task}",
+            model=source,
+            models={name: Adapted(path=merged_path(study, name)) for name in names},
+            task=study.data.tasks[one.task],
+            examples=_examples(study, one),
+            plan=plan,
+        )
+        made = answer(study.backend, order, partial(show_tokens, study.report_to))
+        assert isinstance(made, Records)
+        classes = counted_classes(study, one.task, one.metric)
+        higher = METRICS.get(one.metric).value.higher_is_better
+        for name in names:
+            frame = pd.DataFrame([{"correct": r.correct, "loss": r.loss, "pred": r.pred} for r in made.records[name]])
+            code = None if classes is None else {name: c for c, name in enumerate(classes)}
+            pred_S = None if code is None else class_codes(frame, code)
+            one = one.with_model(row_values(frame, 1.0 if higher else -1.0), pred_S)
+        answers.append(one)
+    kinds = (*found.kinds, *("merged" for _ in names))
+    return Evidence.of_rows((*found.models, *names), kinds, answers, found.notes)
+
+
+def _examples(study: Context, one: TaskAnswers) -> tuple[Example, ...]:
+    by_id = {example.id: example for example in study.data.load(one.task).eval}
+    return tuple(by_id[name] for name in one.ids)
+
+
+# ---- what routers read
+
+
+def read_prompts(study: Context, found: Evidence, adapters: Sequence[str], reads: str) -> Readings:
+    """What a rule reads of the training prompts of every source and of every task's rows.
+
+    Args:
+        study: where adapters and rows are.
+        found: its evidence.
+        adapters: the belt's, by name; for alignments, of which there is nothing to read without any.
+        reads: as ``Rule.reads``.
+    """
+    from traitscope.belt import Readings
+
+    sources = [source for source in study.config.resolved_sources() if source.control is None]
+    names = tuple(adapters) if reads == "alignments" else tuple(source.name for source in sources)
+    places: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
+    if names:
+        study.report_to.stage(f"reading prompts for the router ({reads})")
+        for source in sources:
+            places[source.name] = _reading(study, source.task, study.data.train(source)[:ROWS], names, reads)
+        for one in found.answers:
+            rows[one.task] = _reading(study, one.task, _examples(study, one), names, reads)
+    return Readings(places, names, rows)
+
+
+def _reading(
+    study: Context, task: str, examples: tuple[Example, ...], names: Sequence[str], reads: str
+) -> NDArray[np.floating]:
+    source, one = study.loaded_base().source(), study.data.tasks[task]
+    show = partial(show_tokens, study.report_to)
+    if reads == "alignments":
+        folders = {name: adapter_path(study, name) for name in names}
+        order = Align(key=f"alignments on {task}", model=source, adapters=folders, task=one, examples=examples)
+        made = answer(study.backend, order, show)
+        assert isinstance(made, Alignments)
+        return made.values_SA
+    states = answer(
+        study.backend,
+        Capture(
+            key=f"prompts of {task}",
+            model=source,
+            models={"base": Adapted()},
+            task=one,
+            examples=examples,
+            position="mean",
+            layers="middle",
+        ),
+        show,
+    )
+    assert isinstance(states, States)
+    return states.acts["base"][0]
