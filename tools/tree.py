@@ -21,7 +21,7 @@ cli                                        one short file per verb
 study                                      decides, leases, commits, gathers findings
 report                                     takes Findings
 plots    findings                          take results; never open a study
-compute  effects                           a backend: orders in, events out; findings about transfer
+compute  effects  predict  belt            a backend: orders in, events out; findings about transfer, forecasts, a belt
 tasks    engine    stats    traits    layers
 config   matrix    metrics  store
 plugins
