@@ -187,3 +187,26 @@ def test_a_decision_is_kept_and_said_in_words(decided: tuple[Study, Decision]) -
     text = kept.render()
     assert text.startswith(f"{len(decision.trained)} of 5 sources trained in full")
     assert all(task in text for task in study.config.target_names())
+
+
+def test_two_processes_at_once_make_one_choice(
+    study_file: Path, decided: tuple[Study, Decision], tmp_path: Path
+) -> None:
+    import threading
+
+    found: list[Decision] = []
+    studies = [Study.open(study_file, tmp_path / "both") for _ in range(2)]
+    threads = [threading.Thread(target=lambda s=s: found.append(s.decide(0.8, margin=0.0))) for s in studies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert len(found) == 2 and found[0].to_json() == found[1].to_json()
+    assert list(found[0].trained) == list(decided[1].trained)
+
+
+def test_a_study_that_decided_runs_on_in_the_same_process(study_file: Path, tmp_path: Path) -> None:
+    study = Study.open(study_file, tmp_path / "same")
+    study.decide(0.8, margin=0.0)
+    assert study.run() is not None
+    assert study.plan().complete

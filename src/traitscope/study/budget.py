@@ -7,6 +7,7 @@ the same choices; a run without a budget makes the rest of the grid.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -170,7 +171,6 @@ class Budgeted:
             for r in self.rounds
         ]
         content = {"format": FORMAT, "share": self.share, "margin": self.margin, "sources": self.sources}
-        self.study.folder.prepare()
         write_atomic(self.path, json_bytes({**content, "targets": self.targets, "rounds": rounds}))
 
     # ---- doing it
@@ -178,18 +178,34 @@ class Budgeted:
     def run(self, stop: Callable[[], bool] | None) -> None:
         """Carries out what was decided, decides the next round, until nothing is worth its cost or the budget ends.
 
+        Several processes may do so in one folder: one of them decides, all of them carry out.
+
         Raises:
             Stopped: ``stop`` said so; the same call goes on from there.
         """
         self.read()
-        if self.rounds:
-            self._carry_out(self.rounds[-1], stop)
-        while (following := self.next_round()) is not None:
+        if not self.rounds:
+            self.next_round()  # a budget that bears no look is refused before anything is written
+        while True:
+            if self.rounds:
+                self._carry_out(self.rounds[-1], stop)
+            done = len(self.rounds)
             if stop is not None and stop():
                 raise Stopped
-            self.rounds.append(following)
-            self._write()
-            self._carry_out(following, stop)
+            self.study.folder.prepare()
+            with self.study.folder.leases(stale_s=self.study.stale_s) as leases:
+                if not leases.acquire("budget"):
+                    time.sleep(filling.POLL_S)
+                    continue
+                self.read()
+                following = self.next_round() if len(self.rounds) == done else None
+                if following is not None:
+                    self.rounds.append(following)
+                    with leases.commit("budget"):
+                        self._write()
+                leases.release("budget")
+            if len(self.rounds) == done:
+                return
 
     @contextmanager
     def together(self, stop: Callable[[], bool] | None) -> Iterator[None]:
@@ -204,13 +220,13 @@ class Budgeted:
         parts = (self.study, self.probes)
         trained, evaluated = round(self.share * trained), round(self.share * evaluated)
         with filling.processes(self.study, trained, evaluated, stop) as backend:
-            for part in parts:
-                part.given_backend = backend
             try:
+                for part in parts:
+                    part.serve_with(backend)
                 yield
             finally:
                 for part in parts:
-                    part.given_backend = None
+                    part.serve_with(None)
 
     def finish(self, stop: Callable[[], bool] | None) -> Decision:
         """Evaluates what was chosen on the rows that chose nothing, and tells what came out.

@@ -64,6 +64,11 @@ class Context:
 
         return Local(self.config.compute)
 
+    def serve_with(self, backend: Backend | None) -> None:
+        """From here on work runs there; None: where it ran before any backend was given."""
+        self.given_backend = backend
+        self.__dict__.pop("backend", None)
+
     @cached_property
     def data(self) -> StudyData:
         """The rows of the study's tasks."""
