@@ -111,11 +111,14 @@ def main() -> None:
     parser.add_argument("--values")
     parser.add_argument("--base")
     parser.add_argument("--where", action="append", default=[])
+    parser.add_argument("--own-pairs")
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--rules", default=",".join(RULES), help="with commas; random among them")
     given = vars(parser.parse_args())
     path, seeds, where = given.pop("matrix"), given.pop("seeds"), given.pop("where")
+    rules = tuple(rule.strip() for rule in given.pop("rules").split(","))
     scores = generated() if path is None else read_typed(path, n=(), where=where, **given)
-    print(table(scores, seeds).round(3).to_string(index=False))
+    print(table(scores, seeds, rules).round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time to decision: seconds until the source that is chosen for every target is as good as the full grid's best.
 
-    python -m benchmarks.decide [study.yaml] [--budget 0.25] [--no-peer]
+    python -m benchmarks.decide [study.yaml] [--budget 0.2] [--no-peer]
 
 The embedded study grown to 20 sources on 10 targets, or a study of yours. The ten further sources are parts of the ten
 tasks' data under other seeds, wordings and sizes; on the task that they are a part of they are copies, and count for no
@@ -145,7 +145,7 @@ def main() -> None:
     """Prints the times and their ratios."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decide", description=__doc__.split("\n")[0])
     parser.add_argument("study", nargs="?", type=Path)
-    parser.add_argument("--budget", type=float, default=0.25)
+    parser.add_argument("--budget", type=float, default=0.2)
     parser.add_argument("--no-peer", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
