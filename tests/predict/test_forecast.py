@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from predict_worlds import low_rank_world, matrix
 
 import traitscope as ts
 from traitscope.errors import TraitscopeError
+from traitscope.predict.protocols import PROTOCOLS
+from traitscope.registry import registry
 
 
 def test_sources_are_ranked_by_measured_and_predicted_gain() -> None:
@@ -92,3 +97,17 @@ def test_errors_say_what_to_write(ask, said: str) -> None:
     values_BIN, _ = low_rank_world(np.random.default_rng(5), bases=2, sources=6)
     with pytest.raises(TraitscopeError, match=said):
         ask(matrix(values_BIN))
+
+
+def test_the_example_of_the_documents_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "prediction.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    exec(compile(code, "prediction.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert said.count("predicted") == 5 and said.count("measured") == 3 and "residual gp" in said
+
+
+def test_every_predictor_and_protocol_has_its_line_in_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "prediction.md").read_text()
+    for name in (*registry("predictor").names(), *(protocol.name for protocol in PROTOCOLS)):
+        assert re.search(rf"^\| {name} \|", page, flags=re.M), name
