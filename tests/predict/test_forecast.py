@@ -6,12 +6,16 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from predict_worlds import low_rank_world, matrix
 
 import traitscope as ts
 from traitscope.errors import TraitscopeError
+from traitscope.matrix import Role
+from traitscope.predict.forecast import below_zero
 from traitscope.predict.protocols import PROTOCOLS
+from traitscope.predict.ranking import mix_rule
 from traitscope.registry import registry
 
 
@@ -111,3 +115,60 @@ def test_every_predictor_and_protocol_has_its_line_in_the_documents() -> None:
     page = (Path(__file__).parents[2] / "docs" / "prediction.md").read_text()
     for name in (*registry("predictor").names(), *(protocol.name for protocol in PROTOCOLS)):
         assert re.search(rf"^\| {name} \|", page, flags=re.M), name
+
+
+def lower_is_better() -> ts.ScoreMatrix:
+    """One base model, losses: s0 is best everywhere, its cell on t0 is open."""
+    rng = np.random.default_rng(3)
+    lines = [{"model": "base", "source": None, "task": f"t{n}", "value": 3.0} for n in range(6)]
+    for i in range(8):
+        for n in range(6):
+            if (i, n) != (0, 0):
+                value = 2.0 + 0.2 * i + 0.02 * rng.normal()
+                lines.append({"model": f"s{i}", "source": f"s{i}", "task": f"t{n}", "value": value})
+    return ts.ScoreMatrix.from_long(pd.DataFrame(lines).assign(higher_is_better=False), units="other")
+
+
+def test_gain_and_harm_of_losses_have_the_right_sign() -> None:
+    ranked = ts.fit_predictor(lower_is_better()).rank_sources("t0").set_index("source")
+    assert ranked.loc["s0", "status"] == "predicted"
+    assert ranked.loc["s0", "expected"] == pytest.approx(1.0, abs=0.15)
+    assert ranked.loc["s0", "harm"] < 0.05
+    assert ranked.loc["s3", "expected"] == pytest.approx(0.4, abs=0.1)
+    assert ranked.index[0] == "s0" and ranked.index[-1] == "s7"
+
+
+def test_the_chance_of_harm_is_that_of_the_normal_interval() -> None:
+    expected, half = np.array([1.645, -1.645, 0.0]), np.array([1.645, 1.645, 2.0])
+    np.testing.assert_allclose(below_zero(expected, half, 0.9), [0.05, 0.95, 0.5], atol=1e-3)
+
+
+def test_measured_mixes_of_losses_teach_the_rule_in_gains() -> None:
+    scores = lower_is_better()
+    table = scores.table.copy()
+    # A mix of s0 and s7 that gains half a point more than the mean of both.
+    for n in range(1, 6):
+        parts = [
+            3.0 - float(table.loc[(table.model == s) & (table.task == f"t{n}"), "value"].iloc[0]) for s in ("s0", "s7")
+        ]
+        value = 3.0 - (0.25 * parts[0] + 0.75 * parts[1] + 0.5)
+        table.loc[len(table)] = {**table.iloc[0], "model": "both", "source": "both", "task": f"t{n}", "value": value}
+    roles = {f"s{i}": Role("source") for i in range(8)} | {"both": Role("mix")}
+    matrix_ = ts.ScoreMatrix.from_long(table, base="base", units="other", roles=roles)
+    found = ts.fit_predictor(matrix_)
+    rule = mix_rule(found, {"both": {"s0": 100, "s7": 300}})
+    assert rule.cells == 5
+    spread = float(np.median(found.prediction.spread_N))
+    assert 0 < rule.level < 0.5 / spread
+    equal = mix_rule(found, {"both": {"s0": 300, "s7": 100}})
+    assert equal.level < rule.level
+
+
+def test_a_matrix_too_large_for_a_covariance_is_refused_with_what_takes_it() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(1300, 4)), index=[f"s{i}" for i in range(1300)], columns=list("abcd"))
+    frame.iloc[0, 0] = np.nan
+    with pytest.raises(TraitscopeError, match="does not fit into memory") as error:
+        ts.fit_predictor(ts.ScoreMatrix.from_wide(frame, units="other"))
+    assert "additive" in str(error.value.fix)
+    assert ts.fit_predictor(ts.ScoreMatrix.from_wide(frame, units="other"), predictor="additive").cells().shape[0] == 1

@@ -63,8 +63,12 @@ def _study_text(source: Path, out: Path | None, budget: str | None, margin: floa
     if following is None:
         lines.append("  next      nothing more is worth its cost: the choice is made")
     elif following.kind == "probe":
-        rows = max(n for tasks in following.probe_rows.values() for n in tasks.values())
-        lines.append(f"  next      short trainings of {len(budgeted.sources)} sources, {rows} rows on every target")
+        looked_at = [*following.probe_rows.values(), *following.rows.values()]
+        rows = max(n for tasks in looked_at for n in tasks.values())
+        whole = f" and full ones of {len(following.sources)}, no longer than these" if following.sources else ""
+        lines.append(
+            f"  next      short trainings of {len(following.probe_rows)} sources{whole}; {rows} rows on every target"
+        )
     else:
         new = [name for name in following.sources if name not in budgeted.rounds[-1].sources]
         cells = sum(

@@ -55,7 +55,7 @@ def predict(
     protocols: Annotated[
         str | None, typer.Option(help="cells, source, column, probes, quarter, base. [default: all]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the folds.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -105,18 +105,36 @@ def _forecast(
     predictor = predictors[0] if predictors else DEFAULT
     study, rows, mixes = None, dict[str, int](), dict[str, dict[str, int]]()
     if is_matrix(asked.source):
-        for value, option in ((asked.new, "--new"), (asked.probe, "--probe"), (asked.mix_rows, "--mix-rows")):
+        of_studies = (
+            (asked.new, "--new"),
+            (asked.like, "--like"),
+            (asked.probe, "--probe"),
+            (asked.others, "--others"),
+        )
+        for value, option in (*of_studies, (asked.mix_rows, "--mix-rows")):
             if value:
                 raise TraitscopeError(f"{option} is for a study", where=str(asked.source), fix="name a study file")
         found = fit_predictor(matrix_options.read(asked.source), base=of, predictor=predictor)
     else:
+        for given, lacks, option in (
+            (asked.like, asked.new is None, "--like"),
+            (asked.new, asked.explain, "--explain"),
+        ):
+            if given and lacks:
+                raise TraitscopeError(
+                    f"{option} does not go with this",
+                    where="predict",
+                    fix="--like goes with --new, --explain with rankings of a study's own sources",
+                )
         study, found = _study_forecast(asked, predictor)
         rows = {s.name: study.data.n_train(s.task) for s in study.config.resolved_sources() if s.control is None}
         mixes = {mix: {part.name: len(r) for part, r in study.data.mix(mix)} for mix in study.config.mixes}
     tasks = asked.tasks or [task for task in found.problem.tasks if found.problem.allowed_IN[:, _at(found, task)].any()]
     parts, choice = [], None
     if asked.new is not None:
-        name = asked.new.name.split(".")[0]
+        from traitscope.study.newdata import dataset_name
+
+        name = dataset_name(asked.new)
         parts += [ranking.dataset_text(found, name), ranking.skill_text(found, "source")]
     else:
         parts += [ranking.ranking_text(found, task, explain=asked.explain) for task in tasks]
@@ -124,7 +142,7 @@ def _forecast(
     if asked.mix_rows is not None:
         rule = ranking.mix_rule(found, mixes)
         choice = ranking.mix_choice(found, tasks, rows, asked.mix_rows, rule)
-        parts.append(ranking.mix_text(choice, rule, tasks))
+        parts.append(ranking.mix_text(choice, rule, tasks, rows))
     if study is not None:
         write_result(study.folder.analysis / "forecast.json", ranking.to_json(found, tasks, choice))
     return ranking.to_json(found, tasks, choice), "\n\n".join(parts)
@@ -160,7 +178,10 @@ def _study_forecast(asked: _Asked, predictor: str) -> tuple[Study, Forecast]:
 
 
 def _names(given: str | None) -> list[str] | None:
-    return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
+    names = [name.strip() for name in (given or "").split(",") if name.strip()]
+    if given is not None and not names:
+        raise TraitscopeError("an empty list of names", where="predict", fix="name one, or leave the option out")
+    return names or None
 
 
 def _evaluated(

@@ -74,7 +74,8 @@ class Decision:
         for row in self.table.to_dict("records"):
             chance = f"{row['chance']:.0%}"
             if not isinstance(row["source"], str):
-                lines.append(f"{row['task']}: no source is expected to beat the base (chance {chance})")
+                none = "none of the sources trained in full is expected to beat the base"
+                lines.append(f"{row['task']}: {none}, which is best of all with chance {chance}")
             else:
                 lines.append(f"{row['task']}: {row['source']} (best of all with chance {chance}), {_worth(row)}")
             if isinstance(row["untrained"], str) and row["untrained_chance"] >= WORTH_SAYING:

@@ -103,7 +103,7 @@ class Forecast:
         elif np.isfinite(untuned):
             unit, centre = "gain", centre - untuned
         else:
-            unit = "score"
+            unit = "score" if problem.sign_N[n] > 0 else "minus score"
         measured_I = problem.values_IN[rows, n] - (untuned if unit == "gain" else 0.0)
         expected_I = centre + spread * self.prediction.z_IN[rows, n]
         half_I = spread * self.calibration.half_IN[rows, n]
@@ -219,6 +219,8 @@ def fit_predictor(
         raise TraitscopeError(
             f"no predictor is named {predictor!r}", where="predict", fix=did_you_mean(predictor, known.names())
         )
+    if seed < 0:
+        raise TraitscopeError(f"a seed of {seed}", where="seed", fix="write 0 or a positive number")
     if not 0.0 < level < 1.0:
         raise TraitscopeError(f"{level} is no coverage", where="level", fix="write a number between 0 and 1")
     problem = Problem.from_scores(scores, base, features, more)
@@ -233,7 +235,9 @@ def fit_predictor(
         raise TraitscopeError(
             f"{predictor} cannot be fitted: {reason}",
             where="predict",
-            fix=f"use {DEFAULT!r}, which takes what there is",
+            fix=f"use {DEFAULT!r}, which takes what there is"
+            if predictor != DEFAULT
+            else "use 'low rank' or 'additive'",
         ) from None
     baselines = {name: known.get(name).value(problem, rng) for name in BASELINES}
     return Forecast(problem, predictor, prediction, calibration, baselines, scores)

@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.float64]
 
 # Until mixes are measured: the weight of "a mix gains what its parts gain on average", in measured cells.
 PRIOR_CELLS = 10.0
+# Least share of a mix that a source joins with: a handful of rows makes no mix.
+LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +85,8 @@ def choose_mix(
     """Greedy choice of the sources of a mix for some targets.
 
     Rows are taken source by source, all that one has or all that the budget leaves: the one that makes the predicted
-    mean gain largest comes next, and none comes once every further one would lower it. A target that a source was
-    trained on counts with that source's own gain if the caller gives it.
+    mean gain largest comes next, and none comes once every further one would lower it. Gains are those of all of a
+    source's rows: what fewer rows lose is not known, and not in the prediction.
 
     Args:
         gains_IN: predicted gain of every source alone on the N targets, in spreads of their columns.
@@ -117,6 +119,8 @@ def choose_mix(
             trial_I[i] = min(int(have_I[i]), left)
             # One source is no mix: its gain is its own.
             shares_I = trial_I / trial_I.sum()
+            if shares_I[i] < LEAST_SHARE:
+                continue
             found_N = gains_IN[i] if not order else rule.predict(np.nan_to_num(gains_IN), shares_I)
             if (mean := float(np.mean(found_N))) > value:
                 value, best, chosen_I = mean, i, trial_I

@@ -126,13 +126,31 @@ def mix_choice(found: Forecast, tasks: Sequence[str], rows: Mapping[str, int], b
         raise TraitscopeError(f"no task is named {unknown[0]!r}", where="mix", fix=", ".join(problem.tasks[:30]))
     columns = [problem.tasks.index(task) for task in tasks]
     usable = [i for i, source in enumerate(problem.sources) if rows.get(source, 0) > 0]
-    gain_IN = (found.gains() / found.prediction.spread_N)[np.ix_(usable, columns)]
+    gain_IN = (_with_own(found) / found.prediction.spread_N)[np.ix_(usable, columns)]
     return choose_mix(gain_IN, [problem.sources[i] for i in usable], rows, budget, rule)
 
 
-def mix_text(choice: MixChoice, rule: MixRule, tasks: Sequence[str]) -> str:
-    """The choice in words, and as lines for the study file."""
-    rows = ", ".join(f"{source}: {n}" for source, n in choice.rows.items())
+def _with_own(found: Forecast) -> Floats:
+    """Gain_IN with what sources gain on their own tasks, as measured; where it is not, as the column's mean.
+
+    A mix teaches its sources' own tasks too: for these a transfer cell alone would not do.
+    """
+    problem, gain_IN = found.problem, found.gains()
+    scores = found.scores.by_source()
+    for row, name in enumerate(scores.sources_I):
+        if name in problem.sources and str(scores.rows["base"].iloc[row]) == found.base:
+            i = problem.sources.index(str(name))
+            own_N = scores.scores_IN[row] * scores.sign_N - problem.untuned_BN[problem.target]
+            gain_IN[i] = np.where(np.isfinite(gain_IN[i]), gain_IN[i], own_N)
+    known_IN = np.isfinite(gain_IN)
+    mean_N = np.where(known_IN, gain_IN, 0.0).sum(axis=0) / np.maximum(known_IN.sum(axis=0), 1)
+    return np.where(known_IN, gain_IN, np.where(known_IN.any(axis=0), mean_N, np.nan))
+
+
+def mix_text(choice: MixChoice, rule: MixRule, tasks: Sequence[str], rows: Mapping[str, int]) -> str:
+    """The choice in words, and as lines for the study file; ``rows`` are those that every source has."""
+    taken = ", ".join(f"{source}: {n}" for source, n in choice.rows.items())
+    fewer = [f"{n} of {rows[source]} of {source}" for source, n in choice.rows.items() if n < rows[source]]
     sure = "no mix was measured: the mean of its parts, by their rows"
     if rule.cells:
         off = "" if np.isnan(rule.sd) else f", off by {rule.sd:.2f}"
@@ -142,9 +160,11 @@ def mix_text(choice: MixChoice, rule: MixRule, tasks: Sequence[str]) -> str:
     lines = [
         f"mix for {', '.join(tasks)}: predicted mean gain {choice.gain:+.2f} column SD ({alone}; {sure})",
     ]
+    if fewer:
+        lines.append(f"fewer rows than the gains were told with ({', '.join(fewer)}): less is to be expected")
     if choice.single:
         lines.append(f"no mix is expected to do better than its best part: train {choice.alone[0]}")
-    lines.append(f"to train and check it, add to the study file:\nmixes: {{chosen: {{rows: {{{rows}}}}}}}")
+    lines.append(f"to train and check it, add to the study file:\nmixes: {{chosen: {{rows: {{{taken}}}}}}}")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from traitscope.predict.baselines import known_noise, prior_of_others, settled
 from traitscope.predict.gp import LEVEL_VARIANCE, MOST_CELLS, Posterior, learn_amplitudes, posterior
 from traitscope.predict.low_rank import LowRankChoice, choose_low_rank, factorise
 from traitscope.predict.pairs import PairFeatures
-from traitscope.predict.predictor import PREDICTORS, Prediction
+from traitscope.predict.predictor import PREDICTORS, CannotFit, Prediction
 from traitscope.predict.problem import Problem, Scale
 from traitscope.predict.trait_regression import standard_features
 
@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 ROWS = (0.0, 0.3, 0.6, 1.0)
 # Share of a column's variance that is error where nobody knows the error: another epoch of a run differs by as much.
 UNKNOWN_NOISE = 0.1
+# Sources times tasks of the largest matrix: its kernels take a gigabyte or two.
+LARGEST = 5000
 # Prior variance, in z, that each learned kernel starts from.
 FIRST = 0.2
 
@@ -56,6 +58,7 @@ def factor_gp(problem: Problem, rng: np.random.Generator) -> Prediction:
 
     Rank, penalty and row effect by inner folds, amplitudes of the features' kernels by marginal likelihood.
     """
+    _refuse_large(problem)
     alone = problem.alone()
     return _predict(alone, learned=_learn_alone(alone, alone.scale, rng))
 
@@ -75,7 +78,14 @@ def residual_gp(problem: Problem, rng: np.random.Generator) -> Prediction:
     """
     if not problem.others:
         return factor_gp(problem, rng)
+    _refuse_large(problem)
     return _predict(problem, learned=_learn(problem, problem.scale))
+
+
+def _refuse_large(problem: Problem) -> None:
+    cells = problem.known_IN.size
+    if cells > LARGEST:
+        raise CannotFit(f"the covariance of {cells} cells does not fit into memory (at most {LARGEST})")
 
 
 def _cells(problem: Problem, scale: Scale) -> npt.NDArray[np.int64]:

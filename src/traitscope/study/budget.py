@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traitscope.config import TaskConfig
 from traitscope.errors import TraitscopeError
+from traitscope.metrics import METRICS
 from traitscope.predict.decision import Decision
 from traitscope.predict.halving import (
     Standing,
@@ -50,6 +52,8 @@ PROBE_ROWS = 24
 FULL_ROWS = 128
 # A cell whose source is expected to better its target by less than this share of the margin is not looked at.
 WORTH = 0.1
+# Attempts to read cells that others are filling.
+TRIES = 3
 # What the rest of a training changes, in deviations of the sources' gains on the target, until it was seen.
 DRIFT = 0.5
 _FIX = "delete this file: the next run with a budget plans anew, and what was trained and evaluated stays"
@@ -101,11 +105,15 @@ class Belief:
     Attributes:
         mean_IN, variance_IN: of the gain in a full training over the base; NaN where a cell is no transfer.
         trained_I: sources that are trained in full.
+        known_IN: cells of these that were looked at.
+        margin_N: by target the difference that does not matter.
     """
 
     mean_IN: Floats
     variance_IN: Floats
     trained_I: NDArray[np.bool_]
+    known_IN: NDArray[np.bool_]
+    margin_N: Floats
 
 
 @dataclass
@@ -134,6 +142,8 @@ class Budgeted:
         self.sources = [source.name for source in plain_sources(self.study.config)]
         self.models = {s.name: f"{s.name}-s{s.recipe.seeds[0]}" for s in plain_sources(self.study.config)}
         self.targets = list(self.study.config.target_names())
+        if not (np.isfinite(self.margin) and self.margin >= 0):
+            raise TraitscopeError(f"a margin of {self.margin}", where="margin", fix="write 0 or more, such as 0.01")
         if len(self.sources) < 2:
             raise TraitscopeError("there is nothing to choose from: one source", where="budget", fix="run without it")
         self.path = self.study.folder.root / "plan" / "budget.json"
@@ -159,11 +169,21 @@ class Budgeted:
         try:
             same = data["sources"] == self.sources and data["targets"] == self.targets
             rounds = [Round(r["kind"], tuple(r["sources"]), r["probe_rows"], r["rows"]) for r in data["rounds"]]
-        except (KeyError, TypeError):
+            fits = data["format"] == FORMAT and all(self._fits(one) for one in rounds)
+        except (KeyError, TypeError, AttributeError):
             raise TraitscopeError("is damaged: keys are missing", where=str(self.path), fix=_FIX) from None
+        if same and not fits:
+            raise TraitscopeError("is damaged: it names what the study has not", where=str(self.path), fix=_FIX)
         if not same:
             raise TraitscopeError("the study has other sources or targets now", where=str(self.path), fix=_FIX)
         self.rounds = rounds
+
+    def _fits(self, one: Round) -> bool:
+        """Whether a round speaks of this study's sources and targets."""
+        cells = [*one.probe_rows.items(), *one.rows.items()]
+        known = {*one.sources, *(source for source, _ in cells)} <= set(self.sources)
+        rows = [(task, n) for _, tasks in cells for task, n in tasks.items()]
+        return known and all(task in self.targets and isinstance(n, int) and n > 0 for task, n in rows)
 
     def _write(self) -> None:
         rounds = [
@@ -186,6 +206,8 @@ class Budgeted:
         self.read()
         if not self.rounds:
             self.next_round()  # a budget that bears no look is refused before anything is written
+        if len(self.rounds) > 1:
+            self._carry_out(self.rounds[0], stop)
         while True:
             if self.rounds:
                 self._carry_out(self.rounds[-1], stop)
@@ -235,8 +257,8 @@ class Budgeted:
             Stopped: ``stop`` said so.
         """
         belief = self.belief()
-        # Of the trained ones and the base.
-        made = self.choice(np.where(belief.trained_I[:, None], belief.mean_IN, np.nan))
+        # Of what was trained in full and looked at, and the base.
+        made = self.choice(np.where(belief.known_IN, belief.mean_IN, np.nan))
         chosen = {task: source for task, source in made.items() if source is not None}
         rows = {("base", task): int(self.prices.rows_N[n]) for n, task in enumerate(self.targets)}
         rows |= {(self.models[source], task): rows["base", task] for task, source in chosen.items()}
@@ -293,9 +315,9 @@ class Budgeted:
         return decision
 
     def _carry_out(self, latest: Round, stop: Callable[[], bool] | None) -> None:
-        if latest.kind == "probe":
-            self._fill(self.probes, self.sources, latest.probe_rows, stop)
-        else:
+        if latest.kind == "probe" and latest.probe_rows:
+            self._fill(self.probes, tuple(latest.probe_rows), latest.probe_rows, stop)
+        if latest.sources:
             self._fill(self.study, latest.sources, latest.rows, stop)
 
     def _fill(self, study: Context, sources: Sequence[str], wanted: Rows, stop: Callable[[], bool] | None) -> None:
@@ -321,12 +343,17 @@ class Budgeted:
     def spent(self, latest: Round) -> float:
         """What the rounds up to one cost, in the unit of ``Prices``, with the claims' rows set aside."""
         prices, at = self.prices, {task: n for n, task in enumerate(self.targets)}
-        cost = float(prices.probe_I.sum())
+        cost = float(sum(prices.probe_I[self.sources.index(s)] for s in latest.probe_rows))
         cost += float(sum(prices.train_I[self.sources.index(s)] for s in latest.sources))
         for wanted in (latest.probe_rows, latest.rows):
             cost += sum(prices.row_N[at[t]] * n for tasks in wanted.values() for t, n in tasks.items())
-        # The base, and every target's chosen source, on all rows.
-        return cost + 1.5 * float((prices.row_N * prices.rows_N).sum())
+        for n, task in enumerate(self.targets):
+            probed = [tasks[task] for tasks in latest.probe_rows.values() if task in tasks]
+            seen = [tasks[task] for tasks in latest.rows.values() if task in tasks]
+            first = min(seen) if seen else min(self.half(task), FULL_ROWS)
+            # The base beside the short trainings; the base, and what will be chosen, on all rows of the target.
+            cost += float(prices.row_N[n]) * (max(probed, default=0) + 2 * int(prices.rows_N[n]) - first)
+        return float(cost)
 
     def half(self, task: str) -> int:
         """Rows of a target that choices may rest on; what is claimed afterwards rests on the others."""
@@ -335,7 +362,11 @@ class Budgeted:
     def _first_round(self) -> Round:
         """All sources, short, looked at with few rows."""
         rows = {task: min(self.half(task), PROBE_ROWS) for task in self.targets}
-        found = Round("probe", (), {source: dict(rows) for source in self.sources}, {})
+        # A training as short as a short one is a full one.
+        shorter_I = self.prices.probe_I < self.prices.train_I
+        whole = [source for source, shorter in zip(self.sources, shorter_I, strict=True) if not shorter]
+        probed = {source: dict(rows) for source in self.sources if source not in whole}
+        found = Round("probe", tuple(whole), probed, {source: dict(rows) for source in whole})
         least = self.spent(found) / self.prices.whole
         if least > self.share:
             raise TraitscopeError(
@@ -346,28 +377,42 @@ class Budgeted:
         return found
 
     def belief(self) -> Belief:
-        """What probes and full trainings say together of every source on every target."""
+        """What short and full trainings say together of every source on every target."""
         rows = {task: slice(0, self.half(task)) for task in self.targets}
-        probe_IN, probe_variance_IN = paired_gains(self.probes, rows)
-        full_IN, full_variance_IN = paired_gains(self.study, rows)
-        latest = self.rounds[-1]
-        trained_I = np.array([s in latest.sources for s in self.sources])
+        probe_IN, probe_variance_IN = _gains(self.probes, rows)
+        full_IN, full_variance_IN = _gains(self.study, rows)
+        trained_I = np.array([s in self.rounds[-1].sources for s in self.sources])
         full_IN[~trained_I] = np.nan
         both_IN = np.isfinite(full_IN) & np.isfinite(probe_IN)
-        drift_N, shift_N = self._drift(probe_IN, probe_variance_IN, full_IN, full_variance_IN, both_IN)
+        margin_N = self._margins(np.where(np.isfinite(full_IN), full_IN, probe_IN))
+        drift_N, shift_N = self._drift(probe_IN, probe_variance_IN, full_IN, full_variance_IN, both_IN, margin_N)
+        known_IN = np.isfinite(full_IN)
         # What a short training leaves out is what may still change.
         left_I = 1.0 - self.prices.probe_I / np.maximum(self.prices.train_I, 1e-300)
-        early = Standing(probe_IN, probe_variance_IN, np.outer(left_I, drift_N))
-        mean_IN, variance_IN = expected_gains(early)
-        mean_IN = mean_IN + shift_N
-        known_IN = np.isfinite(full_IN)
-        # What the probe foretells is the prior of what the full training shows.
-        weight_IN = np.where(known_IN, variance_IN / np.maximum(variance_IN + full_variance_IN, 1e-12), 0.0)
-        mean_IN = np.where(known_IN, mean_IN + weight_IN * (np.nan_to_num(full_IN) - mean_IN), mean_IN)
-        return Belief(mean_IN, np.where(known_IN, (1 - weight_IN) * variance_IN, variance_IN), trained_I)
+        standing = Standing(
+            np.where(known_IN, full_IN, probe_IN + shift_N),
+            np.where(known_IN, full_variance_IN, probe_variance_IN),
+            np.where(known_IN, 0.0, np.outer(left_I, drift_N)),
+        )
+        return Belief(*expected_gains(standing), trained_I, known_IN, margin_N)
+
+    def _margins(self, gain_IN: Floats) -> Floats:
+        """The difference that does not matter, by target: without a range a twentieth of the gains' spread."""
+        ranged_N = np.array([_ranged(self.study.config.tasks[task]) for task in self.targets])
+        known_IN = np.isfinite(gain_IN)
+        count_N = np.maximum(known_IN.sum(axis=0), 1)
+        mean_N = np.where(known_IN, gain_IN, 0.0).sum(axis=0) / count_N
+        spread_N = np.sqrt(np.where(known_IN, (gain_IN - mean_N) ** 2, 0.0).sum(axis=0) / count_N)
+        return np.maximum(np.where(ranged_N, self.margin, 0.05 * spread_N), 1e-4)
 
     def _drift(
-        self, probe_IN: Floats, probe_variance_IN: Floats, full_IN: Floats, full_variance_IN: Floats, both_IN: Any
+        self,
+        probe_IN: Floats,
+        probe_variance_IN: Floats,
+        full_IN: Floats,
+        full_variance_IN: Floats,
+        both_IN: NDArray[np.bool_],
+        margin_N: Floats,
     ) -> tuple[Floats, Floats]:
         """By target: deviation of what the rest of the training does, and what it does to all sources alike.
 
@@ -378,7 +423,7 @@ class Budgeted:
         known_N = np.maximum(known_IN.sum(axis=0), 1)
         centred_IN = np.where(known_IN, probe_IN - np.where(known_IN, probe_IN, 0.0).sum(axis=0) / known_N, 0.0)
         error_N = np.where(known_IN, probe_variance_IN, 0.0).sum(axis=0) / known_N
-        spread_N = np.sqrt(np.maximum((centred_IN**2).sum(axis=0) / known_N - error_N, max(self.margin, 1e-4) ** 2))
+        spread_N = np.sqrt(np.maximum((centred_IN**2).sum(axis=0) / known_N - error_N, margin_N**2))
         count_N = both_IN.sum(axis=0)
         moved_IN = np.where(both_IN, full_IN - probe_IN, 0.0)
         shift_N = moved_IN.sum(axis=0) / np.maximum(count_N, 1)
@@ -400,18 +445,20 @@ class Budgeted:
         """Trains in full what is expected to better some target's best and is not trained yet."""
         drawn_RIN = self._draws(belief)
         # What is there: the base, and of every target the trained source that is expected to be best.
-        mean_IN = np.where(belief.trained_I[:, None] & np.isfinite(belief.mean_IN), belief.mean_IN, -np.inf)
+        mean_IN = np.where(belief.known_IN, belief.mean_IN, -np.inf)
         best_N = mean_IN.argmax(axis=0)
         columns = np.arange(len(self.targets))
         have_RN = np.where(mean_IN.max(axis=0) > 0, drawn_RIN[:, best_N, columns], 0.0)
         rows = {task: min(self.half(task), FULL_ROWS) for task in self.targets}
-        wanted_IN = np.maximum(drawn_RIN - have_RN[:, None, :], 0.0).mean(axis=0) > WORTH * self.margin
+        margin_N = belief.margin_N
+        wanted_IN = np.maximum(drawn_RIN - have_RN[:, None, :], 0.0).mean(axis=0) > WORTH * margin_N
         row_cost_N = np.array([self.prices.row_N[n] * rows[task] for n, task in enumerate(self.targets)])
         cost_I = self.prices.train_I + (wanted_IN * row_cost_N).sum(axis=1)
         cost_I[belief.trained_I] = np.inf
         # The first round of these spends not all, so that what it shows can teach the second.
         part = left if self._trained() else 0.8 * left
-        kept = keep_promising(drawn_RIN, have_RN, cost_I, part, self.margin / len(self.targets))
+        # In margins: targets of different units count alike.
+        kept = keep_promising(drawn_RIN / margin_N, have_RN / margin_N, cost_I, part, 1.0 / len(self.targets))
         if not kept:
             return None
         latest = self.rounds[-1]
@@ -423,9 +470,8 @@ class Budgeted:
 
     def _grow_round(self, belief: Belief, left: float) -> Round | None:
         """Doubles the rows of the cells whose order may still change what is chosen."""
-        trained_IN = np.broadcast_to(belief.trained_I[:, None], belief.mean_IN.shape)
-        mean_IN = np.where(trained_IN, belief.mean_IN, np.nan)
-        close_IN = contenders(mean_IN, belief.variance_IN, np.full(len(self.targets), self.margin))
+        mean_IN = np.where(belief.known_IN, belief.mean_IN, np.nan)
+        close_IN = contenders(mean_IN, belief.variance_IN, belief.margin_N)
         latest = self.rounds[-1]
         wanted, grown = _copy(latest.rows), False
         cells = [(float(belief.variance_IN[i, n]), i, n) for i, n in np.argwhere(close_IN)]
@@ -462,3 +508,20 @@ def find_prices(study: Context) -> Prices:
     train_I = np.array([4.0 * train[name] for name in names])
     share_I = np.array([probe_share(source, study.data.n_train(source.task)) for source in plain_sources(study.config)])
     return Prices(train_I, share_I * train_I, row_N, rows_N)
+
+
+def _gains(study: Context, rows: dict[str, slice]) -> tuple[Floats, Floats]:
+    """``paired_gains``, again where another process was just replacing a cell by one of more rows."""
+    for _ in range(TRIES):
+        try:
+            return paired_gains(study, rows)
+        except TraitscopeError:
+            time.sleep(filling.POLL_S)
+    return paired_gains(study, rows)
+
+
+def _ranged(task: TaskConfig) -> bool:
+    """Whether a task's first metric has a range, so that a point means something."""
+    name = task.metrics[0] if task.metrics else ""
+    metric = METRICS.get(name).value if name in METRICS else None
+    return task.answer.form != "loss" and (metric is None or bool(np.isfinite(metric.high - metric.low)))

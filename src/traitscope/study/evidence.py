@@ -15,6 +15,7 @@ from traitscope.study import filling, gradients
 from traitscope.study.analysis import dataset_statistics
 from traitscope.study.context import Context
 from traitscope.study.probes import FOLDER, paired_gains, plain_sources, probe_config
+from traitscope.study.state import find_state
 
 if TYPE_CHECKING:
     from traitscope.predict.evidence import Evidence, Update
@@ -78,14 +79,23 @@ def _kept_gradients(study: Context) -> dict[str, tuple[NDArray[np.float32], floa
 
 
 def _probes(study: Context) -> dict[str, tuple[list[str], list[str], Floats]]:
-    """Gains, and falls of the loss, of the short trainings that a run under a budget left."""
+    """Gains, and falls of the loss, of the short trainings that are of today's study; of others nothing is taken."""
     root = study.folder.root / FOLDER
     if not root.is_dir():
         return {}
     probes = Context(probe_config(study), root)
     sources = [source.name for source in plain_sources(study.config)]
     targets = list(study.config.target_names())
+    try:
+        stale = find_state(probes.units(), probes.folder, probes.data).changed
+    except TraitscopeError:
+        return {}  # without the base's files nothing says whether they are still of this study
     gain_IN, _ = paired_gains(probes, {task: slice(0, None) for task in targets})
+    for i, source in enumerate(plain_sources(study.config)):
+        model = f"{source.name}-s{source.recipe.seeds[0]}"
+        for n, task in enumerate(targets):
+            if {f"adapters/{model}", f"cells/{model}/{task}", f"cells/base/{task}"} & stale.keys():
+                gain_IN[i, n] = np.nan
     drop_IN = np.full(gain_IN.shape, np.nan)
     for n, task in enumerate(targets):
         if probes.folder.cells.head("base", task) is None:

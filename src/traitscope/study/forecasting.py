@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.matrix.table import row_labels
 from traitscope.study.analysis import scores
 from traitscope.study.context import Context
 from traitscope.study.evidence import gather_evidence
@@ -103,10 +104,14 @@ def for_all(features: PairFeatures, sources: Sequence[str]) -> PairFeatures:
 
 
 def joined(matrix: ScoreMatrix, others: Sequence[ScoreMatrix]) -> ScoreMatrix:
-    """One matrix of a study and of other base models; tasks that the study lacks are left out.
+    """One matrix of a study and of other base models, in the study's metrics and units.
+
+    Tasks that the study lacks are left out; what a matrix says of a task that both have is taken to be of the study's
+    metric, whatever the file calls it, and turned from percent to shares or back.
 
     Raises:
-        TraitscopeError: another matrix shares no task or no source with the study, or is of the same base model.
+        TraitscopeError: another matrix shares no task or no source with the study, is of the same base model, or has a
+            task in a unit that cannot be turned.
     """
     if not others:
         return matrix
@@ -116,19 +121,49 @@ def joined(matrix: ScoreMatrix, others: Sequence[ScoreMatrix]) -> ScoreMatrix:
     bases = set(matrix.rows["base"])
     sources = {s for s in matrix.sources_I if s is not None}
     for other in others:
-        table = other.table[other.table["task"].isin(matrix.tasks)]
         alike = sources & {s for s in other.sources_I if s is not None}
-        if table.empty or not alike:
+        tasks = [task for task in other.tasks if task in matrix.tasks]
+        if not tasks or not alike:
             raise TraitscopeError(
                 "shares no task or no source with the study", where="--others", fix="names must be the same in both"
             )
-        if bases & set(table["base"]):
+        if bases & set(other.rows["base"]):
             raise TraitscopeError(
-                "is of the study's own base model", where="--others", fix="name the base model with --family"
+                "is of the study's own base model, or names none", where="--others", fix="give it a column base"
             )
-        bases |= set(table["base"])
-        named = dict(zip(other.models, other.sources_I, strict=True))
-        tables.append(table.assign(source=table["model"].map(named)))
+        bases |= set(other.rows["base"])
+        tables.append(_in_terms_of(matrix, other, tasks))
     return ScoreMatrix.from_long(
-        pd.concat(tables, ignore_index=True), base=matrix.base_name, metric=dict(matrix.metrics), roles=matrix.roles
+        pd.concat(tables, ignore_index=True),
+        base=matrix.base_name,
+        metric=dict(matrix.metrics),
+        units=dict(matrix.units),
+        roles=matrix.roles,
     )
+
+
+def _in_terms_of(matrix: ScoreMatrix, other: ScoreMatrix, tasks: Sequence[str]) -> pd.DataFrame:
+    """The long table of another matrix's tasks under the study's metrics and in its units, base rows by its name."""
+    named = dict(zip(other.models, other.sources_I, strict=True))
+    parts = []
+    for task in tasks:
+        table = other.table[(other.table["task"] == task) & (other.table["metric"] == other.metrics[task])].copy()
+        ours, theirs = matrix.units[task], other.units[task]
+        shares = {"fraction": 1.0, "percent": 100.0}
+        if ours != theirs and not {ours, theirs} <= shares.keys():
+            raise TraitscopeError(
+                f"{task!r} is in another unit ({theirs}) than the study's ({ours})",
+                where="--others",
+                fix="leave it out",
+            )
+        factor = shares[ours] / shares[theirs] if ours != theirs else 1.0
+        for column in ("value", "stderr"):
+            table[column] = table[column] * factor
+        first = matrix.table[(matrix.table["task"] == task) & (matrix.table["metric"] == matrix.metrics[task])]
+        table["higher_is_better"] = bool(first["higher_is_better"].iloc[0])
+        table["metric"], table["primary"] = matrix.metrics[task], True
+        table["source"] = [named.get(label) for label in row_labels(table)]
+        if other.base_name is not None and matrix.base_name is not None:
+            table["model"] = table["model"].replace(other.base_name, matrix.base_name)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,9 +38,9 @@ def with_dataset(study: Context, path: Path, like: str | None) -> tuple[Context,
     """
     if not path.is_file():
         raise TraitscopeError("no such file", where=str(path), fix="check the path")
-    name = path.name.split(".")[0]
-    config = study.config
-    if name in {source.name for source in config.resolved_sources()} | set(config.tasks):
+    name, config = dataset_name(path), study.config
+    taken = {"base", *config.mixes, *config.models, *config.tasks, *(s.name for s in config.resolved_sources())}
+    if name in taken:
         raise TraitscopeError(f"the study has {name!r} already", where=str(path), fix="rename the file")
     task = _task_file(path) if path.suffix in (".yaml", ".yml") else _rows_like(config, path, like)
     entries = [SourceConfig(name=s.name, task=s.task, **_changes(config, s)) for s in plain_sources(config)]
@@ -59,6 +60,21 @@ def with_dataset(study: Context, path: Path, like: str | None) -> tuple[Context,
     for part in ("hidden", "gradients"):
         _take_over(study.folder.root / part, beside.folder.root / part)
     return beside, name
+
+
+def dataset_name(path: Path) -> str:
+    """The name of the source that a file's rows make: the file's, dots within it as underscores.
+
+    Raises:
+        TraitscopeError: it holds what a name may not.
+    """
+    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    name = stem.replace(".", "_")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+        raise TraitscopeError(
+            f"{stem!r} is no name for a source", where=str(path), fix="rename the file: a-z, 0-9, - and _"
+        )
+    return name
 
 
 def _changes(config: StudyConfig, source: Any) -> dict[str, Any]:
@@ -122,4 +138,5 @@ def probe_all(study: Context, beside: Context, stop: Callable[[], bool] | None) 
     probes = Context(probe_config(beside), root, report=study.report_to, backend=study.given_backend)
     names = [f"{source.name}-s{source.recipe.seeds[0]}" for source in plain_sources(beside.config)]
     rows = {(model, task): ROWS for model in ("base", *names) for task in beside.config.target_names()}
-    filling.fill(probes, train=True, evaluate=True, replace=False, stop=stop, part=Part(frozenset(names), rows))
+    # What was made of other rows or another recipe is put aside: the folder holds nothing but forecasts.
+    filling.fill(probes, train=True, evaluate=True, replace=True, stop=stop, part=Part(frozenset(names), rows))
