@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -189,20 +190,18 @@ def test_a_decision_is_kept_and_said_in_words(decided: tuple[Study, Decision]) -
     assert all(task in text for task in study.config.target_names())
 
 
+@pytest.mark.verify
 def test_two_processes_at_once_make_one_choice(
     study_file: Path, decided: tuple[Study, Decision], tmp_path: Path
 ) -> None:
-    import threading
-
-    found: list[Decision] = []
-    studies = [Study.open(study_file, tmp_path / "both") for _ in range(2)]
-    threads = [threading.Thread(target=lambda s=s: found.append(s.decide(0.8, margin=0.0))) for s in studies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
-    assert len(found) == 2 and found[0].to_json() == found[1].to_json()
-    assert list(found[0].trained) == list(decided[1].trained)
+    command = [sys.executable, "-m", "traitscope", "run", str(study_file), "--out", str(tmp_path / "both")]
+    both = [
+        subprocess.Popen([*command, "--budget", "80%", "--margin", "0"], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    one, other = (process.communicate(timeout=300)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert one == other and f"{len(decided[1].trained)} of 5 sources trained in full" in one
 
 
 def test_a_study_that_decided_runs_on_in_the_same_process(study_file: Path, tmp_path: Path) -> None:

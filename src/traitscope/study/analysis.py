@@ -148,23 +148,23 @@ class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
 
     Args:
         study: whose cells.
-        rows: of these tasks alone, these rows, in the task's order; cells without any are left out.
+        rows: of these cells alone, these rows, in the task's order; cells without any are left out.
     """
 
-    def __init__(self, study: Context, rows: Mapping[str, slice] | None = None) -> None:
+    def __init__(self, study: Context, rows: Mapping[tuple[str, str], slice] | None = None) -> None:
         self._study = study
         self._rows = rows
         table, index = study.score_table(), study.cells()
         keys = dict.fromkeys(zip(table["model"], table["task"], strict=True))
         if rows is not None:
-            keys = {key: None for key in keys if key[1] in rows and index.rows(*key) > (rows[key[1]].start or 0)}
+            keys = {key: None for key in keys if key in rows and index.rows(*key) > (rows[key].start or 0)}
         self._keys = keys
 
     def __getitem__(self, key: tuple[str, str]) -> pd.DataFrame:
         if key not in self._keys:
             raise KeyError(key)
         found = self._study.records(*key)
-        return found if self._rows is None else found.iloc[self._rows[key[1]]]
+        return found if self._rows is None else found.iloc[self._rows[key]]
 
     def __contains__(self, key: object) -> bool:
         return key in self._keys

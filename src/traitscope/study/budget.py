@@ -379,8 +379,10 @@ class Budgeted:
     def belief(self) -> Belief:
         """What short and full trainings say together of every source on every target."""
         rows = {task: slice(0, self.half(task)) for task in self.targets}
-        probe_IN, probe_variance_IN = _gains(self.probes, rows)
-        full_IN, full_variance_IN = _gains(self.study, rows)
+        # Cells may have more rows by now, of the claims or of a plain run: a choice made again is the same.
+        latest = self.rounds[-1]
+        probe_IN, probe_variance_IN = _gains(self.probes, rows, latest.probe_rows)
+        full_IN, full_variance_IN = _gains(self.study, rows, latest.rows)
         trained_I = np.array([s in self.rounds[-1].sources for s in self.sources])
         full_IN[~trained_I] = np.nan
         both_IN = np.isfinite(full_IN) & np.isfinite(probe_IN)
@@ -510,14 +512,14 @@ def find_prices(study: Context) -> Prices:
     return Prices(train_I, share_I * train_I, row_N, rows_N)
 
 
-def _gains(study: Context, rows: dict[str, slice]) -> tuple[Floats, Floats]:
+def _gains(study: Context, rows: dict[str, slice], looked_at: Rows) -> tuple[Floats, Floats]:
     """``paired_gains``, again where another process was just replacing a cell by one of more rows."""
     for _ in range(TRIES):
         try:
-            return paired_gains(study, rows)
+            return paired_gains(study, rows, looked_at)
         except TraitscopeError:
             time.sleep(filling.POLL_S)
-    return paired_gains(study, rows)
+    return paired_gains(study, rows, looked_at)
 
 
 def _ranged(task: TaskConfig) -> bool:

@@ -73,12 +73,16 @@ def probe_config(study: Context) -> StudyConfig:
     return found.with_root(config.root)
 
 
-def paired_gains(study: Context, rows: Mapping[str, slice]) -> tuple[Floats, Floats]:
+def paired_gains(
+    study: Context, rows: Mapping[str, slice], looked_at: Mapping[str, Mapping[str, int]] | None = None
+) -> tuple[Floats, Floats]:
     """Gain over the base of every source's first seed on every target, on the same rows, in the primary metric.
 
     Args:
         study: with cells of the base and of some of the sources.
         rows: task -> the rows that count.
+        looked_at: source -> task -> first rows beyond which nothing of that cell counts; cells not named do not count.
+            None: all of ``rows``.
 
     Returns:
         gain_IN and its error variance; NaN where a cell is no transfer, or lacks rows.
@@ -96,7 +100,14 @@ def paired_gains(study: Context, rows: Mapping[str, slice]) -> tuple[Floats, Flo
     matrix = scores(study)
     kept = [model for model in matrix.models if model == "base" or model in names]
     grid = Grid.of(matrix.select(models=kept))
-    records = CellRecords(study, rows)
+    wanted = {("base", task): part for task, part in rows.items()}
+    for source in plain_sources(study.config):
+        for task, part in rows.items():
+            most = None if looked_at is None else looked_at.get(source.name, {}).get(task, 0)
+            if most is None or most > (part.start or 0):
+                ends = [end for end in (part.stop, most) if end is not None]
+                wanted[f"{source.name}-s{source.recipe.seeds[0]}", task] = slice(part.start, min(ends, default=None))
+    records = CellRecords(study, wanted)
     for panel in build_panels(grid, records, choice_classes(study), level=LEVEL, seed=0, replicates=500):
         change = primary_change(panel)
         if change is None:
