@@ -113,7 +113,7 @@ def lacks(study: Study, choice: dict[str, str | None]) -> dict[str, float]:
     return found
 
 
-def peers_grid(path: Path, folder: Path, trainings: int = 2, rows: int = 24) -> tuple[float, str]:
+def peers_grid(path: Path, folder: Path, trainings: int = 2, rows: int = 200) -> tuple[float, str]:
     """Seconds of the full grid by Trainer and HFLM: ``trainings`` sources and models on ``rows`` rows, multiplied."""
     whole = Study.open(path, folder / "whole")
     content = yaml.safe_load(path.read_text())
@@ -121,7 +121,7 @@ def peers_grid(path: Path, folder: Path, trainings: int = 2, rows: int = 24) -> 
     tokens = {
         s.name: sum(len(r.prompt) + len(r.answer) for r in whole.data.train(s)) * s.recipe.epochs for s in sources
     }
-    # From the middle of the sizes: short and long trainings have other overheads.
+    # From the middle of the sizes: short and long trainings have other overheads. Few rows are mostly overhead.
     chosen = [s.name for s in sorted(sources, key=lambda s: tokens[s.name])[len(sources) // 2 :][:trainings]]
     for task in whole.config.target_names():
         content["tasks"][task]["data"]["eval"] = rows
