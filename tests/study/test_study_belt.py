@@ -223,3 +223,15 @@ def test_what_is_no_belt_is_refused_and_never_overwritten(
 def test_unknown_options_are_refused(study_file: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(TraitscopeError, match=words):
         Study.open(study_file).belt(**options)
+
+
+def test_an_export_never_removes_what_it_did_not_write(filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled, tmp_path / "copy")
+    study = Study.open(tmp_path / "copy" / "study.yaml")
+    found = study.belt(size=1, merge=(), rule=None)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "belt.json").write_text("{}")
+    (tmp_path / "out" / "thesis.txt").write_text("x")
+    with pytest.raises(TraitscopeError, match="is no belt"):
+        export_belt(study, found, tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "x"

@@ -40,7 +40,9 @@ def export_belt(study: Context, found: BeltFindings, out: Path) -> None:
     """
     if not found.choice.models:
         raise TraitscopeError("no adapter is in the belt", where="belt", fix="allow less --loss, or give --size 1")
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / FILE).is_file())):
+    # Nothing but what an export writes is ever removed: a run folder has files of these names too.
+    own = {FILE, ROUTER, "README.md", "adapters"}
+    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= own):
         raise TraitscopeError("is there and is no belt", where=str(out), fix="name another folder with --out")
     base = study.loaded_base()
     located = base.source().located()
