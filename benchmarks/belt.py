@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from traitscope.belt import ROUTERS, Evidence, Readings, choices, choose, judge_routers, route_belt
+from traitscope.belt import ROUTERS, Readings, SplitScores, choices, choose, judge_routers, route_belt
 from traitscope.study import Study
-from traitscope.study.belt_answers import study_evidence
+from traitscope.study.belt_answers import study_split
 from traitscope.study.belting import read_prompts
 
 
@@ -28,7 +28,7 @@ def of_adapters(readings: Readings, names: Sequence[str]) -> Readings:
     return replace(readings, places=columns[0], rows=columns[1], names=tuple(names))
 
 
-def one_draw(found: Evidence, read: dict[str, Readings], loss: float) -> dict[str, float]:
+def one_draw(found: SplitScores, read: dict[str, Readings], loss: float) -> dict[str, float]:
     """What one draw of the halves gives, by name."""
     choice, chosen = choose(found, loss)
     names = [found.models[i] for i in chosen]
@@ -57,10 +57,10 @@ def main() -> None:
     parser.add_argument("--loss", type=float, default=1.0, help="points a task may lose")
     args = parser.parse_args()
     study = Study.open(args.run)
-    first = study_evidence(study, 0)
+    first = study_split(study, 0)
     adapters = [first.models[i] for i in first.adapters]
     read = {reads: read_prompts(study, first, adapters, reads) for reads in ("states", "alignments")}
-    draws = [one_draw(study_evidence(study, seed), read, args.loss) for seed in range(args.halves)]
+    draws = [one_draw(study_split(study, seed), read, args.loss) for seed in range(args.halves)]
     table = pd.DataFrame(draws).agg(["mean", "min", "max"]).T.round(2)
     print(f"{len(first.tasks)} tasks, {len(adapters)} adapters, {args.halves} draws of the halves")
     print(table.to_string())

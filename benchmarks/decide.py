@@ -1,6 +1,6 @@
 """Time to decision: seconds until the source that is chosen for every target is as good as the full grid's best.
 
-    python -m benchmarks.decide [study.yaml] [--budget 0.2] [--no-peer]
+    python -m benchmarks.decide [study.yaml] [--budget 0.2] [--no-peer] [--out FOLDER]
 
 The embedded study grown to 20 sources on 10 targets, or a study of yours. The ten further sources are parts of the ten
 tasks' data under other seeds, wordings and sizes; on the task that they are a part of they are copies, and count for no
@@ -147,9 +147,11 @@ def main() -> None:
     parser.add_argument("study", nargs="?", type=Path)
     parser.add_argument("--budget", type=float, default=0.2)
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--out", type=Path, help="keeps the run folders here; nothing may be in them yet")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+        folder = given.out or Path(place)
+        folder.mkdir(parents=True, exist_ok=True)
         path = given.study or folder / "study.yaml"
         if given.study is None:
             path.write_text(yaml.safe_dump(grown_study(), sort_keys=False))

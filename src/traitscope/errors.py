@@ -16,3 +16,16 @@ class TraitscopeError(ValueError):
         self.fix = fix
         head = f"{where}: {what}" if where else what
         super().__init__(f"{head}\n  fix: {fix}" if fix else head)
+
+
+def check_count(value: object, where: str, or_word: str | None = None) -> None:
+    """Refuses what is no whole number of 1 or more, nor the word that may stand in its place.
+
+    Raises:
+        TraitscopeError: it is neither.
+    """
+    # A truth value is an int in Python.
+    if value == or_word is not None or (hasattr(value, "__index__") and not isinstance(value, bool) and value >= 1):  # type: ignore[operator]
+        return
+    also = f', or "{or_word}"' if or_word is not None else ""
+    raise TraitscopeError(f"{value!r} is no number of 1 or more", where=where, fix=f"give a whole number{also}")

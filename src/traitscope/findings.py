@@ -60,8 +60,3 @@ def cells_text(scores: ScoreMatrix) -> str:
     counts = {kind: status.count(kind) for kind in ("measured", "imported", "predicted", "missing")}
     parts = [f"{count} {kind}" for kind, count in counts.items() if count]
     return f"{len(scores.models)} models × {len(scores.tasks)} tasks: {', '.join(parts)}"
-
-
-def count_of(number: int, one: str, many: str | None = None) -> str:
-    """``1 mix``, ``2 mixes``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"

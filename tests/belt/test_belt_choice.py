@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 import traitscope as ts
-from traitscope.belt.answers import Evidence, TaskAnswers, halves
+from traitscope.belt.answers import SplitScores, TaskAnswers, halves
 from traitscope.belt.choice import choose, choose_belt
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
@@ -17,14 +17,14 @@ KINDS = ("base", *["source"] * 4, "mix")
 MODELS = ("base", "a", "b", "c", "d", "all")
 
 
-def drawn(shares_IN: np.ndarray, rows: int, seed: int = 0) -> Evidence:
+def drawn(shares_IN: np.ndarray, rows: int, seed: int = 0) -> SplitScores:
     """Hits and misses of known probability, every row and model drawn alone."""
     rng = np.random.default_rng(seed)
     answers = []
     for n, share_I in enumerate(shares_IN.T):
         values_IS = (rng.random((len(share_I), rows)) < share_I[:, None]).astype(float)
         answers.append(TaskAnswers(f"t{n}", "accuracy", values_IS, halves(f"t{n}", rows, seed)))
-    return Evidence.of_rows(MODELS[: len(shares_IN)], KINDS[: len(shares_IN)], answers)
+    return SplitScores.of_rows(MODELS[: len(shares_IN)], KINDS[: len(shares_IN)], answers)
 
 
 def wide(rows: dict[str, list[float]], **columns: list[object]) -> ScoreMatrix:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestCentroid
 
-from traitscope.belt import ROUTERS, Evidence, Readings, TaskAnswers, choices, fit_router, judge_routers, route_belt
+from traitscope.belt import ROUTERS, Readings, SplitScores, TaskAnswers, choices, fit_router, judge_routers, route_belt
 from traitscope.belt.answers import halves
 from traitscope.errors import TraitscopeError
 from traitscope.registry import registry
@@ -25,7 +25,7 @@ def states(rng: np.random.Generator, where: tuple[float, float], rows: int) -> n
     return np.column_stack([np.full(rows, 1000.0), rng.normal(0, 50, rows), small])
 
 
-def world(rows: int = 200, seed: int = 0, harmed: bool = False) -> tuple[Evidence, Readings]:
+def world(rows: int = 200, seed: int = 0, harmed: bool = False) -> tuple[SplitScores, Readings]:
     """Adapter a serves task t0 and b task t1; task t2 looks like a third training set, and nobody serves it."""
     rng = np.random.default_rng(seed)
     shares = {"t0": (0.3, 0.9, 0.1), "t1": (0.3, 0.1, 0.9), "t2": (0.6, 0.4, 0.4) if harmed else (0.6, 0.6, 0.6)}
@@ -37,7 +37,7 @@ def world(rows: int = 200, seed: int = 0, harmed: bool = False) -> tuple[Evidenc
     ]
     places = {name: states(rng, where, 100) for name, where in PLACES.items()}
     read = {task: states(rng, where, rows) for task, where in zip(shares, PLACES.values(), strict=True)}
-    return Evidence.of_rows(MODELS, KINDS, answers), Readings(places, tuple(places), read)
+    return SplitScores.of_rows(MODELS, KINDS, answers), Readings(places, tuple(places), read)
 
 
 def test_the_nearest_centroid_is_scikit_learns_where_dimensions_have_one_spread() -> None:
@@ -135,7 +135,7 @@ def test_a_router_keeps_harm_away_that_one_adapter_does() -> None:
     score = table.set_index("what")["score"]
     assert by_task.set_index("task").loc["t2", "router: centroid"] == pytest.approx(60, abs=3)
     assert score["router: centroid"] == pytest.approx(80, abs=2)
-    assert score["oracle: all models, task known"] == pytest.approx(80, abs=2)
+    assert score["oracle: best model per task as known when choosing"] == pytest.approx(80, abs=2)
     assert score["base"] == pytest.approx(40, abs=2)
     best = next(name for name in score.index if name.startswith("best single"))
     row = table.set_index("what").loc[best]
@@ -150,7 +150,7 @@ def test_a_router_is_judged_on_rows_it_was_not_made_from() -> None:
         rng = np.random.default_rng(seed)
         values = [(rng.random((3, 60)) < 0.5).astype(float) for _ in range(3)]
         answers = [TaskAnswers(f"t{n}", "accuracy", v, halves(f"t{n}", 60, seed)) for n, v in enumerate(values)]
-        found = Evidence.of_rows(MODELS, KINDS, answers)
+        found = SplitScores.of_rows(MODELS, KINDS, answers)
         places = {name: rng.normal(size=(20, 3)) for name in "abc"}
         readings = Readings(places, tuple(places), {f"t{n}": rng.normal(size=(60, 3)) for n in range(3)})
         router = route_belt(found, [1, 2], "centroid", readings)
@@ -172,7 +172,7 @@ def test_an_unknown_rule_and_evidence_without_rows_are_refused() -> None:
     found, readings = world(20)
     with pytest.raises(TraitscopeError, match="unknown router 'nearest'"):
         route_belt(found, [1], "nearest", readings)
-    bare = Evidence(MODELS, KINDS, ("t",), np.zeros((3, 1)), np.zeros((3, 1)), "itself")
+    bare = SplitScores(MODELS, KINDS, ("t",), np.zeros((3, 1)), np.zeros((3, 1)), "itself")
     with pytest.raises(TraitscopeError, match="row by row"):
         route_belt(bare, [1], "centroid", readings)
 

@@ -11,6 +11,7 @@ from helpers import TinyTokenizer, known_model, peft_of, tiny_model
 
 from traitscope.engine import Adapter, LoraSpec, mean_gradients
 from traitscope.engine.gradients import _Sketch
+from traitscope.errors import TraitscopeError
 from traitscope.records import TrainRow
 
 SPEC = LoraSpec(rank=3, alpha=6)
@@ -93,3 +94,24 @@ def test_sketches_keep_cosines() -> None:
 def test_no_datasets_give_nothing() -> None:
     base = known_model(tiny_model("llama"), TinyTokenizer(), name="llama")
     assert mean_gradients(base, {}, SPEC) == {}
+
+
+def test_sketches_of_gradients_of_one_sign_keep_cosines_too() -> None:
+    """All numbers above 0, no place in common: orthogonal, and so only where signs are drawn."""
+    base = known_model(tiny_model("llama"), TinyTokenizer(), name="llama")
+    first = Adapter.init(base, LoraSpec(rank=8, alpha=8), 0)
+    even = torch.arange(len(first.flat)) % 2 == 0
+    sketch = _Sketch(first, 512, 0)
+    one, two = (sketch.of(torch.where(at, 1.0, 0.0).double(), 0.0).sketch_P.astype(float) for at in (even, ~even))
+    assert abs(one @ two) / np.linalg.norm(one) / np.linalg.norm(two) < 0.2
+
+
+def test_numbers_below_one_and_rows_beyond_the_positions_are_refused() -> None:
+    base = known_model(tiny_model("llama"), TinyTokenizer(), name="llama")
+    data = {"one": rows(1, 3)}
+    for options in ({"dimensions": 0}, {"dimensions": 1.5}, {"slots": 0}, {"slots": True}, {"tokens_per_pass": -1}):
+        with pytest.raises(TraitscopeError, match=next(iter(options))):
+            mean_gradients(base, data, SPEC, **options)
+    too_long = TrainRow(tuple([7] * (base.max_positions + 1)), 3)
+    with pytest.raises(TraitscopeError, match=f"{base.max_positions} positions"):
+        mean_gradients(base, {"one": [too_long]}, SPEC)

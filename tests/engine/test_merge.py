@@ -140,3 +140,39 @@ def test_the_main_direction_is_the_first_right_singular_vector_of_the_update(ada
 def test_what_cannot_be_merged_is_refused(base: Base, adapters, parts, weights, options, words: str) -> None:
     with pytest.raises(TraitscopeError, match=words):
         merge_adapters(base, list(adapters.values())[:parts], weights, **options)
+
+
+def test_ties_trims_elects_and_averages_as_its_paper_says(base: Base, adapters: dict[str, Adapter]) -> None:
+    """Yadav et al. 2023, section 4, in numpy; two updates of rank r, of which the best of rank 2 r is kept."""
+    one = adapters["wide"]
+    other = Adapter(one.spec, one.pieces, torch.roll(one.flat, 3).clone())
+    merged = updates(merge_adapters(base, [one, other], [1.0, 1.0], how="ties", density=0.3))
+    parts = [updates(one), updates(other)]
+    for name, found_OD in merged.items():
+        kept = []
+        for part in parts:
+            size = np.abs(part[name])
+            kept.append(np.where(size >= np.sort(size.ravel())[-int(0.3 * size.size)], part[name], 0.0))
+        sign = np.sign(sum(kept))
+        agree = [np.where(np.sign(part) == sign, part, 0.0) for part in kept]
+        mean = sum(agree) / np.maximum(sum((part != 0).astype(int) for part in agree), 1)
+        u, s, v = np.linalg.svd(mean)
+        rank = 2 * next(piece.rank for piece in one.pieces if piece.name == name)
+        best = (u[:, :rank] * s[:rank]) @ v[:rank]
+        np.testing.assert_allclose(found_OD, best, atol=1e-6 * np.abs(best).max())
+
+
+def test_dare_draws_anew_in_every_layer(base: Base, adapters: dict[str, Adapter]) -> None:
+    """Two modules with the same update lose other entries."""
+    one = adapters["wide"]
+    first = one.pieces[0]
+    shape = (first.d_in, first.d_out, first.rank)
+    twins = [piece for piece in one.pieces if (piece.d_in, piece.d_out, piece.rank) == shape][:2]
+    assert len(twins) == 2
+    flat = one.flat.clone()
+    for view, source in zip(twins[1].views(flat), twins[0].views(one.flat), strict=True):
+        view.copy_(source)
+    part = Adapter(one.spec, one.pieces, flat)
+    zero = Adapter(one.spec, one.pieces, flat * 1e-12)
+    merged = updates(merge_adapters(base, [part, zero], [1.0, 1.0], how="dare", seed=0))
+    assert not np.allclose(merged[twins[0].name], merged[twins[1].name])

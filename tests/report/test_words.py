@@ -13,7 +13,7 @@ import pytest
 import synthetic
 
 from traitscope.effects import Effects
-from traitscope.findings import Findings, cells_text, count_of
+from traitscope.findings import Findings, cells_text
 from traitscope.layers.section_types import Boundary, Nearer, Sections
 from traitscope.matrix import ScoreMatrix
 from traitscope.report import words
@@ -21,6 +21,7 @@ from traitscope.report.figures import draw
 from traitscope.report.page import render_page
 from traitscope.report.tables import MAX_PAGE_ROWS, cell_rows, cells_frame, csv_files
 from traitscope.stats import DatasetText, dataset_stats
+from traitscope.texts import count_of
 from traitscope.traits.count import HeldOutCells
 from traitscope.traits.naming import TraitName
 

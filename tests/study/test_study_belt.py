@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from backends import Idle
+from backends import Changed, Idle
 
 import traitscope as ts
+from traitscope.compute import Capture
 from traitscope.errors import TraitscopeError
 from traitscope.study import Study, belting
-from traitscope.study.belt_answers import study_evidence
+from traitscope.study.belt_answers import class_codes, study_split
 from traitscope.study.exporting import export_belt
 
 PROMPTS = ["eval 3 dull rude is", "e5: 12+7=", "story 2: the warm day", "eval 4 fine kind is"]
@@ -53,39 +55,53 @@ def alone(base: Path, adapter: Path | None):
     return model.eval(), AutoTokenizer.from_pretrained(base)
 
 
+def update(base: Path, adapter: Path) -> torch.Tensor:
+    """What an adapter adds to one module, by PEFT."""
+    model, _ = alone(base, adapter)
+    name = "base_model.model.model.layers.1.self_attn.q_proj"
+    return model.get_submodule(name).get_delta_weight("default").detach()
+
+
 def test_halves_hold_what_the_records_say(study_file: Path) -> None:
-    evidence = study_evidence(Study.open(study_file), 0)
-    assert evidence.models == ("base", "tone-s0", "sums-s0", "all-s0")
-    assert evidence.kinds == ("base", "source", "source", "mix")
-    assert any("tone.mislabel-s0" in note for note in evidence.notes)
+    halved = study_split(Study.open(study_file), 0)
+    assert halved.models == ("base", "tone-s0", "sums-s0", "all-s0")
+    assert halved.kinds == ("base", "source", "source", "mix")
+    assert any("tone.mislabel-s0" in note for note in halved.notes)
     folder = study_file.parent / "runs/tiny/cells"
-    for one in evidence.answers:
-        for i, model in enumerate(evidence.models):
+    for one in halved.answers:
+        for i, model in enumerate(halved.models):
             frame = pd.read_parquet(folder / model / one.task / "examples.parquet").set_index("id").loc[list(one.ids)]
             wanted = -frame["loss"] if one.task == "story" else frame["correct"]
             np.testing.assert_allclose(one.values_IS[i], wanted.to_numpy(dtype=float))
             if one.task != "story":
-                n = evidence.tasks.index(one.task)
-                assert evidence.choose_IN[i, n] == pytest.approx(100 * wanted[one.choosing_S].mean())
-                assert evidence.judge_IN[i, n] == pytest.approx(100 * wanted[~one.choosing_S].mean())
+                n = halved.tasks.index(one.task)
+                assert halved.choose_IN[i, n] == pytest.approx(100 * wanted[one.choosing_S].mean())
+                assert halved.judge_IN[i, n] == pytest.approx(100 * wanted[~one.choosing_S].mean())
 
 
 def test_merged_adapters_are_further_models_and_peft_loads_them(
     study_file: Path, found: ts.BeltFindings, base: Path
 ) -> None:
     folder = study_file.parent / "runs/tiny"
-    assert set(found.merged) == {"merged-linear", "merged-ties"}
+    linear, ties = found.merged
+    assert linear.startswith("merged-linear-") and ties.startswith("merged-ties-")
     assert {f"merged {name}" for name in found.merged} < set(found.choice.alternatives["what"])
-    shares = found.merged["merged-linear"]
+    shares = found.merged[linear]
     assert sum(shares.values()) == pytest.approx(1)
-    merged, _ = alone(base, folder / "belt/merged-linear")
-    name = "model.layers.1.self_attn.q_proj"
-    total = 0.0
-    for part, share in shares.items():
-        model, _ = alone(base, folder / "adapters" / part)
-        total = total + share * model.get_submodule(f"base_model.model.{name}").get_delta_weight("default")
-    update = merged.get_submodule(f"base_model.model.{name}").get_delta_weight("default")
-    torch.testing.assert_close(update, total, atol=1e-7, rtol=1e-5)
+    parts = [update(base, folder / "adapters" / part) for part in shares]
+    total = sum(share * part for share, part in zip(shares.values(), parts, strict=True))
+    torch.testing.assert_close(update(base, folder / "belt" / linear), total, atol=1e-7, rtol=1e-5)
+    # TIES by its paper: the larger half of each update, the majority's sign, the mean of what agrees; then the rank.
+    kept = [torch.where(part.abs() >= part.abs().flatten().median(), part, 0.0) for part in parts]
+    sign = torch.sign(sum(kept))
+    agree = [(torch.sign(part) == sign) & (part != 0) for part in kept]
+    total = sum(torch.where(where, part, 0.0) for where, part in zip(agree, kept, strict=True))
+    mean = total / sum(where.double() for where in agree).clamp(min=1)
+    u, s, v = torch.linalg.svd(mean.double())
+    best = u[:, :4] @ torch.diag(s[:4]) @ v[:4]
+    found_update = update(base, folder / "belt" / ties).double()
+    # PEFT keeps one entry more or less at the median.
+    assert torch.linalg.norm(found_update - best) < 0.05 * torch.linalg.norm(best)
 
 
 def test_what_was_found_is_found_again_without_a_model(study_file: Path, found: ts.BeltFindings) -> None:
@@ -96,8 +112,8 @@ def test_what_was_found_is_found_again_without_a_model(study_file: Path, found: 
 def test_a_merged_adapter_that_is_gone_is_made_again(study_file: Path, tmp_path: Path) -> None:
     shutil.copytree(study_file.parent, tmp_path / "copy")
     study = Study.open(tmp_path / "copy/study.yaml")
-    study.belt(size=2)
-    weights = study.folder.root / "belt/merged-linear/adapter_model.safetensors"
+    (name,) = study.belt(size=2).merged
+    weights = study.folder.root / "belt" / name / "adapter_model.safetensors"
     before = weights.read_bytes()
     shutil.rmtree(study.folder.root / "belt")
     study.belt(size=2)
@@ -110,10 +126,10 @@ def test_no_router_needs_no_model(study_file: Path) -> None:
 
 
 def test_a_merge_by_gain_leaves_out_who_gains_nothing() -> None:
-    from traitscope.belt import Evidence
+    from traitscope.belt import SplitScores
 
     scores_IN = np.array([[10.0, 10], [30, 10], [10, 20], [0, 10]])
-    evidence = Evidence(("base", "a", "b", "c"), ("base", *["source"] * 3), ("t", "u"), scores_IN, scores_IN, "rows")
+    evidence = SplitScores(("base", "a", "b", "c"), ("base", *["source"] * 3), ("t", "u"), scores_IN, scores_IN, "rows")
     assert belting._shares(evidence, [1, 2, 3], "gain") == pytest.approx([2 / 3, 1 / 3, 0])
     assert belting._shares(evidence, [1, 3], "equal") == [0.5, 0.5]
 
@@ -235,3 +251,224 @@ def test_an_export_never_removes_what_it_did_not_write(filled: Path, tmp_path: P
     with pytest.raises(TraitscopeError, match="is no belt"):
         export_belt(study, found, tmp_path / "out")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "x"
+
+
+def test_merged_adapters_are_evaluated_row_by_row_as_the_others_are(
+    study_file: Path, found: ts.BeltFindings, base: Path
+) -> None:
+    """Each task's rows in their order: answers and losses of the merged adapter by PEFT."""
+    study = Study.open(study_file)
+    name = next(iter(found.merged))
+    halved = belting._with_merged(study, study_split(study, 0), [name])
+    assert halved.kinds[-1] == "merged"
+    model, tokenizer = alone(base, belting.merged_path(study, name))
+    story = next(one for one in halved.answers if one.task == "story")
+    by_id = {example.id: example for example in study.data.load("story").eval}
+    for row, example_id in enumerate(story.ids):
+        ids = tokenizer(by_id[example_id].answer, return_tensors="pt")["input_ids"]
+        ids = torch.cat([torch.tensor([[tokenizer.bos_token_id]]), ids[ids != tokenizer.bos_token_id][None]], dim=1)
+        with torch.no_grad():
+            loss = model(input_ids=ids, labels=ids).loss.item()
+        assert story.values_IS[-1, row] == pytest.approx(-loss, abs=0.02)
+    tone = next(one for one in halved.answers if one.task == "tone")
+    rows = {example.id: example for example in study.data.load("tone").eval}
+    for row, example_id in enumerate(tone.ids):
+        example = rows[example_id]
+        scores = []
+        for option in (" bad", " good"):
+            ids = tokenizer(example.prompt + option, return_tensors="pt")["input_ids"]
+            with torch.no_grad():
+                logits = model(input_ids=ids).logits.log_softmax(-1)
+            n = len(option)
+            scores.append(logits[0, -n - 1 : -1].gather(1, ids[0, -n:, None]).sum().item())
+        assert tone.values_IS[-1, row] == float(int(np.argmax(scores)) == example.gold)
+
+
+def test_another_seed_and_other_weights_are_another_belt(study_file: Path) -> None:
+    study = Study.open(study_file)
+    plain = {"size": 2, "merge": ("dare",), "rule": None}
+    first, second, gain = study.belt(**plain), study.belt(**plain, seed=3), study.belt(**plain, weights="gain")
+    assert len({next(iter(one.merged)) for one in (first, second)}) == 2
+    assert not first.choice.tasks.equals(second.choice.tasks)
+    halved = study_split(study, 0)
+    chosen = [halved.models.index(part) for part in next(iter(gain.merged.values()))]
+    assert list(next(iter(gain.merged.values())).values()) == pytest.approx(belting._shares(halved, chosen, "gain"))
+    # All of them lie side by side: what is held may be exported after another was made.
+    for one in (first, second, gain):
+        assert all((belting.merged_path(study, name) / "adapter_model.safetensors").is_file() for name in one.merged)
+    one, other = (
+        (belting.merged_path(study, next(iter(f.merged))) / "adapter_model.safetensors").read_bytes()
+        for f in (first, second)
+    )
+    assert one != other
+
+
+def test_an_adapter_without_weights_is_left_out_by_name(study_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(study_file.parent, tmp_path / "copy")
+    study = Study.open(tmp_path / "copy/study.yaml")
+    shutil.rmtree(study.folder.adapter_path("sums-s0"))
+    halved = study_split(study, 0)
+    assert "sums-s0" not in halved.models
+    assert any("without their weights: sums-s0" in note for note in halved.notes)
+
+
+def test_an_invalid_answer_is_of_no_class() -> None:
+    frame = pd.DataFrame({"pred": [" bad", None, "good ", "maybe"]})
+    assert class_codes(frame, {"bad": 0, "good": 1}).tolist() == [0, 2, 1, 2]
+
+
+def test_places_are_made_of_training_rows_and_read_without_labels(study_file: Path) -> None:
+    seen: dict[str, list[object]] = {}
+
+    def look(order: object) -> None:
+        if isinstance(order, Capture):
+            seen.setdefault(order.key, []).append((order.examples, order.layers, order.position))
+
+    study = Study.open(study_file, backend=Changed(look))
+    halved = study_split(study, 0)
+    belting.read_prompts(study, halved, [], "states")
+    sources = {source.name: source for source in study.config.resolved_sources() if source.control is None}
+    read = {key: [example.id for example in examples] for key, calls in seen.items() for examples, *_ in calls[:1]}
+    for name, source in sources.items():
+        assert read[f"prompts of {name}"] == [row.id for row in study.data.train(source)]
+    # The rows of the tasks are read behind them.
+    for one in halved.answers:
+        assert [example.id for example in seen[f"prompts of {one.task}"][-1][0]] == list(one.ids)
+
+
+def test_tasks_can_be_left_out(study_file: Path) -> None:
+    study = Study.open(study_file, backend=Idle())
+    choice = study.belt(tasks=["sums", "tone"], merge=(), rule=None).choice
+    assert set(choice.serves) == {"tone", "sums"}
+    with pytest.raises(TraitscopeError, match="no target is named tune"):
+        study.belt(tasks=["tune"])
+
+
+def test_the_router_is_loaded_as_it_was_made(shipped: Path, found: ts.BeltFindings) -> None:
+    made, loaded = found.routers["centroid"], ts.Belt.load(shipped).router
+    assert (loaded.rule, loaded.places, loaded.serves, loaded.fallback) == (
+        made.rule,
+        made.places,
+        made.serves,
+        made.fallback,
+    )
+    assert loaded.far == made.far < 2
+    for name, array in made.arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array)
+
+
+@pytest.mark.parametrize("name", ["link", "up"])
+def test_no_file_says_where_the_base_lies_however_it_was_named(base: Path, tmp_path: Path, name: str) -> None:
+    """A base behind a symbolic link, and one by a path with dots."""
+    secret = tmp_path / "secret place"
+    secret.mkdir()
+    shutil.copytree(base, secret / "weights")
+    if name == "link":
+        (secret / "link").symlink_to(secret / "weights")
+        named = secret / "link"
+    else:
+        named = Path("..") / "secret place" / "weights"
+    (tmp_path / "work").mkdir()
+    study = Study.open(tiny.make_study(tmp_path / "work", named))
+    study.run()
+    export_belt(study, study.belt(size=1, merge=(), rule=None), tmp_path / "belt")
+    for path in (tmp_path / "belt").rglob("*"):
+        if path.is_file() and path.suffix != ".safetensors":
+            assert "secret" not in path.read_text() and ".." not in path.read_text().replace("...", ""), path
+
+
+def test_what_cannot_be_written_is_one_message_and_the_old_belt_stays(
+    study_file: Path, found: ts.BeltFindings, tmp_path: Path
+) -> None:
+    study = Study.open(study_file)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(TraitscopeError, match="cannot be written"):
+        export_belt(study, found, tmp_path / "file" / "belt")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    with pytest.raises(TraitscopeError, match="is no belt"):
+        export_belt(study, found, tmp_path / "mine")
+    export_belt(study, found, tmp_path / "belt")
+    before = {path: path.read_bytes() for path in (tmp_path / "belt").rglob("*") if path.is_file()}
+    broken = replace(found, choice=replace(found.choice, models=("sums-s0", "gone")))
+    with pytest.raises(TraitscopeError, match="cannot be written"):
+        export_belt(study, broken, tmp_path / "belt")
+    assert {path: path.read_bytes() for path in (tmp_path / "belt").rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["belt", "file", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("adapters",), {}, "key adapters"),
+        (("adapters", "sums-s0"), {"rank": "8"}, r"key adapters\.sums-s0"),
+        (("adapters", "sums-s0", "folder"), "../../etc", "lies outside the belt"),
+        (("base", "files"), None, r"key base\.files"),
+        (("base",), [], "key base"),
+        (("router", "serves"), ["sums-s0"], "1 models for 2 places"),
+        (("router", "serves"), ["sums-s0", "else"], "else is no model of this belt"),
+        (("router", "fallback"), "else", "else is no model of this belt"),
+        (("router", "arrays"), "../router.safetensors", "no name of a file"),
+        (("router", "far"), "near", r"key router\.far"),
+        (("router", "rule"), "gone", "'gone' is not registered"),
+        (("format",), 99, "of another format"),
+    ],
+)
+def test_a_damaged_belt_says_which_key(
+    shipped: Path, tmp_path: Path, place: tuple[str, ...], value: object, words: str
+) -> None:
+    shutil.copytree(shipped, tmp_path / "belt")
+    content = json.loads((tmp_path / "belt/belt.json").read_text())
+    part = content
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    (tmp_path / "belt/belt.json").write_text(json.dumps(content))
+    with pytest.raises(TraitscopeError, match=words):
+        _ = ts.Belt.load(tmp_path / "belt").router
+
+
+def test_a_damaged_router_is_one_message(shipped: Path, base: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(shipped, tmp_path / "belt")
+    arrays = load_file(tmp_path / "belt/router.safetensors")
+    for broken in ({**arrays, "centroids_PD": arrays["centroids_PD"][:1]}, {"centre_D": arrays["centre_D"]}):
+        save_file(broken, tmp_path / "belt/router.safetensors")
+        with pytest.raises(TraitscopeError, match="router centroid"):
+            ts.Belt.load(tmp_path / "belt", base=base).route(PROMPTS)
+    (tmp_path / "belt/router.safetensors").write_bytes(b"nothing")
+    with pytest.raises(TraitscopeError, match="is damaged"):
+        _ = ts.Belt.load(tmp_path / "belt").router
+
+
+def test_prompts_are_lists_of_texts_of_any_kind(shipped: Path, base: Path) -> None:
+    belt = ts.Belt.load(shipped, base=base)
+    wanted = belt.route(PROMPTS)
+    assert belt.route(np.array(PROMPTS)) == belt.route(pd.Series(PROMPTS)) == belt.route(iter(PROMPTS)) == wanted
+    for wrong, words in (("hello", "one text"), ([b"hello"], "bytes in place"), (["a", None], "number 1: NoneType")):
+        with pytest.raises(TraitscopeError, match=words):
+            belt.route(wrong)
+        with pytest.raises(TraitscopeError, match=words):
+            belt.generate(wrong, 4)
+    for number in (0, -1, 1.5, True):
+        with pytest.raises(TraitscopeError, match="max_new_tokens"):
+            belt.generate(PROMPTS, number)
+    for models, words in ((["base"], "1 for 4 prompts"), (["base"] * 3 + ["else"], "is named else")):
+        with pytest.raises(TraitscopeError, match=words):
+            belt.generate(PROMPTS, 4, models=models)
+
+
+def test_a_mirror_of_a_hub_base_is_told_by_its_files(shipped: Path, base: Path, tmp_path: Path) -> None:
+    """A belt of a Hub base, with a folder that holds its files in place of the Hub."""
+    shutil.copytree(shipped, tmp_path / "belt")
+    content = json.loads((tmp_path / "belt/belt.json").read_text())
+    content["base"] |= {"local": False, "model": "someone/tiny", "revision": "0" * 40}
+    (tmp_path / "belt/belt.json").write_text(json.dumps(content))
+    shutil.copytree(base, tmp_path / "mirror")
+    (tmp_path / "mirror" / "extra.json").write_text("{}")
+    assert ts.Belt.load(tmp_path / "belt", base=tmp_path / "mirror").route(PROMPTS)
+    config = json.loads((tmp_path / "mirror/config.json").read_text())
+    (tmp_path / "mirror/config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+    with pytest.raises(TraitscopeError, match=r"another base .*config\.json"):
+        ts.Belt.load(tmp_path / "belt", base=tmp_path / "mirror").route(PROMPTS)

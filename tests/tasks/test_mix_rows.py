@@ -25,7 +25,10 @@ def test_more_than_there_are_is_refused_with_the_number_that_there_are() -> None
         ({"rows": {"a": 1}, "per_task": 2}, "per_task and rows are given together"),
         ({"rows": {"a": 1}, "of": ["a"]}, "of and rows both name the sources"),
         ({"rows": {}}, "made of nothing"),
+        ({"rows": None}, "made of nothing"),
         ({"rows": {"a": 0}}, "greater than or equal to 1"),
+        ({"rows": {"a": True}}, "whole number"),
+        ({"rows": {"a": "4"}}, "whole number"),
     ],
 )
 def test_what_contradicts_itself_is_refused(given, says: str) -> None:

@@ -1,6 +1,6 @@
 """The tool-belt: which few adapters to ship, what they are worth, and which of them a prompt goes to."""
 
-from traitscope.belt.answers import Evidence, TaskAnswers
+from traitscope.belt.answers import SplitScores, TaskAnswers
 from traitscope.belt.choice import Choice, choose, choose_belt
 from traitscope.belt.result import BeltFindings
 from traitscope.belt.routed import Readings, choices, judge_routers, route_belt
@@ -10,7 +10,7 @@ __all__ = [
     "ROUTERS",
     "BeltFindings",
     "Choice",
-    "Evidence",
+    "SplitScores",
     "Readings",
     "Router",
     "Rule",

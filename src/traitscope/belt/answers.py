@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from traitscope.errors import TraitscopeError
 from traitscope.metrics.base import METRICS
-from traitscope.metrics.confusion import confusion_replicates
+from traitscope.metrics.confusion import confusion_replicates, count_codes
 from traitscope.metrics.intervals import bootstrap_weights, never_a_point, percentile_interval
 
 Floats = npt.NDArray[np.float64]
@@ -23,6 +23,10 @@ REPLICATES = 2000
 LEVEL = 0.95
 # Standard errors by which a gain lies above 0 to count as one: one-sided 95 %.
 SURE = 1.645
+# Rows by which a count is moved to see a metric's derivative.
+_STEP = 1e-5
+# Least distance between the models that makes a hundred points, as a share of the base's own score.
+_LEAST = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +38,8 @@ class TaskAnswers:
         values_IS: what each answer is worth, higher is better: the metric by row, or hit and miss where the metric is
             one of all rows together.
         choosing_S: rows that models are chosen on; the others judge.
-        unit: points in one unit of the metric: 100 for a share. Where the metric has no range (a loss), a point is a
-            hundredth of the distance between the worst and the best model on the choosing rows.
-        zero: the metric's value that is 0 points: 0 for a share, else the worst model's.
+        unit: points in one unit of the metric: 100 for a share, else as ``hundredths`` says.
+        zero: the metric's value that is 0 points: 0 for a share, else the base's.
         gold_S, pred_IS: class indices, ``n_classes`` for an invalid answer; None unless the metric is one of confusion
             matrices.
         n_classes: number of classes.
@@ -63,6 +66,30 @@ class TaskAnswers:
     def weights_RS(self) -> npt.NDArray[np.float32]:
         """Bootstrap weights of the judging rows, the same for all that is compared."""
         return bootstrap_weights(int((~self.choosing_S).sum()), REPLICATES, 0, self.task)
+
+    def row_points(self, models: Sequence[int]) -> Floats:
+        """What every choosing row adds to each model's score, in points: their mean over the rows is the score, [I, S].
+
+        Where the metric is one of confusion matrices, a row adds what the infinitesimal jackknife says: the score, and
+        the number of rows times its derivative by the row's weight (Efron and Tibshirani 1993, chapter 22). So rows of
+        a rare class count for as much as the metric makes of them.
+        """
+        at_S, model_I = np.flatnonzero(self.choosing_S), np.array(models)
+        if self.pred_IS is None or self.gold_S is None:
+            return (self.values_IS[model_I[:, None], at_S] - self.zero) * self.unit
+        measure = METRICS.get(self.metric).value.of_counts
+        assert measure is not None
+        gold_S, found = self.gold_S[at_S], []
+        for pred_S in self.pred_IS[model_I[:, None], at_S]:
+            counts_CP = count_codes(gold_S, pred_S, self.n_classes).astype(float)
+            # Rows of one gold class and one answer are alike.
+            pairs_X2, pair_S = np.unique(np.stack([gold_S, pred_S], axis=1), axis=0, return_inverse=True)
+            more_XCP = np.repeat(counts_CP[None], len(pairs_X2), axis=0)
+            more_XCP[np.arange(len(pairs_X2)), pairs_X2[:, 0], pairs_X2[:, 1]] += _STEP
+            score = float(measure(counts_CP))
+            slope_X = (np.asarray(measure(more_XCP)) - score) / _STEP
+            found.append((score + len(at_S) * slope_X[pair_S.ravel()]) * self.unit)
+        return np.array(found)
 
     def points(self, model_S: Ints | int, choosing: bool) -> float:
         """Score in points where row s is answered by model ``model_S[s]``, over one half of the rows.
@@ -91,7 +118,7 @@ class TaskAnswers:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SplitScores:
     """What a belt is chosen and judged on. Scores are in points, higher is better, without holes.
 
     Attributes:
@@ -115,7 +142,7 @@ class Evidence:
     @classmethod
     def of_rows(
         cls, models: Sequence[str], kinds: Sequence[str], answers: Sequence[TaskAnswers], notes: Sequence[str] = ()
-    ) -> Evidence:
+    ) -> SplitScores:
         """Chosen on one half of every task's rows, judged on the other."""
         halves = [
             np.array([[one.points(i, choosing) for one in answers] for i in range(len(models))])
@@ -135,9 +162,16 @@ class Evidence:
         return tuple(i for i, kind in enumerate(self.kinds) if kind != "base")
 
     def best_of(self, models: Sequence[int]) -> Ints:
-        """For every task the model, of some, that is best where models are chosen; of equal ones the first."""
-        at = np.array(models)
-        return np.asarray(at[self.choose_IN[at].argmax(axis=0)], dtype=np.int64)
+        """For every task the model, of some, that is best where models are chosen; of equal ones base or first."""
+        at = np.array(sorted(models, key=lambda i: i != self.base))
+        # Scores are sums of decimals: equal ones may differ by their rounding.
+        return np.asarray(at[self.choose_IN[at].round(9).argmax(axis=0)], dtype=np.int64)
+
+    @property
+    def best_single(self) -> int | None:
+        """The adapter of one source that scores best over all tasks where models are chosen; None without any."""
+        singles = [i for i, kind in enumerate(self.kinds) if kind == "source"]
+        return singles[int(self.choose_IN[singles].mean(axis=1).round(9).argmax())] if singles else None
 
     def judged(self, model_N: Ints) -> Floats:
         """Judging scores where task n is served by model ``model_N[n]``, [N]."""
@@ -171,6 +205,21 @@ def surely_above(difference_S: Floats) -> bool:
     return bool(difference_S.mean() > SURE * error)
 
 
+def hundredths(scores_I: Floats, base: int | None) -> tuple[float, float]:
+    """Points per unit of a metric without a range, and the value that is 0 points.
+
+    The base is 0 and the best model 100; where they differ by less than a tenth of the base's own score, this tenth is
+    100, so that noise between equals is not blown up. A broken model may lie far below 0, and stretches nothing.
+
+    Args:
+        scores_I: of the models where they are chosen, higher is better.
+        base: which of them is the base; without one the median stands for it.
+    """
+    zero = float(np.median(scores_I)) if base is None else float(scores_I[base])
+    whole = max(float(scores_I.max()) - zero, _LEAST * abs(zero))
+    return (100.0 / whole if whole > 0 else 1.0), zero
+
+
 def halves(task: str, n: int, seed: int) -> Bools:
     """Which of a task's n rows models are chosen on: a random half (the smaller of two unequal ones).
 
@@ -184,5 +233,16 @@ def halves(task: str, n: int, seed: int) -> Bools:
             fix="evaluate more rows, or leave the task out",
         )
     chosen = np.zeros(n, dtype=bool)
-    chosen[np.random.default_rng([seed, zlib.crc32(task.encode())]).permutation(n)[: n // 2]] = True
+    chosen[generator(seed, zlib.crc32(task.encode())).permutation(n)[: n // 2]] = True
     return chosen
+
+
+def generator(seed: int, *more: int) -> np.random.Generator:
+    """Random numbers of a seed that a user gave, and of what else they are for.
+
+    Raises:
+        TraitscopeError: the seed is no whole number of 0 or more.
+    """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise TraitscopeError(f"{seed!r} is no seed", where="--seed", fix="write a whole number of 0 or more")
+    return np.random.default_rng([int(seed), *more])

@@ -1,4 +1,4 @@
-"""From evidence to a belt: the smallest set of adapters that covers the tasks, and what it is worth where judged."""
+"""From scores to a belt: the smallest set of adapters that covers the tasks, and what it is worth where judged."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traitscope.belt.answers import Evidence, surely_above
+from traitscope.belt.answers import SplitScores, surely_above
 from traitscope.belt.cover import Cover, covers, smallest
-from traitscope.belt.evidence import evidence, left_out
+from traitscope.belt.split import left_out, split_scores
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 
@@ -27,13 +27,13 @@ class Choice:
         models: the adapters of the belt.
         serves: task -> the model of the belt, or the base, that serves it: the best where models were chosen.
         loss: what a task was allowed to lose against the best of all models.
-        basis: what it was judged on, as ``Evidence.basis``.
+        basis: what it was judged on, as ``SplitScores.basis``.
         sizes: a row for every size: the set; its mean and worst loss where it was chosen; where it was judged, how much
             the best model per task as known when choosing scores above it (``judged`` with ``lo`` and ``hi``, and
             ``judged_worst``), and how much the best in hindsight does (``hindsight``).
         alternatives: one model for all tasks, a row each: base, best single adapter, mixes, merged adapters; its score,
-            and the belt's score less its score, where judged, with an interval; ``enough`` where the upper end is at
-            most ``loss``.
+            and the belt's score less its score, where judged, with an interval; the task on which the belt is farthest
+            above it (``worst``, ``worst_above``); ``enough`` where the interval's upper end is at most ``loss``.
         tasks: a row per task: who serves it, its score where judged, that of the base and of the best model as known
             when choosing.
         notes: what a reader must know, in sentences.
@@ -62,15 +62,15 @@ def choose_belt(scores: ScoreMatrix, *, loss: float = 1.0, size: int | None = No
         seed: of the halves.
 
     Raises:
-        TraitscopeError: see ``evidence``; a loss below 0, or a size that there is not.
+        TraitscopeError: see ``split_scores``; a loss below 0, or a size that there is not.
     """
-    found = evidence(scores, seed)
+    found = split_scores(scores, seed)
     choice, _ = choose(found, loss, size)
     return replace(choice, notes=(*choice.notes, *left_out(scores)))
 
 
-def choose(found: Evidence, loss: float, size: int | None = None) -> tuple[Choice, tuple[int, ...]]:
-    """``choose_belt`` from evidence: the choice, and the numbers of its models.
+def choose(found: SplitScores, loss: float, size: int | None = None) -> tuple[Choice, tuple[int, ...]]:
+    """``choose_belt`` from scores in two halves: the choice, and the numbers of its models.
 
     Raises:
         TraitscopeError: a loss below 0, or a size that there is not.
@@ -80,7 +80,7 @@ def choose(found: Evidence, loss: float, size: int | None = None) -> tuple[Choic
     adapters = list(found.adapters)
     free_N = None if found.base is None else found.choose_IN[found.base]
     least = 0 if found.base is not None else 1
-    if size is not None and not least <= size <= len(adapters):
+    if size is not None and (size != int(size) or not least <= size <= len(adapters)):
         raise TraitscopeError(
             f"{size} of {len(adapters)} adapters", where="--size", fix=f"write {least} to {len(adapters)}"
         )
@@ -92,7 +92,8 @@ def choose(found: Evidence, loss: float, size: int | None = None) -> tuple[Choic
     shown = sets[: sets.index(wanted) + 1 + MORE]
     notes = list(found.notes)
     if wanted.beyond:
-        notes.append(f"{wanted.beyond} tasks lose more than {loss:g} points with these {len(chosen)} adapters")
+        names = [task for task, lost in zip(found.tasks, wanted.loss_N.tolist(), strict=True) if lost > loss + 1e-9]
+        notes.append(f"more than {loss:g} points are lost on {', '.join(names)}")
     if unsure := _unsure(found, serve_N.tolist()):
         notes.append(f"not surely above the base where they were chosen, so the base may do: {', '.join(unsure)}")
     choice = Choice(
@@ -108,23 +109,25 @@ def choose(found: Evidence, loss: float, size: int | None = None) -> tuple[Choic
     return choice, chosen
 
 
-def _unsure(found: Evidence, serve_N: Sequence[int]) -> list[str]:
+def _unsure(found: SplitScores, serve_N: Sequence[int]) -> list[str]:
     """Tasks whose model does not surely gain over the base on the choosing rows."""
     if found.base is None:
         return []
     names = []
     for one, model in zip(found.answers, serve_N, strict=False):
-        gain_S = one.values_IS[model, one.choosing_S] - one.values_IS[found.base, one.choosing_S]
-        if model != found.base and not surely_above(gain_S):
+        if model == found.base:
+            continue
+        ours_S, base_S = one.row_points([model, found.base])
+        if not surely_above(ours_S - base_S):
             names.append(f"{one.task} ({found.models[model]})")
     return names
 
 
-def _with_base(found: Evidence, chosen: Sequence[int]) -> tuple[int, ...]:
+def _with_base(found: SplitScores, chosen: Sequence[int]) -> tuple[int, ...]:
     return (*chosen, *(() if found.base is None else (found.base,)))
 
 
-def _size_row(found: Evidence, cover: Cover, adapters: Sequence[int]) -> dict[str, Any]:
+def _size_row(found: SplitScores, cover: Cover, adapters: Sequence[int]) -> dict[str, Any]:
     chosen = tuple(adapters[i] for i in cover.models)
     serve_N = found.best_of(_with_base(found, chosen))
     best_N = found.best_of(range(len(found.models)))
@@ -145,22 +148,19 @@ def _size_row(found: Evidence, cover: Cover, adapters: Sequence[int]) -> dict[st
     }
 
 
-def _alternatives(found: Evidence, serving: Sequence[int], loss: float) -> list[dict[str, Any]]:
+def _alternatives(found: SplitScores, serving: Sequence[int], loss: float) -> list[dict[str, Any]]:
     serve_N = found.best_of(serving)
-    n_tasks = len(found.tasks)
-    singles = [i for i, kind in enumerate(found.kinds) if kind == "source"]
     ones = {}
     if found.base is not None:
         ones["base"] = found.base
-    if singles:
-        means = found.choose_IN[singles].mean(axis=1)
-        ones["best single adapter"] = singles[int(np.argmax(means))]
+    if found.best_single is not None:
+        ones["best single adapter"] = found.best_single
     ones |= {f"{kind} {found.models[i]}": i for i, kind in enumerate(found.kinds) if kind in ("mix", "merged")}
     rows = []
     for what, i in ones.items():
-        same_N = np.full(n_tasks, i)
+        same_N = np.full(len(found.tasks), i)
         value, lo, hi = found.difference(serve_N, same_N)
-        end = hi if np.isfinite(hi) else value
+        above_N = found.judged(serve_N) - found.judged(same_N)
         rows.append(
             {
                 "what": what,
@@ -169,13 +169,16 @@ def _alternatives(found: Evidence, serving: Sequence[int], loss: float) -> list[
                 "belt_above": value,
                 "lo": lo,
                 "hi": hi,
-                "enough": bool(end <= loss),
+                "worst": found.tasks[int(above_N.argmax())],
+                "worst_above": float(above_N.max()),
+                # Without an interval nothing is known of what another draw would say.
+                "enough": bool(np.isfinite(hi) and hi <= loss),
             }
         )
     return rows
 
 
-def _task_rows(found: Evidence, serve_N: Any, best_N: Any) -> list[dict[str, Any]]:
+def _task_rows(found: SplitScores, serve_N: Any, best_N: Any) -> list[dict[str, Any]]:
     base = found.base
     rows = []
     for n, task in enumerate(found.tasks):

@@ -12,6 +12,7 @@ import pandas as pd
 from traitscope.belt.choice import Choice
 from traitscope.belt.routing import Router
 from traitscope.jsontables import dump_findings, load_findings, plain, table_from_json, table_to_json
+from traitscope.texts import count_of, table_text
 
 FORMAT = 1
 
@@ -98,18 +99,19 @@ class BeltFindings:
         choice = self.choice
         worst = choice.sizes[choice.sizes["size"] == len(choice.models)].iloc[0]
         parts = [
-            f"Belt: {len(choice.models)} adapters for {len(choice.tasks)} tasks, {BASIS[choice.basis]}.",
+            f"Belt: {count_of(len(choice.models), 'adapter')} for {count_of(len(choice.tasks), 'task')}, "
+            f"{BASIS[choice.basis]}.",
             f"  {', '.join(choice.models) or 'the base alone'}",
             f"  the best model per task scores {_with_ends(worst['judged'], worst['lo'], worst['hi'])} points above it "
             f"on average ({worst['judged_worst']:.1f} on the worst task); allowed: {choice.loss:g} on every task",
             "",
             "Loss in points by number of adapters (chosen: where they were chosen; judged: where they were not):",
-            _text(_sizes(choice.sizes), 1),
+            _text(_sizes(choice.sizes)),
             "",
             "One model for all tasks instead (belt above: the belt's score less its score):",
-            _text(_alternatives(choice.alternatives, choice.loss), 1),
+            _text(_alternatives(choice.alternatives, choice.loss)),
             "",
-            _text(_rounded(choice.tasks), 1),
+            _text(_rounded(choice.tasks)),
         ]
         for name, weights in self.merged.items():
             shares = ", ".join(f"{weight:.2f} {part}" for part, weight in weights.items())
@@ -133,7 +135,7 @@ class BeltFindings:
         for rule in self.routers:
             columns = (self.routed[f"{rule}_{end}"] for end in ("above", "lo", "hi"))
             shown[f"{rule} above"] = [_with_ends(*values) for values in zip(*columns, strict=True)]
-        return _text(shown, 1)
+        return _text(shown)
 
 
 def _router_json(router: Router) -> dict[str, Any]:
@@ -181,21 +183,24 @@ def _sizes(table: pd.DataFrame) -> pd.DataFrame:
 
 def _alternatives(table: pd.DataFrame, loss: float) -> pd.DataFrame:
     above = [_with_ends(*values) for values in zip(table["belt_above"], table["lo"], table["hi"], strict=True)]
-    verdict = [f"does as well, within {loss:g}" if enough else "" for enough in table["enough"]]
+    verdict = [
+        "is better" if hi < 0 else f"does as well on average, within {loss:g}" if enough else ""
+        for hi, enough in zip(table["hi"], table["enough"], strict=True)
+    ]
+    worst = [f"{above:.1f} on {task}" for above, task in zip(table["worst_above"], table["worst"], strict=True)]
     names = [
         what if what.endswith(model) or what == "base" else f"{what} ({model})"
         for what, model in zip(table["what"], table["model"], strict=True)
     ]
-    return pd.DataFrame({"": names, "score": [f"{v:.1f}" for v in table["score"]], "belt above": above, " ": verdict})
+    score = [f"{v:.1f}" for v in table["score"]]
+    return pd.DataFrame({"": names, "score": score, "belt above": above, "at most": worst, " ": verdict})
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
     return table.map(lambda v: f"{v:.1f}" if isinstance(v, float) else v)
 
 
-def _text(table: pd.DataFrame, left: int) -> str:
-    """Aligned columns; numbers flush right, the first ``left`` columns and texts flush left."""
+def _text(table: pd.DataFrame) -> str:
+    """A table indented, every column flush left."""
     rows = [list(map(str, table.columns)), *([str(v) for v in row] for row in table.itertuples(index=False))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(f"  {line}" for line in lines)
+    return table_text(rows, right=(), indent="  ")

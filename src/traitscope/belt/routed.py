@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from traitscope.belt.answers import Evidence, Ints
+from traitscope.belt.answers import Ints, SplitScores
 from traitscope.belt.routing import ROUTERS, Router, fit_router
 from traitscope.errors import TraitscopeError
 
@@ -31,11 +31,11 @@ class Readings:
     rows: Mapping[str, npt.NDArray[np.floating]]
 
 
-def route_belt(found: Evidence, chosen: Sequence[int], rule: str, readings: Readings) -> Router:
+def route_belt(found: SplitScores, chosen: Sequence[int], rule: str, readings: Readings) -> Router:
     """A router over a belt, calibrated on the choosing rows of all tasks.
 
     Args:
-        found: evidence of rows, with a base.
+        found: scores in halves of rows, with a base.
         chosen: numbers of the belt's adapters.
         rule: its name.
         readings: of the prompts, as the rule reads them.
@@ -51,12 +51,12 @@ def route_belt(found: Evidence, chosen: Sequence[int], rule: str, readings: Read
         )
     models = [*chosen, found.base]
     read = np.concatenate([readings.rows[one.task][one.choosing_S] for one in found.answers])
-    points_IS = np.concatenate([one.values_IS[models][:, one.choosing_S] * one.unit for one in found.answers], axis=1)
+    points_IS = np.concatenate([one.row_points(models) for one in found.answers], axis=1)
     names = [found.models[i] for i in models]
     return fit_router(rule, readings.places, readings.names, read, points_IS, names, len(chosen))
 
 
-def choices(found: Evidence, router: Router, readings: Readings) -> list[Ints]:
+def choices(found: SplitScores, router: Router, readings: Readings) -> list[Ints]:
     """For every task the number of the model that each judging row goes to."""
     at = {name: i for i, name in enumerate(found.models)}
     routed = (router.route(readings.rows[one.task][~one.choosing_S])[0] for one in found.answers)
@@ -64,19 +64,20 @@ def choices(found: Evidence, router: Router, readings: Readings) -> list[Ints]:
 
 
 def judge_routers(
-    found: Evidence, chosen: Sequence[int], routed: Mapping[str, Sequence[Ints]]
+    found: SplitScores, chosen: Sequence[int], routed: Mapping[str, Sequence[Ints]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Routers beside what does without one, on the judging rows.
 
     Args:
-        found: evidence of rows, with a base.
+        found: scores in halves of rows, with a base.
         chosen: numbers of the belt's adapters.
         routed: rule -> of every task the models that its judging rows go to (``choices``).
 
     Returns:
         Mean score over the tasks in points of base, best single adapter, mixes, merged adapters, routers, the belt with
-        the task known, and the oracle (the best of all models per task, as known when choosing); with ``<rule>_above``,
-        ``_lo``, ``_hi``: that router's score less this row's, paired. And the same scores task by task.
+        the task known, and two oracles: the best of all models per task as known when choosing, and in hindsight (on
+        the judging rows themselves, which flatters it); with ``<rule>_above``, ``_lo``, ``_hi``: that router's score
+        less this row's, paired. And the same scores task by task.
     """
     assert found.base is not None
     sizes = [int((~one.choosing_S).sum()) for one in found.answers]
@@ -87,17 +88,16 @@ def judge_routers(
     def one_model(i: int) -> list[Ints]:
         return everywhere(np.full(len(found.tasks), i))
 
-    singles = [i for i, kind in enumerate(found.kinds) if kind == "source"]
     ways: dict[str, Sequence[Ints]] = {"base": one_model(found.base)}
-    if singles:
-        best = singles[int(found.choose_IN[singles].mean(axis=1).argmax())]
-        ways[f"best single adapter ({found.models[best]})"] = one_model(best)
+    if found.best_single is not None:
+        ways[f"best single adapter ({found.models[found.best_single]})"] = one_model(found.best_single)
     for i, kind in enumerate(found.kinds):
         if kind in ("mix", "merged"):
             ways[f"{kind} ({found.models[i]})"] = one_model(i)
     ways |= {f"router: {rule}": rows for rule, rows in routed.items()}
     ways["belt, task known"] = everywhere(found.best_of([*chosen, found.base]))
-    ways["oracle: all models, task known"] = everywhere(found.best_of(range(len(found.models))))
+    ways["oracle: best model per task as known when choosing"] = everywhere(found.best_of(range(len(found.models))))
+    ways["oracle in hindsight"] = everywhere(np.asarray(found.judge_IN.argmax(axis=0), dtype=np.int64))
     scores = {
         way: [one.points(model_S, False) for one, model_S in zip(found.answers, rows, strict=True)]
         for way, rows in ways.items()

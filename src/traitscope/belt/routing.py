@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traitscope.belt.answers import surely_above
+from traitscope.errors import TraitscopeError
 from traitscope.registry import Registry
 from traitscope.stats.similarity import cosine
 
@@ -137,7 +138,7 @@ class Router:
 
     def route(self, read: npt.NDArray[np.floating]) -> tuple[list[str], Ints, Floats]:
         """For every prompt the model's name, the nearest place and the distance from it, [S]."""
-        distances_SP = ROUTERS.get(self.rule).value.distances(self.arrays, read)
+        distances_SP = _distances(self.rule, self.arrays, read, len(self.places))
         place_S, nearest_S = distances_SP.argmin(axis=1), distances_SP.min(axis=1)
         names = [
             self.serves[place] if distance <= self.far else self.fallback
@@ -172,7 +173,7 @@ def fit_router(
         base: which of them is the base.
     """
     arrays = ROUTERS.get(rule).value.fit(places)
-    distances_SP = ROUTERS.get(rule).value.distances(arrays, read)
+    distances_SP = _distances(rule, arrays, read, len(names))
     place_S = distances_SP.argmin(axis=1)
     serves, gain_P = [], np.full(len(names), np.nan)
     for place in range(len(names)):
@@ -186,3 +187,24 @@ def fit_router(
         serves.append(models[best])
     far = float(np.quantile(distances_SP.min(axis=1), FAR))
     return Router(rule, arrays, tuple(names), tuple(serves), gain_P, far, models[base])
+
+
+def _distances(rule: str, arrays: Arrays, read: npt.NDArray[np.floating], n_places: int) -> Floats:
+    """A rule's distances, checked.
+
+    Raises:
+        TraitscopeError: the rule failed, or gave something else than a number for each prompt and place.
+    """
+    try:
+        distances_SP = np.asarray(ROUTERS.get(rule).value.distances(arrays, read), dtype=float)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise TraitscopeError(
+            f"{type(error).__name__}: {error}", where=f"router {rule}", fix="mend the rule, or export the belt again"
+        ) from error
+    if distances_SP.shape != (len(read), n_places) or np.isnan(distances_SP).any():
+        raise TraitscopeError(
+            f"distances of shape {distances_SP.shape} for {len(read)} prompts and {n_places} places, or not numbers",
+            where=f"router {rule}",
+            fix="mend the rule, or export the belt again",
+        )
+    return distances_SP

@@ -57,7 +57,7 @@ def ls(
 
 
 def _table(rows: list[list[str]], right: tuple[int, ...] = ()) -> str:
-    from traitscope.study.planning import table_text
+    from traitscope.texts import table_text
 
     return table_text(rows, right=right)
 

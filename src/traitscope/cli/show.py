@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope.effects.quality import MEANING
 from traitscope.study.marks import marks
-from traitscope.study.planning import duration, table_text
+from traitscope.study.planning import duration
+from traitscope.texts import table_text
 
 if TYPE_CHECKING:
     from traitscope.study import Study
@@ -36,7 +37,7 @@ def matrix_text(study: Study) -> str:
         if model == "base" and marked is not None and marked.constant:
             known = (marked.constant.get(task) for task in tasks)
             rows.append(["best constant answer", *("" if score is None else f"{score:.3f}  " for score in known)])
-    text = table_text(rows, right=range(1, len(tasks) + 1))
+    text = table_text(rows)
     if marked is None:
         return f"{text}\nfor so many cells tests are left to traitscope effects"
     told = {

@@ -147,7 +147,7 @@ class MixConfig(RecipeChange):
     per_cluster: int | None = Field(
         None, ge=1, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
     )
-    rows: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+    rows: dict[str, Annotated[int, Field(ge=1, strict=True)]] | None = Field(
         None, description="Rows taken from each named source: {source: rows}, instead of `of`"
     )
     hold_out: Texts = Field((), description="Tasks that the mix never sees")
@@ -159,8 +159,10 @@ class MixConfig(RecipeChange):
             raise Problem(f"{sizes[0]} and {sizes[1]} are given together", fix="keep one of the two")
         if self.rows is not None and "of" in self.model_fields_set:
             raise Problem("of and rows both name the sources", fix="leave of out", keys=("rows",))
-        if self.of == () or self.rows == {}:
+        if self.of == ():
             raise Problem("the mix is made of nothing", fix="write of: sources, or name them", keys=("of",))
+        if "rows" in self.model_fields_set and not self.rows:
+            raise Problem("the mix is made of nothing", fix="write rows: {source: rows}, or leave it", keys=("rows",))
         return self
 
     @property

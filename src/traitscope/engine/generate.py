@@ -25,7 +25,7 @@ from traitscope.engine.pace import Pace
 from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix, spans
 from traitscope.engine.score import Scored, check_rows, common_prefix, merges, pick, prefix_states, score_options
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_count
 from traitscope.records import Generated, OptionRow, Progress, PromptRow
 
 # A cache is made smaller when this share of its rows has ended: copying it costs about as much as three steps.
@@ -163,6 +163,7 @@ class _Generation:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         base = bank.base
+        check_count(max_new_tokens, "max_new_tokens")
         base.check_tokens(row.context for row in rows)
         for number, row in enumerate(rows):
             _check_prompt(base, row.context, number)

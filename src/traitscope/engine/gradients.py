@@ -21,6 +21,7 @@ from traitscope.engine.pace import Pace
 from traitscope.engine.plan import plan_bank
 from traitscope.engine.train import recomputing
 from traitscope.engine.trainer import BankTrainer
+from traitscope.errors import check_count
 from traitscope.records import Progress, TrainRow
 
 DIMENSIONS = 8192
@@ -64,8 +65,10 @@ def mean_gradients(
         on_progress: called after every bank.
 
     Raises:
-        TraitscopeError: no rows, a row without an answer, or not even one slot fits into memory.
+        TraitscopeError: no rows, a row without an answer or longer than the base's positions, a number below 1, or not
+            even one slot fits into memory.
     """
+    check_count(dimensions, "dimensions")
     jobs = [TrainJob(name, rows, spec, lr=1.0, batch=len(rows), seed=seed) for name, rows in datasets.items()]
     if not jobs:
         return {}

@@ -12,7 +12,7 @@ import torch
 from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear, shape_of
 from traitscope.engine.loss import logits_at_once
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_count
 
 if TYPE_CHECKING:
     from traitscope.engine.jobs import TrainJob
@@ -127,6 +127,7 @@ def fit_training(
 
 def score_tokens(base: Base, tokens_per_pass: int | str) -> int:
     """Tokens in one scoring pass: what saturates the device, less where memory is short."""
+    check_count(tokens_per_pass, "tokens_per_pass", "auto")
     if tokens_per_pass != "auto":
         return int(tokens_per_pass)
     wanted = CPU_SCORE_TOKENS if base.device.type == "cpu" else GPU_SCORE_TOKENS

@@ -10,7 +10,7 @@ from traitscope.engine.base import Base
 from traitscope.engine.export_check import check_export
 from traitscope.engine.jobs import TrainJob
 from traitscope.engine.memory import fit_training
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_count
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,24 @@ def plan_bank(
 
     Raises:
         TraitscopeError: two jobs share a name, not even one slot fits into memory, PEFT would read an adapter of such
-            targets as another function, or dropout is asked for where tokens are routed.
+            targets as another function, dropout is asked for where tokens are routed, a row is longer than the base's
+            positions, or a number is below 1.
     """
+    check_count(slots, "slots", "auto")
+    check_count(tokens_per_pass, "tokens_per_pass", "auto")
     names = [job.name for job in jobs]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise TraitscopeError(f"two jobs are called {twice}", where="plan", fix="give every source its own name")
     for job in jobs:
         base.check_tokens(row.ids for row in job.rows)
+        longest = max(len(row.ids) for row in job.rows)
+        if longest > base.max_positions:
+            raise TraitscopeError(
+                f"a row of {longest} tokens; {base.name} has {base.max_positions} positions",
+                where=f"job {job.name}",
+                fix="shorten the rows (recipe.max_tokens)",
+            )
     for spec in dict.fromkeys(job.spec for job in jobs):
         routed = base.paths.routed.intersection(spec.resolve(base)) if spec.dropout else None
         if routed:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.matrix.lmeval import lower_is_better
 
 COLUMNS = (
     "base",
@@ -83,7 +84,7 @@ def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
         "seed": None,
         "metric": "score",
         "status": "imported",
-        "higher_is_better": True,
+        "higher_is_better": None,
     }
     for column, value in defaults.items():
         if column not in full.columns:
@@ -91,7 +92,9 @@ def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     full["base"] = full["base"].astype(object).where(full["base"].notna(), "base").astype(str)
     full["metric"] = full["metric"].astype(str)
     full["seed"] = pd.to_numeric(full["seed"], errors="coerce").astype("Float64")
-    full["higher_is_better"] = full["higher_is_better"].astype(object).fillna(True).astype(bool)
+    known = full["higher_is_better"].astype(object)
+    lower = full["metric"].map(lower_is_better) | full["task"].map(lower_is_better)
+    full["higher_is_better"] = known.where(known.notna(), ~lower).astype(bool)
     strange = sorted(set(full["status"].astype(str)) - set(STATUSES))
     if strange:
         raise TraitscopeError(

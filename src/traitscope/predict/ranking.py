@@ -14,7 +14,7 @@ from traitscope.jsontables import dump_findings, plain
 from traitscope.predict.evaluate import BASELINES
 from traitscope.predict.forecast import Forecast
 from traitscope.predict.mixes import MixChoice, MixRule, choose_mix, fit_mix_rule
-from traitscope.predict.render import aligned
+from traitscope.texts import table_text
 
 Floats = npt.NDArray[np.float64]
 FORMAT = 1
@@ -35,13 +35,13 @@ def ranking_text(found: Forecast, task: str, *, explain: bool = False) -> str:
                 lines.append([f"... {middle} more", *[""] * (len(lines[0]) - 1)])
             continue
         lines.append(_line(row))
-    text = f"{task}\n{aligned(lines)}"
+    text = f"{task}\n{table_text(lines)}"
     if explain:
         pieces = found.explain(task)
         names = [name for name in pieces.columns if name not in ("source", "status")]
         told = [["", *names]]
         told += [[str(row["source"]), *(f"{row[name]:+.3f}" for name in names)] for row in pieces.to_dict("records")]
-        text += "\n" + aligned(told)
+        text += "\n" + table_text(told)
     notes = dict.fromkeys(str(note) for note in ranked["note"] if note)
     return "\n".join([text, *(f"note: {note}" for note in notes)])
 
@@ -69,7 +69,7 @@ def dataset_text(found: Forecast, source: str) -> str:
         shown = _line({**row, "source": row["task"]})
         lines.append([*shown[:-1], str(row["unit"]), str(row["place"])])
     notes = dict.fromkeys(str(row["note"]) for row in rows if row["note"])
-    return "\n".join([source, aligned(lines), *(f"note: {note}" for note in notes)])
+    return "\n".join([source, table_text(lines), *(f"note: {note}" for note in notes)])
 
 
 def skill_text(found: Forecast, protocol: str) -> str:

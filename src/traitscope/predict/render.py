@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from traitscope.predict.evaluation import ALL, TOGETHER, Evaluation
 from traitscope.predict.protocols import PROTOCOLS
+from traitscope.texts import table_text
 
 COLUMNS = {
     "rmse": "RMSE",
@@ -70,18 +69,7 @@ def _table(rows: pd.DataFrame, saved: dict[str, str]) -> str:
             places = 1 if name.endswith("percent") else 2
             cells.append("" if pd.isna(value) else f"{value:.0%}" if name == "coverage" else f"{value:.{places}f}")
         lines.append([str(row["predictor"]), *cells, saved.get(str(row["predictor"]), "")])
-    return aligned(lines)
-
-
-def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length as text: the first column flush left, the others flush right."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    return table_text(lines)
 
 
 def _notes(found: Evaluation) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from traitscope.effects.grid import HOME
 from traitscope.effects.kinds import KINDS
-from traitscope.findings import count_of
+from traitscope.texts import count_of
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,20 +15,27 @@ from traitscope.study import analysis
 from traitscope.study.context import Context
 
 if TYPE_CHECKING:
-    from traitscope.belt import Evidence, TaskAnswers
+    from traitscope.belt import SplitScores, TaskAnswers
     from traitscope.matrix import ScoreMatrix
 
 
-def study_evidence(study: Context, seed: int) -> Evidence:
+def study_split(study: Context, seed: int, tasks: Sequence[str] | None = None) -> SplitScores:
     """Every answer of base, sources and mixes with all cells and with weights in this folder, in two halves of rows.
 
+    Args:
+        study: whose cells.
+        seed: of the halves.
+        tasks: all targets where left out.
+
     Raises:
-        TraitscopeError: see ``traitscope.belt.evidence``; or the base has not been evaluated.
+        TraitscopeError: see ``traitscope.belt.split``; or the base has not been evaluated.
     """
-    from traitscope.belt import Evidence
-    from traitscope.belt.evidence import left_out, whole
+    from traitscope.belt import SplitScores
+    from traitscope.belt.split import left_out, whole
 
     scores = analysis.scores(study)
+    if tasks is not None:
+        scores = scores.select(tasks=list(tasks))
     kept = whole(scores)
     if "base" not in kept.models:
         raise TraitscopeError("the base lacks a cell", where=str(study.folder.root), fix="run `traitscope eval`")
@@ -40,13 +47,13 @@ def study_evidence(study: Context, seed: int) -> Evidence:
     flat = [one.task for one in answers if one.pred_IS is None and METRICS.get(one.metric).value.corpus is not None]
     if flat:
         notes.append(f"judged by hits, since their metric is one of all rows together: {', '.join(flat)}")
-    return Evidence.of_rows(kept.models, [role.kind for role in kept.roles_I], answers, notes)
+    return SplitScores.of_rows(kept.models, [role.kind for role in kept.roles_I], answers, notes)
 
 
 def _answers(study: Context, scores: ScoreMatrix, task: str, seed: int) -> TaskAnswers:
     from traitscope.belt import TaskAnswers
-    from traitscope.belt.answers import halves
-    from traitscope.belt.evidence import POINTS, hundredths
+    from traitscope.belt.answers import halves, hundredths
+    from traitscope.belt.split import POINTS
 
     frames = {model: study.records(model, task).set_index("id") for model in scores.models}
     common = set.intersection(*(set(frame.index) for frame in frames.values()))
@@ -56,7 +63,8 @@ def _answers(study: Context, scores: ScoreMatrix, task: str, seed: int) -> TaskA
     values_IS = np.array([row_values(frame.loc[ids], sign) for frame in frames.values()])
     choosing_S = halves(task, len(ids), seed)
     share = scores.units[task] in POINTS
-    unit, zero = (100.0, 0.0) if share else hundredths(values_IS[:, choosing_S].mean(axis=1))
+    mean_I = values_IS[:, choosing_S].mean(axis=1)
+    unit, zero = (100.0, 0.0) if share else hundredths(mean_I, scores.models.index("base"))
     classes = counted_classes(study, task, metric)
     if classes is None:
         return TaskAnswers(task, metric, values_IS, choosing_S, unit, zero, ids=tuple(ids))

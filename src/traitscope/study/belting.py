@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,15 +30,17 @@ from traitscope.compute import (
 from traitscope.errors import TraitscopeError
 from traitscope.metrics import METRICS
 from traitscope.records import Example
-from traitscope.store import write_atomic
+from traitscope.store import fingerprint, write_atomic
+from traitscope.store.adapters import WEIGHTS as WEIGHTS_FILE
 from traitscope.store.adapters import write_adapter
 from traitscope.study import keeping
-from traitscope.study.belt_answers import class_codes, counted_classes, row_values, study_evidence
+from traitscope.study.belt_answers import class_codes, counted_classes, row_values, study_split
 from traitscope.study.context import Context
 from traitscope.study.progress import show_tokens
+from traitscope.texts import count_of
 
 if TYPE_CHECKING:
-    from traitscope.belt import BeltFindings, Evidence, Readings, TaskAnswers
+    from traitscope.belt import BeltFindings, Readings, SplitScores, TaskAnswers
 
 # Training rows of a source that its place is made from.
 ROWS = 128
@@ -47,6 +51,7 @@ WEIGHTS = ("equal", "gain")
 def study_belt(
     study: Context,
     *,
+    tasks: Sequence[str] | None = None,
     loss: float = 1.0,
     size: int | None = None,
     merge: Sequence[str] = ("linear",),
@@ -58,6 +63,7 @@ def study_belt(
 
     Args:
         study: whose cells.
+        tasks: that it is to cover; all targets where left out.
         loss: what a task may lose against its best model, in points.
         size: number of adapters, in place of the smallest within ``loss``.
         merge: ways in which the belt's adapters are merged into one, which is then evaluated and may take their place:
@@ -71,19 +77,23 @@ def study_belt(
     """
     from traitscope.belt import BeltFindings
 
-    if weights not in WEIGHTS:
-        raise TraitscopeError(f"unknown weights {weights!r}", where="--weights", fix=f"one of: {', '.join(WEIGHTS)}")
-    for how in merge:
-        if how not in MERGES:
-            raise TraitscopeError(f"unknown way to merge {how!r}", where="--merge", fix=f"one of: {', '.join(MERGES)}")
+    check_options(merge, weights, rule)
     path = study.folder.analysis / "belt.json"
-    asked = {"loss": loss, "size": size, "merge": merge, "weights": weights, "rule": rule, "seed": seed}
-    asked["adapters"] = [head.fingerprint for head in study.folder.adapters()]
+    names = tuple(dict.fromkeys(study.config.target_names() if tasks is None else tasks))
+    if unknown := [name for name in names if name not in study.config.target_names()]:
+        raise TraitscopeError(
+            f"no target is named {', '.join(unknown)}",
+            where="--task",
+            fix=f"one of: {', '.join(study.config.target_names())}",
+        )
+    ways = tuple(dict.fromkeys(merge))
+    asked: dict[str, Any] = {"loss": loss, "size": size, "merge": ways, "weights": weights, "rule": rule, "seed": seed}
+    asked |= {"tasks": names, "adapters": [head.fingerprint for head in study.folder.adapters()]}
 
     def read() -> BeltFindings:
         found = BeltFindings.from_json(path.read_text(encoding="utf-8"))
         for name in found.merged:
-            if not (merged_path(study, name) / "adapter_model.safetensors").is_file():
+            if not (merged_path(study, name) / WEIGHTS_FILE).is_file():
                 raise OSError(f"{name} is gone")
         return found
 
@@ -91,7 +101,7 @@ def study_belt(
         study,
         "belt",
         asked,
-        lambda: _make(study, loss, size, merge, weights, rule, seed),
+        lambda: _make(study, names, loss, size, ways, weights, rule, seed),
         lambda found: write_atomic(path, found.to_json().encode()),
         read,
         ("router",),
@@ -109,24 +119,47 @@ def adapter_path(study: Context, name: str) -> Path:
     return merged if merged.is_dir() else study.folder.adapter_path(name)
 
 
+def check_options(merge: Sequence[str], weights: str, rule: str | None) -> None:
+    """Refuses ways to merge, weights and a router that there are not.
+
+    Raises:
+        TraitscopeError: one is unknown.
+    """
+    from traitscope.belt import ROUTERS
+
+    if weights not in WEIGHTS:
+        raise TraitscopeError(f"unknown weights {weights!r}", where="--weights", fix=f"one of: {', '.join(WEIGHTS)}")
+    if isinstance(merge, str):
+        raise TraitscopeError(f"{merge!r} is a text", where="merge", fix=f"give a list of ways: [{merge!r}]")
+    for how in merge:
+        if how not in MERGES:
+            raise TraitscopeError(f"unknown way to merge {how!r}", where="--merge", fix=f"one of: {', '.join(MERGES)}")
+    if rule is not None and rule not in ROUTERS:
+        raise TraitscopeError(f"unknown router {rule!r}", where="--rule", fix=f"one of: {', '.join(ROUTERS.names())}")
+
+
 def _make(
-    study: Context, loss: float, size: int | None, merge: Sequence[str], weights: str, rule: str | None, seed: int
+    study: Context,
+    tasks: Sequence[str],
+    loss: float,
+    size: int | None,
+    merge: Sequence[str],
+    weights: str,
+    rule: str | None,
+    seed: int,
 ) -> BeltFindings:
     from traitscope.belt import ROUTERS, BeltFindings, choices, choose, judge_routers, route_belt
 
     study.folder.prepare()
-    if rule is not None and rule not in ROUTERS:
-        raise TraitscopeError(f"unknown router {rule!r}", where="--rule", fix=f"one of: {', '.join(ROUTERS.names())}")
-    found = study_evidence(study, seed)
+    found = study_split(study, seed, tasks)
     choice, chosen = choose(found, loss, size)
     merged: dict[str, Mapping[str, float]] = {}
     parts = [found.models[i] for i in chosen]
     if merge and len(parts) > 1:
         share = _shares(found, chosen, weights)
         for how in merge:
-            name = f"merged-{how}"
-            _merge(study, name, dict(zip(parts, share, strict=True)), how, seed)
-            merged[name] = dict(zip(parts, share, strict=True))
+            shares = dict(zip(parts, share, strict=True))
+            merged[_merge(study, shares, how, seed)] = shares
         found = _with_merged(study, found, list(merged))
         choice, chosen = choose(found, loss, size)
     if rule is None:
@@ -147,7 +180,7 @@ def _make(
 # ---- merged adapters
 
 
-def _shares(found: Evidence, chosen: Sequence[int], weights: str) -> list[float]:
+def _shares(found: SplitScores, chosen: Sequence[int], weights: str) -> list[float]:
     """Weights that sum to 1."""
     if weights == "equal" or found.base is None:
         return [1.0 / len(chosen)] * len(chosen)
@@ -157,8 +190,16 @@ def _shares(found: Evidence, chosen: Sequence[int], weights: str) -> list[float]
     return [float(share) for share in gain_A / gain_A.sum()]
 
 
-def _merge(study: Context, name: str, shares: Mapping[str, float], how: str, seed: int) -> None:
-    study.report_to.stage(f"merging {len(shares)} adapters ({how})")
+def _merge(study: Context, shares: Mapping[str, float], how: str, seed: int) -> str:
+    """The name of the merged adapter: one name stands for the same parts, weights and draws in every belt."""
+    marks = {part: head.fingerprint for part in shares if (head := study.folder.adapter(part)) is not None}
+    # DARE alone draws.
+    made_from = [[marks[part], round(share, 12)] for part, share in shares.items()]
+    name = f"merged-{how}-{fingerprint([how, made_from, seed if how == 'dare' else None])[:6]}"
+    folder = merged_path(study, name)
+    if (folder / WEIGHTS_FILE).is_file():
+        return name
+    study.report_to.stage(f"merging {count_of(len(shares), 'adapter')} ({how})")
     # PEFT's TIES averages the entries that agree: weights of 1 are the plain mean there.
     scale = len(shares) if how == "ties" else 1
     order = Merge(
@@ -172,16 +213,23 @@ def _merge(study: Context, name: str, shares: Mapping[str, float], how: str, see
     )
     made = answer(study.backend, order)
     assert isinstance(made, Adapter)
-    folder = merged_path(study, name)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     words = ", ".join(f"{share:.3f} {part}" for part, share in shares.items())
-    write_adapter(folder, made.config, made.tensors, f"Merged ({how}) from: {words}. Made with traitscope.\n")
+    folder.parent.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".") as place:
+        # The weights' presence says that it is whole: what was interrupted is another folder.
+        written = Path(place) / name
+        written.mkdir()
+        write_adapter(written, made.config, made.tensors, f"Merged ({how}) from: {words}. Made with traitscope.\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        # Another process may have made the very same one by now.
+        with suppress(FileExistsError):
+            written.rename(folder)
+    return name
 
 
-def _with_merged(study: Context, found: Evidence, names: Sequence[str]) -> Evidence:
-    """The evidence with merged adapters, evaluated on the same rows."""
-    from traitscope.belt import Evidence
+def _with_merged(study: Context, found: SplitScores, names: Sequence[str]) -> SplitScores:
+    """The scores with merged adapters, evaluated on the same rows."""
+    from traitscope.belt import SplitScores
 
     source = study.loaded_base().source()
     plan = study.backend.plan_scoring(source)
@@ -207,7 +255,7 @@ def _with_merged(study: Context, found: Evidence, names: Sequence[str]) -> Evide
             one = one.with_model(row_values(frame, 1.0 if higher else -1.0), pred_S)
         answers.append(one)
     kinds = (*found.kinds, *("merged" for _ in names))
-    return Evidence.of_rows((*found.models, *names), kinds, answers, found.notes)
+    return SplitScores.of_rows((*found.models, *names), kinds, answers, found.notes)
 
 
 def _examples(study: Context, one: TaskAnswers) -> tuple[Example, ...]:
@@ -218,12 +266,12 @@ def _examples(study: Context, one: TaskAnswers) -> tuple[Example, ...]:
 # ---- what routers read
 
 
-def read_prompts(study: Context, found: Evidence, adapters: Sequence[str], reads: str) -> Readings:
+def read_prompts(study: Context, found: SplitScores, adapters: Sequence[str], reads: str) -> Readings:
     """What a rule reads of the training prompts of every source and of every task's rows.
 
     Args:
         study: where adapters and rows are.
-        found: its evidence.
+        found: its scores.
         adapters: the belt's, by name; for alignments, of which there is nothing to read without any.
         reads: as ``Rule.reads``.
     """

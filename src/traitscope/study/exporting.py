@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from traitscope._version import __version__
 from traitscope.errors import TraitscopeError
-from traitscope.jsontables import dump_findings, table_to_json
-from traitscope.store import write_atomic
+from traitscope.jsontables import table_to_json
 from traitscope.store.adapters import CARD, CONFIG, WEIGHTS
-from traitscope.store.models import BUILT_IN
+from traitscope.store.fingerprints import model_files
+from traitscope.store.models import BUILT_IN, Identity, cached_folder
+from traitscope.study.belt_file import FILE, FORMAT, ROUTER, AdapterEntry, BeltFile, readme
 from traitscope.study.belting import adapter_path
 from traitscope.study.context import Context
 
 if TYPE_CHECKING:
     from traitscope.belt import BeltFindings
-
-FORMAT = 1
-FILE, ROUTER = "belt.json", "router.safetensors"
-# Ranks that vLLM takes for --max-lora-rank.
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def export_belt(study: Context, found: BeltFindings, out: Path) -> None:
@@ -33,136 +33,127 @@ def export_belt(study: Context, found: BeltFindings, out: Path) -> None:
     Args:
         study: whose belt it is.
         found: the belt.
-        out: a folder that is not there, is empty, or holds an earlier belt, which is replaced.
+        out: a folder that is not there, is empty, or holds an earlier belt, which is replaced once all is written.
 
     Raises:
-        TraitscopeError: the belt has no adapter, or the folder holds something else.
+        TraitscopeError: the belt has no adapter, the folder holds something else, or it cannot be written.
     """
     if not found.choice.models:
         raise TraitscopeError("no adapter is in the belt", where="belt", fix="allow less --loss, or give --size 1")
-    # Nothing but what an export writes is ever removed: a run folder has files of these names too.
-    own = {FILE, ROUTER, "README.md", "adapters"}
-    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= own):
-        raise TraitscopeError("is there and is no belt", where=str(out), fix="name another folder with --out")
     base = study.loaded_base()
-    located = base.source().located()
-    local = isinstance(located, Path) and base.model not in BUILT_IN
-    public = Path(located).name if local else base.model
-    shutil.rmtree(out, ignore_errors=True)
-    adapters: dict[str, Any] = {}
-    for name in found.choice.models:
-        folder = out / "adapters" / name
-        folder.mkdir(parents=True)
-        config = _copied(adapter_path(study, name), folder, str(located), public)
-        serves = [task for task, model in found.choice.serves.items() if model == name]
-        rank = max([config["r"], *config.get("rank_pattern", {}).values()])
-        adapters[name] = {"folder": f"adapters/{name}", "rank": rank, "serves": serves}
-        if name in found.merged:
-            adapters[name]["merged_from"] = dict(found.merged[name])
+    with _written(out) as folder:
+        belt = _content(study, found, base, _copied_adapters(study, found, base, folder))
+        router = found.routers.get(found.rule)
+        if router is not None:
+            from safetensors.numpy import save
+
+            arrays = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in router.arrays.items()}
+            (folder / ROUTER).write_bytes(save(arrays))
+        (folder / CARD).write_text(readme(belt), encoding="utf-8")
+        (folder / FILE).write_text(
+            json.dumps(belt, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of ``out`` when all is written.
+
+    Raises:
+        TraitscopeError: ``out`` holds something else than a belt, or cannot be written.
+    """
+    # Nothing but what an export wrote is ever removed: a run folder has files of these names too.
+    own = {FILE, ROUTER, CARD, "adapters"}
+    try:
+        if out.exists():
+            names = {path.name for path in out.iterdir()} if out.is_dir() else None
+            if names is None or (names and not (FILE in names <= own)):
+                raise TraitscopeError("is there and is no belt", where=str(out), fix="name another folder with --out")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=out.parent, prefix=".belt-") as place:
+            folder = Path(place) / "belt"
+            folder.mkdir()
+            yield folder
+            if out.exists():
+                shutil.rmtree(out)
+            folder.rename(out)
+    except OSError as error:
+        raise TraitscopeError(
+            f"cannot be written: {error.strerror or error}", where=str(out), fix="name another folder with --out"
+        ) from error
+
+
+def _content(study: Context, found: BeltFindings, base: Identity, adapters: dict[str, AdapterEntry]) -> BeltFile:
     router = found.routers.get(found.rule)
-    payload: dict[str, Any] = {
+    located = base.source().resolved()
+    files = located if isinstance(located, Path) else cached_folder(located, base.revision)
+    if files is None:
+        raise TraitscopeError(
+            "its files are not on this machine",
+            where=f"model {base.model}",
+            fix="run `traitscope eval`, which loads it",
+        )
+    local = isinstance(located, Path) and base.model not in BUILT_IN
+    return {
+        "format": FORMAT,
         "traitscope": __version__,
         "study": study.config.study,
         "base": {
-            "model": public,
+            "model": _public(base),
             "revision": base.revision,
             "dtype": base.dtype,
-            "fingerprint": base.fingerprint,
             "local": local,
+            "files": model_files(files),
         },
         "adapters": adapters,
-        "loss": found.choice.loss,
+        "loss": float(found.choice.loss),
         "basis": found.choice.basis,
         "notes": list(found.choice.notes),
         "judged": {name: table_to_json(table) for name, table in found.tables().items()},
-        "router": None,
-    }
-    if router is not None:
-        from safetensors.numpy import save
-
-        payload["router"] = {
+        "router": None
+        if router is None
+        else {
             "rule": router.rule,
             "places": list(router.places),
             "serves": list(router.serves),
             "far": router.far,
             "fallback": router.fallback,
             "arrays": ROUTER,
-        }
-        arrays = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in router.arrays.items()}
-        write_atomic(out / ROUTER, save(arrays))
-    write_atomic(out / FILE, (dump_findings(payload, FORMAT) + "\n").encode())
-    write_atomic(out / CARD, readme(payload).encode())
+        },
+    }
 
 
-def _copied(source: Path, folder: Path, place: str, public: str) -> dict[str, Any]:
-    """Copies an adapter, with the base's public name in place of its place on this machine; gives the configuration."""
+def _public(base: Identity) -> str:
+    """The base's name without a path: a Hub id, a built-in name, or a folder's last part."""
+    located = base.source().located()
+    return located.name if isinstance(located, Path) and base.model not in BUILT_IN else base.model
+
+
+def _copied_adapters(study: Context, found: BeltFindings, base: Identity, out: Path) -> dict[str, AdapterEntry]:
+    adapters: dict[str, AdapterEntry] = {}
+    for name in found.choice.models:
+        folder = out / "adapters" / name
+        folder.mkdir(parents=True)
+        config = _copied(adapter_path(study, name), folder, isinstance(base.source().located(), Path), _public(base))
+        serves = [task for task, model in found.choice.serves.items() if model == name]
+        rank = max([config["r"], *config.get("rank_pattern", {}).values()])
+        adapters[name] = {"folder": f"adapters/{name}", "rank": rank, "serves": serves}
+        if name in found.merged:
+            adapters[name]["merged_from"] = dict(found.merged[name])
+    return adapters
+
+
+def _copied(source: Path, folder: Path, here: bool, public: str) -> dict[str, Any]:
+    """Copies an adapter; where the base lies on this machine, with its public name in place of its path."""
     shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
     config = dict(json.loads((source / CONFIG).read_text()))
-    if Path(str(config.get("base_model_name_or_path", ""))).is_absolute():
+    card = (source / CARD).read_text() if (source / CARD).is_file() else ""
+    if here:
         config["base_model_name_or_path"] = public
+        words = public.replace("\\", r"\\")
+        card = re.sub(r"^base_model: .*$", f"base_model: {words}", card, flags=re.MULTILINE)
+        card = re.sub(r"^\| base \| .*, revision ", f"| base | {words}, revision ", card, flags=re.MULTILINE)
+        card = re.sub(r'from_pretrained\("[^"\n]*"', 'from_pretrained("FOLDER"', card)
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    if (source / CARD).is_file():
-        (folder / CARD).write_text((source / CARD).read_text().replace(place, public))
+    (folder / CARD).write_text(card)
     return config
-
-
-def vllm_command(payload: dict[str, Any]) -> str:
-    """The command that serves an exported belt, to be run inside its folder."""
-    base, adapters = payload["base"], payload["adapters"]
-    most = max(adapter["rank"] for adapter in adapters.values())
-    rank = next((rank for rank in VLLM_RANKS if rank >= most), most)
-    name = "BASE" if base["local"] else base["model"]
-    lines = [f"vllm serve {name}"]
-    if base["revision"]:
-        lines.append(f"--revision {base['revision']}")
-    lines += ["--enable-lora", f"--max-loras {len(adapters)}", f"--max-lora-rank {rank}", "--lora-modules"]
-    lines += [f"  {name}={adapter['folder']}" for name, adapter in adapters.items()]
-    return " \\\n  ".join(lines)
-
-
-def readme(payload: dict[str, Any]) -> str:
-    """The README of an exported belt."""
-    base = payload["base"]
-    first = next(iter(payload["adapters"]))
-    rows = [
-        f"| `{name}` | {adapter['rank']} | {', '.join(adapter['serves']) or '-'} |"
-        for name, adapter in payload["adapters"].items()
-    ]
-    of = f"{base['model']}" + (f", revision {base['revision']}" if base["revision"] else "")
-    if base["local"] or base["model"] == "embedded":
-        of += "; put the folder of its files in place of the name below"
-    return f"""# Tool-belt of the study {payload["study"]}
-
-{len(payload["adapters"])} LoRA adapters in PEFT's format for one base ({of}).
-What they were judged at stands in `{FILE}`.
-
-| adapter | rank | serves |
-| --- | --- | --- |
-{chr(10).join(rows)}
-
-## In Python
-
-```python
-import traitscope as ts
-
-belt = ts.Belt.load(".")
-for prompt, routed in zip(prompts, belt.route(prompts)):
-    print(routed.model, round(routed.distance, 3), prompt)
-answers = belt.generate(prompts, max_new_tokens=64)
-```
-
-Prompts are routed as they are written, and were calibrated on the study's: send them in the same form.
-
-## With vLLM
-
-```
-{vllm_command(payload)}
-```
-
-Every request names its model: an adapter, or the base by its own name for what the router refuses.
-
-```
-curl http://localhost:8000/v1/completions -H 'Content-Type: application/json' \\
-  -d '{{"model": "{first}", "prompt": "...", "max_tokens": 64, "temperature": 0}}'
-```
-"""

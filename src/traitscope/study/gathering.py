@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.findings import Findings, cells_text, count_of
+from traitscope.findings import Findings, cells_text
 from traitscope.matrix import ScoreMatrix
 from traitscope.registry import HOMES
 from traitscope.study import analysis, capturing, keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
+from traitscope.texts import count_of
 
 
 def gather(study: Context) -> Findings:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from traitscope.compute import Differentiate, Event, Gradients, Order, Refused
 from traitscope.config import StudyConfig
-from traitscope.findings import count_of
 from traitscope.store import RunFolder, fingerprint, write_atomic
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
 from traitscope.study.hidden import MARK, file_marks
 from traitscope.study.units import RESULT_VERSIONS, reading_inputs
 from traitscope.study.work import Step, Work
+from traitscope.texts import count_of
 
 # Rows of a dataset that its mean is over, the adapter that is differentiated, and the numbers that are kept of it.
 ROWS = 128

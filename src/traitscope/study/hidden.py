@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from traitscope.compute import Adapted, Capture, Event, Order, Refused, States
 from traitscope.config import StudyConfig
-from traitscope.findings import count_of
 from traitscope.store import RunFolder, fingerprint, write_atomic
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
 from traitscope.study.units import RESULT_VERSIONS, reading_inputs
 from traitscope.study.work import Step, Work
+from traitscope.texts import count_of
 
 # Halves of 64 rows of the embedded tasks already agree to a cosine of 0.9; the cost is a few seconds.
 ROWS = 64

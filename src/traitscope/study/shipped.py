@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Generated, PromptRow
-from traitscope.study.exporting import FILE, FORMAT, vllm_command
+from traitscope.study.belt_file import BeltFile, read_belt, vllm_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +45,7 @@ class Belt:
         content: what ``belt.json`` says: base, adapters, router, the tables it was judged by.
     """
 
-    def __init__(self, folder: Path, content: dict[str, Any], base: str | Path | None, device: str) -> None:
+    def __init__(self, folder: Path, content: BeltFile, base: str | Path | None, device: str) -> None:
         self.folder = folder
         self.content = content
         self._named = base
@@ -62,20 +61,9 @@ class Belt:
             device: where it computes.
 
         Raises:
-            TraitscopeError: no such folder, or one of another format.
+            TraitscopeError: no such folder, one of another format, or a damaged one.
         """
-        file = Path(path) / FILE
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TraitscopeError(
-                f"cannot be read: {error}", where=str(file), fix="name a folder that `traitscope belt --out` wrote"
-            ) from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise TraitscopeError(
-                "is of another format", where=str(file), fix="export the belt again with this version of traitscope"
-            )
-        return cls(Path(path), content, base, device)
+        return cls(Path(path), read_belt(Path(path)), base, device)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -95,27 +83,38 @@ class Belt:
             TraitscopeError: it is not here, or is another one than the adapters were trained on.
         """
         from traitscope.engine import load_base
-        from traitscope.store.fingerprints import fingerprint_folder
-        from traitscope.store.models import resolve_model
+        from traitscope.store.models import cached_folder, resolve_model
 
         said = self.content["base"]
-        named = self._named
-        if named is None:
-            if said["local"]:
-                raise TraitscopeError(
-                    f"its base is a folder named {said['model']}",
-                    where=str(self.folder),
-                    fix="give load(path, base=...)",
-                )
-            named = said["model"]
-        found = resolve_model(named)
-        if isinstance(found, Path) and not said["revision"] and fingerprint_folder(found) != said["fingerprint"]:
+        if self._named is None and said["local"]:
             raise TraitscopeError(
-                f"{named} is another base than the adapters were trained on",
+                f"its base is a folder named {said['model']}",
                 where=str(self.folder),
-                fix="name the base of the study",
+                fix="give load(path, base=...)",
             )
-        return load_base(str(named), revision=said["revision"], dtype=said["dtype"], device=self._device)
+        named = said["model"] if self._named is None else self._named
+        found = resolve_model(named)
+        if isinstance(found, Path):
+            self._check_base(found)
+            return load_base(str(named), dtype=said["dtype"], device=self._device)
+        base = load_base(str(named), revision=said["revision"], dtype=said["dtype"], device=self._device)
+        folder = cached_folder(str(named), said["revision"])
+        assert folder is not None, "it was just loaded from there"
+        self._check_base(folder)
+        return base
+
+    def _check_base(self, folder: Path) -> None:
+        """Refuses a base of which a file is not as it was when the belt was exported."""
+        from traitscope.store.fingerprints import model_files
+
+        wanted, have = self.content["base"]["files"], model_files(folder)
+        other = [name for name, digest in wanted.items() if have.get(name) != digest]
+        if other:
+            raise TraitscopeError(
+                f"is another base than the adapters were trained on: {', '.join(other[:4])} differ or are missing",
+                where=str(folder),
+                fix=f"name the base of the study, {self.content['base']['model']}",
+            )
 
     @cached_property
     def adapters(self) -> dict[str, Adapter]:
@@ -130,46 +129,50 @@ class Belt:
         """The router.
 
         Raises:
-            TraitscopeError: the belt was exported without one.
+            TraitscopeError: the belt was exported without one, its arrays are damaged, or its rule is not here.
         """
         import numpy as np
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        from traitscope.belt import Router
+        from traitscope.belt import ROUTERS, Router
 
         said = self.content["router"]
         if said is None:
             raise TraitscopeError("has no router", where=str(self.folder), fix="export it with --rule centroid")
-        arrays = load_file(self.folder / said["arrays"])
-        places = tuple(said["places"])
-        return Router(
-            said["rule"],
-            dict(arrays),
-            places,
-            tuple(said["serves"]),
-            np.full(len(places), np.nan),
-            said["far"],
-            said["fallback"],
-        )
+        if said["rule"] not in ROUTERS:
+            raise TraitscopeError(
+                f"its router {said['rule']!r} is not registered here",
+                where=str(self.folder),
+                fix=f"install the plugin that has it; here are {', '.join(ROUTERS.names())}",
+            )
+        file, places = self.folder / said["arrays"], tuple(said["places"])
+        try:
+            arrays = dict(load_file(file))
+        except (OSError, SafetensorError) as error:
+            raise TraitscopeError(f"is damaged: {error}", where=str(file), fix="export the belt again") from error
+        gain_P = np.full(len(places), np.nan)
+        return Router(said["rule"], arrays, places, tuple(said["serves"]), gain_P, said["far"], said["fallback"])
 
-    def route(self, prompts: Sequence[str]) -> list[Routed]:
+    def route(self, prompts: Iterable[str]) -> list[Routed]:
         """Which model each prompt goes to, and how near it lies.
 
         Args:
             prompts: texts as the model reads them (a chat's with its template); white space at the end does not count.
 
         Raises:
-            TraitscopeError: a prompt is empty or too long, or there is no router.
+            TraitscopeError: a prompt is no text, empty or too long, or there is no router.
         """
-        if not prompts:
+        texts = _texts(prompts)
+        if not texts:
             return []
-        names, place_S, distance_S = self.router.route(self._read(prompts))
+        names, place_S, distance_S = self.router.route(self._read(texts))
         places = [self.router.places[place] for place in place_S.tolist()]
         return [Routed(*found) for found in zip(names, places, distance_S.tolist(), strict=True)]
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Iterable[str],
         max_new_tokens: int,
         *,
         models: Sequence[str] | None = None,
@@ -184,14 +187,22 @@ class Belt:
             stop: strings that end an answer.
 
         Raises:
-            TraitscopeError: as ``route``; a model is not in the belt.
+            TraitscopeError: as ``route``; not one model of the belt for each prompt, or no number of tokens.
         """
         from traitscope.engine import Bank, generate_each
 
-        if not prompts:
+        texts = _texts(prompts)
+        if models is not None and (len(models) != len(texts) or set(models) - set(self.models)):
+            strange = ", ".join(sorted(set(models) - set(self.models)))
+            raise TraitscopeError(
+                f"no model of this belt is named {strange}" if strange else f"{len(models)} for {len(texts)} prompts",
+                where="models",
+                fix=f"name one of {', '.join(self.models)} for each prompt",
+            )
+        if not texts:
             return []
-        chosen = [routed.model for routed in self.route(prompts)] if models is None else list(models)
-        rows = [PromptRow(tuple(self._encode(prompt))) for prompt in prompts]
+        chosen = [routed.model for routed in self.route(texts)] if models is None else list(models)
+        rows = [PromptRow(tuple(self._encode(prompt))) for prompt in texts]
         used = {name: None if name == "base" else self.adapters[name] for name in self.models if name in chosen}
         with Bank(self.base, used or {"base": None}) as bank:
             return generate_each(bank, rows, chosen, max_new_tokens=max_new_tokens, stop=stop)
@@ -213,3 +224,20 @@ class Belt:
             return alignments(self.base, placed, rows)
         with Bank(self.base, {"base": None}) as bank:
             return capture(bank, rows, position="mean")["base"][self.base.n_layers // 2]
+
+
+def _texts(prompts: Iterable[str]) -> list[str]:
+    """The prompts as a list.
+
+    Raises:
+        TraitscopeError: a single text, whose letters would be prompts; or something else than texts.
+    """
+    if isinstance(prompts, str | bytes):
+        raise TraitscopeError("one text, not a list of them", where="prompts", fix="put it into a list: [prompt]")
+    texts = list(prompts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TraitscopeError(
+                f"{type(text).__name__} in place of a text", where=f"prompts, number {number}", fix="give texts alone"
+            )
+    return texts

@@ -244,8 +244,8 @@ class Study(Context):
     def belt(self, **options: Any) -> BeltFindings:
         """Which few adapters to ship, what they are worth on rows held out, and which of them a prompt goes to.
 
-        Merged adapters and routers need the model; options as of ``belting.study_belt``: ``loss``, ``size``, ``merge``,
-        ``weights``, ``rule``, ``seed``.
+        Merged adapters and routers need the model; options as of ``belting.study_belt``: ``tasks``, ``loss``, ``size``,
+        ``merge``, ``weights``, ``rule``, ``seed``.
         """
         return belting.study_belt(self, **options)
 

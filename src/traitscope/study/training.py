@@ -9,12 +9,12 @@ from pathlib import Path
 from traitscope._version import __version__
 from traitscope.compute import Adapter, Checkpoint, Done, Event, Order, Train, TrainingJob, TrainingPlan
 from traitscope.errors import TraitscopeError
-from traitscope.findings import count_of
 from traitscope.store import AdapterHead, LeaseLost, fingerprint, write_atomic
 from traitscope.store.files import json_bytes, read_json
 from traitscope.study.overlong import left_over
 from traitscope.study.units import AdapterUnit
 from traitscope.study.work import Step, Work
+from traitscope.texts import count_of
 
 FORMAT = 1
 _FIX = "delete this file and checkpoints/: the adapters that are not finished start again"
