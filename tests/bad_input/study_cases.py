@@ -123,6 +123,11 @@ CASES = [
         study("of: sources", "hold_out: [x]"),
         ("mixes.all.hold_out", "task 'x'"),
     ),
+    Case(
+        "a mix that takes rows of what it holds out",
+        study("of: sources", "rows: {one: 2, two: 2}, hold_out: [two]"),
+        ("mixes.all.rows.two", "holds its task out"),
+    ),
     Case("a mix that holds out all", study("of: sources", "hold_out: [one, two]"), ("holds out everything",)),
     Case(
         "a mix by clusters without clusters", study("of: sources", "per_cluster: 5"), ("per_cluster", "tags: {cluster")

@@ -13,6 +13,7 @@ from traitscope.belt.choice import choose_belt
 from traitscope.belt.split import split_scores
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
+from traitscope.study import belting
 
 MODELS, KINDS = ("base", "a", "b"), ("base", "source", "source")
 ROWS = 200
@@ -54,6 +55,21 @@ def test_belt_alternatives_router_and_oracle_are_chosen_on_the_choosing_rows_alo
     assert score["oracle in hindsight"] == 100 and list(by_task["oracle in hindsight"]) == [100, 100]
     assert score["router: centroid"] < 3
     assert table.set_index("what").loc["base", "centroid_above"] == pytest.approx(score["router: centroid"] - 50)
+
+
+def test_a_router_pairs_the_choosing_rows_points_with_their_own_readings() -> None:
+    """Prompts of the judging rows look like the other task's."""
+    answers, rows = [], {}
+    for n in range(2):
+        choosing_S = halves(f"t{n}", ROWS, 0)
+        values_IS = np.array([np.zeros(ROWS), np.full(ROWS, n == 0), np.full(ROWS, n == 1)], dtype=float)
+        values_IS[:, ::10] = 0.5
+        answers.append(TaskAnswers(f"t{n}", "accuracy", values_IS, choosing_S))
+        looks_S = np.where(choosing_S, n, 1 - n)
+        rows[f"t{n}"] = np.random.default_rng(n).normal(size=(ROWS, 3)) + 9 * np.eye(3)[looks_S]
+    found = SplitScores.of_rows(MODELS, KINDS, answers)
+    places = {"a": np.eye(3)[[0]] * 9 + np.zeros((5, 1)), "b": np.eye(3)[[1]] * 9 + np.zeros((5, 1))}
+    assert route_belt(found, (1, 2), "centroid", Readings(places, ("a", "b"), rows)).serves == ("a", "b")
 
 
 def test_of_equal_ones_the_base_serves() -> None:
@@ -167,3 +183,8 @@ def test_without_an_interval_nothing_does_as_well_and_what_is_better_is_called_s
 def test_odd_numbers_are_refused(options: dict[str, float], words: str) -> None:
     with pytest.raises(TraitscopeError, match=words):
         choose_belt(long([(m, "t", "accuracy", v) for m, v in (("base", 0.1), ("x", 0.5), ("y", 0.4))]), **options)
+
+
+def test_merged_adapters_are_weighed_by_their_gain_where_they_were_chosen() -> None:
+    found, _ = contradicting()
+    assert belting._shares(found, [1, 2], "gain") == [1.0, 0.0]

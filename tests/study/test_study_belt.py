@@ -284,15 +284,15 @@ def test_merged_adapters_are_evaluated_row_by_row_as_the_others_are(
         assert tone.values_IS[-1, row] == float(int(np.argmax(scores)) == example.gold)
 
 
-def test_another_seed_and_other_weights_are_another_belt(study_file: Path) -> None:
+def test_another_seed_and_other_weights_are_another_belt(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study.open(study_file)
+    monkeypatch.setattr(belting, "_shares", lambda found, chosen, how: [0.5, 0.5] if how == "equal" else [0.7, 0.3])
     plain = {"size": 2, "merge": ("dare",), "rule": None}
-    first, second, gain = study.belt(**plain), study.belt(**plain, seed=3), study.belt(**plain, weights="gain")
+    # One finding is kept: each call must tell itself from the one before.
+    first, gain, second = study.belt(**plain), study.belt(**plain, weights="gain"), study.belt(**plain, seed=3)
     assert len({next(iter(one.merged)) for one in (first, second)}) == 2
     assert not first.choice.tasks.equals(second.choice.tasks)
-    halved = study_split(study, 0)
-    chosen = [halved.models.index(part) for part in next(iter(gain.merged.values()))]
-    assert list(next(iter(gain.merged.values())).values()) == pytest.approx(belting._shares(halved, chosen, "gain"))
+    assert list(next(iter(gain.merged.values())).values()) == [0.7, 0.3]
     # All of them lie side by side: what is held may be exported after another was made.
     for one in (first, second, gain):
         assert all((belting.merged_path(study, name) / "adapter_model.safetensors").is_file() for name in one.merged)
@@ -344,8 +344,11 @@ def test_tasks_can_be_left_out(study_file: Path) -> None:
         study.belt(tasks=["tune"])
 
 
-def test_the_router_is_loaded_as_it_was_made(shipped: Path, found: ts.BeltFindings) -> None:
-    made, loaded = found.routers["centroid"], ts.Belt.load(shipped).router
+def test_the_router_is_loaded_as_it_was_made(study_file: Path, found: ts.BeltFindings, tmp_path: Path) -> None:
+    # Each place has a model of its own.
+    made = replace(found.routers["centroid"], serves=found.choice.models)
+    export_belt(Study.open(study_file), replace(found, routers={"centroid": made}), tmp_path / "belt")
+    loaded = ts.Belt.load(tmp_path / "belt").router
     assert (loaded.rule, loaded.places, loaded.serves, loaded.fallback) == (
         made.rule,
         made.places,

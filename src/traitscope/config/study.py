@@ -193,9 +193,8 @@ class StudyConfig(Settings):
                         fix=did_you_mean(name, self.tasks),
                         keys=("mixes", mix_name, "hold_out", index),
                     )
-            if mix.rows is not None and len(self.mix_sources(mix_name)) < len(mix.rows):
-                kept = {source.name for source in self.mix_sources(mix_name)}
-                lost = next(name for name in mix.rows if name not in kept)
+            kept = [source.name for source in self.mix_sources(mix_name)]
+            if lost := next((name for name in mix.rows or () if name not in kept), None):
                 raise Problem(
                     f"the mix {mix_name!r} takes rows of {lost!r} and holds its task out",
                     fix="take it out of rows, or out of hold_out",
