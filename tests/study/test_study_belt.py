@@ -289,10 +289,11 @@ def test_another_seed_and_other_weights_are_another_belt(study_file: Path, monke
     monkeypatch.setattr(belting, "_shares", lambda found, chosen, how: [0.5, 0.5] if how == "equal" else [0.7, 0.3])
     plain = {"size": 2, "merge": ("dare",), "rule": None}
     # One finding is kept: each call must tell itself from the one before.
-    first, gain, second = study.belt(**plain), study.belt(**plain, weights="gain"), study.belt(**plain, seed=3)
+    gain, first, second = study.belt(**plain, weights="gain"), study.belt(**plain), study.belt(**plain, seed=3)
     assert len({next(iter(one.merged)) for one in (first, second)}) == 2
     assert not first.choice.tasks.equals(second.choice.tasks)
-    assert list(next(iter(gain.merged.values())).values()) == [0.7, 0.3]
+    shares = [list(next(iter(one.merged.values())).values()) for one in (gain, first, second)]
+    assert shares == [[0.7, 0.3], [0.5, 0.5], [0.5, 0.5]]
     # All of them lie side by side: what is held may be exported after another was made.
     for one in (first, second, gain):
         assert all((belting.merged_path(study, name) / "adapter_model.safetensors").is_file() for name in one.merged)
