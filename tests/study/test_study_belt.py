@@ -432,18 +432,22 @@ def test_a_damaged_belt_says_which_key(
         _ = ts.Belt.load(tmp_path / "belt").router
 
 
-def test_a_damaged_router_is_one_message(shipped: Path, base: Path, tmp_path: Path) -> None:
-    from safetensors.numpy import load_file, save_file
-
+@pytest.mark.parametrize("file", ["router.safetensors", "adapters/sums-s0/adapter_model.safetensors"])
+def test_a_damaged_file_is_one_message(shipped: Path, base: Path, tmp_path: Path, file: str) -> None:
     shutil.copytree(shipped, tmp_path / "belt")
-    arrays = load_file(tmp_path / "belt/router.safetensors")
-    for broken in ({**arrays, "centroids_PD": arrays["centroids_PD"][:1]}, {"centre_D": arrays["centre_D"]}):
-        save_file(broken, tmp_path / "belt/router.safetensors")
-        with pytest.raises(TraitscopeError, match="router centroid"):
-            ts.Belt.load(tmp_path / "belt", base=base).route(PROMPTS)
-    (tmp_path / "belt/router.safetensors").write_bytes(b"nothing")
-    with pytest.raises(TraitscopeError, match="is damaged"):
-        _ = ts.Belt.load(tmp_path / "belt").router
+    models = None if "router" in file else ["sums-s0"] * 4
+    content = bytearray((tmp_path / "belt" / file).read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "belt" / file).write_bytes(content)
+    with pytest.raises(TraitscopeError, match=r"safetensors: is damaged"):
+        ts.Belt.load(tmp_path / "belt", base=base).generate(
+            PROMPTS, 4, models=None if "router" in file else ["sums-s0"] * 4
+        )
+    (tmp_path / "belt" / file).unlink()
+    with pytest.raises(TraitscopeError, match=r"safetensors: cannot be read"):
+        ts.Belt.load(tmp_path / "belt", base=base).generate(
+            PROMPTS, 4, models=None if "router" in file else ["sums-s0"] * 4
+        )
 
 
 def test_prompts_are_lists_of_texts_of_any_kind(shipped: Path, base: Path) -> None:

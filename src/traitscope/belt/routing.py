@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traitscope.belt.answers import surely_above
-from traitscope.errors import TraitscopeError
+from traitscope.plugins import calling
 from traitscope.registry import Registry
 from traitscope.stats.similarity import cosine
 
@@ -172,7 +172,9 @@ def fit_router(
         models: their names.
         base: which of them is the base.
     """
-    arrays = ROUTERS.get(rule).value.fit(places)
+    entry = ROUTERS.get(rule)
+    with calling(ROUTERS.kind, entry, f"{len(places)} places"):
+        arrays = entry.value.fit(places)
     distances_SP = _distances(rule, arrays, read, len(names))
     place_S = distances_SP.argmin(axis=1)
     serves, gain_P = [], np.full(len(names), np.nan)
@@ -195,16 +197,11 @@ def _distances(rule: str, arrays: Arrays, read: npt.NDArray[np.floating], n_plac
     Raises:
         TraitscopeError: the rule failed, or gave something else than a number for each prompt and place.
     """
-    try:
-        distances_SP = np.asarray(ROUTERS.get(rule).value.distances(arrays, read), dtype=float)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise TraitscopeError(
-            f"{type(error).__name__}: {error}", where=f"router {rule}", fix="mend the rule, or export the belt again"
-        ) from error
-    if distances_SP.shape != (len(read), n_places) or np.isnan(distances_SP).any():
-        raise TraitscopeError(
-            f"distances of shape {distances_SP.shape} for {len(read)} prompts and {n_places} places, or not numbers",
-            where=f"router {rule}",
-            fix="mend the rule, or export the belt again",
-        )
+    entry = ROUTERS.get(rule)
+    with calling(ROUTERS.kind, entry, f"{len(read)} prompts, {n_places} places"):
+        distances_SP = np.asarray(entry.value.distances(arrays, read), dtype=float)
+        if distances_SP.shape != (len(read), n_places):
+            raise ValueError(f"it gives distances of shape {distances_SP.shape}")
+        if np.isnan(distances_SP).any():
+            raise ValueError("it gives distances that are no numbers")
     return distances_SP

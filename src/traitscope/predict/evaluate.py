@@ -15,12 +15,12 @@ from traitscope.predict.conformal import whole_scale
 from traitscope.predict.evaluation import ALL, TOGETHER, Evaluation
 from traitscope.predict.judging import Fold, judge, line
 from traitscope.predict.pairs import PairFeatures
-from traitscope.predict.predictor import PREDICTORS, CannotFit, Predictor
+from traitscope.predict.predictor import PREDICTORS, CannotFit, Predictor, predictor_named
 from traitscope.predict.problem import DUPLICATE, Problem
 from traitscope.predict.protocols import Protocol, named_protocols
 from traitscope.predict.scoring import near_duplicates
 from traitscope.predict.skill import skill
-from traitscope.registry import did_you_mean, registry
+from traitscope.registry import registry
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -114,14 +114,8 @@ def evaluate_predictors(
 
 
 def _named(names: Sequence[str] | None) -> dict[str, Predictor]:
-    known = registry(PREDICTORS.kind)
-    for name in names or ():
-        if name not in known:
-            raise TraitscopeError(
-                f"no predictor is named {name!r}", where="predictors", fix=did_you_mean(name, known.names())
-            )
-    chosen = known.names() if names is None else tuple(dict.fromkeys([*BASELINES, *names]))
-    return {name: known.get(name).value for name in chosen}
+    chosen = registry(PREDICTORS.kind).names() if names is None else tuple(dict.fromkeys([*BASELINES, *names]))
+    return {name: predictor_named(name) for name in chosen}
 
 
 def _jobs(

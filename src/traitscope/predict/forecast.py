@@ -13,9 +13,9 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix import Role, ScoreMatrix
 from traitscope.predict.conformal import LEVEL, Calibration, calibrate
 from traitscope.predict.pairs import PairFeatures
-from traitscope.predict.predictor import PREDICTORS, CannotFit, Prediction
+from traitscope.predict.predictor import CannotFit, Prediction, predictor_named
 from traitscope.predict.problem import Problem
-from traitscope.registry import did_you_mean, registry
+from traitscope.registry import did_you_mean
 
 Floats = npt.NDArray[np.float64]
 
@@ -214,11 +214,7 @@ def fit_predictor(
     Raises:
         TraitscopeError: an unknown predictor or base model, no transfer cell, or a predictor that lacks what it needs.
     """
-    known = registry(PREDICTORS.kind)
-    if predictor not in known:
-        raise TraitscopeError(
-            f"no predictor is named {predictor!r}", where="predict", fix=did_you_mean(predictor, known.names())
-        )
+    fit = predictor_named(predictor)
     if seed < 0:
         raise TraitscopeError(f"a seed of {seed}", where="seed", fix="write 0 or a positive number")
     if not 0.0 < level < 1.0:
@@ -227,7 +223,6 @@ def fit_predictor(
     if not np.isfinite(problem.values_BIN).any():
         raise TraitscopeError("no transfer cell is known", where="predict", fix="measure some cells first")
     rng = np.random.default_rng(seed)
-    fit = known.get(predictor).value
     try:
         prediction = fit(problem, rng)
         calibration = calibrate(problem, fit, prediction, rng, level)
@@ -239,5 +234,5 @@ def fit_predictor(
             if predictor != DEFAULT
             else "use 'low rank' or 'additive'",
         ) from None
-    baselines = {name: known.get(name).value(problem, rng) for name in BASELINES}
+    baselines = {name: predictor_named(name)(problem, rng) for name in BASELINES}
     return Forecast(problem, predictor, prediction, calibration, baselines, scores)

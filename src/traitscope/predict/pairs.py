@@ -37,8 +37,17 @@ class PairFeatures:
 
     def __post_init__(self) -> None:
         shape = (len(self.names), len(self.sources), len(self.tasks))
-        if self.values_FIN.shape != shape:
-            raise ValueError(f"values_FIN has shape {self.values_FIN.shape}, names say {shape}")
+        if np.shape(self.values_FIN) != shape:
+            raise TraitscopeError(
+                f"values_FIN has shape {np.shape(self.values_FIN)} for {shape[0]} names of features, {shape[1]} of "
+                f"sources and {shape[2]} of tasks",
+                where="features",
+                fix="give an array of features x sources x tasks",
+            )
+        if len(self.costs) != len(self.names) or set(self.costs) - set(COSTS):
+            raise TraitscopeError(
+                f"costs {self.costs} of {len(self.names)} features", where="features", fix=f"each one of {COSTS}"
+            )
 
     def of(self, sources: Sequence[str], tasks: Sequence[str]) -> PairFeatures:
         """The same features in another order of sources and targets; NaN for pairs that are not known."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from traitscope.errors import TraitscopeError
+from traitscope.plugins import calling
 from traitscope.predict.problem import Problem
-from traitscope.registry import Registry
+from traitscope.registry import Registry, did_you_mean, registry
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,3 +69,67 @@ class CannotFit(Exception):
 
 
 PREDICTORS: Registry[Predictor] = Registry("predictor")
+
+
+def predictor_named(name: str) -> Predictor:
+    """A registered predictor, which is called with a problem it cannot change and whose predictions are checked.
+
+    Raises:
+        TraitscopeError: there is none of this name. The predictor raises it where it fails, or gives something else
+            than a prediction of every cell.
+    """
+    known = registry(PREDICTORS.kind)
+    if name not in known:
+        raise TraitscopeError(f"no predictor is named {name!r}", where="predict", fix=did_you_mean(name, known.names()))
+    entry = known.get(name)
+
+    def checked(fit: Predictor) -> Predictor:
+        def predict(problem: Problem, rng: np.random.Generator) -> Prediction:
+            with calling(PREDICTORS.kind, entry, f"{len(problem.sources)} sources x {len(problem.tasks)} tasks"):
+                try:
+                    found = fit(problem, rng)
+                    _check(found, problem)
+                except CannotFit as error:
+                    lacks: CannotFit | None = error
+                else:
+                    lacks = None
+            if lacks is not None:
+                raise lacks
+            if found.refit is None:
+                return found
+            refit = found.refit
+            again = checked(lambda problem, rng: refit(problem))
+            return replace(found, refit=lambda problem: again(problem, rng))
+
+        return predict
+
+    return checked(entry.value)
+
+
+def _check(found: Prediction, problem: Problem) -> None:
+    """Refuses what is no prediction of every cell that may be forecast.
+
+    Raises:
+        TypeError: it is no ``Prediction``.
+        ValueError: a shape or a number is wrong.
+    """
+    if not isinstance(found, Prediction):
+        raise TypeError(f"it gives {type(found).__name__} where a Prediction is due")
+    shape = problem.known_IN.shape
+    cells = {"z_IN": found.z_IN, "sd_IN": found.sd_IN, **{f"piece {name!r}": p for name, p in found.pieces.items()}}
+    columns = {"centre_N": found.centre_N, "spread_N": found.spread_N}
+    for name, values in {**cells, **columns}.items():
+        due = shape if name in cells else shape[1:]
+        if np.shape(values) != due:
+            raise ValueError(f"it gives {name} of shape {np.shape(values)} where {due} is due")
+    if found.covariance_CC is not None and np.shape(found.covariance_CC) != (found.z_IN.size,) * 2:
+        raise ValueError(f"it gives covariance_CC of shape {np.shape(found.covariance_CC)} for {found.z_IN.size} cells")
+    told_IN = problem.allowed_IN
+    if not np.isfinite(found.z_IN[told_IN]).all():
+        raise ValueError("it gives z_IN that is no number for cells that are to be forecast")
+    if not (np.isfinite(found.sd_IN[told_IN]).all() and (found.sd_IN[told_IN] > 0).all()):
+        raise ValueError("it gives sd_IN that is no number above 0 for cells that are to be forecast")
+    if not (np.isfinite(found.spread_N).all() and (found.spread_N > 0).all()):
+        raise ValueError("it gives spread_N that is no number above 0")
+    if np.isinf(found.centre_N).any():
+        raise ValueError("it gives centre_N that is infinite")

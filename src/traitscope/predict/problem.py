@@ -52,6 +52,9 @@ class Problem:
     sign_N: Floats
     features: PairFeatures | None = None
 
+    def __post_init__(self) -> None:
+        _protect(self)
+
     @classmethod
     def from_scores(
         cls,
@@ -216,6 +219,18 @@ class Scale:
     spread_BN: Floats
     flat_BN: Bools
     z_BIN: Floats
+
+    def __post_init__(self) -> None:
+        _protect(self)
+
+
+def _protect(owner: object) -> None:
+    """Makes the arrays of a frozen object views that cannot be written to: what predictors share stays as it is."""
+    for name, value in vars(owner).items():
+        if isinstance(value, np.ndarray):
+            view = value.view()
+            view.flags.writeable = False
+            object.__setattr__(owner, name, view)
 
 
 def column_scale(problem: Problem) -> Scale:

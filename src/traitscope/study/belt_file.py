@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.fingerprints import hash_file
 
 FORMAT = 2
 FILE, ROUTER = "belt.json", "router.safetensors"
@@ -28,16 +29,19 @@ class BaseEntry(TypedDict):
 
 
 class AdapterEntry(TypedDict):
-    """An adapter: its folder inside the belt's, its highest rank, the tasks it serves, what it was merged from."""
+    """An adapter: its folder inside the belt's, the SHA-256 of its weights, its highest rank, the tasks it serves, what
+    it was merged from.
+    """
 
     folder: str
+    sha256: str
     rank: Annotated[int, Field(ge=1)]
     serves: list[str]
     merged_from: NotRequired[dict[str, float]]
 
 
 class RouterEntry(TypedDict):
-    """The router without its arrays; see ``traitscope.belt.Router``."""
+    """The router, its arrays in a file of their own; see ``traitscope.belt.Router``."""
 
     rule: str
     places: Annotated[list[str], Field(min_length=1)]
@@ -45,6 +49,7 @@ class RouterEntry(TypedDict):
     far: float
     fallback: str
     arrays: str
+    sha256: str
 
 
 class BeltFile(TypedDict):
@@ -97,6 +102,20 @@ def read_belt(folder: Path) -> BeltFile:
         if PurePosixPath(router["arrays"]).name != router["arrays"]:
             raise _damaged(file, "router.arrays", f"{router['arrays']} is no name of a file")
     return belt
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Refuses a file of a belt that is not as it was written.
+
+    Raises:
+        TraitscopeError: it is missing, or other than it was.
+    """
+    try:
+        same = hash_file(path) == sha256
+    except OSError as error:
+        raise TraitscopeError(f"cannot be read: {error}", where=str(path), fix="export the belt again") from error
+    if not same:
+        raise TraitscopeError("is damaged, or another file", where=str(path), fix="export the belt again")
 
 
 def _damaged(file: Path, key: str, what: str) -> TraitscopeError:

@@ -17,7 +17,7 @@ from traitscope._version import __version__
 from traitscope.errors import TraitscopeError
 from traitscope.jsontables import table_to_json
 from traitscope.store.adapters import CARD, CONFIG, WEIGHTS
-from traitscope.store.fingerprints import model_files
+from traitscope.store.fingerprints import hash_file, model_files
 from traitscope.store.models import BUILT_IN, Identity, cached_folder
 from traitscope.study.belt_file import FILE, FORMAT, ROUTER, AdapterEntry, BeltFile, readme
 from traitscope.study.belting import adapter_path
@@ -49,6 +49,15 @@ def export_belt(study: Context, found: BeltFindings, out: Path) -> None:
 
             arrays = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in router.arrays.items()}
             (folder / ROUTER).write_bytes(save(arrays))
+            belt["router"] = {
+                "rule": router.rule,
+                "places": list(router.places),
+                "serves": list(router.serves),
+                "far": router.far,
+                "fallback": router.fallback,
+                "arrays": ROUTER,
+                "sha256": hash_file(folder / ROUTER),
+            }
         (folder / CARD).write_text(readme(belt), encoding="utf-8")
         (folder / FILE).write_text(
             json.dumps(belt, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
@@ -84,7 +93,6 @@ def _written(out: Path) -> Iterator[Path]:
 
 
 def _content(study: Context, found: BeltFindings, base: Identity, adapters: dict[str, AdapterEntry]) -> BeltFile:
-    router = found.routers.get(found.rule)
     located = base.source().resolved()
     files = located if isinstance(located, Path) else cached_folder(located, base.revision)
     if files is None:
@@ -110,16 +118,7 @@ def _content(study: Context, found: BeltFindings, base: Identity, adapters: dict
         "basis": found.choice.basis,
         "notes": list(found.choice.notes),
         "judged": {name: table_to_json(table) for name, table in found.tables().items()},
-        "router": None
-        if router is None
-        else {
-            "rule": router.rule,
-            "places": list(router.places),
-            "serves": list(router.serves),
-            "far": router.far,
-            "fallback": router.fallback,
-            "arrays": ROUTER,
-        },
+        "router": None,
     }
 
 
@@ -137,7 +136,8 @@ def _copied_adapters(study: Context, found: BeltFindings, base: Identity, out: P
         config = _copied(adapter_path(study, name), folder, isinstance(base.source().located(), Path), _public(base))
         serves = [task for task, model in found.choice.serves.items() if model == name]
         rank = max([config["r"], *config.get("rank_pattern", {}).values()])
-        adapters[name] = {"folder": f"adapters/{name}", "rank": rank, "serves": serves}
+        mark = hash_file(folder / WEIGHTS)
+        adapters[name] = {"folder": f"adapters/{name}", "sha256": mark, "rank": rank, "serves": serves}
         if name in found.merged:
             adapters[name]["merged_from"] = dict(found.merged[name])
     return adapters

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Generated, PromptRow
-from traitscope.study.belt_file import BeltFile, read_belt, vllm_command
+from traitscope.store.adapters import WEIGHTS
+from traitscope.study.belt_file import BeltFile, check_file, read_belt, vllm_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,11 +119,18 @@ class Belt:
 
     @cached_property
     def adapters(self) -> dict[str, Adapter]:
-        """The loaded adapters by name."""
+        """The loaded adapters by name.
+
+        Raises:
+            TraitscopeError: a file is missing or damaged.
+        """
         from traitscope.engine import Adapter
 
-        parts = self.content["adapters"].items()
-        return {name: Adapter.load(self.folder / part["folder"], self.base) for name, part in parts}
+        found = {}
+        for name, part in self.content["adapters"].items():
+            check_file(self.folder / part["folder"] / WEIGHTS, part["sha256"])
+            found[name] = Adapter.load(self.folder / part["folder"], self.base)
+        return found
 
     @cached_property
     def router(self) -> Router:
@@ -132,7 +140,6 @@ class Belt:
             TraitscopeError: the belt was exported without one, its arrays are damaged, or its rule is not here.
         """
         import numpy as np
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         from traitscope.belt import ROUTERS, Router
@@ -147,10 +154,8 @@ class Belt:
                 fix=f"install the plugin that has it; here are {', '.join(ROUTERS.names())}",
             )
         file, places = self.folder / said["arrays"], tuple(said["places"])
-        try:
-            arrays = dict(load_file(file))
-        except (OSError, SafetensorError) as error:
-            raise TraitscopeError(f"is damaged: {error}", where=str(file), fix="export the belt again") from error
+        check_file(file, said["sha256"])
+        arrays = dict(load_file(file))
         gain_P = np.full(len(places), np.nan)
         return Router(said["rule"], arrays, places, tuple(said["serves"]), gain_P, said["far"], said["fallback"])
 
