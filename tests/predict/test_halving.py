@@ -77,3 +77,11 @@ def test_drift_is_what_moves_sources_apart_without_shift_and_errors() -> None:
     drift = drift_between(early, late, np.full(5000, 0.16), np.full(5000, 0.09))
     assert drift == pytest.approx(0.5, abs=0.03)
     assert np.isnan(drift_between(early[:2], late[:2], np.ones(2), np.ones(2)))
+
+
+def test_of_sources_that_are_alike_only_their_mean_is_in_doubt() -> None:
+    """Three equal gains of error .3: no signal, so each is the mean, of variance .1; drift adds its square."""
+    gain = np.full((3, 1), 2.0)
+    mean, variance = expected_gains(Standing(gain, np.full((3, 1), 0.3), np.array([0.2])))
+    np.testing.assert_allclose(mean, 2.0)
+    np.testing.assert_allclose(variance, 0.1 + 0.04)

@@ -53,3 +53,9 @@ def test_a_budget_of_nothing_and_a_source_without_rows_are_errors() -> None:
         choose_mix(np.ones((3, 1)), list(ROWS), ROWS, 0)
     with pytest.raises(TraitscopeError, match="no train rows"):
         choose_mix(np.ones((3, 1)), list(ROWS), {"a": 1, "b": 1}, 10)
+
+
+def test_parts_count_by_the_rows_that_are_taken_of_them() -> None:
+    choice = choose_mix(np.array([[1.0], [1.9], [-9.0]]), list(ROWS), ROWS, 150, MixRule(level=0.5))
+    assert choice.rows == {"b": 100, "a": 50}
+    assert choice.gain == pytest.approx(0.5 + (100 * 1.9 + 50 * 1.0) / 150)

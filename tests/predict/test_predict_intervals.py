@@ -9,6 +9,7 @@ from predict_worlds import low_rank_world, problem
 from traitscope.predict.conformal import BOTH, CELL, COLUMN, FEW, SOURCE, calibrate, cell_kinds
 from traitscope.predict.gp import posterior
 from traitscope.predict.pairs import PairFeatures
+from traitscope.predict.predictor import Prediction
 from traitscope.registry import registry
 
 
@@ -143,3 +144,18 @@ def test_the_ratio_to_the_bayes_error_over_many_worlds() -> None:
     ours, mean = ratio_to_bayes(100, seed=2)
     assert 1.0 <= ours < 2.3
     assert mean > 2 * ours
+
+
+def test_the_factor_is_the_quantile_of_one_more_than_there_are() -> None:
+    """Twenty known cells of residuals 1 to 20: ceil(21 x .9) = 19, by hand."""
+    values_BIN = np.random.default_rng(0).permutation(np.arange(1.0, 22.0)).reshape(1, 3, 7)
+    whole = problem(values_BIN)
+    hidden_IN = values_BIN[0] == 21.0
+
+    def nothing(given, rng):
+        zero_IN = np.zeros((3, 7))
+        return Prediction(zero_IN, np.ones((3, 7)), np.zeros(7), np.ones(7), {})
+
+    seen, rng = whole.hide(hidden_IN), np.random.default_rng(1)
+    found = calibrate(seen, nothing, nothing(seen, rng), rng)
+    assert found.factors == {CELL: 19.0}

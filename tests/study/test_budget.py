@@ -16,8 +16,11 @@ from processes import snapshot
 
 from traitscope.errors import TraitscopeError
 from traitscope.predict.decision import Decision
+from traitscope.store import CellStore
 from traitscope.study import Stopped, Study, filling
 from traitscope.study.budget import Budgeted
+from traitscope.study.deciding import Planner
+from traitscope.study.evidence import gather_evidence
 from traitscope.study.part import Part
 from traitscope.study.probes import paired_gains, probe_share
 
@@ -209,3 +212,29 @@ def test_a_study_that_decided_runs_on_in_the_same_process(study_file: Path, tmp_
     study.decide(0.8, margin=0.0)
     assert study.run() is not None
     assert study.plan().complete
+
+
+def test_a_drop_of_the_loss_is_what_a_short_training_takes_off_it(decided: tuple[Study, Decision]) -> None:
+    study, _ = decided
+    sources, targets, drop_IN = gather_evidence(study).probes["loss drop"]
+    cells = CellStore(study.folder.root / "probes" / "cells")
+    seen = 0
+    for i, source in enumerate(sources):
+        for n, task in enumerate(targets):
+            if np.isfinite(drop_IN[i, n]):
+                ours = cells.read_frame(f"{source}-s0", task).set_index("id")["loss"]
+                base = cells.read_frame("base", task).set_index("id")["loss"]
+                assert drop_IN[i, n] == pytest.approx((base.reindex(ours.index) - ours).mean())
+                seen += 1
+    assert seen > 5
+    # A training on the task itself is no transfer; the nearest to it lowers the loss.
+    assert np.nanmax(drop_IN) > 0
+
+
+def test_the_shift_of_few_trained_sources_is_not_believed_in_full() -> None:
+    """One source that gained 3 more than its short training: a third of that is expected of the others."""
+    probe_IN, error_IN = np.zeros((4, 1)), np.full((4, 1), 0.01)
+    full_IN = np.array([[3.0], [np.nan], [np.nan], [np.nan]])
+    both_IN = np.isfinite(full_IN)
+    _, shift_N = Planner._drift(None, probe_IN, error_IN, full_IN, error_IN, both_IN, np.full(1, 0.01))
+    assert shift_N == pytest.approx([1.0])

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from traitscope.compute import Differentiate, Refused
 from traitscope.predict.evidence import Evidence, pair_features
 from traitscope.study import Study
-from traitscope.study.evidence import gather_evidence
+from traitscope.study.evidence import _updates, gather_evidence
 from traitscope.study.newdata import with_dataset
 
 DATASETS = ["story", "sums", "tone", "tone.mislabel"]
@@ -190,3 +190,20 @@ def test_a_new_dataset_has_the_evidence_that_costs_no_training(copy: Path, tmp_p
     assert found.only(["shared examples"]).values_FIN[0, 0, 0] == 1.0
     assert set(found.costs) == {"text", "base"}
     assert evidence.rows["extra"] == len(rows) == 12
+
+
+def test_an_update_has_the_scale_that_peft_gives_it(copy: Path) -> None:
+    """Rank-stabilised adapters are scaled by the root of their rank (Kalajdzievski 2023)."""
+    from safetensors.numpy import load_file
+
+    root = copy / "adapters/tone-s0"
+    tensors = load_file(root / "adapter_model.safetensors")
+    key = next(name for name in tensors if name.endswith(".lora_B.weight"))
+    config = json.loads((root / "adapter_config.json").read_text())
+    for stabilised, scale in (
+        (False, config["lora_alpha"] / config["r"]),
+        (True, config["lora_alpha"] / config["r"] ** 0.5),
+    ):
+        (root / "adapter_config.json").write_text(json.dumps({**config, "use_rslora": stabilised}))
+        _, b_OR = _updates(Study.open(copy))["tone"][key.removesuffix(".lora_B.weight")]
+        np.testing.assert_allclose(b_OR, scale * tensors[key], rtol=1e-6)

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -345,3 +347,25 @@ def test_opening_many_cells_takes_seconds(tmp_path: Path, n_models: int, n_tasks
     elapsed = time.perf_counter() - start
     assert len(index) == n_models * n_tasks and len(table) == 2 * n_models * n_tasks
     assert elapsed < seconds, f"{elapsed:.1f} s"
+
+
+def test_a_cell_that_is_being_replaced_is_read_as_it_was_or_as_it_will_be(tmp_path: Path) -> None:
+    store, stop = CellStore(tmp_path), threading.Event()
+    store.stage(cell(), STAMP).commit()
+    before = store.read_frame("a-s0", "t")
+    longer = replace(cell(), records=cell().records[:1])
+    after = len(longer.records)
+
+    def work() -> None:
+        while not stop.is_set():
+            for one in (longer, cell()):
+                store.stage(one, STAMP).commit()
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    try:
+        seen = {len(store.read_frame("a-s0", "t")) for _ in range(300)}
+    finally:
+        stop.set()
+        writer.join()
+    assert seen <= {len(before), after} and len(seen) == 2

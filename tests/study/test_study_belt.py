@@ -440,14 +440,10 @@ def test_a_damaged_file_is_one_message(shipped: Path, base: Path, tmp_path: Path
     content[-5] ^= 1
     (tmp_path / "belt" / file).write_bytes(content)
     with pytest.raises(TraitscopeError, match=r"safetensors: is damaged"):
-        ts.Belt.load(tmp_path / "belt", base=base).generate(
-            PROMPTS, 4, models=None if "router" in file else ["sums-s0"] * 4
-        )
+        ts.Belt.load(tmp_path / "belt", base=base).generate(PROMPTS, 4, models=models)
     (tmp_path / "belt" / file).unlink()
     with pytest.raises(TraitscopeError, match=r"safetensors: cannot be read"):
-        ts.Belt.load(tmp_path / "belt", base=base).generate(
-            PROMPTS, 4, models=None if "router" in file else ["sums-s0"] * 4
-        )
+        ts.Belt.load(tmp_path / "belt", base=base).generate(PROMPTS, 4, models=models)
 
 
 def test_prompts_are_lists_of_texts_of_any_kind(shipped: Path, base: Path) -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+# How long a cell may be without its mark while it is replaced, and how often that is looked at.
+_REPLACING_S, _GLANCE_S = 2.0, 0.002
 _REDO = "delete this cell's folder and run the same command again: only this cell is computed anew"
 
 
@@ -133,16 +137,27 @@ class CellStore:
 
     def _table(self, model: str, task: str) -> Any:
         path = self.path(model, task) / "examples.parquet"
-        expected = self.read_json(model, task)["examples_sha256"]
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise TraitscopeError("is missing beside its cell.json", where=str(path), fix=_REDO) from None
-        if hashlib.sha256(data).hexdigest() != expected:
-            raise TraitscopeError(
-                "is not the file that cell.json was made from (sha256 differs)", where=str(path), fix=_REDO
-            )
-        return read_parquet(data, where=str(path), fix=_REDO)
+        patience = time.monotonic() + (_REPLACING_S if path.parent.is_dir() else 0.0)
+        mark, data = self._mark(model, task), None
+        while time.monotonic() < patience:
+            with suppress(FileNotFoundError):
+                data = path.read_bytes()
+            if data is not None and hashlib.sha256(data).hexdigest() == mark:
+                return read_parquet(data, where=str(path), fix=_REDO)
+            # Another process may be replacing the cell: its mark is gone for a moment, and is another one then.
+            before, mark = mark, self._mark(model, task)
+            if mark is not None and mark == before:
+                break
+            time.sleep(_GLANCE_S)
+        self.read_json(model, task)
+        differs = "is not the file that cell.json was made from (sha256 differs)"
+        what = "is missing beside its cell.json" if not path.exists() else differs
+        raise TraitscopeError(what, where=str(path), fix=_REDO)
+
+    def _mark(self, model: str, task: str) -> str | None:
+        """The hash of the records in ``cell.json``; None while there is none."""
+        file = self.path(model, task) / "cell.json"
+        return str(_read_head(file)["examples_sha256"]) if file.exists() else None
 
     def index(self) -> CellIndex:
         """All committed cells; reads only the ``cell.json`` files that changed since the last time."""

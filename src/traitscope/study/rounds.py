@@ -1,0 +1,73 @@
+"""The rounds of a run under a budget as they are written down: ``plan/budget.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from traitscope.errors import TraitscopeError
+from traitscope.store import write_atomic
+from traitscope.store.files import json_bytes, read_json
+
+# source -> task -> rows
+Rows = dict[str, dict[str, int]]
+
+FORMAT = 1
+_FIX = "delete this file: the next run with a budget plans anew, and what was trained and evaluated stays"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of a run under a budget.
+
+    Attributes:
+        kind: ``probe`` (all sources, short), ``train`` (some in full) or ``grow`` (more rows for these).
+        sources: what is trained in full after this round.
+        probe_rows: source -> task -> rows that the cell of its short training has after this round.
+        rows: the same of its full training.
+    """
+
+    kind: str
+    sources: tuple[str, ...]
+    probe_rows: Rows
+    rows: Rows
+
+
+def read_rounds(path: Path, sources: Sequence[str], targets: Sequence[str]) -> list[Round]:
+    """What earlier runs decided; nothing where there is no file.
+
+    Raises:
+        TraitscopeError: the file is damaged, or of a study with other sources or targets.
+    """
+    if not path.exists():
+        return []
+    data = read_json(path, fix=_FIX)
+    try:
+        same = data["sources"] == list(sources) and data["targets"] == list(targets)
+        rounds = [Round(r["kind"], tuple(r["sources"]), r["probe_rows"], r["rows"]) for r in data["rounds"]]
+        fits = data["format"] == FORMAT and all(_fits(one, sources, targets) for one in rounds)
+    except (KeyError, TypeError, AttributeError):
+        raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=_FIX) from None
+    if same and not fits:
+        raise TraitscopeError("is damaged: it names what the study has not", where=str(path), fix=_FIX)
+    if not same:
+        raise TraitscopeError("the study has other sources or targets now", where=str(path), fix=_FIX)
+    return rounds
+
+
+def _fits(one: Round, sources: Sequence[str], targets: Sequence[str]) -> bool:
+    """Whether a round speaks of a study's sources and targets."""
+    cells = [*one.probe_rows.items(), *one.rows.items()]
+    known = {*one.sources, *(source for source, _ in cells)} <= set(sources)
+    rows = [(task, n) for _, tasks in cells for task, n in tasks.items()]
+    return known and all(task in targets and isinstance(n, int) and n > 0 for task, n in rows)
+
+
+def write_rounds(
+    path: Path, rounds: Sequence[Round], sources: Sequence[str], targets: Sequence[str], share: float, margin: float
+) -> None:
+    """Writes the rounds, with the budget and the margin that they were decided under."""
+    told = [{"kind": r.kind, "sources": list(r.sources), "probe_rows": r.probe_rows, "rows": r.rows} for r in rounds]
+    content = {"format": FORMAT, "share": share, "margin": margin, "sources": list(sources), "targets": list(targets)}
+    write_atomic(path, json_bytes({**content, "rounds": told}))
