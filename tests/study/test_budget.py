@@ -64,10 +64,26 @@ def test_a_choice_is_trained_in_full_and_judged_on_rows_that_chose_nothing(decid
         n = study.data.n_eval(task)
         assert study.cells().rows(model, task) == n
         assert row["n"] == n - n // 2
-        ours, theirs = (study.records(m, task)["correct"].to_numpy(dtype=float) for m in (model, "base"))
-        if np.isfinite(ours).all() and task in small.CHOICES:
-            assert row["gain"] == pytest.approx((ours - theirs)[n // 2 :].mean())
-            assert row["lo"] < row["gain"] < row["hi"]
+        ours, theirs = (study.records(m, task).set_index("id") for m in (model, "base"))
+        sign, column = (-1, "loss") if ours["correct"].isna().all() else (1, "correct")
+        gain_S = sign * (ours[column] - theirs[column].reindex(ours.index)).to_numpy(dtype=float)
+        assert row["gain"] == pytest.approx(gain_S[n // 2 :].mean())
+        assert row["lo"] < row["gain"] < row["hi"]
+    assert decision.table["source"].notna().any()
+
+
+def test_what_was_done_is_no_more_than_is_said_to_be_spent(decided: tuple[Study, Decision]) -> None:
+    """Every training and every row that lies in the folder, at the prices that the budget counts in."""
+    study, decision = decided
+    plan = Budgeted(study, 0.8, 0.0)
+    done = 0.0
+    for context, train_I in ((study, plan.prices.train_I), (plan.probes, plan.prices.probe_I)):
+        for i, source in enumerate(plan.sources):
+            done += float(train_I[i]) * (context.folder.adapter(f"{source}-s0") is not None)
+        for model in ("base", *(f"{source}-s0" for source in plan.sources)):
+            rows_N = np.array([context.cells().rows(model, task) for task in plan.targets])
+            done += float((rows_N * plan.prices.row_N).sum())
+    assert 0 < done / plan.prices.whole <= decision.spent + 1e-9
 
 
 def test_a_source_is_never_chosen_for_its_own_task(decided: tuple[Study, Decision]) -> None:
