@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
+from traitscope.texts import count_of
 
 FORMAT = 1
 # Chance from which on a source that was not trained in full is named.
@@ -87,5 +88,5 @@ class Decision:
 def _worth(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["gain"]):
         return f"expected gain {row['expected']:+.3f}; no rows were left to judge it on"
-    ends = f"[{row['lo']:+.3f}, {row['hi']:+.3f}]"
-    return f"gain {row['gain']:+.3f} {ends} on {int(row['n'])} rows that chose nothing"
+    ends = f" [{row['lo']:+.3f}, {row['hi']:+.3f}]" if pd.notna(row["lo"]) else ""
+    return f"gain {row['gain']:+.3f}{ends} on {count_of(int(row['n']), 'row')} that chose nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from traitscope.predict.pairs import PairFeatures
 from traitscope.predict.predictor import CannotFit, Prediction, predictor_named
 from traitscope.predict.problem import Problem
 from traitscope.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from traitscope.predict.evaluation import Evaluation
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,18 +56,26 @@ class Forecast:
             The rows of ``Evaluation.skill``: against each baseline saved, lo, hi, better.
 
         Raises:
-            TraitscopeError: too few cells are measured.
+            TraitscopeError: too few cells are measured for that.
         """
+        table = self.evaluate(protocol).skill
+        if table.empty:
+            raise TraitscopeError(
+                f"nothing can be held out by {protocol!r}", where="skill", fix="name another protocol, or measure more"
+            )
+        return table[table["predictor"] == self.predictor].reset_index(drop=True)
+
+    def evaluate(self, protocol: str) -> Evaluation:
+        """The predictor and the baselines on measured cells that are held out; as ``skill``."""
         from traitscope.predict.evaluate import evaluate_predictors
 
-        found = evaluate_predictors(
+        return evaluate_predictors(
             self.scores,
             features=self.problem.features,
             base=self.base,
             predictors=[*BASELINES, self.predictor],
             protocols=[protocol],
         )
-        return found.skill[found.skill["predictor"] == self.predictor].reset_index(drop=True)
 
     @property
     def base(self) -> str:
@@ -89,9 +101,10 @@ class Forecast:
         """
         problem = self.problem
         if task not in problem.tasks:
-            raise TraitscopeError(
-                f"no task is named {task!r}", where="rank_sources", fix=did_you_mean(task, problem.tasks)
-            )
+            fix = did_you_mean(task, problem.tasks)
+            if any(note.startswith("empty columns") and task in note for note in self.scores.notes):
+                fix = "its column is empty: name it among --values (values=) to keep it as a target"
+            raise TraitscopeError(f"no task is named {task!r}", where="rank_sources", fix=fix)
         n = problem.tasks.index(task)
         rows = np.flatnonzero(problem.allowed_IN[:, n])
         if not len(rows):

@@ -12,6 +12,7 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.jsontables import dump_findings, plain
 from traitscope.predict.evaluate import BASELINES
+from traitscope.predict.evaluation import ALL
 from traitscope.predict.forecast import Forecast
 from traitscope.predict.mixes import MixChoice, MixRule, choose_mix, fit_mix_rule
 from traitscope.texts import table_text
@@ -61,7 +62,10 @@ def dataset_text(found: Forecast, source: str) -> str:
         if found.problem.allowed_IN[found.problem.sources.index(source), found.problem.tasks.index(task)]:
             ranked = found.rank_sources(task)
             row = ranked[ranked["source"] == source].iloc[0].to_dict()
-            place = int((ranked["expected"] > row["expected"]).sum()) + 1
+            above = int((ranked["expected"] > row["expected"] + 1e-12).sum())
+            alike = int((np.abs(ranked["expected"] - row["expected"]) <= 1e-12).sum())
+            # Sources that are expected to do the same have no order.
+            place = str(above + 1) if alike == 1 else f"{above + 1} to {above + alike}"
             rows.append({**row, "task": task, "place": f"{place} of {len(ranked)}"})
     rows.sort(key=lambda row: (str(row["unit"]), -row["expected"]))
     lines = [["task", "expected", "90 %", "harm", *BASELINES, "unit", "place"]]
@@ -75,10 +79,12 @@ def dataset_text(found: Forecast, source: str) -> str:
 def skill_text(found: Forecast, protocol: str) -> str:
     """Whether the predictor is better than the mean of the sources where cells are held out."""
     try:
-        table = found.skill(protocol)
+        evaluation = found.evaluate(protocol)
     except TraitscopeError as error:
         return f"not judged: {error.what}"
-    rows = [row for row in table.to_dict("records") if pd.notna(row["saved"])]
+    table = evaluation.skill
+    told = table[(table["held"] == ALL) & (table["predictor"] == found.predictor)] if len(table) else table
+    rows = [row for row in told.to_dict("records") if pd.notna(row["saved"])]
     words = {"cells": "held-out cells", "source": "sources held out", "column": "targets held out"}[protocol]
     if not rows:
         return f"not judged on {words}: too few cells are measured"
@@ -89,7 +95,10 @@ def skill_text(found: Forecast, protocol: str) -> str:
         parts.append(
             f"{'better' if row['better'] else 'not better'} than {against} (saves {saved} of its squared error)"
         )
-    return f"on {words}, {found.predictor} is {'; '.join(parts)}"
+    text = f"on {words}, {found.predictor} is {'; '.join(parts)}"
+    for group in evaluation.duplicates:
+        text += f"\nnote: {', '.join(group)} rank the sources alike: what is held out of one is known from another"
+    return text
 
 
 def mix_rule(found: Forecast, mixes: Mapping[str, Mapping[str, int]]) -> MixRule:

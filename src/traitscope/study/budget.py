@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 
 from traitscope.predict.decision import Decision
 from traitscope.predict.halving import chance_best
@@ -22,7 +23,7 @@ from traitscope.study.context import Context
 from traitscope.study.deciding import Belief, Planner
 from traitscope.study.filling import characters
 from traitscope.study.part import Part
-from traitscope.study.probes import LEVEL, paired_gains, plain_sources, reach
+from traitscope.study.probes import LEVEL, paired_gains, plain_sources
 from traitscope.study.progress import Stopped
 from traitscope.study.rounds import Round, Rows, read_rounds, write_rounds
 
@@ -130,7 +131,9 @@ class Budgeted(Planner):
             }
             if task in chosen:
                 i = self.sources.index(chosen[task])
-                half = reach(LEVEL) * float(np.sqrt(variance_IN[i, n]))
+                rows = int(self.prices.rows_N[n]) - self.half(task)
+                # Of a few rows the deviation itself is uncertain; of one nothing is known.
+                half = float(student.ppf(0.5 + LEVEL / 2, rows - 1)) * float(np.sqrt(variance_IN[i, n]))
                 row |= {
                     "source": chosen[task],
                     "expected": float(belief.mean_IN[i, n]),
@@ -138,7 +141,7 @@ class Budgeted(Planner):
                     "gain": float(gain_IN[i, n]),
                     "lo": float(gain_IN[i, n]) - half,
                     "hi": float(gain_IN[i, n]) + half,
-                    "n": int(self.prices.rows_N[n]) - self.half(task),
+                    "n": rows,
                 }
             found.append(row)
         decision = Decision.of(
