@@ -30,6 +30,7 @@ import yaml
 from benchmarks import demo, harness, peers
 from benchmarks.harness import Report, Span, environment, faster, measured
 from traitscope.compute import Adapted, Evaluate, Records, TrainingJob, answer
+from traitscope.compute.jobs import engine_job
 from traitscope.compute.local import Local
 from traitscope.config import StudyConfig
 from traitscope.engine import Adapter
@@ -113,7 +114,7 @@ class Peer:
                 examples = self.tasks[source.task].load().train
                 name = f"{source.name}-s{seed}"
                 parts = ((self.tasks[source.task], examples),)
-                job = self.local.engine_job(base, TrainingJob(name=name, parts=parts, recipe=recipe, seed=seed))
+                job = engine_job(base, TrainingJob(name=name, parts=parts, recipe=recipe, seed=seed))
             total += span
             initial = Adapter.init(base, job.spec, seed)
             with measured() as span:

@@ -37,7 +37,7 @@ from benchmarks.train import ours as train_ours
 from benchmarks.train import peak_of
 from benchmarks.train import theirs as train_theirs
 from traitscope.compute import TrainingJob
-from traitscope.compute.local import Local
+from traitscope.compute.jobs import engine_job
 from traitscope.engine import Adapter, Bank, Base, generate, score_options
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, OptionRow
@@ -94,13 +94,11 @@ class Comparison:
 
     def train(self) -> None:
         """All adapters side by side, then each with Trainer."""
-        local, side = Local(self.config.compute), self.sides["training"]
+        side = self.sides["training"]
         jobs = []
         for source in self.config.resolved_sources():
             parts = ((self.tasks[source.task], self.tasks[source.task].load().train),)
-            jobs.append(
-                local.engine_job(self.base, TrainingJob(name=source.name, parts=parts, recipe=source.recipe, seed=0))
-            )
+            jobs.append(engine_job(self.base, TrainingJob(name=source.name, parts=parts, recipe=source.recipe, seed=0)))
         self.n_trained = sum(n_tokens(job.rows) for job in jobs)
         side.flops = 4.0 * self.base.n_parameters * self.n_trained
         self.say(f"training {len(jobs)} adapters on {self.n_trained} tokens: ours")

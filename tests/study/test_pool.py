@@ -19,7 +19,7 @@ import tiny
 from processes import snapshot
 
 from traitscope.compute import Event, Lost, Train, TrainingPlan, pool, processes, worker
-from traitscope.compute.local import split
+from traitscope.compute.jobs import split
 from traitscope.config import ComputeConfig
 from traitscope.errors import TraitscopeError
 from traitscope.store.models import ModelSource

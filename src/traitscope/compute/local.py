@@ -13,6 +13,7 @@ import torch
 from traitscope import engine
 from traitscope.compute.backend import ModelFacts, Receive, ShouldStop
 from traitscope.compute.cells import EvalRows, eval_rows, evaluate
+from traitscope.compute.jobs import engine_job, split
 from traitscope.compute.orders import (
     Adapted,
     Adapter,
@@ -89,7 +90,7 @@ class Local:
     def plan_banks(self, model: ModelSource, jobs: Sequence[TrainingJob], parts: int) -> list[TrainingPlan]:
         """Plans of at most ``parts`` banks of about equal tokens."""
         base = self.base(model)
-        made = [self.engine_job(base, job) for job in jobs]
+        made = [engine_job(base, job) for job in jobs]
         plans = []
         for group in split(made, parts):
             bank = engine.plan_bank(
@@ -183,27 +184,6 @@ class Local:
         if threads != "auto":
             torch.set_num_threads(int(threads))
 
-    def engine_job(self, base: engine.Base, job: TrainingJob) -> engine.TrainJob:
-        """A job as the engine takes it: its rows as tokens of this base."""
-        recipe = job.recipe
-        limit = min(recipe.max_tokens, base.max_positions)
-        return engine.TrainJob(
-            job.name,
-            [row for task, examples in job.parts for row in training_rows(task, examples, base.tokenizer, limit)],
-            engine.LoraSpec(
-                recipe.rank, recipe.alpha, recipe.targets, recipe.layers, rslora=recipe.rslora, dropout=recipe.dropout
-            ),
-            recipe.lr,
-            recipe.schedule,
-            recipe.warmup,
-            recipe.epochs,
-            recipe.batch,
-            job.seed,
-            weight_decay=recipe.weight_decay,
-            clip=recipe.clip,
-            max_steps=recipe.max_steps,
-        )
-
     def _train(self, order: Train, emit: Emit, should_stop: Callable[[], bool]) -> Done:
         base = self.base(order.model)
         self._close_bank()
@@ -216,7 +196,7 @@ class Local:
         try:
             engine.train(
                 base,
-                [self.engine_job(base, job) for job in order.jobs],
+                [engine_job(base, job) for job in order.jobs],
                 engine.BankPlan.from_json(order.plan.bank),
                 checkpoint=order.checkpoint,
                 on_checkpoint=lambda state: emit(Checkpoint(state)),
@@ -336,14 +316,3 @@ def files_mark(place: str | Path | None) -> FilesMark:
         with os.scandir(path) as entries:
             stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
     return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats))
-
-
-def split(jobs: Sequence[engine.TrainJob], parts: int) -> list[list[int]]:
-    """Indices of the jobs in at most ``parts`` groups of about equal tokens, largest job first."""
-    groups: list[list[int]] = [[] for _ in range(min(parts, len(jobs)))]
-    load = [0] * len(groups)
-    for index in sorted(range(len(jobs)), key=lambda i: (-jobs[i].n_tokens, jobs[i].name)):
-        least = load.index(min(load))
-        groups[least].append(index)
-        load[least] += jobs[index].n_tokens
-    return [sorted(group) for group in groups]

@@ -13,6 +13,8 @@ import torch
 from traitscope.errors import TraitscopeError
 
 NF4 = "nf4"
+# On a CPU it complains, whenever PEFT looks whether it is there, of kernels that it could not fetch from the Hub.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def nf4_options(device: torch.device) -> dict[str, Any]:
@@ -21,19 +23,13 @@ def nf4_options(device: torch.device) -> dict[str, Any]:
     Raises:
         TraitscopeError: bitsandbytes or accelerate is not installed.
     """
-    heard = logging.getLogger("bitsandbytes")
-    level = heard.level
     try:
-        # On a CPU it complains of kernels that it could fetch from the Hub; nothing is fetched here.
-        heard.setLevel(logging.ERROR)
         import accelerate
         import bitsandbytes
     except ImportError as error:
         raise TraitscopeError(
             f"4-bit weights need {error.name}", where="base.dtype: nf4", fix="pip install 'traitscope[4bit]'"
         ) from None
-    finally:
-        heard.setLevel(level)
     from transformers import BitsAndBytesConfig
 
     _ = accelerate, bitsandbytes
