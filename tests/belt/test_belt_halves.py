@@ -13,7 +13,7 @@ from traitscope.belt.choice import choose_belt
 from traitscope.belt.split import split_scores
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
-from traitscope.study import belting
+from traitscope.study import merging
 
 MODELS, KINDS = ("base", "a", "b"), ("base", "source", "source")
 ROWS = 200
@@ -187,4 +187,4 @@ def test_odd_numbers_are_refused(options: dict[str, float], words: str) -> None:
 
 def test_merged_adapters_are_weighed_by_their_gain_where_they_were_chosen() -> None:
     found, _ = contradicting()
-    assert belting._shares(found, [1, 2], "gain") == [1.0, 0.0]
+    assert merging.merge_weights(found, [1, 2], "gain") == [1.0, 0.0]

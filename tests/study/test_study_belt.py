@@ -17,7 +17,7 @@ from backends import Changed, Idle
 import traitscope as ts
 from traitscope.compute import Capture
 from traitscope.errors import TraitscopeError
-from traitscope.study import Study, belting
+from traitscope.study import Study, belting, merging
 from traitscope.study.belt_answers import class_codes, study_split
 from traitscope.study.exporting import export_belt
 
@@ -130,8 +130,8 @@ def test_a_merge_by_gain_leaves_out_who_gains_nothing() -> None:
 
     scores_IN = np.array([[10.0, 10], [30, 10], [10, 20], [0, 10]])
     evidence = SplitScores(("base", "a", "b", "c"), ("base", *["source"] * 3), ("t", "u"), scores_IN, scores_IN, "rows")
-    assert belting._shares(evidence, [1, 2, 3], "gain") == pytest.approx([2 / 3, 1 / 3, 0])
-    assert belting._shares(evidence, [1, 3], "equal") == [0.5, 0.5]
+    assert merging.merge_weights(evidence, [1, 2, 3], "gain") == pytest.approx([2 / 3, 1 / 3, 0])
+    assert merging.merge_weights(evidence, [1, 3], "equal") == [0.5, 0.5]
 
 
 def test_the_folder_holds_peft_adapters_and_no_path_of_this_machine(
@@ -259,9 +259,9 @@ def test_merged_adapters_are_evaluated_row_by_row_as_the_others_are(
     """Each task's rows in their order: answers and losses of the merged adapter by PEFT."""
     study = Study.open(study_file)
     name = next(iter(found.merged))
-    halved = belting._with_merged(study, study_split(study, 0), [name])
+    halved = merging.with_merged(study, study_split(study, 0), [name])
     assert halved.kinds[-1] == "merged"
-    model, tokenizer = alone(base, belting.merged_path(study, name))
+    model, tokenizer = alone(base, merging.merged_path(study, name))
     story = next(one for one in halved.answers if one.task == "story")
     by_id = {example.id: example for example in study.data.load("story").eval}
     for row, example_id in enumerate(story.ids):
@@ -286,7 +286,9 @@ def test_merged_adapters_are_evaluated_row_by_row_as_the_others_are(
 
 def test_another_seed_and_other_weights_are_another_belt(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study.open(study_file)
-    monkeypatch.setattr(belting, "_shares", lambda found, chosen, how: [0.5, 0.5] if how == "equal" else [0.7, 0.3])
+    monkeypatch.setattr(
+        belting, "merge_weights", lambda found, chosen, how: [0.5, 0.5] if how == "equal" else [0.7, 0.3]
+    )
     plain = {"size": 2, "merge": ("dare",), "rule": None}
     # One finding is kept: each call must tell itself from the one before.
     gain, first, second = study.belt(**plain, weights="gain"), study.belt(**plain), study.belt(**plain, seed=3)
@@ -296,9 +298,9 @@ def test_another_seed_and_other_weights_are_another_belt(study_file: Path, monke
     assert shares == [[0.7, 0.3], [0.5, 0.5], [0.5, 0.5]]
     # All of them lie side by side: what is held may be exported after another was made.
     for one in (first, second, gain):
-        assert all((belting.merged_path(study, name) / "adapter_model.safetensors").is_file() for name in one.merged)
+        assert all((merging.merged_path(study, name) / "adapter_model.safetensors").is_file() for name in one.merged)
     one, other = (
-        (belting.merged_path(study, next(iter(f.merged))) / "adapter_model.safetensors").read_bytes()
+        (merging.merged_path(study, next(iter(f.merged))) / "adapter_model.safetensors").read_bytes()
         for f in (first, second)
     )
     assert one != other

@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from traitscope.compute import (
     MERGES,
     Adapted,
-    Adapter,
     Align,
     Alignments,
     Capture,
-    Evaluate,
-    Merge,
-    Records,
     States,
     answer,
 )
 from traitscope.errors import TraitscopeError
-from traitscope.metrics import METRICS
 from traitscope.records import Example
-from traitscope.store import fingerprint, write_atomic
+from traitscope.store import write_atomic
 from traitscope.store.adapters import WEIGHTS as WEIGHTS_FILE
-from traitscope.store.adapters import write_adapter
 from traitscope.study import keeping
-from traitscope.study.belt_answers import class_codes, counted_classes, row_values, study_split
+from traitscope.study.belt_answers import study_split
 from traitscope.study.context import Context
+from traitscope.study.merging import (
+    adapter_path,
+    belt_examples,
+    merge_parts,
+    merge_weights,
+    merged_path,
+    with_merged,
+)
 from traitscope.study.progress import show_tokens
-from traitscope.texts import count_of
 
 if TYPE_CHECKING:
-    from traitscope.belt import BeltFindings, Readings, SplitScores, TaskAnswers
+    from traitscope.belt import BeltFindings, Readings, SplitScores
 
 # Training rows of a source that its place is made from.
 ROWS = 128
-FOLDER = "belt"
 WEIGHTS = ("equal", "gain")
 
 
@@ -108,17 +103,6 @@ def study_belt(
     )
 
 
-def merged_path(study: Context, name: str) -> Path:
-    """Where a merged adapter of the belt lies."""
-    return study.folder.root / FOLDER / name
-
-
-def adapter_path(study: Context, name: str) -> Path:
-    """Where an adapter of a belt lies, trained or merged."""
-    merged = merged_path(study, name)
-    return merged if merged.is_dir() else study.folder.adapter_path(name)
-
-
 def check_options(merge: Sequence[str], weights: str, rule: str | None) -> None:
     """Refuses ways to merge, weights and a router that there are not.
 
@@ -156,11 +140,11 @@ def _make(
     merged: dict[str, Mapping[str, float]] = {}
     parts = [found.models[i] for i in chosen]
     if merge and len(parts) > 1:
-        share = _shares(found, chosen, weights)
+        share = merge_weights(found, chosen, weights)
         for how in merge:
             shares = dict(zip(parts, share, strict=True))
-            merged[_merge(study, shares, how, seed)] = shares
-        found = _with_merged(study, found, list(merged))
+            merged[merge_parts(study, shares, how, seed)] = shares
+        found = with_merged(study, found, list(merged))
         choice, chosen = choose(found, loss, size)
     if rule is None:
         return BeltFindings(choice=choice, merged=merged)
@@ -175,95 +159,6 @@ def _make(
         raise TraitscopeError(f"{rule} needs an adapter in the belt", where="--rule", fix="allow less --loss")
     table, by_task = judge_routers(found, chosen, routed)
     return BeltFindings(choice=choice, merged=merged, routers=routers, rule=rule, routed=table, routed_tasks=by_task)
-
-
-# ---- merged adapters
-
-
-def _shares(found: SplitScores, chosen: Sequence[int], weights: str) -> list[float]:
-    """Weights that sum to 1."""
-    if weights == "equal" or found.base is None:
-        return [1.0 / len(chosen)] * len(chosen)
-    gain_A = np.maximum((found.choose_IN[list(chosen)] - found.choose_IN[found.base]).mean(axis=1), 0.0)
-    if not gain_A.any():
-        return [1.0 / len(chosen)] * len(chosen)
-    return [float(share) for share in gain_A / gain_A.sum()]
-
-
-def _merge(study: Context, shares: Mapping[str, float], how: str, seed: int) -> str:
-    """The name of the merged adapter: one name stands for the same parts, weights and draws in every belt."""
-    marks = {part: head.fingerprint for part in shares if (head := study.folder.adapter(part)) is not None}
-    # DARE alone draws.
-    made_from = [[marks[part], round(share, 12)] for part, share in shares.items()]
-    name = f"merged-{how}-{fingerprint([how, made_from, seed if how == 'dare' else None])[:6]}"
-    folder = merged_path(study, name)
-    if (folder / WEIGHTS_FILE).is_file():
-        return name
-    study.report_to.stage(f"merging {count_of(len(shares), 'adapter')} ({how})")
-    # PEFT's TIES averages the entries that agree: weights of 1 are the plain mean there.
-    scale = len(shares) if how == "ties" else 1
-    order = Merge(
-        key=name,
-        model=study.loaded_base().source(),
-        name=name,
-        parts=tuple(study.folder.adapter_path(part) for part in shares),
-        weights=tuple(scale * share for share in shares.values()),
-        how=how,
-        seed=seed,
-    )
-    made = answer(study.backend, order)
-    assert isinstance(made, Adapter)
-    words = ", ".join(f"{share:.3f} {part}" for part, share in shares.items())
-    folder.parent.mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=".") as place:
-        # The weights' presence says that it is whole: what was interrupted is another folder.
-        written = Path(place) / name
-        written.mkdir()
-        write_adapter(written, made.config, made.tensors, f"Merged ({how}) from: {words}. Made with traitscope.\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        # Another process may have made the very same one by now.
-        with suppress(FileExistsError):
-            written.rename(folder)
-    return name
-
-
-def _with_merged(study: Context, found: SplitScores, names: Sequence[str]) -> SplitScores:
-    """The scores with merged adapters, evaluated on the same rows."""
-    from traitscope.belt import SplitScores
-
-    source = study.loaded_base().source()
-    plan = study.backend.plan_scoring(source)
-    answers = []
-    for one in found.answers:
-        study.report_to.stage(f"merged adapters on {one.task}")
-        order = Evaluate(
-            key=f"merged on {one.task}",
-            model=source,
-            models={name: Adapted(path=merged_path(study, name)) for name in names},
-            task=study.data.tasks[one.task],
-            examples=_examples(study, one),
-            plan=plan,
-        )
-        made = answer(study.backend, order, partial(show_tokens, study.report_to))
-        assert isinstance(made, Records)
-        classes = counted_classes(study, one.task, one.metric)
-        higher = METRICS.get(one.metric).value.higher_is_better
-        for name in names:
-            frame = pd.DataFrame([{"correct": r.correct, "loss": r.loss, "pred": r.pred} for r in made.records[name]])
-            code = None if classes is None else {name: c for c, name in enumerate(classes)}
-            pred_S = None if code is None else class_codes(frame, code)
-            one = one.with_model(row_values(frame, 1.0 if higher else -1.0), pred_S)
-        answers.append(one)
-    kinds = (*found.kinds, *("merged" for _ in names))
-    return SplitScores.of_rows((*found.models, *names), kinds, answers, found.notes)
-
-
-def _examples(study: Context, one: TaskAnswers) -> tuple[Example, ...]:
-    by_id = {example.id: example for example in study.data.load(one.task).eval}
-    return tuple(by_id[name] for name in one.ids)
-
-
-# ---- what routers read
 
 
 def read_prompts(study: Context, found: SplitScores, adapters: Sequence[str], reads: str) -> Readings:
@@ -286,7 +181,7 @@ def read_prompts(study: Context, found: SplitScores, adapters: Sequence[str], re
         for source in sources:
             places[source.name] = _reading(study, source.task, study.data.train(source)[:ROWS], names, reads)
         for one in found.answers:
-            rows[one.task] = _reading(study, one.task, _examples(study, one), names, reads)
+            rows[one.task] = _reading(study, one.task, belt_examples(study, one), names, reads)
     return Readings(places, names, rows)
 
 

@@ -20,8 +20,8 @@ from traitscope.store.adapters import CARD, CONFIG, WEIGHTS
 from traitscope.store.fingerprints import hash_file, model_files
 from traitscope.store.models import BUILT_IN, Identity, cached_folder
 from traitscope.study.belt_file import FILE, FORMAT, ROUTER, AdapterEntry, BeltFile, readme
-from traitscope.study.belting import adapter_path
 from traitscope.study.context import Context
+from traitscope.study.merging import adapter_path
 
 if TYPE_CHECKING:
     from traitscope.belt import BeltFindings
