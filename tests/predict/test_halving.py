@@ -85,3 +85,12 @@ def test_of_sources_that_are_alike_only_their_mean_is_in_doubt() -> None:
     mean, variance = expected_gains(Standing(gain, np.full((3, 1), 0.3), np.array([0.2])))
     np.testing.assert_allclose(mean, 2.0)
     np.testing.assert_allclose(variance, 0.1 + 0.04)
+
+
+def test_what_few_rows_do_not_show_may_still_be_there() -> None:
+    """Two gains that differ by less than their errors: with a deviation of 1 possible, a half of each counts."""
+    gain = np.array([[1.0], [-1.0]])
+    standing = Standing(gain, np.full((2, 1), 1.0), np.zeros(1))
+    np.testing.assert_allclose(expected_gains(Standing(gain, np.full((2, 1), 9.0), np.zeros(1)))[0], 0.0, atol=1e-6)
+    mean, _ = expected_gains(standing, 2.0)
+    np.testing.assert_allclose(mean, gain * 4 / 5)

@@ -35,11 +35,15 @@ class Standing:
     drift: Floats
 
 
-def expected_gains(standing: Standing) -> tuple[Floats, Floats]:
+def expected_gains(standing: Standing, least_N: Floats | float = 0.0) -> tuple[Floats, Floats]:
     """Mean and variance of every source's final gain beside the others of its column.
 
     Empirical Bayes in each column (Morris 1983): gains are shrunk towards the column's mean by the share of their
     variance that is error and drift, so that a lucky source of few rows does not lead.
+
+    Args:
+        standing: what is known.
+        least_N: by target a deviation between sources that is possible even where so few rows show none.
 
     Returns:
         mean_IN and variance_IN; NaN where the gain is.
@@ -47,7 +51,7 @@ def expected_gains(standing: Standing) -> tuple[Floats, Floats]:
     known_IN = np.isfinite(standing.gain_IN)
     gain_IN = np.where(known_IN, standing.gain_IN, 0.0)
     error_IN = np.where(known_IN, standing.variance_IN, 0.0)
-    signal_N = _signal(gain_IN, error_IN, known_IN)
+    signal_N = np.maximum(_signal(gain_IN, error_IN, known_IN), np.square(least_N))
     precision_IN = np.where(known_IN, 1.0 / np.maximum(signal_N + error_IN, 1e-300), 0.0)
     total_N = np.maximum(precision_IN.sum(axis=0), 1e-300)
     centre_N = (precision_IN * gain_IN).sum(axis=0) / total_N

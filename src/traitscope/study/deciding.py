@@ -34,6 +34,8 @@ PROBE_ROWS = 24
 FULL_ROWS = 128
 # A cell whose source is expected to better its target by less than this share of the margin is not looked at.
 WORTH = 0.1
+# Deviation between sources, in margins, that a few rows which show none do not rule out.
+POSSIBLE = 2.0
 # What the rest of a training changes, in deviations of the sources' gains on the target, until it was seen.
 DRIFT = 0.5
 
@@ -171,7 +173,7 @@ class Planner:
             np.where(known_IN, full_variance_IN, probe_variance_IN),
             np.where(known_IN, 0.0, np.outer(left_I, drift_N)),
         )
-        return Belief(*expected_gains(standing), trained_I, known_IN, margin_N)
+        return Belief(*expected_gains(standing, POSSIBLE * margin_N), trained_I, known_IN, margin_N)
 
     def _margins(self, gain_IN: Floats) -> Floats:
         """The difference that does not matter, by target: without a range a twentieth of the gains' spread."""
