@@ -86,15 +86,10 @@ def test_a_row_adds_its_share_of_macro_f1() -> None:
     rng = np.random.default_rng(0)
     gold_S = rng.choice(3, size=400, p=[0.8, 0.15, 0.05])
     pred_IS = np.where(rng.random((2, 400)) < 0.7, gold_S, rng.integers(0, 3, (2, 400)))
-    one = TaskAnswers(
-        "t",
-        "macro_f1",
-        (pred_IS == gold_S).astype(float),
-        np.ones(400, bool),
-        gold_S=gold_S,
-        pred_IS=pred_IS,
-        n_classes=3,
-    )
+    # As many rows again that judge are of no account.
+    gold, pred = np.r_[gold_S, gold_S[::-1]], np.concatenate([pred_IS, pred_IS], axis=1)
+    hits = (pred == gold).astype(float)
+    one = TaskAnswers("t", "macro_f1", hits, np.arange(800) < 400, gold_S=gold, pred_IS=pred, n_classes=3)
     points_IS = one.row_points([0, 1])
     for i in range(2):
         whole = 100 * f1_score(gold_S, pred_IS[i], average="macro")
@@ -188,3 +183,24 @@ def test_odd_numbers_are_refused(options: dict[str, float], words: str) -> None:
 def test_merged_adapters_are_weighed_by_their_gain_where_they_were_chosen() -> None:
     found, _ = contradicting()
     assert merging.merge_weights(found, [1, 2], "gain") == [1.0, 0.0]
+
+
+def test_the_task_on_which_one_model_lacks_most_stands_beside_it() -> None:
+    judge_IN = np.array([[0.0, 0.0, 9.0], [10.0, 50.0, 9.0], [3.0, 3.0, 3.0]])
+    found = SplitScores(MODELS, KINDS, ("t", "u", "v"), judge_IN, judge_IN, "rows")
+    row = choose(found, 1.0)[0].alternatives.set_index("what").loc["base"]
+    assert (row["worst"], row["worst_above"]) == ("u", 50.0)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -1.0, "1", None])
+def test_a_loss_is_a_number_of_points(loss: object) -> None:
+    found, _ = contradicting()
+    with pytest.raises(TraitscopeError, match="points"):
+        choose(found, loss)
+
+
+@pytest.mark.parametrize("size", [float("nan"), 1.0, [1], "1", 3, -1])
+def test_a_size_is_a_number_of_adapters(size: object) -> None:
+    found, _ = contradicting()
+    with pytest.raises(TraitscopeError, match="of 2 adapters"):
+        choose(found, 1.0, size)

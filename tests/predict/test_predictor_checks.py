@@ -13,9 +13,10 @@ from predict_worlds import low_rank_world, problem
 
 import traitscope as ts
 from traitscope.errors import TraitscopeError
+from traitscope.predict.mixes import MixRule
 from traitscope.predict.pairs import PairFeatures
 from traitscope.predict.predictor import PREDICTORS, CannotFit, Prediction, Predictor, predictor_named
-from traitscope.predict.ranking import dataset_text, skill_text
+from traitscope.predict.ranking import dataset_text, mix_choice, skill_text
 
 
 def plain(given, rng) -> Prediction:
@@ -124,3 +125,11 @@ def test_an_empty_column_is_kept_where_it_is_named(tmp_path) -> None:
         ts.fit_predictor(ts.read_matrix(path)).rank_sources("law")
     ranked = ts.fit_predictor(ts.read_matrix(path, values=["a", "b", "law"])).rank_sources("law")
     assert set(ranked["unit"]) == {"z"} and len(ranked) == 3
+
+
+def test_a_mix_counts_what_a_source_gains_on_its_own_task() -> None:
+    """Source a gains 50 on task a, which is no transfer; no other source gains there."""
+    frame = pd.DataFrame({"a": [0, 50, 1, 1], "t": [0, 1, 2, 1]}, index=["base", "a", "b", "c"], dtype=float)
+    found = ts.fit_predictor(ts.ScoreMatrix.from_wide(frame, base="base"), predictor="column mean")
+    choice = mix_choice(found, ["a"], {"a": 10, "b": 10, "c": 10}, 10, MixRule())
+    assert choice.rows == {"a": 10}

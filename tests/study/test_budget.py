@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from processes import snapshot
+from scipy.stats import t as student
 
 from traitscope.errors import TraitscopeError
 from traitscope.predict.decision import Decision
@@ -69,6 +70,12 @@ def test_a_choice_is_trained_in_full_and_judged_on_rows_that_chose_nothing(decid
         gain_S = sign * (ours[column] - theirs[column].reindex(ours.index)).to_numpy(dtype=float)
         assert row["gain"] == pytest.approx(gain_S[n // 2 :].mean())
         assert row["lo"] < row["gain"] < row["hi"]
+        _, variance_IN = paired_gains(
+            study, {t: slice(study.data.n_eval(t) // 2, None) for t in decision.table["task"]}
+        )
+        i, at = decision.sources.index(row["source"]), list(decision.table["task"]).index(task)
+        half = student.ppf(0.975, n - n // 2 - 1) * np.sqrt(variance_IN[i, at])
+        assert row["hi"] - row["gain"] == pytest.approx(half)
     assert decision.table["source"].notna().any()
 
 
@@ -158,7 +165,7 @@ def test_a_damaged_plan_is_named(study_file: Path, decided: tuple[Study, Decisio
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_share_is_between_nothing_and_all(study_file: Path, tmp_path: Path, share: float) -> None:
-    with pytest.raises(TraitscopeError, match="write a share"):
+    with pytest.raises(TraitscopeError, match="give a share"):
         Study.open(study_file, tmp_path / "none").decide(share)
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import torch
 from backends import Changed, Idle
 
 import traitscope as ts
+from traitscope import compute
 from traitscope.compute import Capture
 from traitscope.errors import TraitscopeError
 from traitscope.study import Study, belting, merging
@@ -478,3 +480,67 @@ def test_a_mirror_of_a_hub_base_is_told_by_its_files(shipped: Path, base: Path, 
     (tmp_path / "mirror/config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
     with pytest.raises(TraitscopeError, match=r"another base .*config\.json"):
         ts.Belt.load(tmp_path / "belt", base=tmp_path / "mirror").route(PROMPTS)
+
+
+def test_a_belt_is_chosen_anew_when_an_adapter_is_gone(study_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(study_file.parent, tmp_path / "copy")
+    study = Study.open(tmp_path / "copy/study.yaml")
+    options = {"size": 1, "merge": (), "rule": None}
+    (first,) = study.belt(**options).choice.models
+    shutil.rmtree(study.folder.adapter_path(first))
+    again = study.belt(**options).choice
+    assert first not in again.models and any(first in note for note in again.notes)
+
+
+def test_a_merged_adapter_of_other_weights_has_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of the same names that were trained anew; the same parts give the same name, whatever seed linear has."""
+    marks = {"a": "1", "b": "2"}
+    study = MagicMock()
+    study.folder.root = tmp_path
+    study.folder.adapter.side_effect = lambda name: MagicMock(fingerprint=marks[name])
+    made = compute.Adapter("merged", {}, {"x": np.zeros(1, dtype=np.float32)}, ())
+    monkeypatch.setattr(merging, "answer", lambda *_: made)
+    shares = {"a": 0.5, "b": 0.5}
+    first, again = (merging.merge_parts(study, shares, "linear", seed) for seed in (0, 1))
+    marks["b"] = "3"
+    assert first == again != merging.merge_parts(study, shares, "linear", 0)
+    assert merging.merge_parts(study, shares, "dare", 0) != merging.merge_parts(study, shares, "dare", 1)
+
+
+def test_the_highest_rank_of_an_adapter_is_told(study_file: Path, found: ts.BeltFindings, tmp_path: Path) -> None:
+    shutil.copytree(study_file.parent, tmp_path / "copy")
+    study = Study.open(tmp_path / "copy/study.yaml")
+    file = study.folder.adapter_path("tone-s0") / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "rank_pattern": {"q_proj": 24}}))
+    export_belt(study, replace(found, routers={}), str(tmp_path / "belt"))
+    belt = ts.Belt.load(tmp_path / "belt")
+    assert belt.content["adapters"]["tone-s0"]["rank"] == 24
+    assert "--max-lora-rank 32" in belt.vllm_command
+
+
+def test_odd_arguments_are_one_message(study_file: Path, shipped: Path, base: Path, tmp_path: Path) -> None:
+    study = Study.open(study_file, backend=Idle())
+    for options, words in (
+        ({"merge": None}, "no list"),
+        ({"merge": "linear"}, "no list"),
+        ({"tasks": [3]}, "no target is named 3"),
+    ):
+        with pytest.raises(TraitscopeError, match=words):
+            study.belt(**options)
+    with pytest.raises(TraitscopeError, match="cannot be written"):
+        export_belt(Study.open(study_file), study.belt(size=1, merge=(), rule=None), tmp_path / "a\0b")
+    belt = ts.Belt.load(shipped, base=base)
+    for models in ([None] * 4, [3] * 4, [["base"]] * 4):
+        with pytest.raises(TraitscopeError, match="no model of this belt"):
+            belt.generate(PROMPTS, 2, models=models)
+    assert len(belt.generate(PROMPTS, 2, models=(name for name in ["base"] * 4))) == 4
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "belt.json").write_text("[" * 100_000)
+    with pytest.raises(TraitscopeError, match="cannot be read"):
+        ts.Belt.load(tmp_path / "deep")
+    shutil.copytree(shipped, tmp_path / "belt")
+    content = json.loads((tmp_path / "belt/belt.json").read_text())
+    content["router"]["rule"] = "arrow"
+    (tmp_path / "belt/belt.json").write_text(json.dumps(content))
+    with pytest.raises(TraitscopeError, match="place tone is no adapter"):
+        ts.Belt.load(tmp_path / "belt", base=base).route(PROMPTS)

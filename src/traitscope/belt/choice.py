@@ -75,12 +75,12 @@ def choose(found: SplitScores, loss: float, size: int | None = None) -> tuple[Ch
     Raises:
         TraitscopeError: a loss below 0, or a size that there is not.
     """
-    if not loss >= 0:
-        raise TraitscopeError(f"{loss} points", where="--loss", fix="write 0 or more points, such as 1")
+    if not (isinstance(loss, int | float | np.integer) and 0 <= loss < np.inf):
+        raise TraitscopeError(f"{loss!r} points", where="--loss", fix="write 0 or more points, such as 1")
     adapters = list(found.adapters)
     free_N = None if found.base is None else found.choose_IN[found.base]
     least = 0 if found.base is not None else 1
-    if size is not None and (size != int(size) or not least <= size <= len(adapters)):
+    if size is not None and not (isinstance(size, int | np.integer) and least <= size <= len(adapters)):
         raise TraitscopeError(
             f"{size} of {len(adapters)} adapters", where="--size", fix=f"write {least} to {len(adapters)}"
         )

@@ -76,7 +76,7 @@ def read_belt(folder: Path) -> BeltFile:
     file = folder / FILE
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TraitscopeError(
             f"cannot be read: {error}", where=str(file), fix="name a folder that `traitscope belt --out` wrote"
         ) from error

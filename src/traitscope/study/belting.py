@@ -77,7 +77,7 @@ def study_belt(
     names = tuple(dict.fromkeys(study.config.target_names() if tasks is None else tasks))
     if unknown := [name for name in names if name not in study.config.target_names()]:
         raise TraitscopeError(
-            f"no target is named {', '.join(unknown)}",
+            f"no target is named {', '.join(map(str, unknown))}",
             where="--task",
             fix=f"one of: {', '.join(study.config.target_names())}",
         )
@@ -113,8 +113,8 @@ def check_options(merge: Sequence[str], weights: str, rule: str | None) -> None:
 
     if weights not in WEIGHTS:
         raise TraitscopeError(f"unknown weights {weights!r}", where="--weights", fix=f"one of: {', '.join(WEIGHTS)}")
-    if isinstance(merge, str):
-        raise TraitscopeError(f"{merge!r} is a text", where="merge", fix=f"give a list of ways: [{merge!r}]")
+    if isinstance(merge, str) or not isinstance(merge, Sequence):
+        raise TraitscopeError(f"{merge!r} is no list", where="merge", fix='give a list of ways, such as ["linear"]')
     for how in merge:
         if how not in MERGES:
             raise TraitscopeError(f"unknown way to merge {how!r}", where="--merge", fix=f"one of: {', '.join(MERGES)}")

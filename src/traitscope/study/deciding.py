@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,12 +80,14 @@ class Planner:
     # ---- what there is
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise TraitscopeError(f"a budget of {self.share:.0%}", where="budget", fix="write a share such as 25%")
+        if not (_is_number(self.share) and 0 < self.share <= 1):
+            raise TraitscopeError(
+                f"a budget of {self.share!r}", where="budget", fix="give a share above 0, at most 1, such as 0.25"
+            )
         self.sources = [source.name for source in plain_sources(self.study.config)]
         self.models = {s.name: f"{s.name}-s{s.recipe.seeds[0]}" for s in plain_sources(self.study.config)}
         self.targets = list(self.study.config.target_names())
-        if not (np.isfinite(self.margin) and self.margin >= 0):
+        if not (_is_number(self.margin) and np.isfinite(self.margin) and self.margin >= 0):
             raise TraitscopeError(f"a margin of {self.margin}", where="margin", fix="write 0 or more, such as 0.01")
         if len(self.sources) < 2:
             raise TraitscopeError("there is nothing to choose from: one source", where="budget", fix="run without it")
@@ -267,6 +270,10 @@ class Planner:
 
     def _trained(self) -> tuple[str, ...]:
         return self.rounds[-1].sources if self.rounds else ()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _copy(rows: Rows) -> Rows:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from traitscope.belt import BeltFindings
 
 
-def export_belt(study: Context, found: BeltFindings, out: Path) -> None:
+def export_belt(study: Context, found: BeltFindings, out: Path | str) -> None:
     """Writes ``belt.json``, the adapters, the router's arrays and a README; no file holds a path of this machine.
 
     Args:
@@ -41,7 +41,7 @@ def export_belt(study: Context, found: BeltFindings, out: Path) -> None:
     if not found.choice.models:
         raise TraitscopeError("no adapter is in the belt", where="belt", fix="allow less --loss, or give --size 1")
     base = study.loaded_base()
-    with _written(out) as folder:
+    with _written(Path(out)) as folder:
         belt = _content(study, found, base, _copied_adapters(study, found, base, folder))
         router = found.routers.get(found.rule)
         if router is not None:
@@ -86,9 +86,13 @@ def _written(out: Path) -> Iterator[Path]:
             if out.exists():
                 shutil.rmtree(out)
             folder.rename(out)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        # A path with a null character is no OSError.
+        if isinstance(error, TraitscopeError):
+            raise
+        reason = getattr(error, "strerror", None) or error
         raise TraitscopeError(
-            f"cannot be written: {error.strerror or error}", where=str(out), fix="name another folder with --out"
+            f"cannot be written: {reason}", where=str(out), fix="name another folder with --out"
         ) from error
 
 

@@ -197,16 +197,17 @@ class Belt:
         from traitscope.engine import Bank, generate_each
 
         texts = _texts(prompts)
-        if models is not None and (len(models) != len(texts) or set(models) - set(self.models)):
-            strange = ", ".join(sorted(set(models) - set(self.models)))
+        asked = None if models is None else [*models]
+        if asked is not None and (len(asked) != len(texts) or any(name not in self.models for name in asked)):
+            strange = ", ".join(str(name) for name in asked if name not in self.models)
             raise TraitscopeError(
-                f"no model of this belt is named {strange}" if strange else f"{len(models)} for {len(texts)} prompts",
+                f"no model of this belt is named {strange}" if strange else f"{len(asked)} for {len(texts)} prompts",
                 where="models",
                 fix=f"name one of {', '.join(self.models)} for each prompt",
             )
         if not texts:
             return []
-        chosen = [routed.model for routed in self.route(texts)] if models is None else list(models)
+        chosen = [routed.model for routed in self.route(texts)] if asked is None else asked
         rows = [PromptRow(tuple(self._encode(prompt))) for prompt in texts]
         used = {name: None if name == "base" else self.adapters[name] for name in self.models if name in chosen}
         with Bank(self.base, used or {"base": None}) as bank:
@@ -225,6 +226,13 @@ class Belt:
 
         rows = [PromptRow(tuple(self._encode(prompt.rstrip()))) for prompt in prompts]
         if ROUTERS.get(self.router.rule).value.reads == "alignments":
+            strange = [name for name in self.router.places if name not in self.adapters]
+            if strange:
+                raise TraitscopeError(
+                    f"its router's place {strange[0]} is no adapter",
+                    where=str(self.folder),
+                    fix="export the belt again",
+                )
             placed = {name: self.adapters[name] for name in self.router.places}
             return alignments(self.base, placed, rows)
         with Bank(self.base, {"base": None}) as bank:
