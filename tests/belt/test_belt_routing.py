@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 from sklearn.neighbors import NearestCentroid
 
 from traitscope.belt import ROUTERS, Readings, SplitScores, TaskAnswers, choices, fit_router, judge_routers, route_belt
-from traitscope.belt.answers import halves
+from traitscope.belt.answers import halves, surely_above
 from traitscope.errors import TraitscopeError
 from traitscope.registry import registry
 
@@ -104,16 +105,37 @@ def test_a_gain_beyond_chance_is_served() -> None:
     assert fit_router("arrow", {"any": read}, ("x",), read, points_IS, ["good", "base"], 1).serves == ("good",)
 
 
-def test_the_gain_that_is_needed_is_a_one_sided_t_of_paired_rows() -> None:
-    for hits, wanted in ((6, "base"), (7, "new")):
-        # The adapter wins some rows and loses two of 20: z = mean / (s / sqrt(n)), 1.645 is needed.
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_the_gain_that_is_needed_is_a_one_sided_t_of_paired_rows(candidates: int) -> None:
+    """With one row more of no gain, against scipy; of several candidates each may fool one time in twenty in all."""
+    seen = set()
+    for hits in range(4, 14):
         difference = np.array([1.0] * hits + [-1.0] * 2 + [0.0] * (18 - hits))
-        z = difference.mean() / (difference.std(ddof=1) / np.sqrt(20))
-        assert (z > 1.645) == (wanted == "new")
+        p = ttest_1samp(np.append(difference, 0.0), 0.0, alternative="greater").pvalue
+        wanted = "new" if p < 0.05 / candidates else "base"
         base = np.where(difference < 0, 100.0, 0.0)
-        points_IS = np.vstack([base + 100 * difference, base])
-        read = np.linspace(0, 1, 20)[:, None]
-        assert fit_router("arrow", {"any": read}, ("x",), read, points_IS, ["new", "base"], 1).serves == (wanted,)
+        points_IS = np.vstack([base + 100 * difference, *[base - 1] * (candidates - 1), base])
+        read, names = np.linspace(0, 1, 20)[:, None], ["new", *"xy"[: candidates - 1], "base"]
+        assert fit_router("arrow", {"any": read}, ("x",), read, points_IS, names, candidates).serves == (wanted,)
+        seen.add(wanted)
+    assert seen == {"new", "base"}
+
+
+def test_a_few_rows_that_all_gain_are_no_certainty() -> None:
+    assert not surely_above(np.full(2, 100.0)) and not surely_above(np.full(3, 100.0), 5)
+    assert surely_above(np.full(5, 100.0), 5) and not surely_above(np.full(1, 100.0))
+
+
+def test_coin_flips_get_a_place_one_time_in_twenty() -> None:
+    """Five adapters and a base that are all worth a half, on few rows and on many."""
+    for rows in (2, 3, 10, 100):
+        rng = np.random.default_rng(rows)
+        served, names = 0, [*"12345", "base"]
+        for _ in range(400):
+            points_IS = 100.0 * (rng.random((6, rows)) < 0.5)
+            read = rng.normal(size=(rows, 1))
+            served += fit_router("arrow", {"any": read}, ("x",), read, points_IS, names, 5).serves != ("base",)
+        assert served / 400 < 0.08, rows
 
 
 def test_what_lies_farther_than_anything_seen_goes_to_the_base() -> None:

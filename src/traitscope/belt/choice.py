@@ -118,7 +118,7 @@ def _unsure(found: SplitScores, serve_N: Sequence[int]) -> list[str]:
         if model == found.base:
             continue
         ours_S, base_S = one.row_points([model, found.base])
-        if not surely_above(ours_S - base_S):
+        if not surely_above(ours_S - base_S, len(found.adapters)):
             names.append(f"{one.task} ({found.models[model]})")
     return names
 

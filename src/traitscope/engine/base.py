@@ -130,6 +130,8 @@ class Base:
         """Raises TraitscopeError where a row has a token that the model has no embedding for."""
         size = min(self.vocab_size, self.model.get_input_embeddings().weight.shape[0])
         for number, row in enumerate(rows):
+            if min(row, default=0) < 0:
+                raise TraitscopeError(f"token {min(row)}", where=f"row {number}", fix="tokens are 0 or more")
             if max(row, default=0) >= size:
                 raise TraitscopeError(
                     f"token {max(row)} of the tokenizer, where {self.name} has {size} tokens",

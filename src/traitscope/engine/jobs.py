@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traitscope.engine.lora import LoraSpec
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_count
 from traitscope.records import TrainRow
 
 SCHEDULES = ("cosine", "linear", "constant")
@@ -55,8 +55,11 @@ class TrainJob:
             raise TraitscopeError(
                 f"unknown schedule {self.schedule!r}", where=where, fix=f"use one of {', '.join(SCHEDULES)}"
             )
-        if self.lr <= 0 or self.batch < 1 or self.epochs < 1:
-            raise TraitscopeError("lr, batch and epochs must be positive", where=where, fix="check the recipe")
+        for name, number in (("batch", self.batch), ("epochs", self.epochs), ("max_steps", self.max_steps)):
+            if number is not None:
+                check_count(number, f"{where}, {name}")
+        if not 0 < self.lr < math.inf:
+            raise TraitscopeError(f"a learning rate of {self.lr}", where=where, fix="give a number above 0")
         for number, row in enumerate(self.rows):
             if len(row.ids) <= max(row.n_prompt, 1):
                 raise TraitscopeError(

@@ -118,7 +118,12 @@ def _check(found: Prediction, problem: Problem) -> None:
     shape = problem.known_IN.shape
     cells = {"z_IN": found.z_IN, "sd_IN": found.sd_IN, **{f"piece {name!r}": p for name, p in found.pieces.items()}}
     columns = {"centre_N": found.centre_N, "spread_N": found.spread_N}
+    for name in found.pieces:
+        if not isinstance(name, str):
+            raise TypeError(f"it names a piece {name!r} where a text is due")
     for name, values in {**cells, **columns}.items():
+        if np.asarray(values).dtype.kind != "f":
+            raise TypeError(f"it gives {name} of {np.asarray(values).dtype} where floating-point numbers are due")
         due = shape if name in cells else shape[1:]
         if np.shape(values) != due:
             raise ValueError(f"it gives {name} of shape {np.shape(values)} where {due} is due")
@@ -131,5 +136,9 @@ def _check(found: Prediction, problem: Problem) -> None:
         raise ValueError("it gives sd_IN that is no number above 0 for cells that are to be forecast")
     if not (np.isfinite(found.spread_N).all() and (found.spread_N > 0).all()):
         raise ValueError("it gives spread_N that is no number above 0")
-    if np.isinf(found.centre_N).any():
-        raise ValueError("it gives centre_N that is infinite")
+    if np.isinf(found.centre_N).any() or np.isnan(found.centre_N[problem.known_IN.any(axis=0)]).any():
+        raise ValueError("it gives centre_N that is infinite, or no number where cells of the column are known")
+    if found.covariance_CC is not None and not np.isfinite(found.covariance_CC).all():
+        raise ValueError("it gives covariance_CC that is no number")
+    if not isinstance(found.note, str):
+        raise TypeError(f"it gives a note that is {type(found.note).__name__} where a text is due")

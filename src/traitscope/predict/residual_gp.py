@@ -26,6 +26,8 @@ UNKNOWN_NOISE = 0.1
 LARGEST = 5000
 # Prior variance, in z, that each learned kernel starts from.
 FIRST = 0.2
+# Known cells from which a column's own loadings are believed.
+FEWEST = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +174,9 @@ def _kernels(problem: Problem, scale: Scale, learned: Learned) -> dict[str, Floa
         # The ridge of the factorisation is that of u with this variance under this noise.
         variance = learned.nugget / choice.penalty
         v_NK = factorise(z_IN[None], choice.rank, choice.penalty)[1][0]
-        known_N = np.isfinite(z_IN).any(axis=0)
-        # A new target is expected to load as the known ones do on average, and may differ as much as they do.
+        known_N = np.isfinite(z_IN).sum(axis=0) >= FEWEST
+        # A target of which next to nothing is known is expected to load as the others do on average, and may differ as
+        # much as they do: one or two cells, taken around their own mean, would say that it loads on nothing.
         middle_K = v_NK[known_N].mean(axis=0) if known_N.any() else np.zeros(v_NK.shape[1])
         v_NK = np.where(known_N[:, None], v_NK, middle_K)
         apart = float(((v_NK - middle_K) ** 2).sum() / max(1, known_N.sum()))

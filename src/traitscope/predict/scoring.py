@@ -56,20 +56,27 @@ def near_duplicates(z_BIN: Floats, least: float) -> tuple[tuple[int, ...], ...]:
         z_BIN: cells; NaN where not known. least: rank correlation within base models, over all of them, that links two
             columns; groups are what is linked directly or through others.
     """
-    known_BIN = np.isfinite(z_BIN)
-    ranks_BIN = np.where(known_BIN, z_BIN, np.nan).copy()
-    for b, n in np.argwhere(known_BIN.any(axis=1)):
-        seen_I = known_BIN[b, :, n]
-        ranks = rankdata(z_BIN[b, seen_I, n])
-        spread = ranks.std()
-        ranks_BIN[b, seen_I, n] = (ranks - ranks.mean()) / spread if spread > 0 else 0.0
-    flat_CN = np.nan_to_num(ranks_BIN).reshape(-1, z_BIN.shape[2])
-    both_NN = known_BIN.reshape(flat_CN.shape).astype(float).T @ known_BIN.reshape(flat_CN.shape)
-    square_N = np.maximum((flat_CN**2).sum(axis=0), 1e-12)
-    alike_NN = (flat_CN.T @ flat_CN) / np.sqrt(square_N[:, None] * square_N)
+    n_columns = z_BIN.shape[2]
+    total_NN, both_NN = np.zeros((n_columns, n_columns)), np.zeros((n_columns, n_columns))
+    for z_IN in z_BIN:
+        known_IN = np.isfinite(z_IN).astype(float)
+        ranks_IN = np.zeros_like(known_IN)
+        for column in np.flatnonzero(known_IN.any(axis=0)):
+            seen_I = known_IN[:, column] > 0
+            ranks_IN[seen_I, column] = rankdata(z_IN[seen_I, column]) - (seen_I.sum() + 1) / 2
+        # Every pair over the sources that are known in both: a hole in one of two twins does not part them.
+        count_NN = known_IN.T @ known_IN
+        some_NN = np.maximum(count_NN, 1.0)
+        sum_NN = ranks_IN.T @ known_IN
+        spread_NN = (ranks_IN**2).T @ known_IN - sum_NN**2 / some_NN
+        moved_NN = ranks_IN.T @ ranks_IN - sum_NN * sum_NN.T / some_NN
+        size_NN = np.sqrt(np.maximum(spread_NN * spread_NN.T, 0.0))
+        total_NN += np.where(size_NN > 1e-9, count_NN * moved_NN / np.where(size_NN > 1e-9, size_NN, 1.0), 0.0)
+        both_NN += count_NN
+    alike_NN = total_NN / np.maximum(both_NN, 1.0)
     linked_NN = (alike_NN >= least) & (both_NN >= 6)
     groups: list[set[int]] = []
-    for n in range(len(linked_NN)):
+    for n in range(n_columns):
         linked = {int(m) for m in np.flatnonzero(linked_NN[n])} | {n}
         touching = [group for group in groups if group & linked]
         groups = [group for group in groups if not group & linked] + [linked.union(*touching)]

@@ -59,4 +59,4 @@ def skill(error_IN: Floats, baseline_IN: Floats, level: float = LEVEL) -> Skill:
     by_cell = float((pull_IN**2).sum())
     deviation = np.sqrt(max(by_row, by_column, by_row + by_column - by_cell))
     half = float(student.ppf(0.5 + level / 2, min(rows, columns) - 1)) * float(deviation)
-    return Skill(saved, saved - half, saved + half, bool(saved - half > SAME), rows, columns)
+    return Skill(saved, saved - half, min(saved + half, 1.0), bool(saved - half > SAME), rows, columns)

@@ -116,37 +116,38 @@ class CellStore:
 
     def read_records(self, model: str, task: str) -> list[ExampleRecord]:
         """The example records of a committed cell, checked against the hash in ``cell.json``."""
-        return records_from(self._table(model, task))
+        return records_from(self._whole(model, task)[1])
 
     def read_frame(self, model: str, task: str) -> pd.DataFrame:
         """The example records as a table, one row per example."""
-        return self._table(model, task).to_pandas()
+        return self._whole(model, task)[1].to_pandas()
 
     def read(self, model: str, task: str) -> Cell:
         """A committed cell with its records."""
-        head = self.read_json(model, task)
+        head, table = self._whole(model, task)
         return Cell(
             model=head["model"],
             source=head["source"],
             seed=head["seed"],
             task=head["task"],
             scores=tuple(Score(**score) for score in head["scores"]),
-            records=tuple(self.read_records(model, task)),
+            records=tuple(records_from(table)),
             summary=head["summary"],
         )
 
-    def _table(self, model: str, task: str) -> Any:
+    def _whole(self, model: str, task: str) -> tuple[dict[str, Any], Any]:
+        """``cell.json`` and the records that it was made from, though another process may be replacing the two."""
         path = self.path(model, task) / "examples.parquet"
         patience = time.monotonic() + (_REPLACING_S if path.parent.is_dir() else 0.0)
-        mark, data = self._mark(model, task), None
+        head, data = self._head_now(model, task), None
         while time.monotonic() < patience:
             with suppress(FileNotFoundError):
                 data = path.read_bytes()
-            if data is not None and hashlib.sha256(data).hexdigest() == mark:
-                return read_parquet(data, where=str(path), fix=_REDO)
-            # Another process may be replacing the cell: its mark is gone for a moment, and is another one then.
-            before, mark = mark, self._mark(model, task)
-            if mark is not None and mark == before:
+            if head is not None and data is not None and hashlib.sha256(data).hexdigest() == head["examples_sha256"]:
+                return head, read_parquet(data, where=str(path), fix=_REDO)
+            # While a cell is replaced its mark is gone for a moment, and is another one then.
+            before, head = head, self._head_now(model, task)
+            if head is not None and head == before:
                 break
             time.sleep(_GLANCE_S)
         self.read_json(model, task)
@@ -154,10 +155,10 @@ class CellStore:
         what = "is missing beside its cell.json" if not path.exists() else differs
         raise TraitscopeError(what, where=str(path), fix=_REDO)
 
-    def _mark(self, model: str, task: str) -> str | None:
-        """The hash of the records in ``cell.json``; None while there is none."""
+    def _head_now(self, model: str, task: str) -> dict[str, Any] | None:
+        """``cell.json`` as it stands; None while there is none."""
         file = self.path(model, task) / "cell.json"
-        return str(_read_head(file)["examples_sha256"]) if file.exists() else None
+        return _read_head(file) if file.exists() else None
 
     def index(self) -> CellIndex:
         """All committed cells; reads only the ``cell.json`` files that changed since the last time."""
@@ -319,7 +320,7 @@ def _read_head(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TraitscopeError("there is no such cell", where=str(path), fix="traitscope ls cells lists them") from None
     if not isinstance(head, dict) or any(
-        key not in head for key in ("model", "task", "scores", "fingerprint", "scoring", "rows", "n")
+        key not in head for key in ("model", "task", "scores", "fingerprint", "scoring", "rows", "n", "examples_sha256")
     ):
         raise TraitscopeError("is damaged: not a cell (keys are missing)", where=str(path), fix=_REDO)
     if head.get("format") != FORMAT:

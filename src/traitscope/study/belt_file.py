@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -29,12 +30,10 @@ class BaseEntry(TypedDict):
 
 
 class AdapterEntry(TypedDict):
-    """An adapter: its folder inside the belt's, the SHA-256 of its weights, its highest rank, the tasks it serves, what
-    it was merged from.
-    """
+    """An adapter: its folder, the SHA-256 of its files, its highest rank, what it serves, what it was merged from."""
 
     folder: str
-    sha256: str
+    files: Annotated[dict[str, str], Field(min_length=1)]
     rank: Annotated[int, Field(ge=1)]
     serves: list[str]
     merged_from: NotRequired[dict[str, float]]
@@ -46,7 +45,7 @@ class RouterEntry(TypedDict):
     rule: str
     places: Annotated[list[str], Field(min_length=1)]
     serves: list[str]
-    far: float
+    far: Annotated[float, Field(allow_inf_nan=False)]
     fallback: str
     arrays: str
     sha256: str
@@ -90,9 +89,12 @@ def read_belt(folder: Path) -> BeltFile:
         first = error.errors(include_url=False)[0]
         raise _damaged(file, ".".join(map(str, first["loc"])), first["msg"]) from error
     for name, adapter in belt["adapters"].items():
-        path = PurePosixPath(adapter["folder"])
-        if path.is_absolute() or ".." in path.parts:
-            raise _damaged(file, f"adapters.{name}.folder", f"{adapter['folder']} lies outside the belt")
+        if name == "base":
+            raise _damaged(file, "adapters.base", "an adapter has the base's name")
+        for part in (adapter["folder"], *adapter["files"]):
+            path = PurePosixPath(part)
+            if path.is_absolute() or ".." in path.parts:
+                raise _damaged(file, f"adapters.{name}", f"{part} lies outside the belt")
     router, models = belt["router"], {*belt["adapters"], "base"}
     if router is not None:
         if len(router["serves"]) != len(router["places"]):
@@ -128,11 +130,12 @@ def vllm_command(belt: BeltFile) -> str:
     most = max(adapter["rank"] for adapter in adapters.values())
     rank = next((rank for rank in VLLM_RANKS if rank >= most), most)
     name = "BASE" if base["local"] else base["model"]
-    lines = [f"vllm serve {name}"]
+    lines = [f"vllm serve {quote(name)}"]
     if base["revision"]:
-        lines.append(f"--revision {base['revision']}")
+        lines.append(f"--revision {quote(base['revision'])}")
     lines += ["--enable-lora", f"--max-loras {len(adapters)}", f"--max-lora-rank {rank}", "--lora-modules"]
-    lines += [f"  {name}={adapter['folder']}" for name, adapter in adapters.items()]
+    modules = (f"{name}={adapter['folder']}" for name, adapter in adapters.items())
+    lines += [f"  {quote(module)}" for module in modules]
     return " \\\n  ".join(lines)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from traitscope.predict.decision import Decision
 from traitscope.predict.halving import chance_best
@@ -23,9 +22,12 @@ from traitscope.study.context import Context
 from traitscope.study.deciding import Belief, Planner
 from traitscope.study.filling import characters
 from traitscope.study.part import Part
-from traitscope.study.probes import LEVEL, paired_gains, plain_sources
+from traitscope.study.probes import LEVEL, paired_gains, plain_sources, reach
 from traitscope.study.progress import Stopped
 from traitscope.study.rounds import Round, Rows, read_rounds, write_rounds
+
+# Rows from which an interval is told.
+FEWEST = 5
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Budgeted(Planner):
         Raises:
             TraitscopeError: see ``read_rounds``.
         """
-        self.rounds = read_rounds(self.path, self.sources, self.targets) or self.rounds
+        self.rounds = read_rounds(self.path, self.sources, {t: self.half(t) for t in self.targets}) or self.rounds
 
     def run(self, stop: Callable[[], bool] | None) -> None:
         """Carries out what was decided, decides the next round, until nothing is worth its cost or the budget ends.
@@ -132,8 +134,8 @@ class Budgeted(Planner):
             if task in chosen:
                 i = self.sources.index(chosen[task])
                 rows = int(self.prices.rows_N[n]) - self.half(task)
-                # Of a few rows the deviation itself is uncertain; of one nothing is known.
-                half = float(student.ppf(0.5 + LEVEL / 2, rows - 1)) * float(np.sqrt(variance_IN[i, n]))
+                # The bootstrap of so few rows says nothing.
+                half = reach(LEVEL) * float(np.sqrt(variance_IN[i, n])) if rows >= FEWEST else np.nan
                 row |= {
                     "source": chosen[task],
                     "expected": float(belief.mean_IN[i, n]),

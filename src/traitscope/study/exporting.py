@@ -40,6 +40,9 @@ def export_belt(study: Context, found: BeltFindings, out: Path | str) -> None:
     """
     if not found.choice.models:
         raise TraitscopeError("no adapter is in the belt", where="belt", fix="allow less --loss, or give --size 1")
+    for name in found.choice.models:
+        if not (adapter_path(study, name) / WEIGHTS).is_file():
+            raise TraitscopeError("its weights are gone", where=f"adapter {name}", fix="make the belt again")
     base = study.loaded_base()
     with _written(Path(out)) as folder:
         belt = _content(study, found, base, _copied_adapters(study, found, base, folder))
@@ -71,21 +74,23 @@ def _written(out: Path) -> Iterator[Path]:
     Raises:
         TraitscopeError: ``out`` holds something else than a belt, or cannot be written.
     """
-    # Nothing but what an export wrote is ever removed: a run folder has files of these names too.
-    own = {FILE, ROUTER, CARD, "adapters"}
     try:
-        if out.exists():
-            names = {path.name for path in out.iterdir()} if out.is_dir() else None
-            if names is None or (names and not (FILE in names <= own)):
-                raise TraitscopeError("is there and is no belt", where=str(out), fix="name another folder with --out")
+        out = out.resolve()
+        if out.exists() and not _replaceable(out):
+            raise TraitscopeError("is there and is no belt", where=str(out), fix="name another folder with --out")
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out.parent, prefix=".belt-") as place:
-            folder = Path(place) / "belt"
+            folder, before = Path(place) / "belt", Path(place) / "before"
             folder.mkdir()
             yield folder
             if out.exists():
-                shutil.rmtree(out)
-            folder.rename(out)
+                out.rename(before)
+            try:
+                folder.rename(out)
+            except OSError:
+                if before.exists():
+                    before.rename(out)
+                raise
     except (OSError, ValueError) as error:
         # A path with a null character is no OSError.
         if isinstance(error, TraitscopeError):
@@ -94,6 +99,21 @@ def _written(out: Path) -> Iterator[Path]:
         raise TraitscopeError(
             f"cannot be written: {reason}", where=str(out), fix="name another folder with --out"
         ) from error
+
+
+def _replaceable(out: Path) -> bool:
+    """Whether a folder is empty or holds a belt and nothing that no export wrote: nothing else is ever removed."""
+    if not out.is_dir():
+        return False
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir() or path.is_symlink()}
+    if not files:
+        return not any(out.iterdir())
+    try:
+        names = list(json.loads((out / FILE).read_text(encoding="utf-8"))["adapters"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    own = {FILE, ROUTER, CARD, *(f"adapters/{name}/{file}" for name in names for file in (WEIGHTS, CONFIG, CARD))}
+    return files <= own
 
 
 def _content(study: Context, found: BeltFindings, base: Identity, adapters: dict[str, AdapterEntry]) -> BeltFile:
@@ -140,8 +160,8 @@ def _copied_adapters(study: Context, found: BeltFindings, base: Identity, out: P
         config = _copied(adapter_path(study, name), folder, isinstance(base.source().located(), Path), _public(base))
         serves = [task for task, model in found.choice.serves.items() if model == name]
         rank = max([config["r"], *config.get("rank_pattern", {}).values()])
-        mark = hash_file(folder / WEIGHTS)
-        adapters[name] = {"folder": f"adapters/{name}", "sha256": mark, "rank": rank, "serves": serves}
+        files = {file: hash_file(folder / file) for file in (WEIGHTS, CONFIG)}
+        adapters[name] = {"folder": f"adapters/{name}", "files": files, "rank": rank, "serves": serves}
         if name in found.merged:
             adapters[name]["merged_from"] = dict(found.merged[name])
     return adapters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from traitscope.store.files import json_bytes, read_json
 Rows = dict[str, dict[str, int]]
 
 FORMAT = 1
+KINDS = ("probe", "train", "grow")
 _FIX = "delete this file: the next run with a budget plans anew, and what was trained and evaluated stays"
 
 
@@ -34,34 +35,46 @@ class Round:
     rows: Rows
 
 
-def read_rounds(path: Path, sources: Sequence[str], targets: Sequence[str]) -> list[Round]:
+def read_rounds(path: Path, sources: Sequence[str], most: Mapping[str, int]) -> list[Round]:
     """What earlier runs decided; nothing where there is no file.
 
+    Args:
+        path: the file. sources: of the study.
+        most: of every target the rows that choices may rest on.
+
     Raises:
-        TraitscopeError: the file is damaged, or of a study with other sources or targets.
+        TraitscopeError: the file is damaged, or of a study with other sources or targets, or with more rows.
     """
     if not path.exists():
         return []
     data = read_json(path, fix=_FIX)
     try:
-        same = data["sources"] == list(sources) and data["targets"] == list(targets)
+        same = data["sources"] == list(sources) and data["targets"] == list(most)
         rounds = [Round(r["kind"], tuple(r["sources"]), r["probe_rows"], r["rows"]) for r in data["rounds"]]
-        fits = data["format"] == FORMAT and all(_fits(one, sources, targets) for one in rounds)
+        fits = data["format"] == FORMAT and all(_fits(one, sources, most) for one in rounds)
     except (KeyError, TypeError, AttributeError):
         raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=_FIX) from None
     if same and not fits:
         raise TraitscopeError("is damaged: it names what the study has not", where=str(path), fix=_FIX)
     if not same:
         raise TraitscopeError("the study has other sources or targets now", where=str(path), fix=_FIX)
+    if any(n > most[task] for one in rounds for n_by in _rows(one) for task, n in n_by.items()):
+        raise TraitscopeError(
+            "rests on rows that are for the claims now: the study had more eval rows then", where=str(path), fix=_FIX
+        )
     return rounds
 
 
-def _fits(one: Round, sources: Sequence[str], targets: Sequence[str]) -> bool:
-    """Whether a round speaks of a study's sources and targets."""
-    cells = [*one.probe_rows.items(), *one.rows.items()]
-    known = {*one.sources, *(source for source, _ in cells)} <= set(sources)
-    rows = [(task, n) for _, tasks in cells for task, n in tasks.items()]
-    return known and all(task in targets and isinstance(n, int) and n > 0 for task, n in rows)
+def _rows(one: Round) -> list[dict[str, int]]:
+    return [*one.probe_rows.values(), *one.rows.values()]
+
+
+def _fits(one: Round, sources: Sequence[str], targets: Collection[str]) -> bool:
+    """Whether a round speaks of a study's sources and targets, and evaluates in full what it trains in full alone."""
+    known = {*one.sources, *one.probe_rows} <= set(sources) and len(set(one.sources)) == len(one.sources)
+    rows = [(task, n) for tasks in _rows(one) for task, n in tasks.items()]
+    whole = all(task in targets and type(n) is int and n > 0 for task, n in rows)
+    return known and whole and set(one.rows) <= set(one.sources) and one.kind in KINDS
 
 
 def write_rounds(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Generated, PromptRow
-from traitscope.store.adapters import WEIGHTS
 from traitscope.study.belt_file import BeltFile, check_file, read_belt, vllm_command
 
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ class Belt:
                 where=str(self.folder),
                 fix="give load(path, base=...)",
             )
+        if self._named is not None and (not isinstance(self._named, str | Path) or not str(self._named)):
+            raise TraitscopeError(f"{self._named!r} names no base", where="base", fix="give a folder or a Hub id")
         named = said["model"] if self._named is None else self._named
         found = resolve_model(named)
         if isinstance(found, Path):
@@ -110,9 +111,12 @@ class Belt:
 
         wanted, have = self.content["base"]["files"], model_files(folder)
         other = [name for name, digest in wanted.items() if have.get(name) != digest]
+        # Texts and templates may lie beside them; weights, and what is laid over weights, may not.
+        laid_over = [name for name in have if ".safetensors" in name or name.startswith("adapter_")]
+        other += [name for name in laid_over if name not in wanted]
         if other:
             raise TraitscopeError(
-                f"is another base than the adapters were trained on: {', '.join(other[:4])} differ or are missing",
+                f"is another base than the adapters were trained on: see {', '.join(other[:4])}",
                 where=str(folder),
                 fix=f"name the base of the study, {self.content['base']['model']}",
             )
@@ -128,7 +132,8 @@ class Belt:
 
         found = {}
         for name, part in self.content["adapters"].items():
-            check_file(self.folder / part["folder"] / WEIGHTS, part["sha256"])
+            for file, digest in part["files"].items():
+                check_file(self.folder / part["folder"] / file, digest)
             found[name] = Adapter.load(self.folder / part["folder"], self.base)
         return found
 
@@ -166,7 +171,7 @@ class Belt:
             prompts: texts as the model reads them (a chat's with its template); white space at the end does not count.
 
         Raises:
-            TraitscopeError: a prompt is no text, empty or too long, or there is no router.
+            TraitscopeError: a prompt is no text or too long, or there is no router.
         """
         texts = _texts(prompts)
         if not texts:
@@ -197,6 +202,8 @@ class Belt:
         from traitscope.engine import Bank, generate_each
 
         texts = _texts(prompts)
+        if isinstance(stop, str) or not isinstance(stop, Iterable) or not all(isinstance(one, str) for one in stop):
+            raise TraitscopeError(f"{stop!r} is no list of texts", where="stop", fix="give a list of texts")
         asked = None if models is None else [*models]
         if asked is not None and (len(asked) != len(texts) or any(name not in self.models for name in asked)):
             strange = ", ".join(str(name) for name in asked if name not in self.models)
@@ -247,6 +254,8 @@ def _texts(prompts: Iterable[str]) -> list[str]:
     """
     if isinstance(prompts, str | bytes):
         raise TraitscopeError("one text, not a list of them", where="prompts", fix="put it into a list: [prompt]")
+    if not isinstance(prompts, Iterable):
+        raise TraitscopeError(f"{prompts!r} is no list of texts", where="prompts", fix="give a list: [prompt]")
     texts = list(prompts)
     for number, text in enumerate(texts):
         if not isinstance(text, str):
