@@ -146,15 +146,16 @@ def test_a_mix_counts_what_a_source_gains_on_its_own_task() -> None:
 def test_a_few_cells_of_a_target_are_no_worse_than_none(known: int) -> None:
     """One strong factor on which all targets load: it orders the sources of a target of which little is known."""
     rho = []
-    for seed in range(6):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
-        values_IN = rng.normal(size=(12, 1)) * rng.uniform(0.5, 2, 10) + 0.2 * rng.normal(size=(12, 10))
+        values_IN = rng.normal(size=(12, 1)) * rng.uniform(-0.3, 2, 10) + 0.4 * rng.normal(size=(12, 10))
+        values_IN[:, 0] += values_IN[:, 1:].mean(axis=1)
         whole = problem(values_IN[None])
         hidden_IN = np.zeros((12, 10), dtype=bool)
         hidden_IN[known:, 0] = True
         found = predictor_named("residual gp")(whole.hide(hidden_IN), rng)
         rho.append(spearmanr(found.z_IN[known:, 0], values_IN[known:, 0]).statistic)
-    assert np.mean(rho) > 0.85
+    assert np.mean(rho) > 0.8
 
 
 def test_twins_are_named_though_each_has_holes() -> None:
