@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,36 @@ def test_several_processes_do_every_unit_exactly_once(tmp_path: Path) -> None:
     done = collections.Counter(line.split()[0] for line in (tmp_path / "log").read_text().splitlines())
     assert done == {f"cells/m/{i}": 1 for i in range(40)}
     assert [p.name for p in (tmp_path / "leases").iterdir()] == [".guard"]
+
+
+@pytest.mark.parametrize("content", [b"", b"5", b"null", b"{}", b"\xff\xfe", b'{"id": 3'])
+def test_a_damaged_lease_holds_nothing(tmp_path: Path, content: bytes) -> None:
+    with Leases(tmp_path) as ours:
+        ours.path("unit").write_bytes(content)
+        assert ours.busy() == {}
+        assert ours.acquire("unit")
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 3600.0])
+def test_a_time_far_from_now_holds_a_lease_neither_for_ever(tmp_path: Path, ahead_s: float) -> None:
+    """Of another machine, whose process cannot be looked at."""
+    with Leases(tmp_path) as ours, Leases(tmp_path) as theirs:
+        theirs.owner = replace(theirs.owner, machine="another")
+        assert theirs.acquire("unit")
+        assert not ours.acquire("unit")
+        then = time.time() + ahead_s
+        os.utime(ours.path("unit"), (then, then))
+        assert ours.busy() == {} and ours.acquire("unit")
+
+
+def test_a_checkpoint_is_removed_by_several_at_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(60):
+            for bank in ("one", "two"):
+                folder.checkpoint_path(bank).parent.mkdir(parents=True)
+                folder.checkpoint_path(bank).write_bytes(b"x" * 1000)
+            calls = [pool.submit(folder.drop_checkpoint, ("one", "two")[i % 2]) for i in range(8)]
+            for call in calls:
+                call.result()
+            assert not (tmp_path / "checkpoints").exists(), number

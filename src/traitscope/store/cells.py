@@ -157,8 +157,10 @@ class CellStore:
 
     def _head_now(self, model: str, task: str) -> dict[str, Any] | None:
         """``cell.json`` as it stands; None while there is none."""
-        file = self.path(model, task) / "cell.json"
-        return _read_head(file) if file.exists() else None
+        try:
+            return self.read_json(model, task)
+        except _NoCell:
+            return None
 
     def index(self) -> CellIndex:
         """All committed cells; reads only the ``cell.json`` files that changed since the last time."""
@@ -314,11 +316,15 @@ class CellIndex:
         return frame
 
 
+class _NoCell(TraitscopeError):
+    """There is no such cell, or not at this moment."""
+
+
 def _read_head(path: Path) -> dict[str, Any]:
     try:
         head = read_json(path, fix=_REDO)
     except FileNotFoundError:
-        raise TraitscopeError("there is no such cell", where=str(path), fix="traitscope ls cells lists them") from None
+        raise _NoCell("there is no such cell", where=str(path), fix="traitscope ls cells lists them") from None
     if not isinstance(head, dict) or any(
         key not in head for key in ("model", "task", "scores", "fingerprint", "scoring", "rows", "n", "examples_sha256")
     ):

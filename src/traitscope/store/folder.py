@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -290,11 +291,14 @@ class RunFolder:
             return None
 
     def drop_checkpoint(self, bank: str) -> None:
-        """Removes the checkpoint of a finished bank, and the folder of checkpoints once it is empty."""
+        """Removes the checkpoint of a finished bank, and the folder of checkpoints once it is empty.
+
+        Several processes may do so at once.
+        """
         shutil.rmtree(self.checkpoint_path(bank).parent, ignore_errors=True)
-        folder = self.root / "checkpoints"
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        # It is gone, holds another bank's, or cannot be written: then it stays.
+        with suppress(OSError):
+            (self.root / "checkpoints").rmdir()
 
     def set_aside(self, units: Sequence[str]) -> Path:
         """Moves units (``adapters/<name>``, ``cells/<model>/<task>``) under ``replaced/``; returns where."""

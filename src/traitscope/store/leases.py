@@ -92,7 +92,7 @@ class Leases:
         """Who holds the unit, alive or not; None if nobody does."""
         try:
             return Owner(**json.loads(self.path(unit).read_bytes()))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def busy(self) -> dict[str, Owner]:
@@ -160,7 +160,8 @@ class Leases:
         if holder.gone():
             return True
         try:
-            return self._clock() - path.stat().st_mtime > self.stale_s
+            # By the same clock a renewal never lies ahead: a time that does says nothing, and must not hold for ever.
+            return abs(self._clock() - path.stat().st_mtime) > self.stale_s
         except FileNotFoundError:
             return True
 
