@@ -139,15 +139,16 @@ class CellStore:
         """``cell.json`` and the records that it was made from, though another process may be replacing the two."""
         path = self.path(model, task) / "examples.parquet"
         patience = time.monotonic() + (_REPLACING_S if path.parent.is_dir() else 0.0)
-        head, data = self._head_now(model, task), None
+        data = None
+        stamp, head = self._head_now(model, task)
         while time.monotonic() < patience:
             with suppress(FileNotFoundError):
                 data = path.read_bytes()
             if head is not None and data is not None and hashlib.sha256(data).hexdigest() == head["examples_sha256"]:
                 return head, read_parquet(data, where=str(path), fix=_REDO)
-            # While a cell is replaced its mark is gone for a moment, and is another one then.
-            before, head = head, self._head_now(model, task)
-            if head is not None and head == before:
+            # While a cell is replaced its mark is gone for a moment, and is another file then, whatever it says.
+            before, (stamp, head) = stamp, self._head_now(model, task)
+            if stamp is not None and stamp == before:
                 break
             time.sleep(_GLANCE_S)
         self.read_json(model, task)
@@ -155,12 +156,13 @@ class CellStore:
         what = "is missing beside its cell.json" if not path.exists() else differs
         raise TraitscopeError(what, where=str(path), fix=_REDO)
 
-    def _head_now(self, model: str, task: str) -> dict[str, Any] | None:
-        """``cell.json`` as it stands; None while there is none."""
+    def _head_now(self, model: str, task: str) -> tuple[tuple[int, int] | None, dict[str, Any] | None]:
+        """Which file ``cell.json`` is (inode, time), and what it says; None while there is none."""
         try:
-            return self.read_json(model, task)
-        except _NoCell:
-            return None
+            stat = (self.path(model, task) / "cell.json").stat()
+            return (stat.st_ino, stat.st_mtime_ns), self.read_json(model, task)
+        except (FileNotFoundError, _NoCell):
+            return None, None
 
     def index(self) -> CellIndex:
         """All committed cells; reads only the ``cell.json`` files that changed since the last time."""
