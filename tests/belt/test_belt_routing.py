@@ -209,3 +209,8 @@ def test_every_rule_gives_one_distance_for_each_prompt_and_place(name: str) -> N
     found = entry.value.distances(arrays, rng.normal(size=(7, width)))
     assert found.shape == (7, 3) and np.isfinite(found).all()
     assert entry.reference and entry.value.reads in ("states", "alignments")
+
+
+def test_a_belt_of_no_adapter_sends_all_to_the_base() -> None:
+    read = np.linspace(0, 1, 20)[:, None]
+    assert fit_router("arrow", {"any": read}, ("x",), read, np.ones((1, 20)), ["base"], 0).serves == ("base",)

@@ -184,7 +184,7 @@ def fit_router(
         if rows.sum() > 1:
             gain_IS = points_IS[:, rows] - points_IS[base, rows]
             first = int(gain_IS.mean(axis=1).argmax())
-            best = first if surely_above(gain_IS[first], len(models) - 1) else base
+            best = first if first != base and surely_above(gain_IS[first], len(models) - 1) else base
             gain_P[place] = gain_IS[best].mean()
         serves.append(models[best])
     far = float(np.quantile(distances_SP.min(axis=1), FAR))
