@@ -53,12 +53,12 @@ class Forks:
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """sha256 of every file that must be the same for the same study and plan: not the log, not the caches."""
+    """sha256 of every file that must be the same for the same study and plan: no log, no cache, nothing put aside."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        cache = name in ("run.jsonl", "local.json", "leases/.guard") or name.endswith("/index.json")
-        if path.is_file() and not cache:
+        cache = name.endswith(("run.jsonl", "local.json", "leases/.guard", "/index.json"))
+        if path.is_file() and not cache and not name.startswith("quarantine/"):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from forged import forge
 from processes import snapshot
 
 from traitscope.errors import TraitscopeError
 from traitscope.predict.decision import Decision
 from traitscope.store import CellStore
+from traitscope.store.seal import sealed
 from traitscope.study import Stopped, Study, filling
 from traitscope.study.budget import Budgeted
 from traitscope.study.deciding import Planner
@@ -149,12 +150,13 @@ def test_a_budget_that_bears_no_look_says_what_would(study_file: Path, tmp_path:
 def test_a_damaged_plan_is_named(study_file: Path, decided: tuple[Study, Decision], tmp_path: Path) -> None:
     shutil.copytree(decided[0].folder.root, tmp_path / "copy")
     file = tmp_path / "copy" / "plan" / "budget.json"
-    for content, word in ((b"{", "budget.json"), (b"{}", "keys are missing"), (b"5", "budget.json")):
+    plan = file.read_bytes()
+    for content, word in ((b"{", "not JSON"), (sealed({}), "keys are missing"), (b"5", "holds '5'")):
         file.write_bytes(content)
         with pytest.raises(TraitscopeError, match=word):
             Study.open(tmp_path / "copy").decide(0.8)
-    plan = json.loads((decided[0].folder.root / "plan" / "budget.json").read_text())
-    file.write_text(json.dumps({**plan, "sources": ["another"]}))
+    file.write_bytes(plan)
+    forge(file, sources=["another"])
     with pytest.raises(TraitscopeError, match="other sources"):
         Study.open(tmp_path / "copy").decide(0.8)
 

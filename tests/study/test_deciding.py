@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from forged import forge
 
 from traitscope.errors import TraitscopeError
 from traitscope.store.models import ModelSource
@@ -101,7 +102,7 @@ def test_rounds_are_read_as_they_were_written_and_nonsense_is_named(tmp_path: Pa
     content = json.loads(path.read_text())
     rows = [{"a": {"t": 0}}, {"a": {"v": 3}}, {"b": {"t": 3}}, {"a": {"t": "3"}}, {"a": {"t": True}}]
     for change in (*({"rows": given} for given in rows), {"sources": ["a", "a"]}, {"kind": "look"}):
-        path.write_text(json.dumps({**content, "rounds": [{**content["rounds"][0], **change}]}))
+        forge(path, rounds=[{**content["rounds"][0], **change}])
         with pytest.raises(TraitscopeError, match="names what the study has not"):
             read_rounds(path, ["a", "b"], {"t": 30})
 

@@ -142,8 +142,7 @@ def test_a_checkpoint_is_removed_by_several_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for number in range(60):
             for bank in ("one", "two"):
-                folder.checkpoint_path(bank).parent.mkdir(parents=True)
-                folder.checkpoint_path(bank).write_bytes(b"x" * 1000)
+                folder.write_checkpoint(bank, b"x" * 1000)
             calls = [pool.submit(folder.drop_checkpoint, ("one", "two")[i % 2]) for i in range(8)]
             for call in calls:
                 call.result()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tiny
+from forged import forge
 
 from traitscope.errors import TraitscopeError
 from traitscope.store import fingerprints
@@ -121,7 +122,8 @@ def chat(chatting: Path, tmp_path: Path) -> tuple[Path, Path]:
     # The folder's own copy too: where the base lies is no part of a fingerprint.
     shutil.copy(study, tmp_path / "copy/study/runs/tiny/study.yaml")
     lock = tmp_path / "copy/study/runs/tiny/lock.json"
-    lock.write_text(lock.read_text().replace(str(chatting), str(tmp_path / "copy")))
+    told = json.loads(lock.read_text().replace(str(chatting), str(tmp_path / "copy")))
+    forge(lock, base=told["base"])
     return study, tmp_path / "copy/base"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -32,6 +31,7 @@ from traitscope.store import (
     write_atomic,
 )
 from traitscope.store.files import TEMPORARY, machine
+from traitscope.store.seal import sealed
 
 
 def record(index: int, correct: float = 1.0) -> ExampleRecord:
@@ -219,8 +219,12 @@ def test_a_table_of_no_cells_has_the_columns(tmp_path: Path) -> None:
     ("damage", "message"),
     [
         (b"{", "not JSON"),
-        (b"[]", "not a cell"),
-        (b'{"model": "a-s0"}', "keys are missing"),
+        (b"[]", "no object"),
+        (b"5", "no object"),
+        (b"null", "no object"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"model": "a-s0"}', "sha256 differs"),
+        (sealed({"model": "a-s0"}), "keys are missing"),
     ],
 )
 def test_a_damaged_cell_is_named_with_what_to_do(tmp_path: Path, damage: bytes, message: str) -> None:
@@ -228,9 +232,10 @@ def test_a_damaged_cell_is_named_with_what_to_do(tmp_path: Path, damage: bytes, 
     store.stage(cell(), STAMP).commit()
     path = store.path("a-s0", "t") / "cell.json"
     path.write_bytes(damage)
+    assert len(store.index()) == 0 and message in store.index().damaged["a-s0", "t"]
     with pytest.raises(TraitscopeError, match=message) as caught:
-        store.index()
-    assert str(path) in str(caught.value) and "delete this cell's folder" in str(caught.value)
+        store.read_json("a-s0", "t")
+    assert str(path) in str(caught.value) and "this cell alone" in str(caught.value)
 
 
 def test_records_that_do_not_belong_to_their_mark_are_refused(tmp_path: Path) -> None:
@@ -249,8 +254,9 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     store = CellStore(tmp_path)
     store.stage(cell(), STAMP).commit()
     path = store.path("a-s0", "t") / "cell.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    with pytest.raises(TraitscopeError, match="format 2, this traitscope reads 1"):
+    newer = b'{"format": 3'
+    path.write_bytes(newer + b',\n  "sha256": "' + hashlib.sha256(newer).hexdigest().encode() + b'"\n}\n')
+    with pytest.raises(TraitscopeError, match="format 3, this traitscope reads 2"):
         store.index()
 
 
@@ -324,13 +330,13 @@ def test_a_log_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
 def fill(folder: Path, n_models: int, n_tasks: int) -> None:
     """Cells as the store lays them out, their records left out; written plainly, for speed."""
     CellStore(folder).stage(cell(), STAMP).commit()
-    head = json.loads((folder / "a-s0" / "t" / "cell.json").read_bytes())
+    head = CellStore(folder).read_json("a-s0", "t")
     shutil.rmtree(folder / "a-s0")
     for m in range(n_models):
         for t in range(n_tasks):
             place = folder / f"m{m}-s0" / f"t{t}"
             place.mkdir(parents=True)
-            (place / "cell.json").write_text(json.dumps({**head, "model": f"m{m}-s0", "task": f"t{t}"}, indent=2))
+            (place / "cell.json").write_bytes(sealed({**head, "model": f"m{m}-s0", "task": f"t{t}"}))
             (place / "examples.parquet").touch()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forged import forge
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, Example, ExampleRecord, Score, StepRecord
@@ -136,8 +136,7 @@ def test_the_mark_of_an_adapter_names_every_other_file(tmp_path: Path) -> None:
     on_disk.pop("unit.json")
     found = folder.adapter("a-s0")
     assert found is not None and found.files == on_disk
-    mark = json.loads((place / "unit.json").read_bytes())
-    (place / "unit.json").write_text(json.dumps({key: mark[key] for key in mark if key != "seed"}))
+    forge(place / "unit.json", seed=None)
     with pytest.raises(TraitscopeError, match="keys are missing"):
         folder.adapter("a-s0")
 
@@ -145,8 +144,7 @@ def test_the_mark_of_an_adapter_names_every_other_file(tmp_path: Path) -> None:
 def test_a_finished_bank_leaves_the_checkpoints_of_others(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     for bank in ("one", "two"):
-        folder.checkpoint_path(bank).parent.mkdir(parents=True)
-        folder.checkpoint_path(bank).write_bytes(bank.encode())
+        folder.write_checkpoint(bank, bank.encode())
     folder.drop_checkpoint("one")
     assert (folder.read_checkpoint("one"), folder.read_checkpoint("two")) == (None, b"two")
     folder.drop_checkpoint("two")

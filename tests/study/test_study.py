@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import tiny
 from backends import Idle
+from forged import forge
 from processes import log_of, snapshot
 
 from traitscope.config import StudyConfig, load_config
@@ -309,8 +310,7 @@ def test_the_scoring_of_a_group_side_by_side_gives_the_cells_of_models_alone(
     folder = copy.parent / "runs/tiny"
     alone = Study.open(copy).score_table()
     shutil.rmtree(folder / "cells")
-    plan = json.loads((folder / "plan/scoring.json").read_text())
-    (folder / "plan/scoring.json").write_text(json.dumps({**plan, "models_per_pass": 3, "models_per_generation": 3}))
+    forge(folder / "plan/scoring.json", models_per_pass=3, models_per_generation=3)
     Study.open(copy).run()
     together = Study.open(copy).score_table()
     assert together["value"].to_numpy() == pytest.approx(alone["value"].to_numpy(), abs=1e-4)

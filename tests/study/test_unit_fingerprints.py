@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from forged import forge
 
 import traitscope.engine
 from traitscope.errors import TraitscopeError
@@ -111,8 +112,7 @@ def test_rows_that_changed_are_noticed_when_a_cell_would_grow(copy: Path) -> Non
 def test_recorded_groups_stay_together(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = copy.parent / "runs/tiny/plan/scoring.json"
     groups = [["base", "all-s0"], ["sums-s0", "tone-s0"], ["tone.mislabel-s0"]]
-    recorded = {**json.loads(plan.read_text()), "models_per_pass": 3, "models_per_generation": 3, "groups": groups}
-    plan.write_text(json.dumps(recorded))
+    forge(plan, models_per_pass=3, models_per_generation=3, groups=groups)
     for unit in ("base/story", "tone-s0/tone", "sums-s0/tone"):
         shutil.rmtree(copy.parent / "runs/tiny/cells" / unit)
     opened: list[list[str]] = []

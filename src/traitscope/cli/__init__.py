@@ -19,6 +19,7 @@ from traitscope.cli.run import run
 from traitscope.cli.stats import stats
 from traitscope.cli.train import train
 from traitscope.cli.traits import traits
+from traitscope.cli.verify import verify
 
 app = typer.Typer(
     name="traitscope",
@@ -46,7 +47,24 @@ def _options(
     pass
 
 
-for _verb in (demo, init, check, plan, run, train, evaluate, traits, effects, stats, predict, belt, layers, report, ls):
+for _verb in (
+    demo,
+    init,
+    check,
+    plan,
+    run,
+    train,
+    evaluate,
+    traits,
+    effects,
+    stats,
+    predict,
+    belt,
+    layers,
+    report,
+    ls,
+    verify,
+):
     app.command("eval" if _verb is evaluate else None)(_verb)
 
 

@@ -15,6 +15,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.layers.embedding import Embedding
 from traitscope.layers.section_types import Sections, told_apart
 from traitscope.layers.sections import SectionCurves
+from traitscope.store import write_atomic
 
 __all__ = ["ALL", "NULL", "TABLE_COLUMNS", "UNSEEN", "LayersResult"]
 
@@ -138,13 +139,13 @@ class LayersResult:
             "embeddings": [embedding.to_json() for embedding in self.embeddings],
         }
 
-    def save(self, folder: Path) -> None:
-        """Write the tables of `frames` and ``analysis/layers.json`` under a run folder."""
-        for path, frame in self.frames().items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            frame.to_parquet(folder / path, index=False)
-        text = json.dumps(self.to_json(), indent=1, allow_nan=False)
-        (folder / "analysis" / "layers.json").write_text(text, encoding="utf-8")
+    def save(self, folder: Path) -> list[Path]:
+        """Write the tables of `frames` and ``analysis/layers.json`` under a run folder; returns the files."""
+        files = {folder / path: frame.to_parquet(None, index=False) for path, frame in self.frames().items()}
+        files[folder / "analysis" / "layers.json"] = json.dumps(self.to_json(), indent=1, allow_nan=False).encode()
+        for path, data in files.items():
+            write_atomic(path, data)
+        return list(files)
 
     @classmethod
     def load(cls, folder: Path) -> LayersResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from traitscope.findings import Findings
@@ -36,3 +37,12 @@ def write_report(findings: Findings, folder: Path) -> Path:
     page = folder / "report.html"
     write_atomic(page, render_page(findings, drawn, sorted(files)).encode())
     return page
+
+
+def report_files(page: Path) -> Iterator[Path]:
+    """All files of a report, by its page."""
+    from traitscope.report.figures import NAMES
+
+    yield page
+    yield from (path for name in NAMES if (path := page.parent / "figures" / f"{name}.svg").exists())
+    yield from (path for path in (page.parent / "tables").glob("*.csv") if not path.name.startswith("."))

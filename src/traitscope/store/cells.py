@@ -9,10 +9,9 @@ study of 200,000 cells opens in seconds. It is a cache: each entry carries the i
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, ExampleRecord, Score
-from traitscope.store.files import Staged, json_bytes, read_json, sweep, write_atomic
+from traitscope.store.files import Staged, sweep, write_atomic
+from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import read_parquet, records_bytes, records_from
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
 # How long a cell may be without its mark while it is replaced, and how often that is looked at.
 _REPLACING_S, _GLANCE_S = 2.0, 0.002
-_REDO = "delete this cell's folder and run the same command again: only this cell is computed anew"
+REDO = "traitscope run: this cell alone goes to quarantine/ and is computed anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,7 @@ class CellHead:
     scoring: str
     rows: str
     n: int
+    examples_sha256: str
 
 
 class CellStore:
@@ -81,7 +81,6 @@ class CellStore:
         sweep(folder)
         examples = records_bytes(cell.records)
         head = {
-            "format": FORMAT,
             "model": cell.model,
             "source": cell.source,
             "seed": cell.seed,
@@ -96,7 +95,7 @@ class CellStore:
             "examples_sha256": hashlib.sha256(examples).hexdigest(),
             "inputs": stamp.inputs,
         }
-        return Staged({folder / "examples.parquet": examples, folder / "cell.json": json_bytes(head)})
+        return Staged({folder / "examples.parquet": examples, folder / "cell.json": sealed(head)})
 
     def read_json(self, model: str, task: str) -> dict[str, Any]:
         """``cell.json`` as it stands.
@@ -104,14 +103,14 @@ class CellStore:
         Raises:
             TraitscopeError: there is no such cell, or the file is damaged.
         """
-        return _read_head(self.path(model, task) / "cell.json")
+        return _read_head(self.path(model, task) / "cell.json", model, task)
 
     def head(self, model: str, task: str) -> CellHead | None:
         """The commit mark of one cell as it stands on the disk, or None if the cell is not committed."""
         path = self.path(model, task) / "cell.json"
         if not path.exists():
             return None
-        head = _read_head(path)
+        head = _read_head(path, model, task)
         return CellHead(model, task, head["source"], head["seed"], *(head[name] for name in _CELL_COLUMNS[2:]))
 
     def read_records(self, model: str, task: str) -> list[ExampleRecord]:
@@ -145,7 +144,7 @@ class CellStore:
             with suppress(FileNotFoundError):
                 data = path.read_bytes()
             if head is not None and data is not None and hashlib.sha256(data).hexdigest() == head["examples_sha256"]:
-                return head, read_parquet(data, where=str(path), fix=_REDO)
+                return head, read_parquet(data, where=str(path), fix=REDO)
             # While a cell is replaced its mark is gone for a moment, and is another file then, whatever it says.
             before, (stamp, head) = stamp, self._head_now(model, task)
             if stamp is not None and stamp == before:
@@ -154,7 +153,7 @@ class CellStore:
         self.read_json(model, task)
         differs = "is not the file that cell.json was made from (sha256 differs)"
         what = "is missing beside its cell.json" if not path.exists() else differs
-        raise TraitscopeError(what, where=str(path), fix=_REDO)
+        raise Damaged(what, where=str(path), fix=REDO)
 
     def _head_now(self, model: str, task: str) -> tuple[tuple[int, int] | None, dict[str, Any] | None]:
         """Which file ``cell.json`` is (inode, time), and what it says; None while there is none."""
@@ -166,17 +165,18 @@ class CellStore:
 
     def index(self) -> CellIndex:
         """All committed cells; reads only the ``cell.json`` files that changed since the last time."""
-        models = {}
+        models, damaged = {}, {}
         if self.folder.is_dir():
             for entry in sorted(os.scandir(self.folder), key=lambda entry: entry.name):
-                if entry.is_dir() and not entry.name.startswith("."):
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                     model = _ModelIndex.refreshed(Path(entry.path))
+                    damaged.update({(entry.name, task): what for task, what in model.damaged.items()})
                     if model.cells:
                         models[entry.name] = model
-        return CellIndex(models)
+        return CellIndex(models, damaged)
 
 
-_CELL_COLUMNS = ("task", "stamp", "fingerprint", "scoring", "rows", "n")
+_CELL_COLUMNS = ("task", "stamp", "fingerprint", "scoring", "rows", "n", "examples_sha256")
 _SCORE_COLUMNS = ("task", "metric", "value", "stderr", "n", "primary", "higher_is_better")
 
 
@@ -188,6 +188,7 @@ class _ModelIndex:
         self.source = source
         self.seed = seed
         self.cells: dict[str, list[Any]] = {}
+        self.damaged: dict[str, str] = {}
         self.scores: dict[str, list[Any]] = {name: [] for name in _SCORE_COLUMNS}
 
     @classmethod
@@ -196,9 +197,9 @@ class _ModelIndex:
         stamps: dict[str, list[int]] = {}
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                     try:
-                        stat = os.stat(f"{entry.path}/cell.json")  # noqa: PTH116  (a Path for each of 200,000 is slow)
+                        stat = os.lstat(f"{entry.path}/cell.json")
                     except FileNotFoundError:
                         continue
                     stamps[entry.name] = [stat.st_ino, stat.st_size, stat.st_mtime_ns]
@@ -214,13 +215,18 @@ class _ModelIndex:
                 for row in scores_of.get(task, []):
                     fresh._add_score(row)
             else:
-                fresh._add(task, stamps[task], _read_head(folder / task / "cell.json"))
+                try:
+                    fresh._add(task, stamps[task], _read_head(folder / task / "cell.json", folder.name, task))
+                except Damaged as error:
+                    fresh.damaged[task] = error.what
+                except _NoCell:
+                    continue  # it is replaced at this moment
         fresh._save(folder)
         return fresh
 
     def _add(self, task: str, stamp: list[int], head: dict[str, Any]) -> None:
         self.source, self.seed = head["source"], head["seed"]
-        self.cells[task] = [stamp, head["fingerprint"], head["scoring"], head["rows"], head["n"]]
+        self.cells[task] = [stamp, *(head[name] for name in _CELL_COLUMNS[2:])]
         for score in head["scores"]:
             self._add_score([task, *(score[name] for name in _SCORE_COLUMNS[1:])])
 
@@ -237,14 +243,12 @@ class _ModelIndex:
     @classmethod
     def _load(cls, folder: Path) -> _ModelIndex | None:
         try:
-            data = json.loads((folder / "index.json").read_bytes())
-            if data["format"] != FORMAT:
-                return None
+            data = read_sealed(folder / "index.json", fix="delete it")
             index = cls(folder.name, data["source"], data["seed"])
             columns = [data["cells"][name] for name in _CELL_COLUMNS]
             index.cells = {task: list(rest) for task, *rest in zip(*columns, strict=True)}
             index.scores = {name: data["scores"][name] for name in _SCORE_COLUMNS}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, TraitscopeError):
             return None
         return index
 
@@ -254,23 +258,28 @@ class _ModelIndex:
             for name, value in zip(_CELL_COLUMNS, [task, *row], strict=True):
                 cells[name].append(value)
         data = {
-            "format": FORMAT,
             "source": self.source,
             "seed": self.seed,
             "cells": cells,
             "scores": self.scores,
         }
         try:
-            write_atomic(folder / "index.json", json.dumps(data, ensure_ascii=False).encode())
+            write_atomic(folder / "index.json", sealed(data, indent=None))
         except TraitscopeError:
             return  # a cache: a folder that cannot be written is still read
 
 
 class CellIndex:
-    """The committed cells of a study, by model and task, without their records."""
+    """The committed cells of a study, by model and task, without their records.
 
-    def __init__(self, models: dict[str, _ModelIndex]) -> None:
+    Args:
+        models: their indexes.
+        damaged: cells whose ``cell.json`` is not what was written, and what is wrong; they are not among the others.
+    """
+
+    def __init__(self, models: dict[str, _ModelIndex], damaged: Mapping[tuple[str, str], str]) -> None:
         self._models = models
+        self.damaged = dict(damaged)
 
     def __len__(self) -> int:
         return sum(len(model.cells) for model in self._models.values())
@@ -293,7 +302,7 @@ class CellIndex:
         row = found.cells.get(task) if found is not None else None
         if found is None or row is None:
             return None
-        return CellHead(model, task, found.source, found.seed, row[1], row[2], row[3], row[4])
+        return CellHead(model, task, found.source, found.seed, *row[1:])
 
     def table(self) -> pd.DataFrame:
         """All scores, long: model, source, seed, and the columns of ``records.Score`` by task."""
@@ -322,19 +331,13 @@ class _NoCell(TraitscopeError):
     """There is no such cell, or not at this moment."""
 
 
-def _read_head(path: Path) -> dict[str, Any]:
+def _read_head(path: Path, model: str, task: str) -> dict[str, Any]:
     try:
-        head = read_json(path, fix=_REDO)
+        head = read_sealed(path, fix=REDO)
     except FileNotFoundError:
         raise _NoCell("there is no such cell", where=str(path), fix="traitscope ls cells lists them") from None
-    if not isinstance(head, dict) or any(
-        key not in head for key in ("model", "task", "scores", "fingerprint", "scoring", "rows", "n", "examples_sha256")
-    ):
-        raise TraitscopeError("is damaged: not a cell (keys are missing)", where=str(path), fix=_REDO)
-    if head.get("format") != FORMAT:
-        raise TraitscopeError(
-            f"has format {head.get('format')!r}, this traitscope reads {FORMAT}",
-            where=str(path),
-            fix="use the traitscope version that lock.json names, or start a new run folder (--out)",
-        )
+    if any(key not in head for key in ("model", "source", "seed", "task", "scores", *_CELL_COLUMNS[2:])):
+        raise Damaged("is damaged: not a cell (keys are missing)", where=str(path), fix=REDO)
+    if (head["model"], head["task"]) != (model, task):
+        raise Damaged(f"is the cell of {head['model']} on {head['task']}", where=str(path), fix=REDO)
     return head

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,24 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example, StepRecord
 from traitscope.store.adapters import write_adapter
 from traitscope.store.cells import CellStore
+from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import (
     disk_errors,
-    json_bytes,
     move_folder,
-    read_json,
     sweep,
     temporary,
     write_atomic,
 )
 from traitscope.store.leases import Leases
+from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
 
-FORMAT = 1
+_REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
+_RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
+SWEPT = (
+    *("", "plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"),
+    *("figures", "tables", "belt", "cells", "checkpoints"),
+)
 STARTED = ("lock.json", "plan", "cells", "adapters")
 
 
@@ -70,6 +75,23 @@ class RunFolder:
             )
         self.root = root
         self.cells = CellStore(root / "cells")
+        self._refuse_links()
+
+    def _refuse_links(self) -> None:
+        """What is written into the folder must not land elsewhere."""
+        for entry in os.scandir(self.root) if self.root.is_dir() else ():
+            if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(os.path.realpath(self.root)):
+                raise TraitscopeError(
+                    f"is a link that leads out of the run folder, to {os.path.realpath(entry)}",
+                    where=entry.path,
+                    fix="put what it leads to in its place; the run folder itself may be a link",
+                )
+
+    @cached_property
+    def checked(self) -> Checked:
+        """Which files were found to be what was written; as ``local.json`` remembers them."""
+        known = self.read_local().get("checked")
+        return Checked(self.root, known if isinstance(known, dict) else None)
 
     @property
     def study_file(self) -> Path:
@@ -118,8 +140,11 @@ class RunFolder:
             probe = temporary(self.root / "probe")
             probe.write_bytes(b"")
             probe.unlink()
-        for folder in ("", "plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"):
+        for folder in SWEPT:
             sweep(self.root / folder)
+        for folder in ("cells", "checkpoints"):
+            for entry in os.scandir(self.root / folder) if (self.root / folder).is_dir() else ():
+                sweep(Path(entry.path))
 
     # ---- study, lock, log
 
@@ -134,9 +159,13 @@ class RunFolder:
         return True
 
     def read_lock(self) -> dict[str, Any] | None:
-        """``lock.json``, or None in a new folder."""
+        """``lock.json``, or None in a new folder.
+
+        Raises:
+            Damaged: it is not what was written.
+        """
         try:
-            return dict(read_json(self.root / "lock.json", fix="delete it: the next run writes it again"))
+            return read_sealed(self.root / "lock.json", fix=_REWRITTEN)
         except FileNotFoundError:
             return None
 
@@ -150,32 +179,31 @@ class RunFolder:
             **fields,
         }
         with disk_errors(self.root / "run.jsonl"), (self.root / "run.jsonl").open("ab") as file:
-            file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+            # A line that a kill cut short must not spoil the next one.
+            cut = file.tell() > 0 and _last_byte(self.root / "run.jsonl") != b"\n"
+            file.write(b"\n" * cut + (json.dumps(line, ensure_ascii=False) + "\n").encode())
 
     def read_log(self) -> list[dict[str, Any]]:
         """The log's lines; a line cut short by a kill is left out."""
-        found = []
+        return [told for line in self.read_lines() if (told := log_line(line)) is not None]
+
+    def read_lines(self) -> list[bytes]:
+        """The log's lines as they stand."""
         try:
-            lines = (self.root / "run.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+            return [line for line in (self.root / "run.jsonl").read_bytes().split(b"\n") if line]
         except FileNotFoundError:
             return []
-        for line in lines:
-            try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return found
 
     def read_local(self) -> dict[str, Any]:
         """``local.json``: what holds on this machine only (where the data lies, fingerprints of its rows)."""
         try:
-            return dict(json.loads((self.root / "local.json").read_bytes()))
-        except (OSError, ValueError):
+            return read_sealed(self.root / "local.json", fix="delete it")
+        except (OSError, TraitscopeError):
             return {}
 
     def write_local(self, value: Mapping[str, Any]) -> None:
-        """Replaces ``local.json``; it is a cache and may be deleted."""
-        self.write_if_changed(self.root / "local.json", json_bytes(value))
+        """Replaces ``local.json``, with what was ``checked``; it is a cache and may be deleted."""
+        self.write_if_changed(self.root / "local.json", sealed({**value, "checked": self.checked.to_json()}))
 
     # ---- tasks
 
@@ -200,7 +228,7 @@ class RunFolder:
             data = path.read_bytes()
         except FileNotFoundError:
             raise TraitscopeError("there is no such task", where=str(path), fix="traitscope ls tasks") from None
-        table = read_parquet(data, where=str(path), fix="delete it: the next run writes it again")
+        table = read_parquet(data, where=str(path), fix=_REWRITTEN)
         return {"train": [], "eval": [], **examples_from(table)}
 
     # ---- adapters
@@ -216,15 +244,15 @@ class RunFolder:
             TraitscopeError: the mark is damaged.
         """
         path = self.adapter_path(name) / "unit.json"
-        fix = "delete this adapter's folder and run the same command again: only this adapter is trained anew"
         try:
-            head = read_json(path, fix=fix)
-        except FileNotFoundError:
+            head = read_sealed(path, fix=_RETRAINED)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        try:
-            return AdapterHead(**{key: head[key] for key in AdapterHead.__slots__})
-        except (KeyError, TypeError):
-            raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=fix) from None
+        if any(key not in head for key in AdapterHead.__slots__):
+            raise Damaged("is damaged: keys are missing", where=str(path), fix=_RETRAINED)
+        if head["name"] != name:
+            raise Damaged(f"is the adapter {head['name']}", where=str(path), fix=_RETRAINED)
+        return AdapterHead(**{key: head[key] for key in AdapterHead.__slots__})
 
     def adapters(self) -> list[AdapterHead]:
         """All finished adapters, by name."""
@@ -254,16 +282,12 @@ class RunFolder:
             write_adapter(made, config, tensors, card)
             (made / "train.parquet").write_bytes(history_bytes(history))
             files = {
-                path.relative_to(made).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                path.relative_to(made).as_posix(): sha256_of(path.read_bytes())
                 for path in sorted(made.rglob("*"))
                 if path.is_file()
             }
-            mark = {
-                "format": FORMAT,
-                **{key: getattr(head, key) for key in AdapterHead.__slots__},
-                "files": files,
-            }
-            (made / "unit.json").write_bytes(json_bytes(mark))
+            mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files}
+            (made / "unit.json").write_bytes(sealed(mark))
         return made
 
     def commit_adapter(self, made: Path, name: str) -> bool:
@@ -280,34 +304,59 @@ class RunFolder:
         return self.root / "plan" / f"{bank}.json"
 
     def checkpoint_path(self, bank: str) -> Path:
-        """The state of a bank in training."""
-        return self.root / "checkpoints" / bank / "bank.safetensors"
+        """Where the states of a bank in training lie, each under its own SHA-256."""
+        return self.root / "checkpoints" / bank
+
+    def write_checkpoint(self, bank: str, state: bytes) -> None:
+        """Keeps a state that a backend handed over, in place of the one before."""
+        path = self.checkpoint_path(bank) / f"{sha256_of(state)}.safetensors"
+        write_atomic(path, state)
+        for other in path.parent.glob("*.safetensors"):
+            if other != path:
+                other.unlink(missing_ok=True)
 
     def read_checkpoint(self, bank: str) -> bytes | None:
-        """The last state that a backend handed over, or None."""
-        try:
-            return self.checkpoint_path(bank).read_bytes()
-        except FileNotFoundError:
-            return None
+        """The last whole state that a backend handed over, or None."""
+        with suppress(OSError):
+            states = [(path.stat().st_mtime_ns, path) for path in self.checkpoint_path(bank).glob("*.safetensors")]
+            for _, path in sorted(states, reverse=True):
+                state = path.read_bytes()
+                if sha256_of(state) == path.stem:
+                    return state
+        return None
 
     def drop_checkpoint(self, bank: str) -> None:
         """Removes the checkpoint of a finished bank, and the folder of checkpoints once it is empty.
 
         Several processes may do so at once.
         """
-        shutil.rmtree(self.checkpoint_path(bank).parent, ignore_errors=True)
+        shutil.rmtree(self.checkpoint_path(bank), ignore_errors=True)
         # It is gone, holds another bank's, or cannot be written: then it stays.
         with suppress(OSError):
             (self.root / "checkpoints").rmdir()
 
-    def set_aside(self, units: Sequence[str]) -> Path:
-        """Moves units (``adapters/<name>``, ``cells/<model>/<task>``) under ``replaced/``; returns where."""
+    def set_aside(self, units: Iterable[str], under: str = "replaced") -> Path:
+        """Moves files and folders, by their paths in the run folder, into a new folder ``under``; returns where."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        aside = self.root / "replaced" / f"{stamp}-{uuid.uuid4().hex[:6]}"
+        aside = self.root / under / f"{stamp}-{uuid.uuid4().hex[:6]}"
         for unit in units:
-            source = self.root / unit
-            if source.exists():
-                with disk_errors(aside):
-                    (aside / unit).parent.mkdir(parents=True, exist_ok=True)
-                    source.rename(aside / unit)
+            with disk_errors(aside), suppress(FileNotFoundError):
+                (self.root / unit).lstat()
+                (aside / unit).parent.mkdir(parents=True, exist_ok=True)
+                (self.root / unit).rename(aside / unit)
         return aside
+
+
+def log_line(line: bytes) -> dict[str, Any] | None:
+    """What a line of the log says; None where it was cut short or spoilt."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) and {"time", "event"} <= told.keys() else None
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)

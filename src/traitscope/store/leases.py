@@ -78,7 +78,7 @@ class Leases:
         """Takes the unit if nobody works on it; False if somebody does. Taking it twice is an error."""
         assert unit not in self._held, f"{unit} is already held by this process"
         path = self.path(unit)
-        with self._guard():
+        with self.alone():
             holder = self.holder(unit)
             if holder is not None and not self._free(path, holder):
                 return False
@@ -116,7 +116,7 @@ class Leases:
         Raises:
             LeaseLost: the unit is no longer held by this process.
         """
-        with self._guard():
+        with self.alone():
             holder = self.holder(unit)
             if holder is None or holder.id != self.owner.id:
                 self._held[unit] = False
@@ -127,7 +127,7 @@ class Leases:
         """Gives the unit back (no error if it was lost meanwhile)."""
         with self._lock:
             self._held.pop(unit, None)
-        with self._guard():
+        with self.alone():
             holder = self.holder(unit)
             if holder is not None and holder.id == self.owner.id:
                 self.path(unit).unlink(missing_ok=True)
@@ -143,7 +143,7 @@ class Leases:
 
     def _drop_gone(self) -> None:
         """Removes leases of processes that were killed, such as one between the commit of a unit and its release."""
-        with self._guard():
+        with self.alone():
             for path in self.folder.glob("*.json"):
                 holder = self.holder(path.stem.replace("~", "/"))
                 if holder is not None and holder.gone():
@@ -175,7 +175,8 @@ class Leases:
             return time.time()
 
     @contextmanager
-    def _guard(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """While this goes on no process takes, commits or gives back a unit. Not to be nested."""
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.folder / ".guard", os.O_RDWR | os.O_CREAT, 0o666)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from traitscope.compute import (
 )
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
-from traitscope.store import write_atomic
 from traitscope.store.adapters import WEIGHTS as WEIGHTS_FILE
 from traitscope.study import keeping
 from traitscope.study.belt_answers import study_split
@@ -92,12 +92,16 @@ def study_belt(
                 raise OSError(f"{name} is gone")
         return found
 
+    def write(found: BeltFindings) -> list[Path]:
+        merged = [file for name in found.merged for file in merged_path(study, name).iterdir()]
+        return [*keeping.save(study, path.name, found.to_json().encode()), *merged]
+
     return keeping.kept(
         study,
         "belt",
         asked,
         lambda: _make(study, names, loss, size, ways, weights, rule, seed),
-        lambda found: write_atomic(path, found.to_json().encode()),
+        write,
         read,
         ("router",),
     )

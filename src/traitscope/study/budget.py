@@ -16,8 +16,8 @@ import numpy as np
 
 from traitscope.predict.decision import Decision
 from traitscope.predict.halving import chance_best
-from traitscope.store import write_atomic
-from traitscope.study import filling
+from traitscope.store import fingerprint
+from traitscope.study import filling, keeping
 from traitscope.study.context import Context
 from traitscope.study.deciding import Belief, Planner
 from traitscope.study.filling import characters
@@ -155,7 +155,9 @@ class Budgeted(Planner):
             budget=self.share,
             margin=self.margin,
         )
-        write_atomic(self.study.folder.analysis / "decision.json", decision.to_json().encode())
+        text = decision.to_json()
+        files = keeping.save(self.study, "decision.json", text.encode())
+        keeping.record(self.study, "decision", fingerprint(text), files)
         return decision
 
     def _carry_out(self, latest: Round, stop: Callable[[], bool] | None) -> None:

@@ -14,7 +14,6 @@ from traitscope.compute import Adapted, Capture, Evaluate, Records, States, answ
 from traitscope.config import LayersConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
-from traitscope.store import write_atomic
 from traitscope.study import analysis, keeping
 from traitscope.study.context import Context
 from traitscope.study.progress import show_tokens
@@ -47,14 +46,15 @@ def study_layers(study: Context, *, mix: str | None = None, causal: bool = True,
     asked = {"mix": rows.mix, "causal": causal, "settings": settings, "adapters": marks, **options}
     folder = study.folder
 
-    def write(found: LayerFindings) -> None:
+    def write(found: LayerFindings) -> list[Path]:
         folder.prepare()
-        found.layers.save(folder.root)
+        files = found.layers.save(folder.root)
         if found.causal is not None:
             text = json.dumps(found.causal.to_json(), indent=1, allow_nan=False)
-            write_atomic(folder.analysis / "causal.json", text.encode())
+            files += keeping.save(study, "causal.json", text.encode())
         if found.correlates is not None:
-            write_atomic(folder.analysis / "correlates.json", (found.correlates.to_json() + "\n").encode())
+            files += keeping.save(study, "correlates.json", (found.correlates.to_json() + "\n").encode())
+        return files
 
     def read() -> LayerFindings:
         from traitscope.layers import LayersResult, TaskFigures

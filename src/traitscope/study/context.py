@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ class Context:
     @cached_property
     def data(self) -> StudyData:
         """The rows of the study's tasks."""
-        day = self.lock.get("date")
+        day = self.lock.get("date") or self._first_day()
         return StudyData(
             self.config,
             self.folder.read_local().get("tasks"),
@@ -80,6 +81,14 @@ class Context:
             day=date.fromisoformat(day) if day else None,
             dated=self.lock.get("dated", ()),
         )
+
+    def _first_day(self) -> str | None:
+        """The day that committed units' chat templates print, where the lock is lost; None where they print none."""
+        inputs = [head.inputs for head in self.folder.adapters() if head.name in self.models()]
+        heads = islice(self.folder.cells.index(), 50)
+        inputs += [self.folder.cells.read_json(head.model, head.task)["inputs"] for head in heads]
+        readings = (one for found in inputs for one in _listed(found.get("reading")))
+        return next((day for reading in readings if (day := reading.get("day"))), None)
 
     @property
     def lock(self) -> dict[str, Any]:
@@ -146,3 +155,8 @@ class Context:
             TraitscopeError: there is no such cell, or its files are damaged.
         """
         return self.folder.cells.read_frame(model, task)
+
+
+def _listed(reading: Any) -> list[dict[str, Any]]:
+    """How rows were read: an adapter has a list of it, one for each part, a cell its own."""
+    return reading if isinstance(reading, list) else [reading] if isinstance(reading, dict) else []

@@ -7,18 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 from traitscope.compute import Adapted, Evaluate, Event, Order, Records, ScoringPlan
+from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, Example, ExampleRecord
 from traitscope.store import CellStamp, LeaseLost, RowsHash, RunFolder, put_if_absent
-from traitscope.store.files import json_bytes, read_json, write_atomic
+from traitscope.store.files import write_atomic
 from traitscope.store.models import ModelSource, adapter_folder
+from traitscope.store.seal import read_sealed, sealed
+from traitscope.study.data import StudyData
 from traitscope.study.overlong import cell_overlong
 from traitscope.study.state import State, place_cell
 from traitscope.study.units import CellUnit, ModelUnit
 from traitscope.study.work import Step, Work
 from traitscope.tasks.judge import make_cell, rejudge, rescore_cell
 
-_FIX = "delete this file: the next run writes it again"
+_FIX = "traitscope run: it goes to quarantine/ and is written again"
 
 
 def evaluate_missing(work: Work) -> bool:
@@ -75,11 +78,11 @@ def scoring_plan(work: Work, source: ModelSource) -> ScoringPlan:
         return fresh
     path = work.folder.root / "plan" / "scoring.json"
     content = {**asdict(fresh), "groups": []}
-    if not put_if_absent(path, json_bytes(content)):
-        old = dict(read_json(path, fix=_FIX))
+    if not put_if_absent(path, sealed(content)):
+        old = read_sealed(path, fix=_FIX)
         if old.get("device") == fresh.device and old.keys() >= content.keys():
             return ScoringPlan(**{key: old[key] for key in asdict(fresh)})
-        write_atomic(path, json_bytes(content))
+        write_atomic(path, sealed(content))
     return fresh
 
 
@@ -99,14 +102,14 @@ def _groups(
     with work.leased("plan") as held:
         if not held:
             return None
-        content = dict(read_json(path, fix=_FIX))
+        content = read_sealed(path, fix=_FIX)
         known = {name for group in content["groups"] for name in group}
         fresh = [name for name in names if name not in known]
         content["groups"] += [fresh[i : i + size] for i in range(0, len(fresh), size)]
         if fresh:
             try:
                 with work.leases.commit("plan"):
-                    write_atomic(path, json_bytes(content))
+                    write_atomic(path, sealed(content))
             except LeaseLost:
                 return None
     return [group for group in content["groups"] if any(name in names for name in group)]
@@ -274,22 +277,22 @@ def _examples(work: Work, task: str, n: int) -> Sequence[Example]:
     return examples if len(examples) >= n else work.folder.read_task(task)["eval"]
 
 
-def write_tasks(work: Work) -> None:
+def write_tasks(config: StudyConfig, folder: RunFolder, data: StudyData) -> None:
     """Writes the rows of every task of the study that the folder does not hold yet.
 
     Rows of an evaluation that was larger before are kept: cells were made from them.
     """
-    for name in work.config.tasks:
-        wanted, held = work.data.marks(name), work.folder.task_marks(name)
+    for name in config.tasks:
+        wanted, held = data.marks(name), folder.task_marks(name)
         if held == wanted:
             continue
-        loaded = work.data.load(name)
+        loaded = data.load(name)
         rows: Sequence[Example] = loaded.eval
         if held is not None and int(held["n_eval"]) > len(rows):
-            stored = work.folder.read_task(name)["eval"]
+            stored = folder.read_task(name)["eval"]
             hashes = RowsHash(stored)
             if hashes.prefix(len(rows)) == wanted["eval"]:
                 if held["train"] == wanted["train"]:
                     continue
                 rows, wanted = stored, {**wanted, "eval": hashes.whole, "n_eval": str(len(stored))}
-        work.folder.write_task(name, {"train": loaded.train, "eval": rows}, wanted)
+        folder.write_task(name, {"train": loaded.train, "eval": rows}, wanted)

@@ -12,10 +12,11 @@ from traitscope.compute.pool import Pool, PoolStopped
 from traitscope.config import StudyConfig, load_config
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
-from traitscope.store.files import json_bytes
 from traitscope.store.models import model_identity
+from traitscope.store.seal import sealed
 from traitscope.study import evaluating, hidden, training
 from traitscope.study.context import Context
+from traitscope.study.healing import heal
 from traitscope.study.lock import changed_files, changed_packages, make_lock
 from traitscope.study.overlong import check_rows
 from traitscope.study.part import Part
@@ -39,6 +40,7 @@ def fill(
 
     With ``part`` that alone, and no hidden states.
     """
+    heal(study)
     units = study.units()
     state = find_state(units if part is None else part.of(units, study.data), study.folder, study.data)
     captures = evaluate and part is None
@@ -46,8 +48,10 @@ def fill(
         study.folder, hidden.hidden_inputs(study.config, study.data, units.base)
     )
     if state.complete and not unseen and study.folder.exists():
-        _write_study(study)
-        _remember(study)
+        with suppress(TraitscopeError):  # a folder that cannot be written is still read
+            study.folder.prepare()
+            _write_down(study, units)
+            evaluating.write_tasks(study.config, study.folder, study.data)
         return None
     check_rows(study.data)
     with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend, part) as work:
@@ -160,7 +164,7 @@ def open_work(
         )
         _settle_changes(study, work, replace)
         _write_down(study, units)
-        evaluating.write_tasks(work)
+        evaluating.write_tasks(study.config, study.folder, study.data)
         study.folder.log("start", adapters=len(units.adapters), cells=len(units.cells))
         try:
             yield work
@@ -186,20 +190,16 @@ def _settle_changes(study: Context, work: Work, replace: bool) -> None:
 
 def _write_down(study: Context, units: Units) -> None:
     old = study.folder.read_lock()
-    lock = make_lock(study.config, units, study.data)
+    text = _study_text(study)
+    lock = make_lock(study.config, units, study.data, text)
     if old is not None and (changed := changed_packages(old, lock)):
         study.report_to.note(
             f"software changed since this folder was begun: {', '.join(changed)}; "
             "new units agree with old ones to rounding, not to the bit"
         )
-    study.folder.write_if_changed(study.folder.study_file, _study_text(study))
-    study.folder.write_if_changed(study.folder.root / "lock.json", json_bytes(lock))
+    study.folder.write_if_changed(study.folder.study_file, text)
+    study.folder.write_if_changed(study.folder.root / "lock.json", sealed(lock))
     _remember(study)
-
-
-def _write_study(study: Context) -> None:
-    with suppress(TraitscopeError):  # a folder that cannot be written is still read
-        study.folder.write_if_changed(study.folder.study_file, _study_text(study))
 
 
 def _old_config(study: Context) -> StudyConfig | None:

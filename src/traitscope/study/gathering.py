@@ -58,7 +58,7 @@ def gather(study: Context) -> Findings:
 
 def report(study: Context) -> Path:
     """The report of all findings, written unless nothing it shows has changed."""
-    from traitscope.report import write_report
+    from traitscope.report import report_files, write_report
 
     page = study.folder.root / "report.html"
     shown = {
@@ -75,7 +75,7 @@ def report(study: Context) -> Path:
     def make() -> Path:
         return write_report(gather(study), study.folder.root)
 
-    return keeping.kept(study, "report", shown, make, lambda _: None, read, tuple(HOMES))
+    return keeping.kept(study, "report", shown, make, report_files, read, tuple(HOMES))
 
 
 def _overlong(study: Context) -> Iterator[str]:

@@ -5,7 +5,6 @@ Like the hidden states beside them they need no training; unlike these they are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from traitscope.compute import Differentiate, Event, Gradients, Order, Refused
 from traitscope.config import StudyConfig
 from traitscope.store import RunFolder, fingerprint, write_atomic
+from traitscope.store.arrays import arrays_bytes, read_arrays
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
-from traitscope.study.hidden import MARK, file_marks
+from traitscope.study.hidden import file_marks
 from traitscope.study.units import RESULT_VERSIONS, reading_inputs
 from traitscope.study.work import Step, Work
 from traitscope.texts import count_of
@@ -46,7 +46,7 @@ def gradient_inputs(config: StudyConfig, data: StudyData, base: Identity) -> dic
 
 def missing_gradients(folder: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The datasets whose mean gradient the folder lacks, or has of something else."""
-    have = file_marks(folder.gradients)
+    have = file_marks(folder, "gradients")
     return [name for name, asked in inputs.items() if have.get(name) != fingerprint(asked)]
 
 
@@ -54,14 +54,12 @@ def read_gradients(
     folder: RunFolder, inputs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, tuple[NDArray[np.float32], float]]:
     """Sketch and the base's loss of every dataset whose gradient is there; no model is needed."""
-    from safetensors import safe_open
-
     absent = set(missing_gradients(folder, inputs))
     found = {}
     for name in inputs:
         if name not in absent:
-            with safe_open(folder.gradient_path(name), "np") as file:
-                found[name] = file.get_tensor(TENSOR), float(json.loads(file.metadata()[MARK])["loss"])
+            arrays, mark = read_arrays(folder.gradient_path(name))
+            found[name] = arrays[TENSOR], float(mark["loss"])
     return found
 
 
@@ -111,13 +109,9 @@ def _step(
         )
 
     def receive(event: Event) -> None:
-        from safetensors.numpy import save
-
         assert isinstance(event, Gradients)
         for name, made in event.gradients.items():
-            asked = inputs[name]
-            mark = {"fingerprint": fingerprint(asked), "norm": made.norm, "loss": made.loss, "inputs": asked}
-            content = save({TENSOR: made.sketch_P}, {MARK: json.dumps(mark, sort_keys=True)})
+            content = arrays_bytes(TENSOR, made.sketch_P, inputs[name], norm=made.norm, loss=made.loss)
             with work.leases.commit(unit):
                 write_atomic(work.folder.gradient_path(name), content)
             work.captured.append(f"gradients/{name}")

@@ -5,9 +5,7 @@ They are what the semantic similarity of datasets rests on (``stats.similarity``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from traitscope.compute import Adapted, Capture, Event, Order, Refused, States
 from traitscope.config import StudyConfig
 from traitscope.store import RunFolder, fingerprint, write_atomic
+from traitscope.store.arrays import arrays_bytes, arrays_fault, read_arrays, read_mark
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
 from traitscope.study.units import RESULT_VERSIONS, reading_inputs
@@ -25,7 +24,6 @@ from traitscope.texts import count_of
 # Halves of 64 rows of the embedded tasks already agree to a cosine of 0.9; the cost is a few seconds.
 ROWS = 64
 TENSOR = "mean_SD"
-MARK = "traitscope"
 
 
 def hidden_inputs(config: StudyConfig, data: StudyData, base: Identity) -> dict[str, dict[str, Any]]:
@@ -45,21 +43,17 @@ def hidden_inputs(config: StudyConfig, data: StudyData, base: Identity) -> dict[
 
 def hidden_marks(folder: RunFolder) -> dict[str, str]:
     """The fingerprints of all hidden states in a folder, by dataset; damaged files are left out."""
-    return file_marks(folder.hidden)
+    return file_marks(folder, "hidden")
 
 
-def file_marks(folder: Path) -> dict[str, str]:
-    """The fingerprints that safetensors files of the datasets were made from, by dataset; damaged ones are left out."""
-    from safetensors import safe_open
+def file_marks(folder: RunFolder, kind: str) -> dict[str, str]:
+    """What the files of one kind were made from, fingerprints by dataset; without damaged ones, which are made anew.
 
-    found = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, "np") as file:
-                found[path.stem] = str(json.loads(file.metadata()[MARK])["fingerprint"])
-        except Exception:  # safetensors has errors of its own beside OSError: such a file is made anew
-            continue
-    return found
+    Args:
+        folder: the run folder. kind: ``hidden`` or ``gradients``.
+    """
+    files = [path for path in sorted((folder.root / kind).glob("*.safetensors")) if not path.name.startswith(".")]
+    return {path.stem: read_mark(path)["fingerprint"] for path in files if arrays_fault(path, folder.checked) is None}
 
 
 def missing_hidden(folder: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -70,10 +64,8 @@ def missing_hidden(folder: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -
 
 def read_hidden(folder: RunFolder, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[np.float32]]:
     """mean_SD of every dataset whose hidden states are there; no model is needed."""
-    from safetensors.numpy import load_file
-
     absent = set(missing_hidden(folder, inputs))
-    return {name: load_file(folder.hidden_path(name))[TENSOR] for name in inputs if name not in absent}
+    return {name: read_arrays(folder.hidden_path(name))[0][TENSOR] for name in inputs if name not in absent}
 
 
 def capture_missing(work: Work) -> bool:
@@ -110,12 +102,8 @@ def _step(work: Work, name: str, inputs: Mapping[str, Any]) -> Step:
         )
 
     def receive(event: Event) -> None:
-        from safetensors.numpy import save
-
         assert isinstance(event, States)
-        # One key alone: the order of several is not the same in every file.
-        mark = {"fingerprint": fingerprint(inputs), "layer": event.first, "inputs": inputs}
-        content = save({TENSOR: event.acts["base"][0]}, {MARK: json.dumps(mark, sort_keys=True)})
+        content = arrays_bytes(TENSOR, event.acts["base"][0], inputs, layer=event.first)
         with work.leases.commit(unit):
             write_atomic(work.folder.hidden_path(name), content)
         work.folder.log("hidden", unit=unit, rows=len(examples), layer=event.first)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,9 @@ from typing import Any, TypeVar
 from traitscope.errors import TraitscopeError
 from traitscope.registry import plugin_marks
 from traitscope.store import fingerprint
+from traitscope.store.checked import sha256_of
+from traitscope.store.damage import read_findings
+from traitscope.store.seal import sealed
 from traitscope.study.context import Context
 from traitscope.study.roles import study_roles
 
@@ -48,30 +50,50 @@ def kept(
     name: str,
     options: Mapping[str, Any],
     make: Callable[[], T],
-    write: Callable[[T], None],
+    write: Callable[[T], Iterable[Path]],
     read: Callable[[], T],
     kinds: Sequence[str] = (),
 ) -> T:
     """A finding as it was written, if it was made from the present cells with these options; else made now.
 
-    What each finding was made from stands in ``analysis/inputs.json``. ``kinds`` are those of registered things that it
-    is made with.
+    What each finding was made from stands in ``analysis/inputs.json``, with the hashes of the files that ``write``
+    names. Files that are not what was written go to ``quarantine/``. ``kinds`` are those of registered things that
+    it is made with.
     """
     mark = fingerprint([cells_mark(study, *kinds), {key: str(value) for key, value in options.items()}])
-    if _inputs(study).get(name) == mark:
-        try:
+    if _is_kept(study, name, mark):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             return read()
-        except (OSError, ValueError, KeyError, TypeError):
-            study.report_to.note(f"the kept finding {name!r} is missing or damaged: it is made again")
     found = make()
-    write(found)
-    marks = dict(sorted({**_inputs(study), name: mark}.items()))
-    save(study, "inputs.json", json.dumps(marks, indent=1) + "\n")
-    if _inputs(study).get(name) == mark:
+    record(study, name, mark, write(found))
+    if _is_kept(study, name, mark):
         # As the next call will find it, rounded as it is kept; where it could not be kept, as it is.
         with suppress(OSError, ValueError, KeyError, TypeError):
             return read()
     return found
+
+
+def _is_kept(study: Context, name: str, mark: str) -> bool:
+    """Whether a finding was made from this, and its files are what was written; those that are not are put aside."""
+    known, folder = read_findings(study.folder).get(name), study.folder
+    if known is None or known["mark"] != mark:
+        return False
+    faults = {file: folder.checked.fault(folder.root / file, expected) for file, expected in known["files"].items()}
+    damaged = {file: what for file, what in faults.items() if what is not None}
+    for file, what in damaged.items():
+        study.report_to.note(f"{file} {what}: the finding {name!r} is made again")
+    with suppress(TraitscopeError):  # a folder that cannot be written is still analysed
+        folder.set_aside([file for file in damaged if (folder.root / file).exists()], "quarantine")
+    return not damaged
+
+
+def record(study: Context, name: str, mark: str, files: Iterable[Path]) -> None:
+    """Notes in ``analysis/inputs.json`` what a finding was made from and which files it is."""
+    root = study.folder.root
+    with suppress(FileNotFoundError):  # one that could not be written: the finding is made again
+        hashes = {path.relative_to(root).as_posix(): sha256_of(path.read_bytes()) for path in sorted(files)}
+        findings = {**read_findings(study.folder), name: {"mark": mark, "files": hashes}}
+        save(study, "inputs.json", sealed({"findings": dict(sorted(findings.items()))}))
 
 
 def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,23 +117,17 @@ def kept_json(
         name,
         options,
         make,
-        lambda found: save(study, path.name, found.to_json()),
+        lambda found: save(study, path.name, found.to_json().encode()),
         lambda: kind.from_json(path.read_text(encoding="utf-8")),
         kinds,
     )
 
 
-def _inputs(study: Context) -> dict[str, str]:
-    try:
-        return dict(json.loads((study.folder.analysis / "inputs.json").read_bytes()))
-    except (OSError, ValueError):
-        return {}
-
-
-def save(study: Context, name: str, text: str) -> None:
-    """Writes a finding; a folder that cannot be written is still analysed."""
+def save(study: Context, name: str, data: bytes) -> list[Path]:
+    """Writes a file of ``analysis/`` and names it; a folder that cannot be written is still analysed."""
     path = study.folder.analysis / name
     try:
-        study.folder.write_if_changed(path, text.encode())
+        study.folder.write_if_changed(path, data)
     except TraitscopeError as error:
         study.report_to.note(f"not saved: {error.what} ({path})")
+    return [path]

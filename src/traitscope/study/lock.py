@@ -9,22 +9,26 @@ from typing import Any
 
 from traitscope._version import __version__
 from traitscope.config import StudyConfig
+from traitscope.store.checked import sha256_of
 from traitscope.store.fingerprints import model_files
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
 from traitscope.study.state import Units
 from traitscope.study.units import component_versions
 
-FORMAT = 1
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "safetensors", "datasets", "numpy", "pyarrow")
 
 
-def make_lock(config: StudyConfig, units: Units, data: StudyData) -> dict[str, Any]:
-    """The lock of a study on this machine; it holds no times and no paths but those the study file names."""
+def make_lock(config: StudyConfig, units: Units, data: StudyData, text: bytes) -> dict[str, Any]:
+    """The lock of a study on this machine; it holds no times and no paths but those the study file names.
+
+    Args:
+        text: the study file's.
+    """
     models = {"base": units.base, **{name: other for name, other in units.identities.items() if not other.adapter}}
     return {
-        "format": FORMAT,
         "study": config.study,
+        "study_file": sha256_of(text),
         "traitscope": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traitscope.study import analysis, keeping
@@ -27,10 +28,10 @@ def marks(study: Context) -> Marks | None:
         matrix = analysis.scores(study, records=True)
         return measure_marks(matrix, analysis.CellRecords(study), analysis.choice_classes(study))
 
-    def write(found: Marks) -> None:
+    def write(found: Marks) -> list[Path]:
         cells = [[model, task, mark] for (model, task), mark in found.cells.items()]
         text = json.dumps({"cells": cells, "constant": dict(found.constant)}, ensure_ascii=False)
-        keeping.save(study, path.name, text + "\n")
+        return keeping.save(study, path.name, f"{text}\n".encode())
 
     def read() -> Marks:
         kept = json.loads(path.read_text(encoding="utf-8"))

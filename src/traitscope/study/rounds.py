@@ -8,12 +8,11 @@ from pathlib import Path
 
 from traitscope.errors import TraitscopeError
 from traitscope.store import write_atomic
-from traitscope.store.files import json_bytes, read_json
+from traitscope.store.seal import Damaged, read_sealed, sealed
 
 # source -> task -> rows
 Rows = dict[str, dict[str, int]]
 
-FORMAT = 1
 KINDS = ("probe", "train", "grow")
 _FIX = "delete this file: the next run with a budget plans anew, and what was trained and evaluated stays"
 
@@ -47,13 +46,13 @@ def read_rounds(path: Path, sources: Sequence[str], most: Mapping[str, int]) -> 
     """
     if not path.exists():
         return []
-    data = read_json(path, fix=_FIX)
+    data = read_sealed(path, fix=_FIX)
     try:
         same = data["sources"] == list(sources) and data["targets"] == list(most)
         rounds = [Round(r["kind"], tuple(r["sources"]), r["probe_rows"], r["rows"]) for r in data["rounds"]]
-        fits = data["format"] == FORMAT and all(_fits(one, sources, most) for one in rounds)
+        fits = all(_fits(one, sources, most) for one in rounds)
     except (KeyError, TypeError, AttributeError):
-        raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=_FIX) from None
+        raise Damaged("is damaged: keys are missing", where=str(path), fix=_FIX) from None
     if same and not fits:
         raise TraitscopeError("is damaged: it names what the study has not", where=str(path), fix=_FIX)
     if not same:
@@ -82,5 +81,5 @@ def write_rounds(
 ) -> None:
     """Writes the rounds, with the budget and the margin that they were decided under."""
     told = [{"kind": r.kind, "sources": list(r.sources), "probe_rows": r.probe_rows, "rows": r.rows} for r in rounds]
-    content = {"format": FORMAT, "share": share, "margin": margin, "sources": list(sources), "targets": list(targets)}
-    write_atomic(path, json_bytes({**content, "rounds": told}))
+    content = {"share": share, "margin": margin, "sources": list(sources), "targets": list(targets)}
+    write_atomic(path, sealed({**content, "rounds": told}))

@@ -12,7 +12,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
 from traitscope.store import RunFolder
-from traitscope.study import analysis, belting, capturing, evaluating, filling, gathering
+from traitscope.study import analysis, belting, capturing, evaluating, filling, gathering, healing
 from traitscope.study.context import Context
 from traitscope.study.costs import layers_cost, study_cost
 from traitscope.study.evidence import gather_evidence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from traitscope.predict.evidence import Evidence
     from traitscope.predict.forecast import Forecast
     from traitscope.stats import DatasetStats
+    from traitscope.store.damage import Damage
     from traitscope.study.capturing import LayerFindings
     from traitscope.traits import Traits
 
@@ -157,6 +158,13 @@ class Study(Context):
             return work
 
     # ---- what there is
+
+    def verify(self) -> list[Damage]:
+        """Reads all of the run folder and names every file that is not what was written.
+
+        A run puts such files under ``quarantine/`` and makes them anew.
+        """
+        return healing.verify(self.folder)
 
     def read_records(self, model: str, task: str) -> list[ExampleRecord]:
         """The records of a cell as objects (``records`` gives them as a table)."""

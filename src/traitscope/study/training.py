@@ -10,14 +10,13 @@ from traitscope._version import __version__
 from traitscope.compute import Adapter, Checkpoint, Done, Event, Order, Train, TrainingJob, TrainingPlan
 from traitscope.errors import TraitscopeError
 from traitscope.store import AdapterHead, LeaseLost, fingerprint, write_atomic
-from traitscope.store.files import json_bytes, read_json
+from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.study.overlong import left_over
 from traitscope.study.units import AdapterUnit
 from traitscope.study.work import Step, Work
 from traitscope.texts import count_of
 
-FORMAT = 1
-_FIX = "delete this file and checkpoints/: the adapters that are not finished start again"
+_FIX = "traitscope run: it goes to quarantine/, and the adapters that are not finished start again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class BankFile:
         """The file's content."""
         state = "done" if self.done else "open"
         plan = {"threads": self.plan.threads, "device": self.plan.device, "bank": self.plan.bank}
-        return json_bytes({"format": FORMAT, "state": state, "adapters": self.adapters, **plan})
+        return sealed({"state": state, "adapters": self.adapters, **plan})
 
 
 def recorded_banks(work: Work) -> list[BankFile]:
@@ -51,13 +50,13 @@ def recorded_banks(work: Work) -> list[BankFile]:
     """
     found = []
     for path in sorted((work.folder.root / "plan").glob("bank-*.json")):
-        data = read_json(path, fix=_FIX)
+        data = read_sealed(path, fix=_FIX)
         try:
             adapters, parts = dict(data["adapters"]), {key: data[key] for key in ("threads", "device", "bank")}
             plan = TrainingPlan(jobs=tuple(adapters), **parts)
             found.append(BankFile(path.stem, adapters, plan, data["state"] == "done"))
         except (KeyError, TypeError):
-            raise TraitscopeError("is damaged: keys are missing", where=str(path), fix=_FIX) from None
+            raise Damaged("is damaged: keys are missing", where=str(path), fix=_FIX) from None
     return found
 
 
@@ -172,7 +171,7 @@ def _step(work: Work, bank: BankFile) -> Step:
         match event:
             case Checkpoint(state):
                 with work.leases.commit(bank.name):
-                    write_atomic(work.folder.checkpoint_path(bank.name), state)
+                    work.folder.write_checkpoint(bank.name, state)
             case Adapter():
                 if work.folder.adapter(event.name) is None:
                     _commit(work, bank, units[event.name], event)

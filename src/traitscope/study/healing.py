@@ -1,0 +1,99 @@
+"""Damage of a run folder: named by ``verify``, put aside before a run builds on it, so that the run makes it anew."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from traitscope.errors import TraitscopeError
+from traitscope.store import RunFolder, write_atomic
+from traitscope.store.checked import Checked
+from traitscope.store.damage import Damage, find_damage, read_findings
+from traitscope.store.folder import log_line
+from traitscope.store.seal import sealed
+from traitscope.study.context import Context
+from traitscope.study.probes import FOLDER as PROBES
+from traitscope.texts import count_of
+
+SHOWN = 5
+OTHER_STUDY = "is not the study file that lock.json was written with"
+
+
+def verify(folder: RunFolder) -> list[Damage]:
+    """Reads all of a run folder and names every file that is not what was written; nothing is changed.
+
+    Raises:
+        TraitscopeError: there is no run folder.
+    """
+    if not (folder.exists() or any((folder.root / name).is_dir() for name in ("cells", "adapters", "analysis"))):
+        raise TraitscopeError(
+            "this folder holds no study", where=str(folder.root), fix="name a run folder, or the study file of one"
+        )
+    return list(_all_damage(folder))
+
+
+def _all_damage(folder: RunFolder) -> Iterator[Damage]:
+    yield from _study_file(folder)
+    yield from find_damage(folder, Checked(folder.root))
+    if (folder.root / PROBES).is_dir():
+        for damage in _all_damage(RunFolder(folder.root / PROBES)):
+            yield replace(damage, path=f"{PROBES}/{damage.path}", unit=f"{PROBES}/{damage.unit}")
+
+
+def _study_file(folder: RunFolder) -> Iterator[Damage]:
+    """The copy of the study file; an edited one is the study from the next run on."""
+    heals = "written again by a run of the study file"
+    try:
+        text = folder.study_file.read_bytes()
+    except OSError:
+        yield Damage("study.yaml", "is missing", "study.yaml", heals)
+        return
+    try:
+        known = (folder.read_lock() or {}).get("study_file")
+    except TraitscopeError:
+        return
+    if known is not None and known != hashlib.sha256(text).hexdigest():
+        yield Damage("study.yaml", OTHER_STUDY, "study.yaml", heals)
+
+
+def heal(study: Context) -> list[Damage]:
+    """Puts what is damaged under ``quarantine/``; a run then makes it anew. Returns what was found.
+
+    Raises:
+        TraitscopeError: something is damaged and the folder cannot be written.
+    """
+    folder = study.folder
+    if not folder.root.is_dir() or not any(find_damage(folder, folder.checked)):
+        return []
+    folder.prepare()
+    with folder.leases(stale_s=study.stale_s) as leases, leases.alone():
+        # Looked at once more where nobody can commit: what another process replaces has no mark for a moment.
+        found = list(find_damage(folder, folder.checked))
+        if found:
+            _put_aside(folder, found)
+    for damage in found[:SHOWN]:
+        study.report_to.note(f"{damage.path} {damage.what}: {damage.unit} is {damage.heals}")
+    if len(found) > SHOWN:
+        study.report_to.note(f"and {count_of(len(found) - SHOWN, 'damage')} more, as traitscope verify names them")
+    return found
+
+
+def _put_aside(folder: RunFolder, found: Sequence[Damage]) -> None:
+    lines = [line for line in folder.read_lines() if log_line(line) is not None]
+    units = dict.fromkeys(damage.unit for damage in found)
+    # A state of training fits its own plan alone.
+    banks = [unit.removesuffix(".json").replace("plan/", "checkpoints/") for unit in units if unit.startswith("plan/")]
+    aside = folder.set_aside([*units, *banks], "quarantine")
+    if "run.jsonl" in units:
+        write_atomic(folder.root / "run.jsonl", b"".join(line + b"\n" for line in lines))
+    forget_findings(folder, {damage.finding for damage in found})
+    folder.log("quarantine", units=list(units), where=aside.relative_to(folder.root).as_posix())
+
+
+def forget_findings(folder: RunFolder, names: set[str | None]) -> None:
+    """Findings that are to be made again, whatever they were made from."""
+    known = read_findings(folder)
+    if known.keys() & names:
+        kept = {name: finding for name, finding in known.items() if name not in names}
+        write_atomic(folder.analysis / "inputs.json", sealed({"findings": kept}))
