@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from traitscope.store.adapters import CARD
 from traitscope.store.arrays import arrays_fault
-from traitscope.store.checked import Checked
+from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import TEMPORARY
-from traitscope.store.fingerprints import RowsHash, fingerprint
 from traitscope.store.folder import RunFolder, log_line
 from traitscope.store.seal import Damaged, read_sealed
-from traitscope.store.tables import examples_from, read_marks, read_parquet
 
 # What the next run does about a damaged unit.
 TRAINED, COMPUTED, WRITTEN, MADE = "trained anew", "computed anew", "written again", "made again"
@@ -46,7 +44,8 @@ def find_damage(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
     Args:
         folder: the folder. checked: what is known of its files; one that knows nothing has everything read.
     """
-    yield from _sealed(folder, "lock.json", WRITTEN)
+    for name in ("lock.json", "local.json"):
+        yield from _sealed(folder, name, WRITTEN)
     yield from _log(folder)
     yield from _tasks(folder, checked)
     for name in _entries(folder.root / "adapters"):
@@ -78,9 +77,11 @@ def adapter_damage(folder: RunFolder, name: str, checked: Checked) -> Iterator[D
         yield Damage(f"{unit}/unit.json", "is missing", unit, TRAINED)
         return
     for file, expected in head.files.items():
-        what = checked.fault(folder.adapter_path(name) / file, expected)
-        if what is not None:
-            yield Damage(f"{unit}/{file}", what, unit, TRAINED)
+        what, path = checked.fault(folder.adapter_path(name) / file, expected), f"{unit}/{file}"
+        if what is not None and file == CARD and sha256_of(head.card.encode()) == expected:
+            yield Damage(path, what, path, WRITTEN)
+        elif what is not None:
+            yield Damage(path, what, unit, TRAINED)
 
 
 def cell_damage(folder: RunFolder, model: str, task: str, checked: Checked) -> Iterator[Damage]:
@@ -102,8 +103,11 @@ def cell_damage(folder: RunFolder, model: str, task: str, checked: Checked) -> I
 
 
 def _cells(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
+    models = _entries(folder.root / "cells")
+    for model in models:
+        yield from _sealed(folder, f"cells/{model}/index.json", WRITTEN)
     index = folder.cells.index()
-    for model in _entries(folder.root / "cells"):
+    for model in models:
         if (folder.root / "cells" / model).is_symlink():
             yield Damage(f"cells/{model}", "is a link in the place of a model's cells", f"cells/{model}", COMPUTED)
             continue
@@ -118,36 +122,24 @@ def _cells(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
                 yield Damage(f"{unit}/examples.parquet", what, unit, COMPUTED)
 
 
-def task_fault(path: Path, checked: Checked) -> str | None:
-    """What is wrong with the rows of a task; None where they are those that their marks tell of."""
-    marks = read_marks(path)
-    if marks is None:
-        return "is missing" if not path.exists() else "is damaged: its marks cannot be read"
-    return checked.fault(path, fingerprint(marks), lambda data: _rows_mark(data, marks))
-
-
-def _rows_mark(data: bytes, marks: Mapping[str, str]) -> str:
-    try:
-        splits = examples_from(read_parquet(data, where="", fix=""))
-    except Exception:  # pyarrow raises errors of several kinds, and so do values of another type
-        return ""
-    rows = {split: RowsHash(splits.get(split, ())) for split in ("train", "eval")}
-    n_eval = str(len(rows["eval"]))
-    return fingerprint({**marks, "train": rows["train"].whole, "eval": rows["eval"].whole, "n_eval": n_eval})
-
-
 def _tasks(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
-    known = dict.fromkeys(name.removesuffix(".parquet") for name in _entries(folder.root / "tasks", ".parquet"))
-    with suppress(Damaged):
-        known |= dict.fromkeys((folder.read_lock() or {}).get("tasks", {}))
-    for task in known:
+    try:
+        lock = folder.read_lock() or {}
+    except Damaged:
+        return
+    for task, marks in lock.get("tasks", {}).items():
+        if "sha256" not in marks:
+            continue  # of a traitscope that did not record it
         path = f"tasks/{task}.parquet"
-        if (what := task_fault(folder.root / path, checked)) is not None:
+        if (what := checked.fault(folder.root / path, marks["sha256"])) is not None:
             yield Damage(path, what, path, WRITTEN)
 
 
 def _checkpoints(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
     for bank in _entries(folder.root / "checkpoints"):
+        if not folder.plan_path(bank).exists():
+            yield Damage(f"checkpoints/{bank}", "has no plan in plan/", f"checkpoints/{bank}", TRAINED)
+            continue
         for name in _entries(folder.root / "checkpoints" / bank, ".safetensors"):
             path = f"checkpoints/{bank}/{name}"
             what = checked.fault(folder.root / path, name.removesuffix(".safetensors"))
@@ -157,7 +149,10 @@ def _checkpoints(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
 
 def _log(folder: RunFolder) -> Iterator[Damage]:
     """Lines that were cut short or spoilt; what else was changed in the log cannot be told."""
-    spoilt = [number for number, line in enumerate(folder.read_lines(), 1) if log_line(line) is None]
+    lines = folder.read_lines()
+    if not lines and (folder.root / "lock.json").exists():
+        yield Damage("run.jsonl", "is missing or empty", "run.jsonl", "begun again")
+    spoilt = [number for number, line in enumerate(lines, 1) if log_line(line) is None]
     if spoilt:
         yield Damage("run.jsonl", f"line {spoilt[0]} cannot be read", "run.jsonl", "written again without such lines")
 
@@ -165,6 +160,8 @@ def _log(folder: RunFolder) -> Iterator[Damage]:
 def _findings(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
     path = "analysis/inputs.json"
     yield from _sealed(folder, path, MADE)
+    if not (folder.root / path).exists() and _entries(folder.analysis):
+        yield Damage(path, "is missing", path, MADE)
     for name, finding in read_findings(folder).items():
         for file, expected in finding["files"].items():
             if (what := checked.fault(folder.root / file, expected)) is not None:
@@ -182,7 +179,7 @@ def read_findings(folder: RunFolder) -> dict[str, dict[str, Any]]:
 def _sealed(folder: RunFolder, path: str, heals: str) -> Iterator[Damage]:
     try:
         read_sealed(folder.root / path, fix="")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path == "lock.json" and folder.exists():
             yield Damage(path, "is missing", path, heals)
     except Damaged as error:

@@ -63,7 +63,7 @@ def disk_errors(path: Path, *, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _no_space(path, error.strerror) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR):
             raise TraitscopeError(
                 f"cannot be written ({error.strerror})",
                 where=str(path),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from traitscope.store.tables import examples_bytes, examples_from, history_bytes
 
 _REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
 _RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
+_CRC = b', "crc": "'
 SWEPT = (
     *("", "plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"),
     *("figures", "tables", "belt", "cells", "checkpoints"),
@@ -47,7 +49,7 @@ class AdapterHead:
     """What ``adapters/<name>/unit.json`` says: the commit mark of a trained adapter.
 
     ``files`` holds the sha256 of every other file of the folder; ``inputs`` is what ``fingerprint`` was
-    computed from.
+    computed from; ``card`` is the model card, which people edit.
     """
 
     name: str
@@ -57,6 +59,7 @@ class AdapterHead:
     fingerprint: str
     inputs: dict[str, Any]
     files: dict[str, str]
+    card: str = ""
 
 
 class RunFolder:
@@ -178,10 +181,11 @@ class RunFolder:
             "event": event,
             **fields,
         }
+        body = json.dumps(line, ensure_ascii=False).removesuffix("}").encode()
         with disk_errors(self.root / "run.jsonl"), (self.root / "run.jsonl").open("ab") as file:
             # A line that a kill cut short must not spoil the next one.
             cut = file.tell() > 0 and _last_byte(self.root / "run.jsonl") != b"\n"
-            file.write(b"\n" * cut + (json.dumps(line, ensure_ascii=False) + "\n").encode())
+            file.write(b"\n" * cut + body + _CRC + f'{crc32(body):08x}"}}\n'.encode())
 
     def read_log(self) -> list[dict[str, Any]]:
         """The log's lines; a line cut short by a kill is left out."""
@@ -191,7 +195,7 @@ class RunFolder:
         """The log's lines as they stand."""
         try:
             return [line for line in (self.root / "run.jsonl").read_bytes().split(b"\n") if line]
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return []
 
     def read_local(self) -> dict[str, Any]:
@@ -209,13 +213,19 @@ class RunFolder:
 
     def write_task(
         self, task: str, splits: Mapping[str, Sequence[Example]], marks: Mapping[str, str] | None = None
-    ) -> None:
-        """Writes ``tasks/<task>.parquet``: the rendered rows of both splits and their marks."""
-        self.write_if_changed(self.root / "tasks" / f"{task}.parquet", examples_bytes(splits, marks))
+    ) -> str:
+        """Writes ``tasks/<task>.parquet``: the rendered rows of both splits and their marks; gives its SHA-256."""
+        content = examples_bytes(splits, marks)
+        self.write_if_changed(self.task_path(task), content)
+        return sha256_of(content)
+
+    def task_path(self, task: str) -> Path:
+        """The rendered rows of a task."""
+        return self.root / "tasks" / f"{task}.parquet"
 
     def task_marks(self, task: str) -> dict[str, str] | None:
         """The marks of a task's file, without its rows; None if it is not there."""
-        return read_marks(self.root / "tasks" / f"{task}.parquet")
+        return read_marks(self.task_path(task))
 
     def read_task(self, task: str) -> dict[str, list[Example]]:
         """The rendered rows of a task by split (``train``, ``eval``).
@@ -223,7 +233,7 @@ class RunFolder:
         Raises:
             TraitscopeError: the task was never written here, or the file is damaged.
         """
-        path = self.root / "tasks" / f"{task}.parquet"
+        path = self.task_path(task)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -248,6 +258,7 @@ class RunFolder:
             head = read_sealed(path, fix=_RETRAINED)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        head = {"card": "", **head}
         if any(key not in head for key in AdapterHead.__slots__):
             raise Damaged("is damaged: keys are missing", where=str(path), fix=_RETRAINED)
         if head["name"] != name:
@@ -286,7 +297,7 @@ class RunFolder:
                 for path in sorted(made.rglob("*"))
                 if path.is_file()
             }
-            mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files}
+            mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files, "card": card}
             (made / "unit.json").write_bytes(sealed(mark))
         return made
 
@@ -349,11 +360,14 @@ class RunFolder:
 
 def log_line(line: bytes) -> dict[str, Any] | None:
     """What a line of the log says; None where it was cut short or spoilt."""
+    body, mark, crc = line.rpartition(_CRC)
     try:
         told = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) and {"time", "event"} <= told.keys() else None
+    if not isinstance(told, dict) or not {"time", "event"} <= told.keys():
+        return None
+    return told if not mark or crc == f'{crc32(body):08x}"}}'.encode() else None
 
 
 def _last_byte(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, Example, ExampleRecord
 from traitscope.store import CellStamp, LeaseLost, RowsHash, RunFolder, put_if_absent
 from traitscope.store.files import write_atomic
+from traitscope.store.fingerprints import hash_file
 from traitscope.store.models import ModelSource, adapter_folder
 from traitscope.store.seal import read_sealed, sealed
 from traitscope.study.data import StudyData
@@ -277,22 +278,30 @@ def _examples(work: Work, task: str, n: int) -> Sequence[Example]:
     return examples if len(examples) >= n else work.folder.read_task(task)["eval"]
 
 
-def write_tasks(config: StudyConfig, folder: RunFolder, data: StudyData) -> None:
-    """Writes the rows of every task of the study that the folder does not hold yet.
+def write_tasks(config: StudyConfig, folder: RunFolder, data: StudyData) -> dict[str, str]:
+    """Writes the rows of every task of the study that the folder does not hold yet; the files' SHA-256 by task.
 
     Rows of an evaluation that was larger before are kept: cells were made from them.
     """
-    for name in config.tasks:
-        wanted, held = data.marks(name), folder.task_marks(name)
-        if held == wanted:
-            continue
-        loaded = data.load(name)
-        rows: Sequence[Example] = loaded.eval
-        if held is not None and int(held["n_eval"]) > len(rows):
-            stored = folder.read_task(name)["eval"]
-            hashes = RowsHash(stored)
-            if hashes.prefix(len(rows)) == wanted["eval"]:
-                if held["train"] == wanted["train"]:
-                    continue
-                rows, wanted = stored, {**wanted, "eval": hashes.whole, "n_eval": str(len(stored))}
-        folder.write_task(name, {"train": loaded.train, "eval": rows}, wanted)
+    known = (folder.read_lock() or {}).get("tasks", {})
+    return {
+        name: _write_task(name, folder, data) or known.get(name, {}).get("sha256") or hash_file(folder.task_path(name))
+        for name in config.tasks
+    }
+
+
+def _write_task(name: str, folder: RunFolder, data: StudyData) -> str | None:
+    """The SHA-256 of what was written; None where the file stays as it is."""
+    wanted, held = data.marks(name), folder.task_marks(name)
+    if held == wanted:
+        return None
+    loaded = data.load(name)
+    rows: Sequence[Example] = loaded.eval
+    if held is not None and int(held["n_eval"]) > len(rows):
+        stored = folder.read_task(name)["eval"]
+        hashes = RowsHash(stored)
+        if hashes.prefix(len(rows)) == wanted["eval"]:
+            if held["train"] == wanted["train"]:
+                return None
+            rows, wanted = stored, {**wanted, "eval": hashes.whole, "n_eval": str(len(stored))}
+    return folder.write_task(name, {"train": loaded.train, "eval": rows}, wanted)

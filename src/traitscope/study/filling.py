@@ -51,7 +51,6 @@ def fill(
         with suppress(TraitscopeError):  # a folder that cannot be written is still read
             study.folder.prepare()
             _write_down(study, units)
-            evaluating.write_tasks(study.config, study.folder, study.data)
         return None
     check_rows(study.data)
     with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend, part) as work:
@@ -164,7 +163,6 @@ def open_work(
         )
         _settle_changes(study, work, replace)
         _write_down(study, units)
-        evaluating.write_tasks(study.config, study.folder, study.data)
         study.folder.log("start", adapters=len(units.adapters), cells=len(units.cells))
         try:
             yield work
@@ -191,7 +189,8 @@ def _settle_changes(study: Context, work: Work, replace: bool) -> None:
 def _write_down(study: Context, units: Units) -> None:
     old = study.folder.read_lock()
     text = _study_text(study)
-    lock = make_lock(study.config, units, study.data, text)
+    rows = evaluating.write_tasks(study.config, study.folder, study.data)
+    lock = make_lock(study.config, units, study.data, text, rows)
     if old is not None and (changed := changed_packages(old, lock)):
         study.report_to.note(
             f"software changed since this folder was begun: {', '.join(changed)}; "

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from traitscope.errors import TraitscopeError
 from traitscope.store import RunFolder, write_atomic
+from traitscope.store.adapters import CARD
 from traitscope.store.checked import Checked
 from traitscope.store.damage import Damage, find_damage, read_findings
 from traitscope.store.folder import log_line
@@ -87,6 +88,10 @@ def _put_aside(folder: RunFolder, found: Sequence[Damage]) -> None:
     aside = folder.set_aside([*units, *banks], "quarantine")
     if "run.jsonl" in units:
         write_atomic(folder.root / "run.jsonl", b"".join(line + b"\n" for line in lines))
+    for unit in units:
+        kind, name, *file = unit.split("/")[:3] if "/" in unit else (unit, "")
+        if kind == "adapters" and file == [CARD] and (head := folder.adapter(name)) is not None:
+            write_atomic(folder.root / unit, head.card.encode())
     forget_findings(folder, {damage.finding for damage in found})
     folder.log("quarantine", units=list(units), where=aside.relative_to(folder.root).as_posix())
 
@@ -94,6 +99,7 @@ def _put_aside(folder: RunFolder, found: Sequence[Damage]) -> None:
 def forget_findings(folder: RunFolder, names: set[str | None]) -> None:
     """Findings that are to be made again, whatever they were made from."""
     known = read_findings(folder)
-    if known.keys() & names:
-        kept = {name: finding for name, finding in known.items() if name not in names}
+    if gone := known.keys() & names:
+        # The report shows all of them.
+        kept = {name: finding for name, finding in known.items() if name not in {*gone, "report"}}
         write_atomic(folder.analysis / "inputs.json", sealed({"findings": kept}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from traitscope.study.units import component_versions
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "safetensors", "datasets", "numpy", "pyarrow")
 
 
-def make_lock(config: StudyConfig, units: Units, data: StudyData, text: bytes) -> dict[str, Any]:
+def make_lock(
+    config: StudyConfig, units: Units, data: StudyData, text: bytes, rows: Mapping[str, str]
+) -> dict[str, Any]:
     """The lock of a study on this machine; it holds no times and no paths but those the study file names.
 
     Args:
-        text: the study file's.
+        text: the study file's. rows: SHA-256 of ``tasks/<task>.parquet``, by task.
     """
     models = {"base": units.base, **{name: other for name, other in units.identities.items() if not other.adapter}}
     return {
@@ -37,7 +40,7 @@ def make_lock(config: StudyConfig, units: Units, data: StudyData, text: bytes) -
         "base": units.base.to_json(),
         "models": {name: identity.to_json() for name, identity in units.identities.items()},
         "files": {name: _files(identity) for name, identity in models.items()},
-        "tasks": {name: data.marks(name) for name in config.tasks},
+        "tasks": {name: {**data.marks(name), "sha256": rows[name]} for name in config.tasks},
         "results": component_versions(config, data.formats()),
         "adapters": {unit.name: unit.fingerprint for unit in units.adapters},
     }

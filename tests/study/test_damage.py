@@ -1,0 +1,278 @@
+"""Damage of a run folder: every kind of it in every kind of file is named, put aside, and healed by running again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+from forged import forge
+from processes import snapshot
+from typer.testing import CliRunner
+
+from traitscope.cli import app
+from traitscope.errors import TraitscopeError
+from traitscope.store import RunFolder
+from traitscope.store.seal import sealed
+from traitscope.study import Study
+from traitscope.study.healing import verify
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def digit(path: Path) -> None:
+    """One digit more, in the middle of those there are; the file stays as long as it was."""
+    data = bytearray(path.read_bytes())
+    places = [place for place, byte in enumerate(data) if chr(byte).isdigit()]
+    place = places[len(places) // 2]
+    data[place] = ord("0") + (data[place] - ord("0") + 1) % 10
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def null(path: Path) -> None:
+    path.write_bytes(b"null")
+
+
+def five(path: Path) -> None:
+    path.write_bytes(b"5")
+
+
+def folder_in_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: list[Callable[[Path], None]] = [flip, digit, cut, empty, null, five, folder_in_place, Path.unlink]
+
+# One file of every kind, and whether a run makes it again to the byte.
+FILES = {
+    "lock.json": True,
+    "tasks/tone.parquet": True,
+    "plan/bank-*.json": False,
+    "plan/scoring.json": False,
+    "hidden/tone.safetensors": True,
+    "gradients/tone.safetensors": False,
+    "adapters/tone-s0/adapter_model.safetensors": True,
+    "adapters/tone-s0/adapter_config.json": True,
+    "adapters/tone-s0/README.md": True,
+    "adapters/tone-s0/train.parquet": True,
+    "adapters/tone-s0/unit.json": True,
+    "cells/all-s0/sums/cell.json": True,
+    "cells/all-s0/sums/examples.parquet": True,
+    "analysis/effects.json": True,
+    "analysis/stats.json": True,
+    "analysis/inputs.json": False,
+    "report.html": False,
+    "figures/scores.svg": True,
+    "tables/cells.csv": True,
+}
+CACHES = ("local.json", "cells/base/index.json")
+# A file that a run or a report makes where it is missing, whose absence is no damage.
+MADE_WHERE_MISSING = ("hidden/tone.safetensors", "gradients/tone.safetensors", "plan/bank-*.json", "plan/scoring.json")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    """A filled study with gradients and a report: its folder. Not to be changed."""
+    folder = tmp_path_factory.mktemp("told")
+    study = Study.open(tiny.make_study(folder, base))
+    study.run()
+    study.evidence(gradients=True)
+    study.report()
+    return folder
+
+
+@pytest.fixture
+def study(told: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may damage: its study file."""
+    shutil.copytree(told, tmp_path / "copy")
+    return tmp_path / "copy" / "study.yaml"
+
+
+def one(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found
+
+
+def test_a_whole_folder_has_no_damage(study: Path) -> None:
+    assert Study.open(study).verify() == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("file", [*FILES, *CACHES, "study.yaml", "run.jsonl"])
+def test_damage_is_named(study: Path, file: str, damage: Callable[[Path], None]) -> None:
+    if damage is Path.unlink and (file in MADE_WHERE_MISSING or file in CACHES):
+        pytest.skip("it is made where it is missing")
+    folder = study.parent / "runs/tiny"
+    path = one(folder, file)
+    damage(path)
+    before = snapshot(folder)
+    found = verify(RunFolder(folder))
+    assert [d.path for d in found] == [path.relative_to(folder).as_posix()], found
+    assert found[0].what and found[0].heals
+    assert snapshot(folder) == before, "it only looks"
+
+
+@pytest.mark.parametrize(
+    "damage", [flip, *(pytest.param(d, marks=pytest.mark.verify) for d in DAMAGES[1:])], ids=lambda d: d.__name__
+)
+@pytest.mark.parametrize("file", [*FILES, *CACHES, "study.yaml", "run.jsonl"])
+def test_running_again_heals_and_loses_nothing(study: Path, file: str, damage: Callable[[Path], None]) -> None:
+    folder = study.parent / "runs/tiny"
+    path = one(folder, file)
+    name, before = path.relative_to(folder).as_posix(), snapshot(folder)
+    damage(path)
+    spoilt = path.read_bytes() if path.is_file() else None
+    Study.open(study).run()
+    Study.open(study).report()
+    assert verify(RunFolder(folder)) == []
+    if file in FILES and spoilt is not None and spoilt != b"":
+        kept = [p.read_bytes() for p in folder.glob(f"quarantine/*/{name}")]
+        assert spoilt in kept, "what was damaged is put aside"
+    after = snapshot(folder)
+    free = {name for name in before.keys() | after.keys() if name.startswith(("plan/", "report.html", "analysis/inp"))}
+    free |= {"gradients/tone.safetensors"} if "gradients" in file else set()
+    assert {k: v for k, v in after.items() if k not in free} == {k: v for k, v in before.items() if k not in free}
+    assert FILES.get(file) is not True or after[name] == before[name]
+
+
+def test_a_changed_digit_of_a_score_is_never_shown(study: Path) -> None:
+    folder = study.parent / "runs/tiny"
+    before = Study.open(study).scores().to_wide()
+    for place in ("cells/tone-s0/tone/cell.json", "cells/sums-s0/index.json"):
+        text = (folder / place).read_text()
+        at = text.index('"value"')
+        number = next(i for i in range(at, len(text)) if text[i].isdigit() and text[i] != "0")
+        (folder / place).write_text(text[:number] + ("1" if text[number] != "1" else "2") + text[number + 1 :])
+    shown = Study.open(study).scores().to_wide()
+    assert (shown.isna() | (shown == before) | before.isna()).all().all()
+    assert shown.isna().to_numpy().sum() == before.isna().to_numpy().sum() + 1, "the damaged cell is left out"
+
+
+def test_weights_that_were_changed_on_the_disk_are_not_evaluated(study: Path) -> None:
+    """The configuration's scale a hundred times too large, as a flipped digit may make it."""
+    folder = study.parent / "runs/tiny"
+    config = folder / "adapters/tone-s0/adapter_config.json"
+    config.write_text(config.read_text().replace('"lora_alpha": 4', '"lora_alpha": 400'))
+    before = (folder / "cells/tone-s0/tone/cell.json").read_bytes()
+    shutil.rmtree(folder / "cells/tone-s0/tone")
+    Study.open(study).run()
+    assert (folder / "cells/tone-s0/tone/cell.json").read_bytes() == before
+
+
+def test_the_command_names_damage_and_says_so_by_its_status(study: Path) -> None:
+    folder, call = study.parent / "runs/tiny", CliRunner().invoke
+    sound = call(app, ["verify", str(folder)])
+    assert (sound.exit_code, sound.stdout) == (0, "")
+    flip(folder / "report.html")
+    told = call(app, ["verify", str(folder), "--json"])
+    assert told.exit_code == 1 and [damage["path"] for damage in json.loads(told.stdout)] == ["report.html"]
+    # A folder whose study file is gone is read all the same.
+    (folder / "study.yaml").unlink()
+    assert "study.yaml: is missing" in call(app, ["verify", str(folder)]).stdout
+    assert call(app, ["verify", str(study.parent / "nothing")]).exit_code == 2
+
+
+@pytest.mark.parametrize("unit", ["cells/base/tone", "cells/base", "adapters/tone-s0"])
+def test_a_link_in_a_units_place_is_not_followed_out_of_the_folder(study: Path, tmp_path: Path, unit: str) -> None:
+    folder = study.parent / "runs/tiny"
+    shutil.move(folder / unit, tmp_path / "elsewhere")
+    outside = snapshot(tmp_path / "elsewhere")
+    (folder / unit).symlink_to(tmp_path / "elsewhere")
+    assert unit in [damage.path for damage in verify(RunFolder(folder))]
+    Study.open(study).run()
+    assert verify(RunFolder(folder)) == [] and snapshot(tmp_path / "elsewhere") == outside
+    assert not (folder / unit).is_symlink()
+
+
+@pytest.mark.parametrize("file", ["cells/base/tone/examples.parquet", "adapters/tone-s0/adapter_model.safetensors"])
+def test_a_linked_file_outside_is_no_file_of_the_folder(study: Path, tmp_path: Path, file: str) -> None:
+    folder = study.parent / "runs/tiny"
+    shutil.move(folder / file, tmp_path / "elsewhere")
+    (folder / file).symlink_to(tmp_path / "elsewhere")
+    assert [d.what for d in verify(RunFolder(folder))] == ["is a link that leads out of the run folder"]
+
+
+@pytest.mark.parametrize("name", ["cells", "adapters", "figures", "run.jsonl", "analysis"])
+def test_a_folder_whose_parts_lie_elsewhere_is_refused(study: Path, tmp_path: Path, name: str) -> None:
+    folder = study.parent / "runs/tiny"
+    shutil.move(folder / name, tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TraitscopeError, match="leads out of the run folder"):
+        Study.open(study)
+    # The folder itself may be a link, and so may what lies above it.
+    (folder / name).unlink()
+    shutil.move(tmp_path / "elsewhere", folder / name)
+    (tmp_path / "linked").symlink_to(study.parent)
+    assert Study.open(tmp_path / "linked/study.yaml").run() is None
+
+
+def test_leftovers_go_even_where_nothing_is_to_be_done(study: Path) -> None:
+    folder = study.parent / "runs/tiny"
+    places = ["figures", "tables", "cells/base", "analysis", "."]
+    left = [folder / place / f".tmp-{'0' * 12}-1-abcd-x" for place in places]
+    for path in left:
+        path.write_bytes(b"x")
+        os.utime(path, (0, 0))
+    assert Study.open(study).run() is None
+    assert [path for path in left if path.exists()] == []
+
+
+def test_a_checkpoint_is_known_by_its_content(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_checkpoint("bank", b"first")
+    folder.write_checkpoint("bank", b"second")
+    assert folder.read_checkpoint("bank") == b"second"
+    (path,) = folder.checkpoint_path("bank").iterdir()
+    path.write_bytes(b"sEcond")
+    assert folder.read_checkpoint("bank") is None
+
+
+def test_a_seal_holds_for_every_byte() -> None:
+    from traitscope.store.seal import Damaged, unseal
+
+    data = sealed({"a": [1, 2.5], "ü": None})
+    assert unseal(data, where="", fix="") == {"format": 2, "a": [1, 2.5], "ü": None}
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        with pytest.raises((Damaged, TraitscopeError)):
+            unseal(bytes(changed), where="", fix="")
+    with pytest.raises(Damaged):
+        unseal(data[: len(data) // 2] + b"}", where="", fix="")
+
+
+def test_a_folder_of_an_earlier_format_is_read(study: Path) -> None:
+    """Format 1 had no seals."""
+    folder = study.parent / "runs/tiny"
+    for path in [*folder.glob("cells/*/*/cell.json"), *folder.glob("adapters/*/unit.json"), folder / "lock.json"]:
+        value = json.loads(path.read_bytes())
+        del value["sha256"]
+        path.write_text(json.dumps({**value, "format": 1}))
+    assert Study.open(study).run() is None and verify(RunFolder(folder)) == []
+
+
+def test_a_cell_under_anothers_name_is_not_its_cell(study: Path) -> None:
+    folder = study.parent / "runs/tiny"
+    shutil.rmtree(folder / "cells/sums-s0/tone")
+    shutil.copytree(folder / "cells/tone-s0/tone", folder / "cells/sums-s0/tone")
+    (found,) = verify(RunFolder(folder))
+    assert found.what == "is the cell of tone-s0 on tone"
+    forge(folder / "adapters/tone-s0/unit.json", name="sums-s0")
+    assert "adapters/tone-s0/unit.json" in [damage.path for damage in verify(RunFolder(folder))]
