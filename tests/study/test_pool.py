@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
@@ -171,6 +173,55 @@ def test_a_run_that_is_killed_leaves_no_process_behind(two: Path, tmp_path: Path
     _wait_for("end of the workers", lambda: not any(_runs(pid) for pid in workers), 20.0)
 
 
+HOLDS = """\
+import ctypes, os, pathlib
+pathlib.Path(__file__).with_name(f"holding-{os.getpid()}").touch()
+ctypes.PyDLL(None).sleep(60)
+"""
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], list[int]]]]:
+    """A run whose processes do not get beyond their imports: one holds the interpreter's lock, as a library may."""
+    (tmp_path / "holds.py").write_text(HOLDS)
+    ask = f"""
+import sys, threading, time
+from pathlib import Path
+from traitscope.compute import Train, TrainingPlan, pool
+from traitscope.config import ComputeConfig
+from traitscope.store.models import ModelSource
+asked = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), asked.set()), daemon=True).start()
+plan = TrainingPlan(jobs=(), threads=1, device="cpu", bank={{}})
+order = Train(key="bank", model=ModelSource("embedded"), jobs=(), plan=plan, checkpoint=None, every_s=60.0)
+with pool.Pool(ComputeConfig(), 2, plugins=["holds.py"], root=Path({str(tmp_path)!r})) as backend:
+    backend.work([order], lambda order, event: print(event), lambda order: asked.is_set())
+"""
+    run = subprocess.Popen([sys.executable, "-c", ask], stdin=subprocess.PIPE)
+
+    def holding() -> list[int]:
+        return [int(path.name.removeprefix("holding-")) for path in tmp_path.glob("holding-*")]
+
+    _wait_for("process that holds the lock", lambda: len(holding()) == 2, 30.0)
+    yield run, holding
+    run.kill()
+    for pid in holding():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_run_that_is_killed_at_its_start_leaves_no_process_behind(starting) -> None:
+    run, holding = starting
+    run.kill()
+    _wait_for("end of the workers", lambda: not any(_runs(pid) for pid in holding()), 5.0)
+
+
+def test_a_stop_does_not_wait_for_the_imports_of_a_process(starting) -> None:
+    run, _ = starting
+    run.stdin.close()
+    assert run.wait(10) == 0
+
+
 def _runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
@@ -215,6 +266,7 @@ class Frozen:
     def __init__(self, start: object, threads: int) -> None:
         self.ours, self.theirs = Pipe()
         self.pipe, self.order, self.stopping, self.heard = self.ours, None, False, time.monotonic()
+        self.at_work = False
         self.process = SimpleNamespace(poll=lambda: None)
 
     send, ask_to_stop, hangs, receive = (

@@ -74,6 +74,8 @@ class Worker:
         self.pipe = Connection(ours.detach())
         self.order: Order | None = None
         self.stopping = False
+        # Whether it has told anything of its order: before that it has nothing that is not in the folder already.
+        self.at_work = False
         self.heard = time.monotonic()
         self._words = b""
         # Read as it comes: a process whose words nobody reads comes to a halt.
@@ -207,7 +209,7 @@ class Pool:
                 order = next(orders, None)
                 if order is None:
                     return False
-                worker.order, worker.stopping = order, False
+                worker.order, worker.stopping, worker.at_work = order, False, False
                 worker.send(order)
         return True
 
@@ -233,6 +235,7 @@ class Pool:
             assert order is not None
             match worker.receive():
                 case Happened(event):
+                    worker.at_work = True
                     if isinstance(event, Final):
                         worker.order = None
                     receive(order, event)
@@ -250,7 +253,7 @@ class Pool:
             order = worker.order
             if order is None or not should_stop(order) or (worker.stopping and not worker.hangs):
                 continue
-            if isinstance(order, Train) and not worker.stopping:
+            if isinstance(order, Train) and worker.at_work and not worker.stopping:
                 worker.ask_to_stop()
             else:
                 # It has nothing to hand over, or does not answer: not waited for.

@@ -88,6 +88,18 @@ class Happened:
     event: Event
 
 
+# On Linux the kernel ends it with the run, even while a library is imported and no other thread gets a turn.
+_START = """\
+import os, sys
+if sys.platform == "linux":
+    import ctypes, signal
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != {parent}:
+    os._exit(1)
+from traitscope.compute.worker import main
+main({handle})
+"""
+
 Reply = Answer | Failed | Happened
 
 
@@ -158,5 +170,5 @@ def _failure(error: Exception) -> Failed:
 
 
 def command(handle: int) -> Sequence[str]:
-    """The command line that starts a worker on a file handle it inherits."""
-    return [sys.executable, "-P", "-c", f"from traitscope.compute.worker import main; main({handle})"]
+    """The command line that starts a worker of this process on a file handle it inherits."""
+    return [sys.executable, "-P", "-c", _START.format(parent=os.getpid(), handle=handle)]
