@@ -13,9 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from backends import Changed
 
+from traitscope.compute import Checkpoint, Done, Event, Order, Train
 from traitscope.store import LeaseLost, Leases, RunFolder
 from traitscope.store.files import temporary
+from traitscope.study import Stopped, Study
 
 WORKER = Path(__file__).with_name("lease_worker.py")
 
@@ -147,3 +150,25 @@ def test_a_checkpoint_is_removed_by_several_at_once(tmp_path: Path) -> None:
             for call in calls:
                 call.result()
             assert not (tmp_path / "checkpoints").exists(), number
+
+
+def test_a_woken_process_does_not_write_over_its_successors_checkpoint(study_file: Path, tmp_path: Path) -> None:
+    """It was stopped past its lease; another process took its bank over and is far ahead."""
+    out = tmp_path / "out"
+    successors: list[Leases] = []
+
+    def instead(order: Order) -> list[Event] | None:
+        if not isinstance(order, Train):
+            return None
+        successors.append(RunFolder(out).leases())
+        os.utime(successors[0].path(order.key), (0, 0))
+        assert successors[0].acquire(order.key)
+        with successors[0].commit(order.key):
+            RunFolder(out).write_checkpoint(order.key, b"step 31")
+        return [Checkpoint(b"step 6"), Done(stopped=True)]
+
+    with pytest.raises(Stopped):
+        Study.open(study_file, out, backend=Changed(instead)).train(stop=lambda: bool(successors))
+    (state,) = out.glob("checkpoints/*/*.safetensors")
+    assert state.read_bytes() == b"step 31"
+    successors[0].close()
