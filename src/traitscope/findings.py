@@ -26,6 +26,7 @@ class Findings:
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
+        warnings: what a reader must know before anything else.
         missing: for absent parts (by attribute name) why they are absent.
     """
 
@@ -41,6 +42,7 @@ class Findings:
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None
     lock: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -16,6 +16,7 @@ from bad_input.sound import (
     write,
 )
 from traitscope.config import RecipeConfig, TaskConfig
+from traitscope.store.seal import sealed
 from traitscope.study import Study
 
 CASES = [
@@ -160,23 +161,23 @@ CASES = [
     Case("a folder without a study", lambda d: Study.open(d), ("holds no study", "a run folder")),
     Case(
         "a damaged cell",
-        run_folder({"cells/base/one/cell.json": "{"}),
-        ("cells/base/one/cell.json", "not JSON", "delete this cell's folder"),
+        run_folder({"cells/base/one/cell.json": "{"}, lambda study: study.records("base", "one")),
+        ("cells/base/one/cell.json", "not JSON", "this cell alone goes to quarantine/"),
     ),
     Case(
         "a cell without its keys",
-        run_folder({"cells/base/one/cell.json": "{}"}),
-        ("cells/base/one/cell.json", "keys are missing", "only this cell is computed anew"),
+        run_folder({"cells/base/one/cell.json": sealed({"n": 3})}, lambda study: study.records("base", "one")),
+        ("cells/base/one/cell.json", "keys are missing", "is computed anew"),
     ),
     Case(
         "a damaged adapter mark",
-        run_folder({"adapters/one-s0/unit.json": '{"name": "one-s0"}'}),
-        ("adapters/one-s0/unit.json", "keys are missing", "only this adapter is trained anew"),
+        run_folder({"adapters/one-s0/unit.json": '{"name": "one-s0"}'}, lambda study: study.folder.adapter("one-s0")),
+        ("adapters/one-s0/unit.json", "sha256 differs", "this adapter alone goes to quarantine/"),
     ),
     Case(
         "a lock that is no JSON",
         run_folder({"lock.json": "locked"}),
-        ("lock.json", "not JSON", "the next run writes it again"),
+        ("lock.json", "not JSON", "goes to quarantine/ and is written again"),
     ),
     Case(
         "a run folder that is a file",

@@ -79,15 +79,15 @@ def study_path(folder: Path, change: tuple[str, str] = ("", "")) -> Path:
     return write(folder, STUDY.replace(*change))
 
 
-def run_folder(files: Files) -> Callable[[Path], None]:
-    """Plans the sound study over a run folder that holds ``files``."""
+def run_folder(files: Files, ask: Callable[[Study], object] = Study.plan) -> Callable[[Path], None]:
+    """Plans the sound study, or asks it something else, over a run folder that holds ``files``."""
 
     def act(folder: Path) -> None:
         for name, content in files.items():
             path = folder / "out" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(str(content))
-        Study.open(study_path(folder), folder / "out").plan()
+            path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+        ask(Study.open(study_path(folder), folder / "out"))
 
     return act
 

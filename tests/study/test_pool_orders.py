@@ -96,9 +96,10 @@ def test_an_error_lets_the_trainings_under_way_hand_over_their_states(two: Pool)
     found: list[tuple[str, Event]] = []
 
     def receive(order: Order, event: Event) -> None:
+        before = {key for key, _ in found}
         found.append((order.key, event))
-        # Once the other one is under way as well.
-        if isinstance(event, Done) and order.key == "short":
+        # Once both are under way.
+        if before != {"endless", "short"} == {key for key, _ in found} == {"endless", "short"}:
             raise OSError("the disk is full")
 
     orders = iter([train("endless"), train("short")])

@@ -217,7 +217,8 @@ def _constant_scores(matrix: ScoreMatrix, effects: Effects | None) -> Floats:
     table = None if effects is None else effects.tables.get("cells")
     known = {} if table is None else dict(zip(table["task"], table["constant_score"], strict=True))
     unit = {"percent": 100.0}
-    return np.array([known.get(task, np.nan) * unit.get(matrix.units[task], 1.0) for task in matrix.tasks])
+    known_N = np.array([known.get(task) for task in matrix.tasks], dtype=float)
+    return known_N * [unit.get(matrix.units[task], 1.0) for task in matrix.tasks]
 
 
 def _labels(axes: Axes, matrix: ScoreMatrix, more: Sequence[str] = ()) -> None:

@@ -63,6 +63,7 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
         name=findings.name,
         version=__version__,
         facts=findings.facts or (("Cells", cells_text(findings.scores)),),
+        warnings=findings.warnings,
         matrix_notes=findings.scores.notes,
         figures={part: [f for f in drawn if f.section == part] for part in SECTIONS},
         absent={part: _absence(findings, part) for part in PARTS if getattr(findings, part) is None},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -224,6 +224,15 @@ class _ModelIndex:
         fresh._save(folder)
         return fresh
 
+    def only(self, kept: Container[tuple[str, str]]) -> _ModelIndex:
+        found = _ModelIndex(self.model, self.source, self.seed)
+        found.cells = {task: cell for task, cell in self.cells.items() if (self.model, task) in kept}
+        if len(found.cells) == len(self.cells):
+            return self
+        rows = [row for row in zip(*self.scores.values(), strict=True) if row[0] in found.cells]
+        found.scores = {name: [row[i] for row in rows] for i, name in enumerate(_SCORE_COLUMNS)}
+        return found
+
     def _add(self, task: str, stamp: list[int], head: dict[str, Any]) -> None:
         self.source, self.seed = head["source"], head["seed"]
         self.cells[task] = [stamp, *(head[name] for name in _CELL_COLUMNS[2:])]
@@ -280,6 +289,11 @@ class CellIndex:
     def __init__(self, models: dict[str, _ModelIndex], damaged: Mapping[tuple[str, str], str]) -> None:
         self._models = models
         self.damaged = dict(damaged)
+
+    def only(self, kept: Container[tuple[str, str]]) -> CellIndex:
+        """Some of the cells, by (model, task)."""
+        models = {name: model.only(kept) for name, model in self._models.items()}
+        return CellIndex({name: model for name, model in models.items() if model.cells}, {})
 
     def __len__(self) -> int:
         return sum(len(model.cells) for model in self._models.values())

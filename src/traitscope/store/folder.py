@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, StepRecord
-from traitscope.store.adapters import write_adapter
+from traitscope.store.adapters import CARD, write_adapter
 from traitscope.store.cells import CellStore
 from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import (
@@ -30,6 +30,7 @@ from traitscope.store.files import (
     temporary,
     write_atomic,
 )
+from traitscope.store.fingerprints import RowsHash
 from traitscope.store.leases import Leases
 from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
@@ -78,6 +79,7 @@ class RunFolder:
             )
         self.root = root
         self.cells = CellStore(root / "cells")
+        self._rows: dict[str, tuple[tuple[int, int], RowsHash]] = {}
         self._refuse_links()
 
     def _refuse_links(self) -> None:
@@ -241,6 +243,18 @@ class RunFolder:
         table = read_parquet(data, where=str(path), fix=_REWRITTEN)
         return {"train": [], "eval": [], **examples_from(table)}
 
+    def task_rows(self, task: str) -> RowsHash:
+        """Fingerprints of a task's stored evaluation rows; none where they are gone."""
+        path = self.task_path(task)
+        try:
+            status = path.stat()
+        except OSError:
+            return RowsHash(())
+        mark = (status.st_mtime_ns, status.st_ino)
+        if self._rows.get(task, (None,))[0] != mark:
+            self._rows[task] = (mark, RowsHash(self.read_task(task)["eval"]))
+        return self._rows[task][1]
+
     # ---- adapters
 
     def adapter_path(self, name: str) -> Path:
@@ -292,13 +306,17 @@ class RunFolder:
             made.mkdir(parents=True)
             write_adapter(made, config, tensors, card)
             (made / "train.parquet").write_bytes(history_bytes(history))
-            files = {
-                path.relative_to(made).as_posix(): sha256_of(path.read_bytes())
-                for path in sorted(made.rglob("*"))
-                if path.is_file()
-            }
-            mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files, "card": card}
-            (made / "unit.json").write_bytes(sealed(mark))
+            _mark(made, replace(head, card=card))
+        return made
+
+    def restage_adapter(self, head: AdapterHead, fresh: AdapterHead) -> Path:
+        """A copy of a committed adapter under another mark and card, for ``commit_adapter``."""
+        made = temporary(self.adapter_path(fresh.name))
+        with disk_errors(made):
+            shutil.copytree(self.adapter_path(head.name), made)
+            (made / CARD).write_bytes(fresh.card.encode())
+            (made / "unit.json").unlink()
+            _mark(made, fresh)
         return made
 
     def commit_adapter(self, made: Path, name: str) -> bool:
@@ -356,6 +374,14 @@ class RunFolder:
                 (aside / unit).parent.mkdir(parents=True, exist_ok=True)
                 (self.root / unit).rename(aside / unit)
         return aside
+
+
+def _mark(made: Path, head: AdapterHead) -> None:
+    """Writes an adapter's mark over the files that lie beside it."""
+    paths = [path for path in sorted(made.rglob("*")) if path.is_file()]
+    files = {path.relative_to(made).as_posix(): sha256_of(path.read_bytes()) for path in paths}
+    mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files}
+    (made / "unit.json").write_bytes(sealed(mark))
 
 
 def log_line(line: bytes) -> dict[str, Any] | None:

@@ -138,7 +138,7 @@ def _hidden_states(study: Context) -> dict[str, NDArray[np.float32]]:
 
 def _base_losses(study: Context, task: str) -> NDArray[np.floating] | None:
     """The base's loss on the evaluation answers of a task, in nats per token; None where it was not evaluated."""
-    if study.folder.cells.head("base", task) is None:
+    if study.cells().get("base", task) is None:
         return None
     return study.records("base", task)["loss"].to_numpy(dtype=float)
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.compute import Backend
-from traitscope.config import BaseConfig, ModelConfig, StudyConfig
-from traitscope.store import CellIndex, RunFolder
+from traitscope.config import BaseConfig, ModelConfig, StudyConfig, load_config
+from traitscope.errors import TraitscopeError
+from traitscope.store import CellIndex, RunFolder, differences
+from traitscope.store.checked import sha256_of
 from traitscope.store.models import Identity, ModelSource, adapter_folder, base_identity, locked, model_identity
 from traitscope.study.data import StudyData
 from traitscope.study.fitting import Reader
+from traitscope.study.present import Present, find_present, locked_units
 from traitscope.study.progress import Reporter, Silent
 from traitscope.study.state import Units, all_units, index_table
 from traitscope.study.units import adapter_names
@@ -54,6 +57,8 @@ class Context:
         self.every_s = every_s
         self.stale_s = stale_s
         self.given_backend = backend
+        self._expected: tuple[tuple[int, int] | None, Units] | None = None
+        self._told: dict[str, str] = {}
 
     @cached_property
     def backend(self) -> Backend:
@@ -81,6 +86,28 @@ class Context:
             day=date.fromisoformat(day) if day else None,
             dated=self.lock.get("dated", ()),
         )
+
+    def recorded_config(self) -> StudyConfig | None:
+        """What the folder's own copy of the study says; None if there is none, or it can no longer be understood.
+
+        Its plugins are left alone: they may have moved, and those of the study that is run now are loaded.
+        """
+        if not self.folder.exists():
+            return None
+        try:
+            return load_config(self.folder.study_file, self.config.root, plugins=False)
+        except TraitscopeError:
+            return None
+
+    def changes_since_run(self) -> list[str]:
+        """What the study says now and did not say when ``lock.json`` was written: ``recipe.lr: 0.01 -> 0.02``."""
+        old, known = self.recorded_config(), self.lock.get("study_file")
+        if old is None or known is None:
+            return []
+        if known != sha256_of(self.folder.study_file.read_bytes()):
+            return ["study.yaml in the run folder was edited"]
+        before, now = (one.model_dump(mode="json", exclude={"compute", "study"}) for one in (old, self.config))
+        return differences(before, now)
 
     def _first_day(self) -> str | None:
         """The day that committed units' chat templates print, where the lock is lost; None where they print none."""
@@ -141,8 +168,30 @@ class Context:
         return ("base", *adapter_names(self.config), *self.config.models)
 
     def cells(self) -> CellIndex:
-        """All committed cells, without their records."""
-        return self.folder.cells.index()
+        """The committed cells that are what this study would make, without their records."""
+        return self.present().cells
+
+    def present(self) -> Present:
+        """The cells that findings may rest on, and those that were left out."""
+        path = self.folder.root / "lock.json"
+        mark = (path.stat().st_mtime_ns, path.stat().st_ino) if path.exists() else None
+        if self._expected is None or self._expected[0] != mark:
+            self._expected = mark, self._expected_units()
+        found = find_present(self._expected[1], self.folder, self.data)
+        if found.left_out and found.left_out != self._told:
+            self._told = found.left_out
+            self.report_to.note(f"left out: {found.summary()}")
+        return found
+
+    def _expected_units(self) -> Units:
+        """Today's units; where rows or models are not at hand, those that the lock tells of."""
+        try:
+            return self.units()
+        except TraitscopeError:
+            found = locked_units(self.config, self.asked, self.lock)
+            if found is None:
+                raise
+            return found
 
     def score_table(self) -> pd.DataFrame:
         """All scores of the study's models and targets, long, in the study's order."""

@@ -15,7 +15,6 @@ from traitscope.study import filling, gradients
 from traitscope.study.analysis import dataset_statistics
 from traitscope.study.context import Context
 from traitscope.study.probes import FOLDER, paired_gains, plain_sources, probe_config
-from traitscope.study.state import find_state
 
 if TYPE_CHECKING:
     from traitscope.predict.evidence import Evidence, Update
@@ -86,19 +85,10 @@ def _probes(study: Context) -> dict[str, tuple[list[str], list[str], Floats]]:
     probes = Context(probe_config(study), root)
     sources = [source.name for source in plain_sources(study.config)]
     targets = list(study.config.target_names())
-    try:
-        stale = find_state(probes.units(), probes.folder, probes.data).changed
-    except TraitscopeError:
-        return {}  # without the base's files nothing says whether they are still of this study
     gain_IN, _ = paired_gains(probes, {task: slice(0, None) for task in targets})
-    for i, source in enumerate(plain_sources(study.config)):
-        model = f"{source.name}-s{source.recipe.seeds[0]}"
-        for n, task in enumerate(targets):
-            if {f"adapters/{model}", f"cells/{model}/{task}", f"cells/base/{task}"} & stale.keys():
-                gain_IN[i, n] = np.nan
     drop_IN = np.full(gain_IN.shape, np.nan)
     for n, task in enumerate(targets):
-        if probes.folder.cells.head("base", task) is None:
+        if probes.cells().get("base", task) is None:
             continue
         base = probes.records("base", task).set_index("id")["loss"].astype(float)
         for i, source in enumerate(plain_sources(study.config)):

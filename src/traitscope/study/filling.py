@@ -9,7 +9,7 @@ import yaml
 
 from traitscope.compute import Backend, BackendLost, processes_for
 from traitscope.compute.pool import Pool, PoolStopped
-from traitscope.config import StudyConfig, load_config
+from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.store.models import model_identity
@@ -21,6 +21,7 @@ from traitscope.study.lock import changed_files, changed_packages, make_lock
 from traitscope.study.overlong import check_rows
 from traitscope.study.part import Part
 from traitscope.study.progress import Stopped
+from traitscope.study.renaming import rename_adapter, rename_cell, renamed_adapters, renamed_cells
 from traitscope.study.state import State, Units, all_units, find_state, refuse_changes
 from traitscope.study.work import Work
 
@@ -42,7 +43,10 @@ def fill(
     """
     heal(study)
     units = study.units()
-    state = find_state(units if part is None else part.of(units, study.data), study.folder, study.data)
+    wanted = units if part is None else part.of(units, study.data)
+    state = find_state(wanted, study.folder, study.data)
+    if _take_over(study, units, state):
+        state = find_state(wanted, study.folder, study.data)
     captures = evaluate and part is None
     unseen = captures and hidden.missing_hidden(
         study.folder, hidden.hidden_inputs(study.config, study.data, units.base)
@@ -69,6 +73,23 @@ def fill(
             if not left or not (train or others or evaluating.ready_cells(work.state(), work.folder)):
                 return work
             work.wait(POLL_S)
+
+
+def _take_over(study: Context, units: Units, state: State) -> bool:
+    """Gives missing units what was made of them under names that the study has no more; True if there was any."""
+    folder = study.folder
+    adapters = list(renamed_adapters(units, state, folder)) if state.missing_adapters else []
+    cells = list(renamed_cells(units, state, folder, study.data)) if state.missing_cells else []
+    if adapters or cells:
+        folder.prepare()
+        with folder.leases(stale_s=study.stale_s) as leases, leases.alone():
+            for unit, head in adapters:
+                rename_adapter(folder, unit, head)
+                study.report_to.note(f"{unit.unit} is what adapters/{head.name} was")
+            for cell, found in cells:
+                rename_cell(folder, cell, found, units.base.model)
+                study.report_to.note(f"{cell.unit} is what cells/{found.model}/{found.task} was")
+    return bool(adapters or cells)
 
 
 @contextmanager
@@ -180,7 +201,7 @@ def _settle_changes(study: Context, work: Work, replace: bool) -> None:
         training.drop_open_banks(work)
         return
     files = changed_files(study.lock, work.units) if state.changed else []
-    error = refuse_changes(state, _old_config(study), study.config, study.folder, files)
+    error = refuse_changes(state, study.recorded_config(), study.config, study.folder, files)
     if error is not None:
         raise error
     training.open_banks(work)
@@ -201,23 +222,10 @@ def _write_down(study: Context, units: Units) -> None:
     _remember(study)
 
 
-def _old_config(study: Context) -> StudyConfig | None:
-    """What the folder's own copy of the study says; None if there is none, or it can no longer be understood.
-
-    Its plugins are left alone: they may have moved, and those of the study that is run now are loaded.
-    """
-    if not study.folder.exists():
-        return None
-    try:
-        return load_config(study.folder.study_file, study.config.root, plugins=False)
-    except TraitscopeError:
-        return None
-
-
 def _study_text(study: Context) -> bytes:
     if study.text is not None:
         return study.text
-    old = _old_config(study)
+    old = study.recorded_config()
     if old is not None and _same(old, study.config):
         return study.folder.study_file.read_bytes()
     plain = study.config.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from traitscope.config.recipe import RecipeConfig
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
 from traitscope.matrix import ScoreMatrix
@@ -13,6 +14,7 @@ from traitscope.registry import HOMES
 from traitscope.study import analysis, capturing, keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
+from traitscope.study.state import MOST
 from traitscope.texts import count_of
 
 
@@ -52,6 +54,7 @@ def gather(study: Context) -> Findings:
         facts=tuple(_facts(study, scores, lock)),
         config=study.folder.study_file.read_text(encoding="utf-8") if study.folder.exists() else None,
         lock=lock,
+        warnings=tuple(_warnings(study)),
         missing=missing,
     )
 
@@ -65,6 +68,7 @@ def report(study: Context) -> Path:
         "study": study.folder.study_file.read_text(encoding="utf-8"),
         "lock": study.folder.read_lock(),
         "hidden": hidden_marks(study.folder),
+        "warnings": list(_warnings(study)),
     }
 
     def read() -> Path:
@@ -78,16 +82,28 @@ def report(study: Context) -> Path:
     return keeping.kept(study, "report", shown, make, report_files, read, tuple(HOMES))
 
 
+def _warnings(study: Context) -> Iterator[str]:
+    """What is shown and is not what the study file says now."""
+    if changes := study.changes_since_run():
+        shown = "; ".join(changes[:MOST]) + (f"; and {len(changes) - MOST} more" if len(changes) > MOST else "")
+        yield f"The study file was changed since this folder was filled; what is shown was made before: {shown}."
+    present = study.present()
+    if present.left_out:
+        counted = count_of(len(present.left_out), "cell")
+        yield f"{counted} left out of every finding, until traitscope run makes them anew: {present.summary()}."
+
+
 def _overlong(study: Context) -> Iterator[str]:
     """What the cells say of rows that were too long for their models."""
     words = {
         "cut": "prompts of evaluation rows cut in the middle",
         "dropped": "evaluation rows left out for every model",
     }
+    cells = study.cells()
     for task in study.config.target_names():
         told: dict[str, list[str]] = {}
         for model in ("base", *study.config.models):
-            if study.folder.cells.head(model, task) is not None:
+            if cells.get(model, task) is not None:
                 for what, n in study.folder.cells.read_json(model, task)["summary"].get("overlong", {}).items():
                     told.setdefault(f"{n} {words[what]}", []).append(model)
         for says, models in told.items():
@@ -96,7 +112,9 @@ def _overlong(study: Context) -> Iterator[str]:
 
 
 def _facts(study: Context, scores: ScoreMatrix, lock: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    config, recipe = study.config, study.config.recipe
+    config = study.config
+    # What the folder was filled with, whatever the study file says by now.
+    recipe = RecipeConfig(**(lock or {}).get("recipe", config.recipe.model_dump()))
     base = dict((lock or {}).get("base", {}))
     named = [config.base.model]
     for key in ("revision", "dtype"):

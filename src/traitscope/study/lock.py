@@ -41,6 +41,7 @@ def make_lock(
         "models": {name: identity.to_json() for name, identity in units.identities.items()},
         "files": {name: _files(identity) for name, identity in models.items()},
         "tasks": {name: {**data.marks(name), "sha256": rows[name]} for name in config.tasks},
+        "recipe": config.recipe.model_dump(mode="json"),
         "results": component_versions(config, data.formats()),
         "adapters": {unit.name: unit.fingerprint for unit in units.adapters},
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from traitscope.compute.processes import cores
 from traitscope.store.shapes import model_shape
-from traitscope.study.state import State, Units
+from traitscope.study.state import MOST, State, Units
 
 # Share of the measured matrix-product rate that a pass reaches in the end (attention, norms, small products).
 EFFICIENCY = 0.35
@@ -89,6 +89,10 @@ class StudyPlan:
             lines.append(f"            {len(self.state.rescore)} to be judged anew from their records")
         if self.state.changed:
             lines.append(f"  changed   {len(self.state.changed)} units were made under other settings")
+        for unit, what in list(self.state.damaged.items())[:MOST]:
+            lines.append(f"  damaged   {unit}: {what}; a run puts it under quarantine/ and makes it anew")
+        if len(self.state.damaged) > MOST:
+            lines.append(f"            and {len(self.state.damaged) - MOST} more: traitscope verify names them")
         if self.complete:
             lines.append("  nothing is missing")
         elif self.cost is not None:

@@ -8,10 +8,14 @@ from typing import Any
 
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
-from traitscope.store import CellHead, CellIndex, RowsHash, RunFolder, differences
+from traitscope.store import CellHead, CellIndex, RunFolder, differences
 from traitscope.store.models import Identity
+from traitscope.store.seal import Damaged
 from traitscope.study.data import StudyData
 from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_unit
+
+# Changes that a refusal names.
+MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class State:
         rescore: cells whose outputs stand, but whose parser or metrics changed.
         changed: committed units that were made under other settings, with the reason's kind.
         have: rows that a cell of ``missing_cells`` already has.
+        damaged: missing units whose mark is there and is not what was written, with what is wrong.
     """
 
     missing_adapters: list[AdapterUnit] = field(default_factory=list)
@@ -74,6 +79,7 @@ class State:
     rescore: list[CellUnit] = field(default_factory=list)
     changed: dict[str, str] = field(default_factory=dict)
     have: dict[str, int] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -82,14 +88,13 @@ class State:
 
 
 def find_state(units: Units, folder: RunFolder, data: StudyData) -> State:
-    """Compares the units of a study with what its folder holds.
-
-    Raises:
-        TraitscopeError: a commit mark is damaged.
-    """
+    """Compares the units of a study with what its folder holds; a unit whose commit mark is damaged is missing."""
     state = State()
     for adapter in units.adapters:
-        head = folder.adapter(adapter.name)
+        try:
+            head = folder.adapter(adapter.name)
+        except Damaged as error:
+            head, state.damaged[adapter.unit] = None, error.what
         if head is None:
             state.missing_adapters.append(adapter)
         elif head.fingerprint != adapter.fingerprint:
@@ -97,6 +102,8 @@ def find_state(units: Units, folder: RunFolder, data: StudyData) -> State:
             state.missing_adapters.append(adapter)
     index = folder.cells.index()
     for cell in units.cells:
+        if (what := index.damaged.get((cell.model.name, cell.task))) is not None:
+            state.damaged[cell.unit] = what
         place_cell(cell, index.get(cell.model.name, cell.task), state, folder, data)
     return state
 
@@ -108,7 +115,7 @@ def place_cell(cell: CellUnit, head: CellHead | None, state: State, folder: RunF
     elif head.fingerprint != cell.fingerprint:
         state.changed[cell.unit] = "model or answer form"
         state.missing_cells.append(cell)
-    elif not _same_rows(cell, head, folder, data):
+    elif changed_rows(cell, head, folder, data):
         state.changed[cell.unit] = "evaluation rows"
         state.missing_cells.append(cell)
     elif head.n < cell.n:
@@ -118,14 +125,19 @@ def place_cell(cell: CellUnit, head: CellHead | None, state: State, folder: RunF
         state.rescore.append(cell)
 
 
-def _same_rows(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyData) -> bool:
+def changed_rows(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyData) -> bool:
+    """Whether a cell was made from other rows than the first of those that the study has now.
+
+    Raises:
+        TraitscopeError: that cannot be told without the task's rows, and they are not at hand.
+    """
     if head.n == cell.n:
-        return head.rows == cell.rows
+        return head.rows != cell.rows
     if head.n < cell.n:
-        return head.rows == data.eval_rows(cell.task, head.n)
+        return head.rows != data.eval_rows(cell.task, head.n)
     # More rows were evaluated than are asked for now: the stored rows must begin with the present ones.
-    stored = RowsHash(folder.read_task(cell.task)["eval"])
-    return stored.prefix(head.n) == head.rows and stored.prefix(cell.n) == cell.rows
+    stored = folder.task_rows(cell.task)
+    return stored.prefix(head.n) != head.rows or stored.prefix(cell.n) != cell.rows
 
 
 def refuse_changes(
@@ -140,14 +152,14 @@ def refuse_changes(
         return None
     adapters = [unit for unit in state.changed if unit.startswith("adapters/")]
     cells = [unit for unit in state.changed if unit.startswith("cells/")]
-    lines = [*files, *_what_changed(state, old, new, adapters or cells)]
+    lines = [*files, *_what_changed(state, old, new, folder, adapters or cells)]
     counts = " and ".join(
         f"{len(units)} {word}{'s' if len(units) != 1 else ''}"
         for units, word in ((adapters, "adapter"), (cells, "cell"))
         if units
     )
-    shown = "\n".join(f"    {line}" for line in lines[:12])
-    more = f"\n    ... and {len(lines) - 12} more" if len(lines) > 12 else ""
+    shown = "\n".join(f"    {line}" for line in lines[:MOST])
+    more = f"\n    ... and {len(lines) - MOST} more" if len(lines) > MOST else ""
     return TraitscopeError(
         f"the study changed since {counts} in this folder were made:\n{shown}{more}",
         where=str(folder.root),
@@ -156,7 +168,9 @@ def refuse_changes(
     )
 
 
-def _what_changed(state: State, old: StudyConfig | None, new: StudyConfig, units: Sequence[str]) -> Iterator[str]:
+def _what_changed(
+    state: State, old: StudyConfig | None, new: StudyConfig, folder: RunFolder, units: Sequence[str]
+) -> Iterator[str]:
     found = []
     if old is not None:
         found = differences(
@@ -166,8 +180,13 @@ def _what_changed(state: State, old: StudyConfig | None, new: StudyConfig, units
     if found:
         yield from found
     else:
-        for unit in units:
-            yield f"{unit}: {state.changed[unit]}"
+        wanted = {cell.unit: cell for cell in state.missing_cells}
+        for unit in units[:MOST]:
+            cell, lines = wanted.get(unit), [state.changed[unit]]
+            if cell is not None:
+                inputs = folder.cells.read_json(cell.model.name, cell.task)["inputs"]
+                lines = differences(inputs, cell.inputs) or lines
+            yield from (f"{unit}: {line}" for line in lines)
 
 
 def index_table(index: CellIndex, models: Sequence[str], tasks: Sequence[str]) -> Any:

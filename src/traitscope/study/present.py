@@ -1,0 +1,105 @@
+"""The cells that findings may rest on: committed, whole on the disk, and what today's study would make.
+
+Whatever else lies in the folder is named and left out: a cell of an old prompt beside a base of a new one would show a
+difference that no adapter made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from traitscope.config import BaseConfig, ModelConfig, StudyConfig
+from traitscope.store import CellHead, CellIndex, RunFolder, differences
+from traitscope.store.models import ModelSource, locked
+from traitscope.study.data import StudyData
+from traitscope.study.state import Units, changed_rows, fingerprint_of
+from traitscope.study.units import CellUnit, ModelUnit, adapter_names, cell_unit
+
+# Of so many cells the keys that changed are told; reading each of thousands would take long.
+TOLD = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Cells that fit, and those that were left out.
+
+    Attributes:
+        cells: of the study's models and targets.
+        left_out: unit -> why it is not among them; nothing for cells that were never made.
+    """
+
+    cells: CellIndex
+    left_out: dict[str, str]
+
+    def summary(self) -> str:
+        """What was left out, by reason."""
+        by_reason: dict[str, list[str]] = {}
+        for unit, why in self.left_out.items():
+            by_reason.setdefault(why, []).append(unit.removeprefix("cells/"))
+        return "; ".join(
+            f"{', '.join(units[:4])}{f' and {len(units) - 4} more' if len(units) > 4 else ''} ({why})"
+            for why, units in by_reason.items()
+        )
+
+
+def find_present(units: Units, folder: RunFolder, data: StudyData) -> Present:
+    """Compares the committed cells with those that a study would make."""
+    index = folder.cells.index()
+    kept, left_out = set(), dict[str, str]()
+    for cell in units.cells:
+        key = (cell.model.name, cell.task)
+        why, head = index.damaged.get(key), index.get(*key)
+        if head is not None:
+            why = _unfit(cell, head, folder, data, len(left_out) < TOLD)
+        if why is not None:
+            left_out[cell.unit] = why
+        elif head is not None:
+            kept.add(key)
+    return Present(index.only(kept), left_out)
+
+
+def _unfit(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyData, tell: bool) -> str | None:
+    """Why a cell is not the one that the study would make; None where it is, be it of fewer rows."""
+    if head.fingerprint != cell.fingerprint:
+        made = folder.cells.read_json(head.model, head.task)["inputs"] if tell else {}
+        keys = [line.split(":")[0] for line in differences(made, cell.inputs)] if made else []
+        return f"made under other settings{': ' if keys else ''}{', '.join(keys)}"
+    if changed_rows(cell, head, folder, data):
+        return "made from other evaluation rows"
+    if head.scoring != cell.scoring:
+        return "judged by another parser or other metrics"
+    path = folder.cells.path(head.model, head.task) / "examples.parquet"
+    what = folder.checked.fault(path, head.examples_sha256)
+    return None if what is None else f"examples.parquet {what}"
+
+
+def locked_units(
+    config: StudyConfig, asked: Callable[[BaseConfig | ModelConfig], ModelSource], lock: Mapping[str, Any]
+) -> Units | None:
+    """Models and cells that ``lock.json`` tells of, for want of rows or models at hand; None where it knows too little.
+
+    Args:
+        config: the study. asked: a model as the study file asks for it. lock: what ``lock.json`` says.
+    """
+    tasks = lock.get("tasks", {})
+    base = locked(lock.get("base"), asked(config.base))
+    others = {name: locked(lock.get("models", {}).get(name), asked(model)) for name, model in config.models.items()}
+    identities = {name: other for name, other in others.items() if other is not None}
+    if base is None or len(identities) < len(others):
+        return None
+    models = [ModelUnit("base", "base", None, None, fingerprint_of(base))]
+    for name, (source, seed) in adapter_names(config).items():
+        mark = lock.get("adapters", {}).get(name, "")
+        models.append(ModelUnit(name, "mix" if source in config.mixes else "adapter", source, seed, mark))
+    models += [ModelUnit(name, "model", None, None, fingerprint_of(other)) for name, other in identities.items()]
+    cells = []
+    for model in models:
+        reader = model.name if model.name in identities and not identities[model.name].adapter else "base"
+        day = lock.get("date") if reader in lock.get("dated", ()) else None
+        for task in config.target_names():
+            if (marks := tasks.get(task)) is not None:
+                rows, n = marks["eval"], int(marks["n_eval"])
+                cells.append(cell_unit(model, task, config.tasks[task], n, rows, day))
+    return Units(base, (), tuple(models), identities, tuple(cells))
