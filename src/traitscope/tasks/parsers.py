@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from traitscope.metrics.markup import boxed, plain
 from traitscope.metrics.numbers import final_number
@@ -33,6 +33,11 @@ def parse(name: str, text: str, classes: tuple[str, ...] | None, where: str) -> 
         if found is not None and not isinstance(found, str):
             raise TypeError(f"it gives {type(found).__name__} where text or None is due")
     return found
+
+
+def cut_at_stop(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first stop string in it: what is left of an answer when it is generated."""
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
 
 @PARSERS.register("raw", version=1, reference=_OWN)
