@@ -88,7 +88,7 @@ def _tasks(study: Study) -> str:
 def _adapters(study: Study) -> str:
     rows = [["adapter", "source", "seed", "state", "fingerprint"]]
     finished = {head.name: head for head in study.folder.adapters()}
-    for unit in study.units().adapters:
+    for unit in study.adapter_units():
         head = finished.get(unit.name)
         state = "missing" if head is None else "trained" if head.fingerprint == unit.fingerprint else "changed"
         rows.append([unit.name, unit.source, str(unit.seed), state, unit.fingerprint[:12]])

@@ -82,7 +82,7 @@ class RecipeConfig(Settings):
     def changed(self, change: RecipeChange) -> RecipeConfig:
         """This recipe with the given changes laid over it."""
         given = {k: v for k, v in change.model_dump(exclude_unset=True).items() if v is not None}
-        return RecipeConfig(**{**self.model_dump(), **given})
+        return RecipeConfig(**{**self.model_dump(), **given}) if given else self
 
 
 class RecipeChange(Settings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,6 +64,8 @@ class StudyConfig(Settings):
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")
 
     _root: Path = PrivateAttr(default_factory=Path)
+    # What the sources were resolved from, and they: a copy of the study may have other parts.
+    _resolved: tuple[tuple[Any, ...], tuple[ResolvedSource, ...]] = PrivateAttr(default=((), ()))
 
     @model_validator(mode="before")
     @classmethod
@@ -238,13 +240,17 @@ class StudyConfig(Settings):
 
     def resolved_sources(self) -> tuple[ResolvedSource, ...]:
         """Every source in order, each followed by its controls, with its own recipe."""
-        found: list[ResolvedSource] = []
+        parts = (self.recipe, self.tasks, self.sources, self.controls)
+        if [id(part) for part in self._resolved[0]] != [id(part) for part in parts]:
+            self._resolved = parts, tuple(self._resolve())
+        return self._resolved[1]
+
+    def _resolve(self) -> Iterator[ResolvedSource]:
         for entry in self._entries():
             recipe = self.recipe.changed(entry.change)
-            found.append(ResolvedSource(entry.name, entry.task_name, None, recipe))
+            yield ResolvedSource(entry.name, entry.task_name, None, recipe)
             for control in self.controls.get(entry.name, ()):
-                found.append(ResolvedSource(f"{entry.name}.{control}", entry.task_name, control, recipe))
-        return tuple(found)
+                yield ResolvedSource(f"{entry.name}.{control}", entry.task_name, control, recipe)
 
     def target_names(self) -> tuple[str, ...]:
         """The tasks that models are evaluated on."""

@@ -36,6 +36,10 @@ def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
     Raises:
         TraitscopeError: no cell is there yet.
     """
+    return study.seen(f"scores {records}", lambda: _scores(study, records))
+
+
+def _scores(study: Context, records: bool) -> ScoreMatrix:
     from traitscope.matrix import ScoreMatrix, align_records
 
     table = study.score_table()

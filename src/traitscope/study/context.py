@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from traitscope.compute import Backend
 from traitscope.config import BaseConfig, ModelConfig, StudyConfig, load_config
@@ -19,11 +22,14 @@ from traitscope.study.data import StudyData
 from traitscope.study.fitting import Reader
 from traitscope.study.present import Present, find_present, locked_units
 from traitscope.study.progress import Reporter, Silent
-from traitscope.study.state import Units, all_units, index_table
-from traitscope.study.units import adapter_names
+from traitscope.study.state import Units, all_adapters, all_units, index_table
+from traitscope.study.units import AdapterUnit, adapter_names
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Context:
@@ -58,6 +64,7 @@ class Context:
         self.stale_s = stale_s
         self.given_backend = backend
         self._expected: tuple[tuple[int, int] | None, Units] | None = None
+        self._seen: dict[str, Any] | None = None
         self._told: dict[str, str] = {}
 
     @cached_property
@@ -142,6 +149,10 @@ class Context:
         dtype = model.dtype if isinstance(model, BaseConfig) else "auto"
         return ModelSource(model.model, model.revision, dtype, self.config.root.resolve())
 
+    def adapter_units(self) -> list[AdapterUnit]:
+        """The adapters of the study with their fingerprints."""
+        return all_adapters(self.config, self.data, base_identity(self.asked(self.config.base), self.lock.get("base")))
+
     def units(self) -> Units:
         """Adapters, models and cells of the study with their fingerprints, without loading any weights."""
         lock = self.lock
@@ -171,8 +182,29 @@ class Context:
         """The committed cells that are what this study would make, without their records."""
         return self.present().cells
 
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Within it the folder's cells are looked at once, and all that is found rests on the same ones."""
+        outer = self._seen
+        self._seen = {} if outer is None else outer
+        try:
+            yield
+        finally:
+            self._seen = outer
+
+    def seen(self, name: str, find: Callable[[], T]) -> T:
+        """What ``find`` gives; within ``one_look`` it is asked once."""
+        if self._seen is None:
+            return find()
+        if name not in self._seen:
+            self._seen[name] = find()
+        return self._seen[name]
+
     def present(self) -> Present:
         """The cells that findings may rest on, and those that were left out."""
+        return self.seen("present", self._find_present)
+
+    def _find_present(self) -> Present:
         path = self.folder.root / "lock.json"
         mark = (path.stat().st_mtime_ns, path.stat().st_ino) if path.exists() else None
         if self._expected is None or self._expected[0] != mark:
@@ -195,7 +227,7 @@ class Context:
 
     def score_table(self) -> pd.DataFrame:
         """All scores of the study's models and targets, long, in the study's order."""
-        return index_table(self.cells(), self.models(), self.config.target_names())
+        return self.seen("table", lambda: index_table(self.cells(), self.models(), self.config.target_names()))
 
     def records(self, model: str, task: str) -> pd.DataFrame:
         """One row per example of a cell: gold, prediction, output, loss, log-likelihoods.
@@ -204,6 +236,17 @@ class Context:
             TraitscopeError: there is no such cell, or its files are damaged.
         """
         return self.folder.cells.read_frame(model, task)
+
+
+def looking_once(verb: F) -> F:
+    """A method of a ``Context`` all of which is one look (see ``Context.one_look``)."""
+
+    @functools.wraps(verb)
+    def wrapped(self: Context, *args: Any, **kwargs: Any) -> Any:
+        with self.one_look():
+            return verb(self, *args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
 
 
 def _listed(reading: Any) -> list[dict[str, Any]]:

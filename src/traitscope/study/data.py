@@ -107,14 +107,29 @@ class StudyData:
         return self.config.resolved_sources()
 
     @cached_property
+    def _source(self) -> dict[str, ResolvedSource]:
+        return {source.name: source for source in self._sources}
+
+    @cached_property
+    def _sources_of(self) -> dict[str, list[ResolvedSource]]:
+        found: dict[str, list[ResolvedSource]] = {}
+        for source in self._sources:
+            found.setdefault(source.task, []).append(source)
+        return found
+
+    @cached_property
+    def _targets(self) -> frozenset[str]:
+        return frozenset(self.config.target_names())
+
+    @cached_property
     def _limits(self) -> dict[str, int]:
         return training_limits(self.config)
 
     def splits(self, task: str) -> list[str]:
         """What of a task is read: ``train``, ``train <control>`` of every control, ``eval``."""
-        controls = [source.control for source in self._sources if source.task == task]
+        controls = [source.control for source in self._sources_of.get(task, ())]
         found = ["train", *(f"train {control}" for control in controls if control)] if controls else []
-        return [*dict.fromkeys(found), *(["eval"] if task in self.config.target_names() else [])]
+        return [*dict.fromkeys(found), *(["eval"] if task in self._targets else [])]
 
     def overlong(self, task: str, split: str) -> Overlong:
         """Which rows of a split are too long for a model; needs tokenizers unless it is remembered."""
@@ -126,7 +141,7 @@ class StudyData:
                 return find_overlong(one, one.load().eval, limits, train=False).to_json()
             base = self.readers[0]
             limit = min(self._limits[task], base.positions or self._limits[task])
-            altered = (source for source in self._sources if source.task == task and split == f"train {source.control}")
+            altered = (one for one in self._sources_of[task] if split == f"train {one.control}")
             rows = one.load().train if split == "train" else self._control(next(altered))
             return find_overlong(one, rows, {base: limit}, train=True).to_json()
 
@@ -155,7 +170,7 @@ class StudyData:
             return fingerprint(
                 [[part.name, self._prefix(part, counts[part.name])] for part in self.config.mix_sources(name)]
             )
-        source = next(s for s in self.config.resolved_sources() if s.name == name)
+        source = self._source[name]
         return self._prefix(source, self.n_train(source.task))
 
     def n_train(self, task: str) -> int:
@@ -180,14 +195,17 @@ class StudyData:
 
     def datasets(self) -> dict[str, str]:
         """What has statistics, name -> task: every source and control, then the tasks that are no sources."""
-        found = {source.name: source.task for source in self.config.resolved_sources()}
+        return self._datasets
+
+    @cached_property
+    def _datasets(self) -> dict[str, str]:
+        found = {source.name: source.task for source in self._sources}
         return {**found, **{name: name for name in self.config.tasks if name not in found}}
 
     def text(self, dataset: str) -> tuple[Example, ...]:
         """A dataset's rows: those that it trains on, or the evaluation rows of a task that has no others."""
-        for source in self.config.resolved_sources():
-            if source.name == dataset:
-                return self.train(source)
+        if dataset in self._source:
+            return self.train(self._source[dataset])
         loaded = self.load(dataset)
         return loaded.train or loaded.eval
 

@@ -30,6 +30,10 @@ def cells_mark(study: Context, *kinds: str) -> str:
 
     Findings made under it need not be made again. The cells' own marks hold their metrics and parsers.
     """
+    return study.seen(f"mark {kinds}", lambda: _cells_mark(study, kinds))
+
+
+def _cells_mark(study: Context, kinds: Sequence[str]) -> str:
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     roles = [[name, r.kind, sorted(r.own), sorted(r.copies), r.parent] for name, r in study_roles(study.config).items()]

@@ -12,7 +12,7 @@ from traitscope.store import CellHead, CellIndex, RunFolder, differences
 from traitscope.store.models import Identity
 from traitscope.store.seal import Damaged
 from traitscope.study.data import StudyData
-from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_unit
+from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_units
 
 # Changes that a refusal names.
 MOST = 12
@@ -33,27 +33,29 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
     """The units of a study; reads the tasks' rows unless their fingerprints are remembered."""
     models_read = {"base": base, **{name: other for name, other in others.items() if not other.adapter}}
     days = {name: data.printed_day(name, identity.source()) for name, identity in models_read.items()}
-    names = {s.name for s in config.resolved_sources()} | set(config.mixes)
-    rows = {name: data.train_rows(name) for name in names}
-    adapters = adapter_units(config, base.key(), rows, days["base"])
+    adapters = all_adapters(config, data, base)
     models = [ModelUnit("base", "base", None, None, fingerprint_of(base))]
     for adapter in adapters:
         kind: Any = "mix" if adapter.mix else "adapter"
         models.append(ModelUnit(adapter.name, kind, adapter.source, adapter.seed, adapter.fingerprint, adapter))
     for name, identity in others.items():
         models.append(ModelUnit(name, "model", None, None, fingerprint_of(identity)))
-    cells = []
+    cells = list[CellUnit]()
     for task in config.target_names():
         n = data.n_eval(task)
         rows_of = data.eval_rows(task, n)
         assert rows_of is not None
-        cells += [
-            cell_unit(model, task, config.tasks[task], n, rows_of, days.get(model.name, days["base"]))
-            for model in models
-        ]
+        cells += cell_units(models, task, config.tasks[task], n, rows_of, days)
     order = {model.name: index for index, model in enumerate(models)}
     cells.sort(key=lambda cell: order[cell.model.name])
     return Units(base, tuple(adapters), tuple(models), others, tuple(cells))
+
+
+def all_adapters(config: StudyConfig, data: StudyData, base: Identity) -> list[AdapterUnit]:
+    """The adapters of a study; reads the rows of their sources unless their fingerprints are remembered."""
+    names = {s.name for s in config.resolved_sources()} | set(config.mixes)
+    rows = {name: data.train_rows(name) for name in names}
+    return adapter_units(config, base.key(), rows, data.printed_day("base", base.source()))
 
 
 def fingerprint_of(identity: Identity) -> str:

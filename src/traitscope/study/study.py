@@ -13,7 +13,7 @@ from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
 from traitscope.store import RunFolder
 from traitscope.study import analysis, belting, capturing, evaluating, filling, gathering, healing
-from traitscope.study.context import Context
+from traitscope.study.context import Context, looking_once
 from traitscope.study.costs import layers_cost, study_cost
 from traitscope.study.evidence import gather_evidence
 from traitscope.study.planning import StudyPlan
@@ -176,6 +176,7 @@ class Study(Context):
 
     # ---- findings
 
+    @looking_once
     def scores(self, *, records: bool = False) -> ScoreMatrix:
         """The score matrix, models x tasks, with standard errors.
 
@@ -184,6 +185,7 @@ class Study(Context):
         """
         return analysis.scores(self, records=records)
 
+    @looking_once
     def dataset_stats(self, **options: Any) -> DatasetStats:
         """Statistics of every task's rows, from their text (options of ``stats.dataset_stats``).
 
@@ -192,6 +194,7 @@ class Study(Context):
         """
         return analysis.dataset_statistics(self, **options)
 
+    @looking_once
     def forecast(self, **options: Any) -> Forecast:
         """Every transfer cell that is not measured, and those of a dataset nobody trained on.
 
@@ -202,6 +205,7 @@ class Study(Context):
 
         return study_forecast(self, **options)
 
+    @looking_once
     def evidence(self, *, gradients: bool = False, stop: Callable[[], bool] | None = None) -> Evidence:
         """What is known of the datasets before, beside and after training (``predict.evidence.pair_features``).
 
@@ -215,14 +219,17 @@ class Study(Context):
         """
         return gather_evidence(self, gradients_wanted=gradients, stop=stop)
 
+    @looking_once
     def effects(self, **options: Any) -> Effects:
         """Side effects of every model, into ``analysis/effects.json`` (options of ``measure_effects``)."""
         return analysis.effects(self, **options)
 
+    @looking_once
     def explain(self, **options: Any) -> Explanation:
         """Which dataset statistics go with traits and gains, into ``analysis/explanation.json``."""
         return analysis.explanation(self, **options)
 
+    @looking_once
     def analyse(self) -> Findings:
         """All findings of a filled folder, each made only if the cells changed; what cannot be made is said.
 
@@ -230,6 +237,7 @@ class Study(Context):
         """
         return gathering.gather(self)
 
+    @looking_once
     def report(self) -> Path:
         """Writes ``report.html``, ``figures/`` and ``tables/`` and gives the report's path.
 
@@ -249,6 +257,7 @@ class Study(Context):
         """
         return capturing.study_layers(self, **options)
 
+    @looking_once
     def belt(self, **options: Any) -> BeltFindings:
         """Which few adapters to ship, what they are worth on rows held out, and which of them a prompt goes to.
 
@@ -257,6 +266,7 @@ class Study(Context):
         """
         return belting.study_belt(self, **options)
 
+    @looking_once
     def traits(self, **options: Any) -> Traits:
         """Latent traits of the score matrix, into ``analysis/traits.json`` (options of ``fit_traits``)."""
         return analysis.traits(self, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
 from traitscope.config.task import TaskConfig
 from traitscope.metrics import METRICS
 from traitscope.registry import registry
-from traitscope.store import fingerprint
+from traitscope.store import fingerprint, fingerprints
 from traitscope.tasks.parsers import PARSERS
 
 # Keys that came later: a recipe without them is what it was before.
@@ -79,7 +79,8 @@ class CellUnit:
     """One model on one task, with the fingerprints of what its numbers depend on.
 
     Attributes:
-        fingerprint: of ``inputs``: the model, the answer form, how it is computed; not how it is judged.
+        form: the answer form and how it is computed, the same for every model.
+        fingerprint: of ``inputs``: the model and the form; not how it is judged.
         scoring: of the parser and the metrics, which are redone without a model.
         n: evaluation rows wanted.
         rows: fingerprint of those rows as they are rendered.
@@ -91,12 +92,17 @@ class CellUnit:
     scoring: str
     n: int
     rows: str
-    inputs: dict[str, Any]
+    form: Mapping[str, Any]
 
     @property
     def unit(self) -> str:
         """The unit's name in leases and logs."""
         return f"cells/{self.model.name}/{self.task}"
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What ``fingerprint`` is computed from."""
+        return {"model": self.model.fingerprint, **self.form}
 
 
 def adapter_names(config: StudyConfig) -> dict[str, tuple[str, int]]:
@@ -179,12 +185,29 @@ def reading_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     return {"chat": task.chat_variables, "day": day, "cut": task.overlong == "cut"}
 
 
-def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str, day: str | None) -> CellUnit:
-    """The cell of a model on a task over its first ``n`` rows."""
+def cell_units(
+    models: Iterable[ModelUnit], name: str, task: TaskConfig, n: int, rows: str, days: Mapping[str, str | None]
+) -> Iterator[CellUnit]:
+    """The cells of the models on a task over its first ``n`` rows; what they share is found once.
+
+    Args:
+        models: in any order. name, task: the target. rows: fingerprint of its rows.
+        days: the day that a model's chat template prints, by its name; the base's is that of its adapters.
+    """
+    scoring, by_day = fingerprint(scoring_inputs(task)), dict[str | None, list[ModelUnit]]()
+    for model in models:
+        by_day.setdefault(days.get(model.name, days["base"]), []).append(model)
+    for day, those in by_day.items():
+        form = _form_inputs(task, day)
+        marks = fingerprints(form, "model", [model.fingerprint for model in those])
+        for model, mark in zip(those, marks, strict=True):
+            yield CellUnit(model, name, mark, scoring, n, rows, form)
+
+
+def _form_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     answer = task.answer
     computing = "generation" if answer.generate else "scoring"
     inputs: dict[str, Any] = {
-        "model": model.fingerprint,
         "form": answer.form,
         "reading": reading_inputs(task, day),
         "versions": {name: RESULT_VERSIONS[name] for name in ("encoding", "scoring", computing)},
@@ -194,7 +217,7 @@ def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str, 
     if answer.choice is not None:
         # Options' token counts are not kept, so another normalisation needs the model again.
         inputs["normalise"] = answer.normalise
-    return CellUnit(model, name, fingerprint(inputs), fingerprint(scoring_inputs(task)), n, rows, inputs)
+    return inputs
 
 
 def scoring_inputs(task: TaskConfig) -> dict[str, Any]:
