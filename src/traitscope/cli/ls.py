@@ -102,10 +102,10 @@ def _cells(study: Study, model: str | None, task: str | None) -> str:
             _known(column, wanted, known)
             table = table[table[column] == wanted]
     rows = [["model", "task", "metric", "value", "error", "n"]]
-    for row in table.to_dict("records"):
-        error = "" if math.isnan(row["stderr"]) else f"{row['stderr']:.4f}"
-        name = f"{row['metric']}*" if row["primary"] else str(row["metric"])
-        rows.append([str(row["model"]), str(row["task"]), name, f"{row['value']:.4f}", error, str(row["n"])])
+    columns = [table[name].tolist() for name in ("model", "task", "metric", "primary", "value", "stderr", "n")]
+    for model_name, task_name, metric, primary, value, stderr, n in zip(*columns, strict=True):
+        error = "" if math.isnan(stderr) else f"{stderr:.4f}"
+        rows.append([model_name, task_name, f"{metric}*" if primary else metric, f"{value:.4f}", error, str(n)])
     return _table(rows, (3, 4, 5)) + "\n* primary metric"
 
 
