@@ -55,14 +55,18 @@ def align_records(series: Mapping[str, pd.Series]) -> dict[str, Floats]:
     frames = list(series.values())
     common = frames[0].index
     for other in frames[1:]:
-        common = common[common.isin(other.index)]
+        if other.index is not frames[0].index:
+            common = common[common.isin(other.index)]
     if len(common) == 0:
         raise TraitscopeError(
             "no example is common to all models",
             where="records of " + ", ".join(series),
             fix="evaluate the models on the same rows of the task",
         )
-    return {model: np.asarray(values.loc[common], dtype=float) for model, values in series.items()}
+    return {
+        model: np.asarray(values if values.index is common else values.loc[common], dtype=float)
+        for model, values in series.items()
+    }
 
 
 def _stack(correct: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], Floats]:
@@ -135,4 +139,4 @@ def check_records(records: Records, models: Sequence[str], tasks: Collection[str
                 fix="use the row and column names of the matrix",
             )
         if len(by_model) > 1:
-            paired_means(by_model)
+            _stack(by_model)

@@ -21,6 +21,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, ExampleRecord, Score
 from traitscope.store.files import Staged, sweep, write_atomic
 from traitscope.store.seal import Damaged, read_sealed, sealed
+from traitscope.store.shards import gathered
 from traitscope.store.tables import read_parquet, records_bytes, records_from
 
 if TYPE_CHECKING:
@@ -124,6 +125,14 @@ class CellStore:
     def read_frame(self, model: str, task: str) -> pd.DataFrame:
         """The example records as a table, one row per example."""
         return self._whole(model, task)[1].to_pandas()
+
+    def gather(self, model: str, marks: Mapping[str, str]) -> dict[str, Any]:
+        """The records of many cells of a model as Arrow tables, by task (see ``shards``).
+
+        Args:
+            marks: ``examples_sha256`` of the cells, by task.
+        """
+        return gathered(self.folder / model, marks, lambda task: self._whole(model, task)[1])
 
     def read(self, model: str, task: str) -> Cell:
         """A committed cell with its records."""
@@ -313,6 +322,17 @@ class CellIndex:
         """How many of the task's rows the cell was evaluated on; 0 where it is not committed."""
         found = self.get(model, task)
         return 0 if found is None else found.n
+
+    def marks(self) -> dict[str, dict[str, str]]:
+        """``examples_sha256`` of every cell, by model and task."""
+        at = _CELL_COLUMNS.index("examples_sha256") - 1
+        return {name: {task: row[at] for task, row in model.cells.items()} for name, model in self._models.items()}
+
+    @property
+    def total_rows(self) -> int:
+        """Records of all cells together."""
+        at = _CELL_COLUMNS.index("n") - 1
+        return sum(row[at] for model in self._models.values() for row in model.cells.values())
 
     def get(self, model: str, task: str) -> CellHead | None:
         """The cell's head, or None if it is not committed."""

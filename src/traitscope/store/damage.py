@@ -14,6 +14,7 @@ from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import TEMPORARY
 from traitscope.store.folder import RunFolder, log_line
 from traitscope.store.seal import Damaged, read_sealed
+from traitscope.store.shards import PREFIX, SUFFIX
 
 # What the next run does about a damaged unit.
 TRAINED, COMPUTED, WRITTEN, MADE = "trained anew", "computed anew", "written again", "made again"
@@ -114,7 +115,7 @@ def _cells(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
         for task in _entries(folder.root / "cells" / model):
             head, unit = index.get(model, task), f"cells/{model}/{task}"
             if head is None:
-                if task != "index.json":
+                if task != "index.json" and not (task.startswith(PREFIX) and task.endswith(SUFFIX)):
                     yield from cell_damage(folder, model, task, checked)
                 continue
             what = checked.fault(folder.cells.records_path(model, task), head.examples_sha256)

@@ -57,21 +57,31 @@ def _scores(study: Context, records: bool) -> ScoreMatrix:
         matrix = matrix.with_run_sd(known)
     if not records:
         return matrix
-    found = {}
-    for task, cells in table.groupby("task", sort=False):
-        values = {str(model): _values(study, str(model), str(task)) for model in cells["model"].unique()}
-        series = {model: found_S for model, found_S in values.items() if found_S is not None}
-        if series:
-            found[str(task)] = align_records(series)
-    return matrix.with_records(found)
+    order = {task: i for i, task in enumerate(matrix.tasks)}
+    series: dict[str, dict[str, pd.Series]] = {task: {} for task in order}
+    for model in table["model"].unique():
+        for task, values in _values(study, str(model)):
+            if task in order:
+                series[task][str(model)] = values
+    return matrix.with_records({task: align_records(values) for task, values in series.items() if values})
 
 
-def _values(study: Context, model: str, task: str) -> pd.Series | None:
-    """The primary metric of every example, by id; None where examples have none (the loss form)."""
-    frame = study.records(model, task).set_index("id")
-    if frame["correct"].isna().all():
-        return None
-    return frame["correct"].astype(float)
+def _values(study: Context, model: str) -> Iterator[tuple[str, pd.Series]]:
+    """The primary metric of every example by id, task by task; none of tasks whose examples have none (the loss form).
+
+    Only the two columns of a model's records that are needed are looked at.
+    """
+    import numpy as np
+    import pandas as pd
+
+    marks = study.seen("marks", lambda: study.cells().marks())[model]
+    for task, records in study.folder.cells.gather(model, marks).items():
+        correct_S = records.column("correct").to_numpy(zero_copy_only=False).astype(float)
+        if not np.isnan(correct_S).all():
+            # A list that is the same for all models becomes an index once.
+            ids = tuple(records.column("id").to_pylist())
+            index = study.seen(f"ids {task} {hash(ids)}", lambda ids=ids: pd.Index(ids))  # type: ignore[misc]
+            yield task, pd.Series(correct_S, index=index)
 
 
 def traits(study: Context, **options: Any) -> Traits:
@@ -83,6 +93,10 @@ def traits(study: Context, **options: Any) -> Traits:
 
     found: Traits = keeping.kept_json(study, "traits", keeping.with_defaults(TraitOptions, options), make, Traits)
     return found
+
+
+# Records of all cells together that are held in memory; of more each cell is read when its turn comes.
+MOST_HELD = 5_000_000
 
 
 class _NoTokenizer(Exception):
@@ -163,11 +177,18 @@ class CellRecords(Mapping[tuple[str, str], "pd.DataFrame"]):
         if rows is not None:
             keys = {key: None for key in keys if key in rows and index.rows(*key) > (rows[key].start or 0)}
         self._keys = keys
+        self._marks = index.marks() if index.total_rows <= MOST_HELD else None
+        self._tables: dict[str, dict[str, Any]] = {}
+
+    def _gathered(self, model: str, task: str) -> pd.DataFrame:
+        if model not in self._tables:
+            self._tables[model] = self._study.folder.cells.gather(model, self._marks[model])  # type: ignore[index]
+        return self._tables[model][task].to_pandas()
 
     def __getitem__(self, key: tuple[str, str]) -> pd.DataFrame:
         if key not in self._keys:
             raise KeyError(key)
-        found = self._study.records(*key)
+        found = self._study.records(*key) if self._marks is None else self._gathered(*key)
         return found if self._rows is None else found.iloc[self._rows[key]]
 
     def __contains__(self, key: object) -> bool:
