@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.harness import OUT, Report, environment, table
 
-NAMES = ("train", "score", "generate", "grid", "memory", "layers", "gpu")
+NAMES = ("train", "score", "generate", "grid", "memory", "layers", "gpu", "scale")
 
 
 def main() -> int:

@@ -103,7 +103,7 @@ def test_layers_agree_with_the_paper_s_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.verify
-@pytest.mark.parametrize("name", ["train", "score", "generate", "grid", "memory"])
+@pytest.mark.parametrize("name", ["train", "score", "generate", "grid", "memory", "scale"])
 def test_a_benchmark_runs_by_itself_and_both_sides_agree(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", name, "--tiny", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

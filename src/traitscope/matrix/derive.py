@@ -80,12 +80,13 @@ def mean_records(records: Records, rows: pd.DataFrame, merged_models: Sequence[s
         merged = str(name) if pd.isna(source) else (f"{base}/{source}" if several else str(source))
         target[str(name)] = merged
     out: dict[str, dict[str, Floats]] = {}
+    kept = set(merged_models)
     for task, by_model in records.items():
         gathered: dict[str, list[Floats]] = {}
         for model, values in by_model.items():
             if model in target:
                 gathered.setdefault(target[model], []).append(np.asarray(values, dtype=float))
-        out[task] = {name: np.mean(parts, axis=0) for name, parts in gathered.items() if name in merged_models}
+        out[task] = {name: np.mean(parts, axis=0) for name, parts in gathered.items() if name in kept}
     return out
 
 
@@ -93,18 +94,21 @@ def stderr_of_records(
     table: pd.DataFrame, metrics: Mapping[str, str], units: Mapping[str, str], records: Records
 ) -> pd.DataFrame:
     """The long table with the records' standard errors where the records have the value as their mean."""
-    table = table.copy()
-    labels = row_labels(table)
+    shown = (table["metric"] == table["task"].map(dict(metrics))).to_numpy()
+    place: dict[tuple[str, str], list[int]] = {}
+    for at, key in enumerate(zip(table["task"], row_labels(table), strict=True)):
+        if shown[at]:
+            place.setdefault(key, []).append(at)
+    values, stderr = (table[name].to_numpy(dtype=float, na_value=np.nan, copy=True) for name in ("value", "stderr"))
     for task, by_model in records.items():
         top = full_mark(units[task])
-        shown = (table["task"] == task) & (table["metric"] == metrics[task])
         for model, sample in by_model.items():
-            at = shown & (labels == model)
-            off = table.loc[at, "value"] - top * float(np.asarray(sample, dtype=float).mean())
+            lines = place.get((task, model), [])
             found = record_stderr(sample, units[task])
-            if found is not None and (off.abs() < 1e-6 * top).all():
-                table.loc[at, "stderr"] = found
-    return table
+            off = values[lines] - top * float(np.asarray(sample, dtype=float).mean())
+            if found is not None and (np.abs(off) < 1e-6 * top).all():
+                stderr[lines] = found
+    return table.assign(stderr=stderr)
 
 
 def check_names(wanted: Sequence[str] | None, known: Sequence[str], word: str) -> None:

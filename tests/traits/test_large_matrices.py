@@ -1,0 +1,103 @@
+"""Large matrices: the same numbers in portions, the same covariance as factors, and what is shortened is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from traitscope.matrix import ScoreMatrix, noise
+from traitscope.traits import cells as trait_cells
+from traitscope.traits import fit_traits, sizes
+from traitscope.traits.cells import cells_of
+from traitscope.traits.count import held_out_cells, sequential_permutation
+from traitscope.traits.intervals import Decomposer
+from traitscope.traits.null import permutation_null
+
+
+def with_records(n_models: int = 7, n_tasks: int = 4, rows: int = 60) -> ScoreMatrix:
+    rng = np.random.default_rng(5)
+    names, tasks = ["base", *(f"m{i}" for i in range(1, n_models))], [f"t{n}" for n in range(n_tasks)]
+    hard_SN = rng.random((rows, n_tasks))
+    records: dict[str, dict[str, np.ndarray]] = {task: {} for task in tasks}
+    for n, task in enumerate(tasks):
+        for i, name in enumerate(names):
+            records[task][name] = (rng.random(rows) * 0.6 + hard_SN[:, n] * 0.4 < 0.3 + 0.06 * i).astype(float)
+    lines = [(name, task, records[task][name].mean(), rows) for name in names for task in tasks]
+    table = pd.DataFrame(lines, columns=["model", "task", "value", "n"])
+    return ScoreMatrix.from_long(table, base="base", records=records)
+
+
+def test_portions_of_a_stack_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).normal(size=(12, 9))
+    centred = values - values.mean(axis=0)
+
+    def found() -> list[object]:
+        null = permutation_null(centred, permutations=50, rng=np.random.default_rng(0))
+        steps = sequential_permutation(centred, permutations=50, rng=np.random.default_rng(0))
+        held = held_out_cells(values, values.std(axis=0), "", rng=np.random.default_rng(0))
+        without = Decomposer(2, True, "varimax").without_each(values, range(12), 0)
+        assert held is not None
+        return [null.mean_M, null.p_M, steps.p_J, steps.edge_J, held.rmse_M, *without]
+
+    whole = found()
+    monkeypatch.setattr(sizes, "HELD", 3 * values.size)
+    for one, other in zip(whole, found(), strict=True):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+def test_factors_are_the_paired_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = with_records()
+    assert dense.factors is None and dense.covariance_NII is not None
+    monkeypatch.setattr("traitscope.matrix.core.LARGE", 1)
+    large = with_records()
+    assert large.covariance_NII is None and large.factors is not None
+    assert large.factors.dense_NII == pytest.approx(dense.covariance_NII)
+    values = np.stack([large.records["t0"][model] for model in large.models])
+    assert large.factors.dense_NII[0] == pytest.approx(np.cov(values) / values.shape[1])
+    paired = (values[3] - values[0]).std(ddof=1) / np.sqrt(values.shape[1])
+    assert large.gains().stderr_IN[3, 0] == pytest.approx(paired)
+    told = large.noise()
+    assert told is not None and told.paired
+    errors_RIN = told.draw(20_000, np.random.default_rng(0))
+    assert np.cov(errors_RIN[:, :, 0].T) == pytest.approx(dense.covariance_NII[0], abs=2e-4)
+
+
+@pytest.mark.parametrize("view", ["raw", "gain", "logit"])
+@pytest.mark.parametrize("run_sd", [None, 3.0])
+def test_computed_error_variances_are_what_draws_come_to(
+    monkeypatch: pytest.MonkeyPatch, view: str, run_sd: float | None
+) -> None:
+    def matrix() -> ScoreMatrix:
+        made = with_records()
+        return made if run_sd is None else made.with_run_sd(run_sd)
+
+    monkeypatch.setattr(trait_cells, "MEASURING", 40_000)
+    drawn = cells_of(matrix(), view, mean=False, own=True)._measured_IN
+    monkeypatch.setattr("traitscope.matrix.core.LARGE", 1)
+    computed = cells_of(matrix(), view, mean=False, own=True)._computed_IN
+    assert computed == pytest.approx(drawn, rel=0.04)
+
+
+def planted(n_models: int, n_tasks: int, sd: float) -> ScoreMatrix:
+    rng = np.random.default_rng(1)
+    scores = 0.5 + 0.03 * rng.normal(size=(n_models, 3)) @ rng.normal(size=(3, n_tasks))
+    scores += rng.normal(0, 0.02, scores.shape)
+    frame = pd.DataFrame(scores, [f"m{i}" for i in range(n_models)], [f"t{n}" for n in range(n_tasks)])
+    return ScoreMatrix.from_wide(frame, stderr=frame * 0 + sd if sd else None)
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.02])
+def test_a_large_matrix_has_the_planted_directions_and_says_what_was_shortened(sd: float) -> None:
+    found = fit_traits(planted(211, 100, sd))
+    assert found.count.supported == 3
+    assert any("21100 cells are more than 20000" in note for note in found.notes)
+    assert found.stability.adapter_out_JK.shape[0] == sizes.FEWEST_LEFT_OUT
+    assert found.loadings_KN @ found.loadings_KN.T == pytest.approx(np.eye(3), abs=1e-6)
+
+
+def test_nothing_is_shortened_up_to_the_limit() -> None:
+    assert noise.LARGE == sizes.LARGE == 20_000
+    assert sizes.repetitions(1000, (200, 100), 39) == 1000
+    assert sizes.repetitions(1000, (200, 101), 39) < 1000
+    assert sizes.size_note((200, 100), 1000, 500, 200) is None
