@@ -255,6 +255,13 @@ LABELS: list[tuple[str, tuple[str, ...], str | None]] = [
 
 # What a hundred thousand characters are made of, to see that no pattern goes back and back.
 PIECES: list[str] = [
+    "1,1",
+    "1.111",
+    "⟦",
+    "answer is ",
+    "A or ",
+    "not A ",
+    "not yes ",
     "(",
     "1",
     "1,",
