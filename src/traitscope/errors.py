@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TraitscopeError(ValueError):
     """What went wrong, where, and what to write or do instead.
@@ -16,6 +18,16 @@ class TraitscopeError(ValueError):
         self.fix = fix
         head = f"{where}: {what}" if where else what
         super().__init__(f"{head}\n  fix: {fix}" if fix else head)
+
+
+def several(errors: Sequence[TraitscopeError]) -> TraitscopeError:
+    """The first of some errors of one kind of thing; the others are counted, and four of them told behind it."""
+    first, *rest = errors
+    if not rest:
+        return first
+    told = "; ".join(f"{error.where}: {error.what}" if error.where else error.what for error in rest[:4])
+    more = f"; and {len(rest) - 4} more" if len(rest) > 4 else ""
+    return TraitscopeError(f"{first.what} (and {len(rest)} more: {told}{more})", where=first.where, fix=first.fix)
 
 
 def check_count(value: object, where: str, or_word: str | None = None) -> None:

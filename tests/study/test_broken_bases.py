@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ Q_PROJ = "model.layers.1.self_attn.q_proj.weight"
 def folder(base: Path, tmp_path: Path) -> Path:
     """A copy of the tiny base that a test may break."""
     return Path(shutil.copytree(base, tmp_path / "model"))
+
+
+def use_base(study_file: Path, folder: Path) -> None:
+    old = study_file.read_text().split("base: ")[1].split("\n")[0]
+    tiny.change(study_file, old, f"{{model: {folder}, dtype: fp32}}")
 
 
 def check(folder: Path) -> None:
@@ -148,7 +154,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "heads that do not divide": (config(num_attention_heads=0), "could not be loaded|cannot|shape|zero"),
     "a masked language model": (other("Bert", "BertForMaskedLM", vocab_size=258, **SMALL), "masked language model"),
     "an encoder-decoder": (
-        other("T5", "T5ForConditionalGeneration", vocab_size=258, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2),
+        other(
+            "T5", "T5ForConditionalGeneration", vocab_size=258, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2
+        ),
         "an encoder-decoder",
     ),
     "a sequence classifier": (
@@ -174,7 +182,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "header is damaged",
     ),
     "a shape of 2^80 numbers": (
-        content("model.safetensors", header({"a": {"dtype": "F32", "shape": [2**80], "data_offsets": [0, 4]}}) + b"1234"),
+        content(
+            "model.safetensors", header({"a": {"dtype": "F32", "shape": [2**80], "data_offsets": [0, 4]}}) + b"1234"
+        ),
         "header is damaged",
     ),
     "truncated weights": (
@@ -184,7 +194,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights that are a pointer": (content("model.safetensors", POINTER), "git lfs pull"),
     "weights that are a pickle": (pickled, "is a pickle under another name"),
     "pickled weights alone": (only_bin, "save_pretrained"),
-    "an index of files that are not there": (index({"a": "part.safetensors", "b": "gone.safetensors"}), "gone.safetens"),
+    "an index of files that are not there": (
+        index({"a": "part.safetensors", "b": "gone.safetensors"}),
+        "gone.safetens",
+    ),
     "an index out of the folder": (index({"a": "../../part.safetensors"}), "no file of this folder"),
     "an index of no files": (index({}), "names no file"),
     "an index that is no mapping": (index([]), "no index of weights"),  # type: ignore[arg-type]
@@ -226,7 +239,7 @@ def test_what_check_refuses_is_not_loaded_either(name: str, folder: Path) -> Non
 
 def test_a_check_of_the_study_refuses_before_anything_is_made(study_file: Path, folder: Path) -> None:
     weights(nan)(folder)
-    tiny.change(study_file, study_file.read_text().split("base: ")[1].split("\n")[0], f"{{model: {folder}, dtype: fp32}}")
+    use_base(study_file, folder)
     with pytest.raises(TraitscopeError, match="NaN or infinite"):
         Study.open(study_file).run()
     assert not (study_file.parent / "runs").exists()
@@ -273,15 +286,12 @@ def test_code_of_a_model_is_neither_run_nor_asked_about(
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
     for read in (check, lambda f: load_base(f, device="cpu")):
-        try:
+        with pytest.raises(TraitscopeError) if way in (own_model, own_tokenizer) else nullcontext() as caught:
             read(folder)
-        except TraitscopeError as error:
-            assert way in (own_model, own_tokenizer), error
-            assert "names code of its own (own_code.py), which is never run" in str(error)
-            assert "class is part of transformers" in str(error.fix)
-        else:
-            # What transformers has a class for is computed with that one.
-            assert way not in (own_model,)
+        # What transformers has a class for is computed with that one.
+        if caught is not None:
+            assert "names code of its own (own_code.py), which is never run" in str(caught.value)
+            assert "class is part of transformers" in str(caught.value.fix)
     assert not marker.exists()
     assert sys.stdin.read() == typed
 
@@ -290,7 +300,7 @@ def test_code_of_a_model_is_neither_run_nor_asked_about(
 def test_the_verbs_do_not_ask_either(typed: bytes, study_file: Path, folder: Path, tmp_path: Path) -> None:
     (folder / "own_code.py").write_text(CODE.format(marker=str(tmp_path / "marker")))
     own_model(folder)
-    tiny.change(study_file, study_file.read_text().split("base: ")[1].split("\n")[0], f"{{model: {folder}, dtype: fp32}}")
+    use_base(study_file, folder)
     done = subprocess.run(
         [sys.executable, "-m", "traitscope", "check", str(study_file)], input=typed, capture_output=True, timeout=120,
         env={**os.environ},

@@ -31,6 +31,7 @@ def _filled(text: str) -> str:
 
 Filled = Annotated[str, AfterValidator(_filled)]
 Texts = Annotated[tuple[Filled, ...], BeforeValidator(one_or_many)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
 # numpy's and torch's generators both take it.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -86,8 +87,8 @@ class DataConfig(Settings):
         alias="where",
         description="Rows to keep: a Jinja condition over the columns, or {column: allowed values}",
     )
-    train: Annotated[int, Field(ge=0, le=MOST)] | Literal["all"] = Field("all", description="How many rows a source trains on")
-    eval: Annotated[int, Field(ge=0, le=MOST)] | Literal["all"] | None = Field(
+    train: Count | Literal["all"] = Field("all", description="How many rows a source trains on")
+    eval: Count | Literal["all"] | None = Field(
         None,
         description="How many rows evaluate; default: all of an eval file, a fifth (at most 1000) of a file "
         "that is divided",

@@ -34,6 +34,8 @@ def _one_seed(value: Any) -> Any:
 
 
 MOST_RANK, MOST_ALPHA, MOST_LR = 65_536, 1e6, 1.0
+# Below, an update is lost in the rounding of fp32.
+LEAST_ALPHA, LEAST_LR = 1e-6, 1e-12
 
 Targets = Annotated[Literal["all-linear"] | tuple[Filled, ...], BeforeValidator(_targets)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_one_seed)]
@@ -62,12 +64,14 @@ class RecipeConfig(Settings):
     ANSWERS: ClassVar[Mapping[str, str]] = ANSWERS
 
     rank: int = Field(16, ge=1, le=MOST_RANK, description="LoRA rank")
-    alpha: float = Field(32.0, gt=0, le=MOST_ALPHA, description="LoRA alpha; updates are scaled by alpha / rank")
+    alpha: float = Field(
+        32.0, ge=LEAST_ALPHA, le=MOST_ALPHA, description="LoRA alpha; updates are scaled by alpha / rank"
+    )
     rslora: bool = Field(False, description="Rank-stabilised: updates are scaled by alpha / sqrt(rank)")
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of the inputs of A that training zeroes")
     targets: Targets = Field("all-linear", description="all-linear, or name endings of the linear layers to adapt")
     layers: Window | None = Field(None, description="Train only the layers [first, last], both included, from 0")
-    lr: float = Field(2e-4, gt=0, le=MOST_LR, description="Peak learning rate of AdamW")
+    lr: float = Field(2e-4, ge=LEAST_LR, le=MOST_LR, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up")
     warmup: float = Field(
         0.03, ge=0, lt=1, description="Share of the steps, rounded up, in which the rate rises to its peak"
@@ -99,12 +103,12 @@ class RecipeChange(Settings):
     ANSWERS: ClassVar[Mapping[str, str]] = ANSWERS
 
     rank: int | None = Field(None, ge=1, le=MOST_RANK, description="LoRA rank")
-    alpha: float | None = Field(None, gt=0, le=MOST_ALPHA, description="LoRA alpha")
+    alpha: float | None = Field(None, ge=LEAST_ALPHA, le=MOST_ALPHA, description="LoRA alpha")
     rslora: bool | None = Field(None, description="Rank-stabilised scaling")
     dropout: float | None = Field(None, ge=0, lt=1, description="LoRA dropout")
     targets: Targets | None = Field(None, description="all-linear, or name endings of the linear layers to adapt")
     layers: Window | None = Field(None, description="Train only the layers [first, last]")
-    lr: float | None = Field(None, gt=0, le=MOST_LR, description="Peak learning rate of AdamW")
+    lr: float | None = Field(None, ge=LEAST_LR, le=MOST_LR, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] | None = Field(None, description="Learning rate schedule")
     warmup: float | None = Field(
         None, ge=0, lt=1, description="Share of the steps, rounded up, in which the rate rises to its peak"

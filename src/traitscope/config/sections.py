@@ -47,7 +47,9 @@ class LayersConfig(Settings):
     examples: int = Field(500, ge=8, le=MOST, description="Examples per task (the same number for all)")
     position: Literal["last", "mean"] = Field("last", description="The last prompt token, or the prompt's mean")
     measures: Texts = Field((), description="Similarity measures beside the default ones, by name")
-    causal: int = Field(100, ge=0, le=MOST, description="Examples per task on which adapters are gated by windows (0: not done)")
+    causal: int = Field(
+        100, ge=0, le=MOST, description="Examples per task on which adapters are gated by windows (0: not done)"
+    )
 
     @field_validator("measures")
     @classmethod

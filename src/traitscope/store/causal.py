@@ -70,7 +70,9 @@ def not_loaded(what: str, error: BaseException, target: str | Path, model: str |
     words = str(error).strip()
     if "trust_remote_code" in words or "custom code" in words:
         code = named_code(target) if isinstance(target, Path) else None
-        return TraitscopeError(f"{code or 'it brings code of its own'}, which is never run", where=where, fix=_OWN_CLASS)
+        return TraitscopeError(
+            f"{code or 'it brings code of its own'}, which is never run", where=where, fix=_OWN_CLASS
+        )
     first = (words.splitlines() or [""])[0] or type(error).__name__
     fix = "check the folder" if local else "check the Hub id, the revision, the network and your access token"
     return TraitscopeError(f"{what}: {first}", where=where, fix=fix)
@@ -179,7 +181,9 @@ def _refuse_kind(config: Any, where: str) -> None:
     elif any(head in named for head in _OTHER_HEADS):
         what = "a model with another head"
     if what is not None:
-        raise TraitscopeError(f"it is {what} (model_type {kind}, {named or 'no architecture'})", where=where, fix=_CAUSAL)
+        raise TraitscopeError(
+            f"it is {what} (model_type {kind}, {named or 'no architecture'})", where=where, fix=_CAUSAL
+        )
 
 
 def _refuse_lacking(model: Any, entries: Mapping[str, Entry], folder: Path, source: ModelSource) -> None:

@@ -79,9 +79,7 @@ def read_header(path: Path) -> dict[str, Entry]:
         raise TraitscopeError("is no safetensors file: its header is damaged", where=where, fix=_SAVE_AGAIN) from error
     needs = max((entry.end for entry in found.values()), default=8 + length)
     if needs > size:
-        raise TraitscopeError(
-            f"has {size:,} of {needs:,} bytes: the file is cut short", where=where, fix=_SAVE_AGAIN
-        )
+        raise TraitscopeError(f"has {size:,} of {needs:,} bytes: the file is cut short", where=where, fix=_SAVE_AGAIN)
     return found
 
 

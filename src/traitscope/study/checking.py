@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from traitscope.config import RecipeConfig
+from traitscope.config.yamlfile import KeyPath
 from traitscope.errors import TraitscopeError
 from traitscope.store.causal import Skeleton, check_model, check_tokens
 from traitscope.store.models import adapter_folder
@@ -35,8 +37,8 @@ class Found:
             if str(error) not in map(str, self.errors):
                 self.errors.append(error)
 
-    def raise_all(self) -> None:
-        """Raises TraitscopeError where there is a problem: it itself, or all of them in one."""
+    def raise_all(self, where: str) -> None:
+        """Raises TraitscopeError where there is a problem: it itself, or all of them in one of the place ``where``."""
         if not self.errors:
             return
         if len(self.errors) == 1:
@@ -45,7 +47,7 @@ class Found:
         more = f"\n- and {len(self.errors) - MOST} more" if len(self.errors) > MOST else ""
         raise TraitscopeError(
             f"{count_of(len(self.errors), 'problem')} must be mended first:{told}{more}",
-            where=self.errors[0].where,
+            where=where,
             fix="mend each as it says",
         ) from None
 
@@ -58,14 +60,24 @@ def check_study(study: Context) -> None:
     Raises:
         TraitscopeError: with all that is wrong; a run would end at the first of it.
     """
+    check_rest(study, check_models(study))
+
+
+def check_models(study: Context) -> Skeleton | None:
+    """The models' part of ``check_study``; the base without weights, None where it is not on this disk."""
     found = Found()
-    skeleton = _check_models(study, found)
-    # Rows are measured with the tokenizers of models that are in order.
-    found.raise_all()
-    if skeleton is not None:
-        _check_recipes(study, skeleton, found)
+    base = _check_models(study, found)
+    found.raise_all(study.config.where())
+    return base
+
+
+def check_rest(study: Context, base: Skeleton | None) -> None:
+    """The other part: rows are measured with the tokenizers of models that are in order."""
+    found = Found()
+    if base is not None:
+        _check_recipes(study, base, found)
     _check_rows(study, found)
-    found.raise_all()
+    found.raise_all(study.config.where())
 
 
 def _check_models(study: Context, found: Found) -> Skeleton | None:
@@ -94,19 +106,20 @@ def _check_adapter(folder: Path) -> None:
 
 def _check_recipes(study: Context, base: Skeleton, found: Found) -> None:
     config = study.config
-    recipes = [(("sources", source.name), source.recipe) for source in config.resolved_sources()]
+    places: dict[str, KeyPath] = {source.name: ("sources", index) for index, source in enumerate(config.sources or ())}
+    recipes = [(places.get(source.name, ("recipe",)), source.recipe) for source in config.resolved_sources()]
     recipes += [(("mixes", name), mix_recipe(config, name)) for name in config.mixes]
-    for (group, name), recipe in recipes:
-        own = recipe.targets != config.recipe.targets or recipe.layers != config.recipe.layers
+    for place, recipe in recipes:
+        own = (recipe.targets, recipe.layers) != (config.recipe.targets, config.recipe.layers)
         with found.kept():
-            _check_recipe(recipe, base, config.where(group, name) if own else config.recipe.where())
+            _check_recipe(recipe, base, partial(config.where, *(place if own else ("recipe",))))
 
 
-def _check_recipe(recipe: RecipeConfig, base: Skeleton, where: str) -> None:
+def _check_recipe(recipe: RecipeConfig, base: Skeleton, where: Callable[[str], str]) -> None:
     if recipe.layers is not None and recipe.layers[1] >= base.layers:
         raise TraitscopeError(
             f"layers {recipe.layers[0]}-{recipe.layers[1]} are not inside the model's 0-{base.layers - 1}",
-            where=where,
+            where=where("layers"),
             fix=f"give [first, last] with 0 <= first <= last <= {base.layers - 1}",
         )
     if recipe.targets == "all-linear" or not base.linear:
@@ -115,15 +128,10 @@ def _check_recipe(recipe: RecipeConfig, base: Skeleton, where: str) -> None:
         if not any(name == target or name.endswith(f".{target}") for name in base.linear):
             known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in base.linear}))
             raise TraitscopeError(
-                f"target module {target!r} matches no linear layer of {study_base(base)}",
-                where=where,
+                f"target module {target!r} matches no linear layer of the base",
+                where=where("targets"),
                 fix=f"use all-linear or some of: {known}",
             )
-
-
-def study_base(base: Skeleton) -> str:
-    """How a message names the base."""
-    return f"the base, which has {len(base.linear)} in its {count_of(base.layers, 'layer')}"
 
 
 def _check_rows(study: Context, found: Found) -> None:
@@ -137,10 +145,12 @@ def _check_rows(study: Context, found: Found) -> None:
                 error = refusal(task, split, data.overlong(name, split))
                 if error is not None:
                     raise error
-    # The parts of what is trained: rows that are left, controls, mixes.
-    makes: list[Callable[[], object]] = [lambda s=s: data.train(s) for s in study.config.resolved_sources()]
-    makes += [lambda m=m: data.mix(m) for m in study.config.mixes]
-    if not found.errors:
-        for make in makes:
-            with found.kept():
-                make()
+    if found.errors:
+        return
+    # What is trained: the rows that are left, controls, mixes.
+    for source in study.config.resolved_sources():
+        with found.kept():
+            data.train(source)
+    for mix in study.config.mixes:
+        with found.kept():
+            data.mix(mix)
