@@ -22,6 +22,7 @@ from traitscope.compute.orders import (
     Capture,
     Checkpoint,
     Differentiate,
+    Diverged,
     Done,
     Evaluate,
     Event,
@@ -202,6 +203,7 @@ class Local:
                 on_checkpoint=lambda state: emit(Checkpoint(state)),
                 every_s=order.every_s,
                 on_done=on_done,
+                on_failed=lambda name, error: emit(Diverged(name, error.what, error.fix or "")),
                 on_progress=emit,
                 should_stop=should_stop,
             )

@@ -17,6 +17,7 @@ from traitscope.store.seal import sealed
 from traitscope.study import evaluating, hidden, training
 from traitscope.study.checking import check_study
 from traitscope.study.context import Context
+from traitscope.study.failed import refuse_failed
 from traitscope.study.healing import heal
 from traitscope.study.lock import changed_files, changed_packages, make_lock
 from traitscope.study.part import Part
@@ -60,6 +61,7 @@ def fill(
         with suppress(TraitscopeError):  # a folder that cannot be written is still read
             study.folder.prepare()
             _write_down(study, units)
+        refuse_failed(study.folder, wanted.adapters)
         return None
     check_study(study)
     with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend, part) as work:
@@ -76,8 +78,10 @@ def fill(
             except BackendLost as lost:
                 work.backend, left = _alone(study, work.backend, lost), True
             if not left or not (train or others or evaluating.ready_cells(work.state(), work.folder)):
-                return work
+                break
             work.wait(POLL_S)
+    refuse_failed(study.folder, work.wanted.adapters)
+    return work
 
 
 def _take_over(study: Context, units: Units, state: State) -> bool:
