@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class TraitscopeError(ValueError):
@@ -18,6 +19,40 @@ class TraitscopeError(ValueError):
         self.fix = fix
         head = f"{where}: {what}" if where else what
         super().__init__(f"{head}\n  fix: {fix}" if fix else head)
+
+
+# How libraries in C++ say that an allocation failed, on a CPU too.
+_NO_MEMORY = ("out of memory", "not enough memory", "std::bad_alloc", "bad allocation", "cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice, in whatever way a library says it."""
+    if isinstance(error, TraitscopeError):
+        return False
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+@contextmanager
+def memory_errors(where: str) -> Iterator[None]:
+    """Turns an error of memory that does not suffice into one of ours."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_memory(where) from error
+
+
+def no_memory(where: str) -> TraitscopeError:
+    """The error for memory that does not suffice."""
+    return TraitscopeError(
+        "there is not enough memory",
+        where=where,
+        fix="lower compute.tokens_per_pass, compute.slots or compute.workers, or take a machine with more memory; "
+        "every finished unit is kept",
+    )
 
 
 def several(errors: Sequence[TraitscopeError]) -> TraitscopeError:

@@ -82,7 +82,7 @@ def load_base(
             target, use_safetensors=True, output_loading_info=True, **named, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(target, **named)
-    except (TraitscopeError, torch.OutOfMemoryError):
+    except TraitscopeError:
         raise
     except Exception as error:  # transformers, safetensors and the packages of quantised weights have their own
         raise not_loaded("could not be loaded", error, target, model) from error

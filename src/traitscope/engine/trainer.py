@@ -16,7 +16,7 @@ from traitscope.engine.jobs import TrainJob
 from traitscope.engine.lora import Adapter
 from traitscope.engine.loss import weighted_loss, weighted_loss_of_logits
 from traitscope.engine.plan import BankPlan
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory
 from traitscope.records import StepRecord, TrainRow
 
 
@@ -175,7 +175,9 @@ class BankTrainer:
         while True:
             try:
                 return self._passes(batches)
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
                 longest = max(len(row.ids) for rows in batches.values() for row in rows)
                 if self.tokens_per_pass <= longest:
                     raise TraitscopeError(

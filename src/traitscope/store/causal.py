@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
+from traitscope.store.files import disk_problem
 from traitscope.store.models import ModelSource, cached_folder
 from traitscope.store.weights import INDEX, WEIGHTS, Entry, read_header, refuse_no_numbers, refuse_pointer, weight_files
 
@@ -67,6 +68,10 @@ def not_loaded(what: str, error: BaseException, target: str | Path, model: str |
         model: the model as the user wrote it.
     """
     where, local = f"base model {model}", isinstance(target, Path)
+    if is_out_of_memory(error):
+        return no_memory(where)
+    if (told := disk_problem(error, where, elsewhere="give the user who runs this the right to it")) is not None:
+        return told
     words = str(error).strip()
     if "trust_remote_code" in words or "custom code" in words:
         code = named_code(target) if isinstance(target, Path) else None
