@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
 
 if TYPE_CHECKING:
     from traitscope.config import StudyConfig
@@ -60,19 +60,33 @@ def friendly(verb: F) -> F:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return verb(*args, **kwargs)
-        except TraitscopeError as error:
-            typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            typer.echo(str(error), err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted; run the same command again to go on", err=True)
-            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output (head, a pager) went away: not an error of ours.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except Exception as error:
+            told = _told(error)
+            if told is None:
+                raise
+            typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            typer.echo(str(told), err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted; run the same command again to go on", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
     return wrapped  # type: ignore[return-value]
+
+
+def _told(error: Exception) -> TraitscopeError | None:
+    """An error as a user is told it; None for a fault of ours, which keeps its traceback."""
+    if isinstance(error, TraitscopeError):
+        return error
+    if is_out_of_memory(error):
+        return no_memory("this process")
+    from traitscope.store.files import disk_problem
+
+    return disk_problem(error, getattr(error, "filename", None) or "the disk")
 
 
 def open_study(source: Path | StudyConfig, out: Path | None, *, quiet: bool = False) -> tuple[Study, Reporter]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from traitscope.config.data import Name, Texts
+from traitscope.config.data import MOST, Name, Texts
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
 from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig, model_text
@@ -20,7 +20,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.plugins import load_plugins
 from traitscope.registry import did_you_mean
 
-RunSd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+RunSd = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class StudyConfig(Settings):
     def _with_plugins(cls, data: Any, info: ValidationInfo) -> Any:
         # Before the tasks are looked at: they may name what a plugin adds.
         named = data.get("plugins") if isinstance(data, Mapping) else None
-        names = [named] if isinstance(named, str) else named or ()
+        names = named if isinstance(named, list | tuple) else [named] if isinstance(named, str) else ()
         wanted = (info.context or {}).get("plugins", True)
         if wanted and all(isinstance(name, str) for name in names):
             try:
@@ -82,6 +82,7 @@ class StudyConfig(Settings):
 
     @model_validator(mode="after")
     def _names(self) -> StudyConfig:
+        self._check_task_names()
         self._check_sources()
         self._check_targets()
         self._check_mixes()
@@ -93,25 +94,48 @@ class StudyConfig(Settings):
     def _check_row_names(self) -> None:
         trained = [(s.name, s.recipe.seeds) for s in self.resolved_sources()]
         trained += [(name, self.recipe.changed(mix.change).seeds) for name, mix in self.mixes.items()]
-        adapters = {f"{name}-s{seed}" for name, seeds in trained for seed in seeds}
+        adapters = {f"{name}-s{seed}".lower() for name, seeds in trained for seed in seeds}
         entries = enumerate(self._entries())
         places: list[tuple[str, KeyPath]] = [
             *((s.name, ("tasks", s.name) if self.sources is None else ("sources", index)) for index, s in entries),
             *((f"{s}.{c}", ("controls", s, index)) for s, cs in self.controls.items() for index, c in enumerate(cs)),
             *((name, (group, name)) for group in ("mixes", "models") for name in getattr(self, group)),
         ]
-        taken = {"base": "the base"}
+        # Folders of some disks are the same in capitals.
+        taken = {"base": ("base", "the base")}
         for name, keys in places:
-            holder = taken.get(name) or ("an adapter's" if keys[0] == "models" and name in adapters else None)
+            holder = taken.get(name.lower()) or self._task_called(name, keys)
+            if holder is None and keys[0] == "models" and name.lower() in adapters:
+                holder = (name, "an adapter's")
             if holder is not None:
+                written = "" if holder[0] == name else f", as {holder[0]!r}"
                 raise Problem(
-                    f"the name {name!r} is {holder} already",
-                    fix="every row of the matrix needs a name of its own",
+                    f"the name {name!r} is {holder[1]} already{written}",
+                    fix="every row of the matrix needs a name of its own, whatever its capitals",
                     keys=keys,
                 )
-            taken[name] = f"among {keys[0]}"
+            taken[name.lower()] = (name, f"among {keys[0]}")
+
+    def _task_called(self, name: str, keys: KeyPath) -> tuple[str, str] | None:
+        """A task that is no part of this row: the row would be taken for what was trained on it."""
+        own = next((s.task_name for s in self._entries() if s.name == name), None) if keys[0] == "sources" else None
+        others = (task for task in self.tasks if keys[0] != "tasks" and task != own)
+        return next(((task, "a task's") for task in others if task.lower() == name.lower()), None)
+
+    def _check_task_names(self) -> None:
+        seen: dict[str, str] = {}
+        for name in self.tasks:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                raise Problem(
+                    f"the tasks {other!r} and {name!r} differ in capitals alone",
+                    fix="rename one: their files would be one on some disks",
+                    keys=("tasks", name),
+                )
 
     def _check_sources(self) -> None:
+        if self.targets == ():
+            raise Problem("the list is empty", fix="name a task, or remove targets", keys=("targets",))
         for index, source in enumerate(self.sources or ()):
             if source.task_name not in self.tasks:
                 raise Problem(

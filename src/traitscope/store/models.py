@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.files import disk_problem
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
 
@@ -98,6 +99,8 @@ def adapter_folder(asked: ModelSource) -> Path | None:
         files = ["adapter_config.json", "*.safetensors"]
         return Path(snapshot_download(model, revision=revision, allow_patterns=files))
     except Exception as error:
+        if (told := disk_problem(error, f"model {model}")) is not None:
+            raise told from error
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
             f"cannot be had from the Hub: {first}",

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from traitscope.config.task import Form, TaskConfig
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, several
 from traitscope.metrics import METRICS
 from traitscope.records import Example
 from traitscope.tasks.controls import order_key
 from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Parts, Row, Tally
 from traitscope.tasks.parsers import PARSERS
-from traitscope.tasks.render import Renderer
+from traitscope.tasks.render import PickShots, Renderer
+
+# Broken rows of a task after which no more are looked for.
+MOST_ERRORS = 1000
 
 # Raised when other solved examples are chosen; part of the fingerprint of tasks that have some.
 _SHOTS = 2
@@ -139,8 +142,10 @@ class Task:
             n_train = EMBEDDED_ROWS["train"]
         train = self._take(parts.train, n_train, "train", tally)
         chosen = self._take(parts.eval, self._eval_count(len(parts.eval)), "eval", tally)
-        train_examples = tuple(renderer.example(r.id, r.values, shots) for r in train)
-        eval_examples = tuple(renderer.example(r.id, r.values, shots) for r in chosen)
+        errors: list[TraitscopeError] = []
+        train_examples, eval_examples = (_rendered(renderer, rows, shots, errors) for rows in (train, chosen))
+        if errors:
+            raise several(errors)
         report = LoadReport(
             tally.rows,
             tally.filtered,
@@ -226,6 +231,21 @@ class Task:
             missing = [c for c in self.classes if c not in {e.answer.strip() for e in train}]
             if missing:
                 yield f"no train row has the class {', '.join(missing)}"
+
+
+def _rendered(
+    renderer: Renderer, rows: Sequence[Row], shots: PickShots, errors: list[TraitscopeError]
+) -> tuple[Example, ...]:
+    """The rows' examples; what is wrong with a row is put to ``errors``."""
+    made = []
+    for row in rows:
+        try:
+            made.append(renderer.example(row.id, row.values, shots))
+        except TraitscopeError as error:
+            errors.append(error)
+            if len(errors) == MOST_ERRORS:
+                break
+    return tuple(made)
 
 
 def _shares(examples: Sequence[Example]) -> dict[str, float]:
