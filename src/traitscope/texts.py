@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 
 def count_of(number: int, one: str, many: str | None = None) -> str:
     """``1 mix``, ``2 mixes``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def text_lines(text: str) -> list[str]:
+    """The lines of a text, which end at ``\\n``, ``\\r\\n`` or ``\\r`` alone, not at U+2028 or a form feed."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def table_text(rows: Sequence[Sequence[str]], *, right: Collection[int] | None = None, indent: str = "") -> str:

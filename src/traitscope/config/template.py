@@ -1,4 +1,4 @@
-"""Jinja templates over a row: sandboxed, strict about missing columns and empty values."""
+"""Jinja templates over a row: sandboxed, bounded, strict about missing columns and empty values."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from textwrap import shorten
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError
+from jinja2 import Template, TemplateSyntaxError, Undefined, UndefinedError
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from traitscope.config.bounds import Drained, TooMuch, Unprintable, budget, plain, printable
 from traitscope.config.problems import Problem
+from traitscope.config.sandbox import TemplateEnvironment
 from traitscope.config.yamlfile import KeyPath
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
@@ -24,43 +26,9 @@ Row = Mapping[str, Any]
 _ONE_EXPRESSION = re.compile(r"\{\{((?:(?!\{\{|\}\}|\{%).)*)\}\}", re.DOTALL)
 
 
-class _Unprintable(Exception):
-    """A value that a template would print but that is no text."""
-
-
-def _printable(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and value != value):
-        raise _Unprintable("missing")
-    if isinstance(value, Mapping | list | tuple | set):
-        raise _Unprintable("list")
-    return value
-
-
-def _prefix(value: Any, text: str) -> Any:
-    """Puts ``text`` before a value, or before every item of a list."""
-    if isinstance(value, list | tuple):
-        return [f"{text}{_printable(v)}" for v in value]
-    return f"{text}{_printable(value)}"
-
-
-def _regex_replace(value: Any, pattern: str, replacement: str = "") -> Any:
-    """Replaces a regular expression in a text, or in every item of a list."""
-    if isinstance(value, list | tuple):
-        return [re.sub(pattern, replacement, str(v)) for v in value]
-    return re.sub(pattern, replacement, str(value))
-
-
-def _regex_findall(value: Any, pattern: str) -> list[str]:
-    """All matches of a regular expression (of its first group, where it has one)."""
-    return [m.group(1) if m.re.groups else m.group(0) for m in re.finditer(pattern, str(value))]
-
-
-_environment = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable, autoescape=False
-)
-_environment.filters["prefix"] = _prefix
-_environment.filters["regex_replace"] = _regex_replace
-_environment.filters["regex_findall"] = _regex_findall
+_environment = TemplateEnvironment()
+# A template that went out of bounds once is not tried on every other row.
+_overran: dict[str, str] = {}
 
 
 @contextmanager
@@ -102,6 +70,8 @@ def check_template(text: str, keys: KeyPath = ()) -> None:
             else "close every {{ with }} and every {% if %} with {% endif %}",
             keys=keys,
         ) from None
+    except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
+        raise _uncompiled("template", error, keys) from None
 
 
 def check_condition(text: str, keys: KeyPath = ()) -> None:
@@ -114,15 +84,24 @@ def check_condition(text: str, keys: KeyPath = ()) -> None:
             fix="write a Jinja expression without {{ }}, such as label != '-' or length | int > 10",
             keys=keys,
         ) from None
+    except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
+        raise _uncompiled("condition", error, keys) from None
+
+
+def _uncompiled(kind: str, error: BaseException, keys: KeyPath) -> Problem:
+    # Python's own limits: of brackets, blocks and digits in a program.
+    words = shorten(str(error), 120) or type(error).__name__
+    return Problem(f"the {kind} is too deep or too large: {words}", fix="write it in fewer nested parts", keys=keys)
 
 
 def render(template: str, row: Row, *, where: str) -> str:
     """The text of ``template`` for one row; ``where`` names template and row in errors.
 
     Raises:
-        TraitscopeError: if a column is missing, a value to be printed is empty or a list, or an expression fails.
+        TraitscopeError: if a column is missing, a value to be printed is empty, a list or an object, an expression
+            fails, or time or size go out of bounds (``config.bounds``).
     """
-    return str(_run(lambda: _template(template).render(_context(row)), row, where))
+    return whole(str(_run(lambda: _template(template).render(_context(row)), template, row, where)), where)
 
 
 def evaluate(template: str, row: Row, *, where: str) -> Any:
@@ -133,29 +112,46 @@ def evaluate(template: str, row: Row, *, where: str) -> Any:
 
     def value() -> Any:
         found = _expression(match.group(1))(_context(row))
-        if isinstance(found, Undefined):
-            str(found)
-        if not isinstance(found, list | tuple):
-            return _printable(found)
-        return [_printable(item) for item in found]
+        if isinstance(found, Drained) or not isinstance(found, list | tuple):
+            return printable(found)
+        return [printable(item) for item in found]
 
-    return _run(value, row, where)
+    found = _run(value, template, row, where)
+    for text in found if isinstance(found, list) else [found]:
+        if isinstance(text, str):
+            whole(text, where)
+    return found
+
+
+def whole(text: str, where: str) -> str:
+    """Refuses half of a character, as JSON can hold it: no tokenizer and no file takes it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TraitscopeError(
+            f"the text holds half a character (\\u{ord(text[error.start]):x}, a lone surrogate) behind "
+            f"{text[max(0, error.start - 20) : error.start]!r}",
+            where=where,
+            fix="mend the row in the data file, or drop it with data.where",
+        ) from None
+    return text
 
 
 def holds(condition: str, row: Row, *, where: str) -> bool:
     """Whether the row meets the condition.
 
     Raises:
-        TraitscopeError: if the condition names a column that the rows do not have, or fails on a value.
+        TraitscopeError: if the condition names a column that the rows do not have, gives an object, fails on a value,
+            or goes out of bounds.
     """
 
     def value() -> bool:
-        found = _expression(condition)(_context(row))
+        found = plain(_expression(condition)(_context(row)))
         if isinstance(found, Undefined):
             str(found)
         return bool(found)
 
-    return bool(_run(value, row, where))
+    return bool(_run(value, condition, row, where))
 
 
 def _context(row: Row) -> dict[str, Any]:
@@ -163,25 +159,17 @@ def _context(row: Row) -> dict[str, Any]:
     return {"row": row, **row}
 
 
-def _run(call: Callable[[], Any], row: Row, where: str) -> Any:
+def _run(call: Callable[[], Any], template: str, row: Row, where: str) -> Any:
+    if template in _overran:
+        raise _too_much(_overran[template], where)
     try:
-        return call()
-    except _Unprintable as error:
-        if str(error) == "list":
-            raise TraitscopeError(
-                "the template prints a list or a mapping",
-                where=where,
-                fix="pick an item ({{ answers[0] }}) or join them ({{ answers | join(', ') }}); several "
-                "right answers: write one {{ expression }} and nothing else: {{ answers | prefix(' ') }}",
-            ) from None
-        empty = [c for c, v in row.items() if v is None or (isinstance(v, float) and v != v)]
-        named = f" (empty in this row: {', '.join(empty)})" if empty else ""
-        raise TraitscopeError(
-            f"the template prints a missing value{named}",
-            where=where,
-            fix="drop such rows with data.where, for example where: "
-            f'"{empty[0] if empty else "column"} is not none", or write {{% if %}} around it',
-        ) from None
+        with budget():
+            return call()
+    except Unprintable as error:
+        raise _unprintable(error.kind, row, where) from None
+    except TooMuch as error:
+        _overran[template] = str(error)
+        raise _too_much(str(error), where) from None
     except UndefinedError as error:
         raise _undefined(error, row, where) from None
     except SecurityError as error:
@@ -190,14 +178,51 @@ def _run(call: Callable[[], Any], row: Row, where: str) -> Any:
             where=where,
             fix="use columns and filters only",
         ) from None
-    except (TypeError, ValueError, ZeroDivisionError, LookupError, AttributeError, re.error) as error:
-        if isinstance(error, TraitscopeError):
-            raise
+    except TraitscopeError:
+        raise
+    except Exception as error:
+        # Jinja and the values of the row raise many types; each says something of this template on this row.
         raise TraitscopeError(
-            f"the template fails on this row: {error}",
+            f"the template fails on this row: {shorten(str(error), 300) or type(error).__name__}",
             where=where,
             fix="correct the expression for such values",
         ) from None
+
+
+def _too_much(what: str, where: str) -> TraitscopeError:
+    return TraitscopeError(
+        f"the template {what}", where=where, fix="write a simpler one, or prepare the column in the data file"
+    )
+
+
+def _unprintable(kind: str, row: Row, where: str) -> TraitscopeError:
+    if kind == "list":
+        return TraitscopeError(
+            "the template prints a list or a mapping",
+            where=where,
+            fix="pick an item ({{ answers[0] }}) or join them ({{ answers | join(', ') }}); several "
+            "right answers: write one {{ expression }} and nothing else: {{ answers | prefix(' ') }}",
+        )
+    if kind == "missing":
+        empty = [c for c, v in row.items() if v is None or (isinstance(v, float) and v != v)]
+        named = f" (empty in this row: {', '.join(empty)})" if empty else ""
+        return TraitscopeError(
+            f"the template prints a missing value{named}",
+            where=where,
+            fix="drop such rows with data.where, for example where: "
+            f'"{empty[0] if empty else "column"} is not none", or write {{% if %}} around it',
+        )
+    if kind == "bytes":
+        held = [c for c, v in row.items() if isinstance(v, bytes)]
+        named = f"the column {', '.join(held)} holds" if held else "the template makes"
+        return TraitscopeError(
+            f"{named} bytes that are no UTF-8 text", where=where, fix="store the column as text, or name another one"
+        )
+    return TraitscopeError(
+        f"the template uses an object ({kind}) where text or a number is due",
+        where=where,
+        fix="call what is a method or a macro, with (): {{ text.upper() }}",
+    )
 
 
 def _undefined(error: UndefinedError, row: Row, where: str) -> TraitscopeError:

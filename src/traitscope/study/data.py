@@ -20,7 +20,7 @@ from traitscope.store.reading import prints_date
 from traitscope.study.fitting import Overlong, Reader, find_overlong, training_limits
 from traitscope.tasks.controls import apply_control
 from traitscope.tasks.mix import mix_counts
-from traitscope.tasks.rows import format_of
+from traitscope.tasks.rows import format_of, matching
 from traitscope.tasks.task import Task, TaskData
 
 
@@ -155,7 +155,7 @@ class StudyData:
             return fingerprint(
                 [[part.name, self._prefix(part, counts[part.name])] for part in self.config.mix_sources(name)]
             )
-        source = next(s for s in self.config.resolved_sources() if s.name == name)
+        source = self._by_name[name]
         return self._prefix(source, self.n_train(source.task))
 
     def n_train(self, task: str) -> int:
@@ -180,14 +180,21 @@ class StudyData:
 
     def datasets(self) -> dict[str, str]:
         """What has statistics, name -> task: every source and control, then the tasks that are no sources."""
-        found = {source.name: source.task for source in self.config.resolved_sources()}
+        return self._datasets
+
+    @cached_property
+    def _datasets(self) -> dict[str, str]:
+        found = {name: source.task for name, source in self._by_name.items()}
         return {**found, **{name: name for name in self.config.tasks if name not in found}}
+
+    @cached_property
+    def _by_name(self) -> dict[str, ResolvedSource]:
+        return {source.name: source for source in self.config.resolved_sources()}
 
     def text(self, dataset: str) -> tuple[Example, ...]:
         """A dataset's rows: those that it trains on, or the evaluation rows of a task that has no others."""
-        for source in self.config.resolved_sources():
-            if source.name == dataset:
-                return self.train(source)
+        if dataset in self._by_name:
+            return self.train(self._by_name[dataset])
         loaded = self.load(dataset)
         return loaded.train or loaded.eval
 
@@ -205,7 +212,7 @@ class StudyData:
         """The formats of all files that are there, sorted."""
         found = set()
         for name, task in self.config.tasks.items():
-            paths = _matching(_patterns(task.data), self.config.root)
+            paths = [path for pattern in _patterns(task.data) for path in matching(pattern, self.config.root)]
             found |= {format_of(path, task.data, f"task {name}, file {path}") for path in paths if path.exists()}
         return sorted(found - {FOLDER})
 
@@ -289,7 +296,7 @@ def _files(data: DataConfig, root: Path) -> Iterable[Path]:
     if data.embedded is not None:
         # The rows are made by these files, so that a change of them is a change of the data.
         yield from sorted((Path(__file__).parents[1] / "tasks" / "embedded").glob("*.py"))
-    for path in _matching([*data.join.values(), *_patterns(data)], root):
+    for path in (path for pattern in [*data.join.values(), *_patterns(data)] for path in matching(pattern, root)):
         if path.is_dir():
             yield from sorted(child for child in path.rglob("*") if child.is_file())
         elif path.is_file():
@@ -301,14 +308,3 @@ def _patterns(data: DataConfig) -> list[str]:
     if isinstance(data.path, SplitPaths):
         return [*(data.path.train or ()), *(data.path.eval or ())]
     return list(data.path or ())
-
-
-def _matching(patterns: Iterable[str], root: Path) -> Iterable[Path]:
-    """The paths that are named, whether they are there or not, and those that match."""
-    for pattern in patterns:
-        path = root / Path(pattern).expanduser()
-        if "*" in pattern:
-            start = Path(path.anchor or ".")
-            yield from sorted(start.glob(str(path.relative_to(path.anchor)) if path.anchor else str(path)))
-        else:
-            yield path

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from traitscope.metrics.numbers import final_number
 from traitscope.plugins import calling
 from traitscope.registry import Registry
+from traitscope.tasks.answers import label_in, letter_in
+from traitscope.texts import text_lines
 
 Parser = Callable[[str, tuple[str, ...]], str | None]
 
@@ -31,22 +33,27 @@ def parse(name: str, text: str, classes: tuple[str, ...] | None, where: str) -> 
     return found
 
 
+def cut_at_stop(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first stop string in it: what is left of an answer when it is generated."""
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+
+
 @PARSERS.register("raw", version=1, reference=_OWN)
 def raw(text: str, classes: tuple[str, ...] = ()) -> str | None:
     """The whole text without the space around it."""
     return text.strip() or None
 
 
-@PARSERS.register("first_line", version=1, reference=_OWN)
+@PARSERS.register("first_line", version=2, reference=_OWN)
 def first_line(text: str, classes: tuple[str, ...] = ()) -> str | None:
     """The first line that is not empty."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), None)
+    return next((line.strip() for line in text_lines(text) if line.strip()), None)
 
 
-@PARSERS.register("last_line", version=1, reference=_OWN)
+@PARSERS.register("last_line", version=2, reference=_OWN)
 def last_line(text: str, classes: tuple[str, ...] = ()) -> str | None:
     """The last line that is not empty."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
+    return next((line.strip() for line in reversed(text_lines(text)) if line.strip()), None)
 
 
 @PARSERS.register("first_word", version=1, reference=_OWN)
@@ -56,39 +63,38 @@ def first_word(text: str, classes: tuple[str, ...] = ()) -> str | None:
     return match.group(0).rstrip("'’-") if match else None
 
 
-@PARSERS.register("final_number", version=1, reference="GSM8K (arXiv 2110.14168): the number after ####")
+@PARSERS.register("final_number", version=2, reference="GSM8K (arXiv 2110.14168): the number after ####")
 def last_number(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """The number behind the last ``####``, else the last number of the text, in plain decimal form."""
+    """The number of the answer, exact and in plain form, as ``metrics.numbers.final_number`` says."""
     return final_number(text)
 
 
-@PARSERS.register("label", version=1, reference=_OWN)
+@PARSERS.register("label", version=2, reference=_OWN)
 def label(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """The class word that stands first in the text, as whole words, upper and lower case alike.
+    r"""The class word that the text answers with, as whole words, upper and lower case and markup alike.
 
-    Of two class words that start at the same place the longer one counts.
+    It is the one in the last ``\boxed{}``, else the one behind "answer is", "label:" and the like, else the one that
+    stands first and is not denied ("not positive"). Of two class words that start at the same place the longer one
+    counts; "positive or negative" is no answer. Scripts that set no spaces need none.
     """
-    best: tuple[int, int, str] | None = None
-    for name in classes:
-        match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
-        if match and (best is None or (match.start(), -len(name)) < best[:2]):
-            best = (match.start(), -len(name), name)
-    return best[2] if best else None
+    return label_in(text, classes)
 
 
-@PARSERS.register("letter", version=1, reference="BIG-Bench Hard (arXiv 2210.09261): answers such as (B)")
+@PARSERS.register("letter", version=2, reference="BIG-Bench Hard (arXiv 2210.09261): answers such as (B)")
 def letter(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """An option's capital letter: behind "answer is", else in brackets, else alone at the start."""
-    for pattern in (r"[Aa]nswer\s*(?:is|:)\s*\(?([A-Z])\b", r"\(([A-Z])\)", r"^\s*([A-Z])(?=[\s).:,]|$)"):
-        match = re.search(pattern, text)
-        if match:
-            return match.group(1)
-    return None
+    r"""An option's letter, as a capital, markup and LaTeX aside.
+
+    The first that is found: in the last ``\boxed{}``; behind "answer is", "answer:"; in front, as ``B``, ``B.``,
+    ``(B)``, ``B because``; behind "option", "choose", "it's"; the only one in brackets; the one at the end. Letters
+    that are denied ("not A", "(C) is wrong") do not count, ``I`` and ``A`` not where they are words; "A or B" is no
+    answer. Where ``classes`` are letters only those count.
+    """
+    return letter_in(text, classes)
 
 
-@PARSERS.register("code", version=1, reference="CommonMark fenced code blocks")
+@PARSERS.register("code", version=2, reference="CommonMark fenced code blocks")
 def code(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """The inside of the first fenced code block; the whole text where there is none."""
+    """The inside of the first fenced code block; where none is opened, the whole text up to a closing fence."""
     match = re.search(r"```[^\n`]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
-    body = match.group(1) if match else text
+    body = match.group(1) if match else re.split(r"^```\s*\Z", text, maxsplit=1, flags=re.MULTILINE)[0]
     return body.strip("\n").rstrip() or None

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from traitscope.config.task import TaskConfig
-from traitscope.config.template import evaluate, render
+from traitscope.config.template import evaluate, render, whole
 from traitscope.errors import TraitscopeError
+from traitscope.metrics.numbers import final_number, reads_part
 from traitscope.records import Example
-from traitscope.tasks.parsers import parse
+from traitscope.tasks.parsers import cut_at_stop, parse
 
 Row = dict[str, Any]
 Turns = tuple[tuple[str, str], ...]
@@ -125,10 +126,10 @@ class Renderer:
 
     def _options(self, row_id: str, row: Row) -> tuple[str, ...]:
         choice = self._config.answer.choice
-        if isinstance(choice, tuple):
-            return choice
-        assert choice is not None
         where = self._at(row_id, "answer", "choice")
+        if isinstance(choice, tuple):
+            return tuple(whole(option, where) for option in choice)
+        assert choice is not None
         value = evaluate(choice, row, where=where)
         if not isinstance(value, list):
             raise TraitscopeError(
@@ -222,7 +223,44 @@ class Renderer:
                 where=where,
                 fix="add it to generate.classes, or use parse: label",
             )
+        for text, answer in zip(found, answers, strict=True):
+            self._check_reading(text, str(answer), where)
+        if "number_match" in self._config.metric_names and not any(final_number(str(a)) for a in answers):
+            raise TraitscopeError(
+                f"the metric number_match finds no number in the right answer {answers[0]!r}",
+                where=where,
+                fix="use exact_match, or drop such rows with data.where",
+            )
         return tuple(found)
+
+    def _check_reading(self, text: str, answer: str, where: str) -> None:
+        """Refuses a right answer that nobody could give: read as less than it says, or ended by a stop text."""
+        generate = self._config.answer.generate
+        assert generate is not None
+        numeric = generate.parse == "final_number"
+        if (numeric or "number_match" in self._config.metric_names) and reads_part(text):
+            raise TraitscopeError(
+                f"of the right answer {_shown(text)} only {final_number(text)} is read",
+                where=where,
+                fix=f"{'choose parse: raw' if numeric else 'use exact_match'}, let the template give the one number "
+                "that is meant, or drop such rows with data.where",
+            )
+        reached = cut_at_stop(text, generate.stop)
+        lost = text[len(reached) :]
+        stop = next((stop for stop in generate.stop if lost.startswith(stop)), "")
+        # What ends with the stop text is whole: the right answer is cut as a generated one is.
+        cut = parse(generate.parse, reached, generate.classes, where)
+        if cut is None or (cut != answer and lost[len(stop) :].strip()):
+            raise TraitscopeError(
+                f"the right answer {_shown(text)} holds the stop string {stop!r}, at which every model's answer ends",
+                where=where,
+                fix="choose another stop (answer.generate.stop), cut the answer in its template "
+                "({{ answer.split('\\n\\n')[0] }}), or drop such rows with data.where",
+            )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:40] + "..." + text[-17:])
 
 
 def _as_text(text: str, options: tuple[str, ...]) -> int | None:

@@ -16,12 +16,15 @@ from traitscope.errors import TraitscopeError, several
 from traitscope.metrics import METRICS
 from traitscope.records import Example
 from traitscope.tasks.controls import order_key
-from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Row, Tally
+from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Parts, Row, Tally
 from traitscope.tasks.parsers import PARSERS
 from traitscope.tasks.render import PickShots, Renderer
 
 # Broken rows of a task after which no more are looked for.
 MOST_ERRORS = 1000
+
+# Raised when other solved examples are chosen; part of the fingerprint of tasks that have some.
+_SHOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Task:
         if self.config.answer.generate:
             parser = self.config.answer.generate.parse
             versions[f"parser {parser}"] = PARSERS.get(parser).mark
+        if self.config.shots.n:
+            versions["shots"] = _SHOTS
         return {"task": config, "metrics": list(self.metric_names), "versions": versions}
 
     def fingerprint(self) -> str:
@@ -131,7 +136,7 @@ class Task:
         renderer = Renderer(self.config, self.where)
         division = Division(self.config, self.root, renderer, self.where)
         parts, tally = division.parts(), division.tally
-        shots = self._shots(parts.train)
+        shots = self._shots(parts, renderer, tally.duplicates)
         n_train: int | Literal["all"] = data.train
         if data.embedded is not None and n_train == "all":
             n_train = EMBEDDED_ROWS["train"]
@@ -172,16 +177,24 @@ class Task:
             )
         return rows[:count]
 
-    def _shots(self, train: Sequence[Row]) -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
+    def _shots(
+        self, parts: Parts, renderer: Renderer, dropped: int
+    ) -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
+        """Picks the solved examples of a row: never itself, nor one that asks the same, wherever that stands."""
         shots = self.config.shots
-        pool = train[:SHOT_POOL]
+        if not shots.n:
+            return lambda example_id: []
+        pool = parts.train[:SHOT_POOL]
+        rows = {r.id: r for r in (*parts.train, *parts.eval)}
+        repeats = f" ({dropped} more repeat an eval row)" if dropped else ""
         # One more than n, since an example is never among its own shots.
-        if shots.n and len(pool) <= shots.n:
+        if len(pool) <= shots.n:
             raise TraitscopeError(
-                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there",
+                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there{repeats}",
                 where=self.where("shots", "n"),
                 fix="give the task train rows, or write n: 0",
             )
+        asks = {r.id: renderer.question(r.id, r.values) for r in pool}
 
         def order(*salt: str) -> list[Row]:
             return sorted(pool, key=lambda r: order_key(shots.seed, "shot", *salt, r.id))
@@ -189,9 +202,15 @@ class Task:
         fixed = order()
 
         def pick(example_id: str) -> list[tuple[str, dict[str, Any]]]:
-            if not shots.n:
-                return []
-            others = [r for r in (fixed if shots.fixed else order(example_id)) if r.id != example_id]
+            own = asks.get(example_id) or renderer.question(example_id, rows[example_id].values)
+            ordered = fixed if shots.fixed else order(example_id)
+            others = [r for r in ordered if r.id != example_id and asks[r.id] != own]
+            if len(others) < shots.n:
+                raise TraitscopeError(
+                    f"only {len(others)} train rows ask something else than this row does{repeats}",
+                    where=f"{self.where('shots', 'n')}, row {example_id}",
+                    fix=f"write n: {len(others)}, or give the task more train rows",
+                )
             return [(r.id, r.values) for r in others[: shots.n]]
 
         return pick

@@ -1,0 +1,218 @@
+"""The Jinja environment of templates: only text and numbers come out of it, in bounded time and size."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, wraps
+from typing import Any
+
+import regex
+from jinja2 import StrictUndefined, nodes, pass_context
+from jinja2.runtime import Context, LoopContext, Macro
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Cycler, Joiner, Namespace
+from jinja2.visitor import NodeTransformer
+
+from traitscope.config.bounds import (
+    MOST_BITS,
+    MOST_ITEMS,
+    TooMuch,
+    check_call,
+    check_format,
+    current,
+    drained,
+    plain,
+    printable,
+    room,
+)
+
+# Filters that would write out whatever they are given.
+_OF_TEXT = {
+    *("string", "upper", "lower", "trim", "replace", "title", "capitalize", "center", "escape", "e", "forceescape"),
+    *("safe", "indent", "truncate", "wordcount", "wordwrap", "striptags", "urlize", "regex_findall"),
+}
+# Values of Jinja's own that may be called and handed on, but neither printed nor put into lists.
+_OPAQUE = (Namespace, Cycler, Joiner, Macro, LoopContext)
+
+
+def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that takes and gives plain values only."""
+    first = 1 if hasattr(call, "jinja_pass_arg") else 0
+
+    @wraps(call)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        current.get().step()
+        given = [plain(a) for a in (*args[first:], *kwargs.values())]
+        if name in _OF_TEXT and given:
+            printable(given[0])
+        check_call(name, given[0] if given else None, tuple(given[1:]))
+        return plain(drained(call(*args, **kwargs)))
+
+    return bounded
+
+
+@pass_context
+def _finalize(context: Context, value: Any) -> Any:
+    value = printable(value)
+    current.get().step(len(value) if isinstance(value, str) else 20)
+    return value
+
+
+def _each(items: Iterable[Any]) -> Iterator[Any]:
+    used = current.get()
+    for item in items:
+        used.step()
+        yield item
+
+
+def _static(text: str) -> str:
+    current.get().step(len(text))
+    return text
+
+
+class _Guards(NodeTransformer):
+    """Puts the guards into a template: around what is looped over, built, joined and written again and again."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        self.generic_visit(node)
+        node.iter = _guard(node.iter, "_each")
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        self.generic_visit(node)
+        node.nodes = [_guard(part, "_printable") for part in node.nodes]
+        return _guard(node, "_plain")
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Node:
+        self.generic_visit(node)
+        node.nodes = [
+            _guard(nodes.Const(n.data), "_static") if isinstance(n, nodes.TemplateData) else n for n in node.nodes
+        ]
+        return node
+
+    def _built(self, node: nodes.Expr) -> nodes.Node:
+        self.generic_visit(node)
+        return node if getattr(node, "ctx", "load") != "load" else _guard(node, "_plain")
+
+    visit_List = visit_Tuple = visit_Dict = _built
+
+
+def _guard(node: Any, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+class TemplateEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox with bounds; nothing is worked out before a row is there."""
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self) -> None:
+        super().__init__(
+            undefined=StrictUndefined,
+            keep_trailing_newline=True,
+            finalize=_finalize,
+            autoescape=False,
+            optimized=False,
+        )
+        # Another text at every start.
+        del self.filters["random"], self.globals["lipsum"]
+        self.filters |= {"regex_replace": _regex_replace, "regex_findall": _regex_findall, "prefix": _prefix}
+        self.filters = {name: _bounded(name, call) for name, call in self.filters.items()}
+        self.filters |= {"_each": _each, "_static": _static, "_plain": plain, "_printable": printable}
+
+    def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        guarded = _Guards().visit(source)
+        guarded.set_environment(self)
+        return super()._generate(guarded, *args, **kwargs)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr not in ("translate", "to_bytes", "from_bytes") and super().is_safe_attribute(obj, attr, value)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        wrapped = super().wrap_str_format(value)
+        return None if wrapped is None else wraps(wrapped)(lambda *a, **k: _format(wrapped, value.__self__, a, k))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        current.get().step()
+        if operator == "**" and isinstance(left, int) and isinstance(right, int):
+            if left.bit_length() * max(right, 0) > MOST_BITS:
+                raise TooMuch("makes a number of more than 19,000 digits")
+        elif operator == "*":
+            for many, times in ((left, right), (right, left)):
+                if hasattr(many, "__len__") and isinstance(times, int):
+                    room(len(many) * times)
+                    if not isinstance(many, str | bytes) and len(many) * times > MOST_ITEMS:
+                        raise TooMuch(f"makes a list of more than {MOST_ITEMS:,} items")
+        elif operator == "%" and isinstance(left, str):
+            check_format(left, right if isinstance(right, tuple) else (right,))
+            plain(right)
+        return plain(super().call_binop(context, operator, left, right))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        current.get().step()
+        for given in (*args, *kwargs.values()):
+            given if isinstance(given, _OPAQUE) else plain(given)
+        owner = getattr(__obj, "__self__", None)
+        check_call(getattr(__obj, "__name__", ""), owner, args)
+        try:
+            out = drained(super().call(__context, __obj, *args, **kwargs))
+        except OverflowError as error:
+            # Jinja's own bound of range().
+            raise TooMuch(f"goes too far: {error}") from None
+        return out if isinstance(out, _OPAQUE) else plain(out)
+
+
+def _format(call: Callable[..., str], text: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    check_format(text, (*args, *kwargs.values()))
+    return call(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
+
+
+def _prefix(value: Any, text: str) -> Any:
+    """Puts ``text`` before a value, or before every item of a list."""
+    if isinstance(value, list | tuple):
+        room(len(value) * len(text))
+        return [f"{text}{printable(v)}" for v in value]
+    return f"{text}{printable(value)}"
+
+
+@lru_cache(maxsize=256)
+def _pattern(text: str) -> Any:
+    # The library writes counted repeats out, each inside the other.
+    counts = [int(n[-9:]) for n in re.findall(r"\{(?:\d*,)?(\d+)\}", text)]
+    if len(text) > 5_000 or math.prod(counts) > 100_000:
+        raise TooMuch("holds a regular expression that is too large: shorten it or its {counted} repeats")
+    try:
+        return regex.compile(text)
+    except RecursionError:
+        raise TooMuch("holds a regular expression that is nested too deep") from None
+
+
+def _matching(pattern: str, call: Callable[[Any, float], Any]) -> Any:
+    try:
+        return call(_pattern(pattern), min(1.0, current.get().left()))
+    except (TimeoutError, MemoryError):
+        raise TooMuch(f"holds a regular expression that takes too long on this text: {pattern[:80]!r}") from None
+
+
+def _regex_replace(value: Any, pattern: str, replacement: str = "") -> Any:
+    """Replaces a regular expression in a text, or in every item of a list."""
+    if isinstance(value, list | tuple):
+        return [_regex_replace(v, pattern, replacement) for v in value]
+    made = 0
+
+    def put(match: Any) -> str:
+        nonlocal made
+        text: str = match.expand(replacement)
+        made += len(text)
+        room(made)
+        return text
+
+    return _matching(pattern, lambda p, seconds: p.sub(put, str(printable(value)), timeout=seconds))
+
+
+def _regex_findall(value: Any, pattern: str) -> list[str]:
+    """All matches of a regular expression (of its first group, where it has one)."""
+    found = _matching(pattern, lambda p, seconds: list(p.finditer(str(printable(value)), timeout=seconds)))
+    return [m.group(1) if m.re.groups else m.group(0) for m in found]
