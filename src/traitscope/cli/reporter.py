@@ -8,8 +8,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
+from traitscope.cli.output import in_colour, width
 from traitscope.study.planning import duration
 from traitscope.study.progress import Reporter, Silent
+from traitscope.texts import safe
 
 EVERY_S = 10.0
 
@@ -51,7 +53,7 @@ class Plain:
 
     def _line(self, text: str) -> None:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
-        print(f"{now} {text}", file=sys.stderr, flush=True)  # noqa: T201  (this is the command line)
+        print(f"{now} {safe(text, line=True)}", file=sys.stderr, flush=True)  # noqa: T201  (this is the command line)
 
 
 class Live:
@@ -61,12 +63,15 @@ class Live:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, no_color=not in_colour(sys.stderr))
+        columns = width(sys.stderr) or 80
+        # What is done and the time left come first: a narrow terminal cuts what stands behind them.
+        bar = [BarColumn(bar_width=24)] if columns >= 100 else []
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[words]}"),
+            *bar,
+            TextColumn("{task.fields[words]}", markup=False),
+            TextColumn("{task.description}", markup=False),
             console=self._console,
             transient=True,
         )
@@ -83,6 +88,7 @@ class Live:
         """A new piece of work."""
         if self._task is not None:
             self._bar.remove_task(self._task)
+        text = safe(text, line=True)
         self._task = self._bar.add_task(text, total=None, words="")
         self._console.print(text, style="bold", highlight=False, markup=False)
 
@@ -93,15 +99,15 @@ class Live:
         if self._task is None:
             self.stage("working")
         words = progress_words(done, total, unit, per_s, seconds_left, note)
-        self._bar.update(self._task, completed=done, total=total, words=words)
+        self._bar.update(self._task, completed=done, total=total, words=safe(words, line=True))
 
     def finished(self, unit: str, text: str = "") -> None:
         """A unit was committed."""
-        self._console.print(f"  {unit}  {text}", highlight=False, markup=False)
+        self._console.print(safe(f"  {unit}  {text}", line=True), highlight=False, markup=False)
 
     def note(self, text: str) -> None:
         """Something to know."""
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+        self._console.print(safe(f"note: {text}", line=True), style="yellow", highlight=False, markup=False)
 
 
 class Quiet(Silent):
