@@ -46,7 +46,8 @@ def say(text: object = "", *, err: bool = False, bold: bool = False, wrap: bool 
     """Text for people, on standard output or standard error."""
     stream = sys.stderr if err else sys.stdout
     shown, columns = safe(str(text)), width(stream)
-    if wrap and columns is not None:
+    # Messages that go to a file stay whole, whatever COLUMNS says.
+    if wrap and columns is not None and (stream.isatty() or not err):
         shown = "\n".join(_wrapped(line, columns) for line in shown.split("\n"))
     if in_colour(stream):
         shown = typer.style(shown, bold=True) if bold else _coloured(shown)

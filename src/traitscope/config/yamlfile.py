@@ -34,9 +34,9 @@ class Places:
 
     def where(self, path: KeyPath) -> str:
         """``study.yaml:12, key tasks.imdb.prompt``: what an error message starts with."""
-        for end in range(len(path), 0, -1):
-            if (outside := self.given.get(path[:end])) is not None:
-                return outside if end == len(path) else f"{outside}, key {dotted(path)}"
+        for upto in reversed(range(len(path) + 1)):
+            if (outside := self.given.get(path[:upto])) is not None:
+                return outside if upto == len(path) else f"{outside}, key {dotted(path)}"
         line = self.line(path)
         head = self.file if line is None else f"{self.file}:{line}"
         return f"{head}, key {dotted(path)}" if path else head

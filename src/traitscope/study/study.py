@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +148,7 @@ class Study(Context):
             TraitscopeError: the study was changed under the folder, a unit cannot be made, or there is no such name.
             Stopped: ``stop`` said so.
         """
-        part = Part.chosen(self.units(), tasks=tasks, models=models, limit=limit)
+        part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
         return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop, part=part)
 
     def decide(self, budget: float, *, margin: float = 0.01, stop: Callable[[], bool] | None = None) -> Decision:
@@ -180,7 +181,7 @@ class Study(Context):
         models: Sequence[str] | None = None,
     ) -> Work | None:
         """Trains the missing adapters. Arguments and errors as in ``run``."""
-        part = Part.chosen(self.units(), models=models)
+        part = partial(Part.chosen, models=models)
         return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop, part=part)
 
     def evaluate(
@@ -196,7 +197,7 @@ class Study(Context):
 
         Arguments and errors as in ``run``.
         """
-        part = Part.chosen(self.units(), tasks=tasks, models=models, limit=limit)
+        part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
         return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop, part=part)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
