@@ -67,6 +67,12 @@ def fitted(width: int | None) -> Iterator[None]:
         _WIDTH.reset(before)
 
 
+def text_lines(text: str) -> list[str]:
+    """The lines of a text, which end at ``\\n``, ``\\r\\n`` or ``\\r`` alone, not at U+2028 or a form feed."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    return lines if lines[-1] else lines[:-1]
+
+
 def table_text(rows: Sequence[Sequence[str]], *, right: Collection[int] | None = None, indent: str = "") -> str:
     """Rows of equal length as aligned text.
 

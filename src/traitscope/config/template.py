@@ -9,58 +9,23 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, UndefinedError
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+import regex
+from jinja2 import Template, TemplateSyntaxError, Undefined, UndefinedError
+from jinja2.exceptions import SecurityError, TemplateError
 
 from traitscope.config.problems import Problem
+from traitscope.config.sandbox import TooMuch, Unprintable, budgeted, environment, printable
 from traitscope.config.yamlfile import KeyPath
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
 
 Row = Mapping[str, Any]
 
+# What an expression may raise on a row.
+_FAULTS = (TypeError, ValueError, ArithmeticError, LookupError, NameError, AttributeError, TemplateError, regex.error)
+
 # A template that is one expression and nothing else gives its value (a list, a number), not its text.
 _ONE_EXPRESSION = re.compile(r"\{\{((?:(?!\{\{|\}\}|\{%).)*)\}\}", re.DOTALL)
-
-
-class _Unprintable(Exception):
-    """A value that a template would print but that is no text."""
-
-
-def _printable(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and value != value):
-        raise _Unprintable("missing")
-    if isinstance(value, Mapping | list | tuple | set):
-        raise _Unprintable("list")
-    return value
-
-
-def _prefix(value: Any, text: str) -> Any:
-    """Puts ``text`` before a value, or before every item of a list."""
-    if isinstance(value, list | tuple):
-        return [f"{text}{_printable(v)}" for v in value]
-    return f"{text}{_printable(value)}"
-
-
-def _regex_replace(value: Any, pattern: str, replacement: str = "") -> Any:
-    """Replaces a regular expression in a text, or in every item of a list."""
-    if isinstance(value, list | tuple):
-        return [re.sub(pattern, replacement, str(v)) for v in value]
-    return re.sub(pattern, replacement, str(value))
-
-
-def _regex_findall(value: Any, pattern: str) -> list[str]:
-    """All matches of a regular expression (of its first group, where it has one)."""
-    return [m.group(1) if m.re.groups else m.group(0) for m in re.finditer(pattern, str(value))]
-
-
-_environment = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable, autoescape=False
-)
-_environment.filters["prefix"] = _prefix
-_environment.filters["regex_replace"] = _regex_replace
-_environment.filters["regex_findall"] = _regex_findall
 
 
 @contextmanager
@@ -74,13 +39,13 @@ def _plain_escapes() -> Iterator[None]:
 @lru_cache(maxsize=4096)
 def _template(text: str) -> Template:
     with _plain_escapes():
-        return _environment.from_string(text)
+        return environment.from_string(text)
 
 
 @lru_cache(maxsize=4096)
 def _expression(text: str) -> Callable[..., Any]:
     with _plain_escapes():
-        return _environment.compile_expression(text, undefined_to_none=False)
+        return environment.compile_expression(text, undefined_to_none=False)
 
 
 def _near_filter(name: str, known: Mapping[str, Any]) -> str:
@@ -92,9 +57,11 @@ def check_template(text: str, keys: KeyPath = ()) -> None:
     """Raises ``Problem`` where ``text`` is no valid template."""
     try:
         _template(text)
+    except RecursionError:
+        raise Problem("the template is nested too deep", fix="write fewer brackets in brackets", keys=keys) from None
     except TemplateSyntaxError as error:
         unknown = re.match(r"No (filter|test) named '(.+)'", error.message or "")
-        known = _environment.filters if unknown and unknown.group(1) == "filter" else _environment.tests
+        known = environment.filters if unknown and unknown.group(1) == "filter" else environment.tests
         raise Problem(
             f"the template does not parse (line {error.lineno} of it): {error.message}",
             fix=_near_filter(unknown.group(2), known)
@@ -108,6 +75,8 @@ def check_condition(text: str, keys: KeyPath = ()) -> None:
     """Raises ``Problem`` where ``text`` is no valid condition."""
     try:
         _expression(text)
+    except RecursionError:
+        raise Problem("the condition is nested too deep", fix="write fewer brackets in brackets", keys=keys) from None
     except TemplateSyntaxError as error:
         raise Problem(
             f"the condition does not parse: {error.message}",
@@ -136,8 +105,8 @@ def evaluate(template: str, row: Row, *, where: str) -> Any:
         if isinstance(found, Undefined):
             str(found)
         if not isinstance(found, list | tuple):
-            return _printable(found)
-        return [_printable(item) for item in found]
+            return printable(found)
+        return [printable(item) for item in found]
 
     return _run(value, row, where)
 
@@ -165,8 +134,16 @@ def _context(row: Row) -> dict[str, Any]:
 
 def _run(call: Callable[[], Any], row: Row, where: str) -> Any:
     try:
-        return call()
-    except _Unprintable as error:
+        with budgeted():
+            return call()
+    except Unprintable as error:
+        if str(error) not in ("list", "missing"):
+            raise TraitscopeError(
+                f"the template prints something that is no text and no number (a {error})",
+                where=where,
+                fix="call what is to be called ({{ text.strip() }}), and make a list of what is to be gone through "
+                "({{ names | map('upper') | list | join(', ') }})",
+            ) from None
         if str(error) == "list":
             raise TraitscopeError(
                 "the template prints a list or a mapping",
@@ -190,7 +167,14 @@ def _run(call: Callable[[], Any], row: Row, where: str) -> Any:
             where=where,
             fix="use columns and filters only",
         ) from None
-    except (TypeError, ValueError, ZeroDivisionError, LookupError, AttributeError, re.error) as error:
+    except (TooMuch, OverflowError, MemoryError, RecursionError, TimeoutError) as error:
+        why = "it calls itself" if isinstance(error, RecursionError) else str(error) or "there is no memory for it"
+        raise TraitscopeError(
+            f"the template takes too long or makes too much: {why}",
+            where=where,
+            fix="a prompt is made of a row's columns and a few loops over them",
+        ) from None
+    except _FAULTS as error:
         if isinstance(error, TraitscopeError):
             raise
         raise TraitscopeError(

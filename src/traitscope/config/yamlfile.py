@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ import yaml
 from traitscope.errors import TraitscopeError
 
 KeyPath = tuple[str | int, ...]
+
+MOST_BYTES = 50_000_000
+MOST_VALUES = 1_000_000
+_FORBIDDEN = re.compile("[\x00\x1b\x9b\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,13 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
         TraitscopeError: if the file is missing, is not UTF-8, is not valid YAML, or says a key twice.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise TraitscopeError("is a pipe, a socket or a device", where=str(path), fix="name the YAML file")
+        if status.st_size > MOST_BYTES:
+            raise TraitscopeError(
+                f"is too large for a study file: {status.st_size:,} bytes", where=str(path), fix="name the YAML file"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise TraitscopeError(
@@ -97,28 +109,85 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
 
 def parse_yaml(text: str, file: str) -> tuple[Any, Places]:
     """As ``read_yaml``, from a text; ``file`` is the name that errors show."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:
+        raise _no_yaml(error, file) from None
     try:
         node = loader.get_single_node()
         places = Places(file)
         if node is None:
             return None, places
+        _weigh(node, {}, file)
         _walk(loader, node, (), places)
         return loader.construct_document(node), places
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = "" if mark is None else f":{mark.line + 1}"
-        raise TraitscopeError(
-            f"not valid YAML: {error.problem or error.context}",
-            where=f"{file}{line}",
-            fix="check the indentation (spaces, no tabs), colons and quotes on this line and the one above",
-        ) from None
     except yaml.YAMLError as error:
+        raise _no_yaml(error, file) from None
+    except RecursionError:
         raise TraitscopeError(
-            f"not valid YAML: {error}", where=file, fix="remove the character that YAML does not allow"
+            "the file is nested too deep", where=file, fix="write it with a few levels, as `traitscope init` does"
+        ) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, TraitscopeError):
+            raise
+        raise TraitscopeError(
+            f"a value cannot be read: {error}", where=file, fix="correct the number, or put it in quotes"
         ) from None
     finally:
         loader.dispose()
+
+
+def _no_yaml(error: yaml.YAMLError, file: str) -> TraitscopeError:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        return TraitscopeError(
+            f"not valid YAML: {error.problem or error.context}",
+            where=file if mark is None else f"{file}:{mark.line + 1}",
+            fix="check the indentation (spaces, no tabs), colons and quotes on this line and the one above",
+        )
+    return TraitscopeError(f"not valid YAML: {error}", where=file, fix="remove the character that YAML does not allow")
+
+
+def _weigh(node: yaml.Node, known: dict[int, int], file: str) -> int:
+    """How many values a node stands for, its aliases written out.
+
+    Raises:
+        TraitscopeError: they are far more than a study has, or a node holds itself; or a text holds what none may.
+    """
+    mark = id(node)
+    if mark in known:
+        if known[mark] == 0:
+            raise TraitscopeError(
+                "an alias stands inside of what it names",
+                where=f"{file}:{node.start_mark.line + 1}",
+                fix="write the value out",
+            )
+        return known[mark]
+    known[mark] = 0
+    weight = 1
+    if isinstance(node, yaml.ScalarNode):
+        _check_scalar(node, file)
+    else:
+        for part in node.value:
+            weight += sum(_weigh(one, known, file) for one in (part if isinstance(part, tuple) else (part,)))
+    if weight > MOST_VALUES:
+        raise TraitscopeError(
+            f"its aliases stand for more than {MOST_VALUES:,} values",
+            where=f"{file}:{node.start_mark.line + 1}",
+            fix="write out what is meant",
+        )
+    known[mark] = weight
+    return weight
+
+
+def _check_scalar(node: yaml.ScalarNode, file: str) -> None:
+    found = _FORBIDDEN.search(node.value)
+    if found is not None:
+        raise TraitscopeError(
+            f"a text holds the character U+{ord(found[0]):04X}, which no model reads and a terminal obeys",
+            where=f"{file}:{node.start_mark.line + 1}",
+            fix="take it out",
+        )
 
 
 def _walk(loader: _Loader, node: yaml.Node, path: KeyPath, places: Places) -> None:

@@ -24,6 +24,7 @@ COLUMNS = (
     "higher_is_better",
     "primary",
 )
+MOST = 1e100
 STATUSES = ("measured", "imported", "predicted", "missing")
 
 
@@ -62,14 +63,17 @@ def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
                 fix="fill it in or delete the row",
             )
         full[column] = full[column].astype(str)
-    full["value"] = _numbers(full, "value", where)
-    if np.isinf(full["value"]).any():
-        row = full.loc[np.isinf(full["value"])].iloc[0]
-        raise TraitscopeError(
-            f"infinite score of {row['model']} on {row['task']}", where=where, fix="leave the cell empty"
-        )
-    for column in ("n", "stderr"):
+    for column in ("value", "n", "stderr"):
         full[column] = _numbers(full, column, where) if column in full.columns else np.nan
+        # Beyond this, squares and sums of squares of scores have no place in a double.
+        if (beyond := full[column].abs() > MOST).any():
+            row = full.loc[beyond].iloc[0]
+            what = {"value": "score", "n": "number of examples", "stderr": "standard error"}[column]
+            raise TraitscopeError(
+                f"the {what} of {row['model']} on {row['task']} is {row[column]:g}",
+                where=f"{where}, column {column}",
+                fix="leave the cell empty, or write it in another unit",
+            )
     if (full["stderr"] < 0).any():
         raise TraitscopeError(
             "negative standard error", where=f"{where}, column stderr", fix="leave it empty if unknown"

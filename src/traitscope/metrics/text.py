@@ -6,7 +6,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable
-from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def _quasi_exact(pred: str, reference: str) -> float:
 
 def _same_number(pred: str, reference: str) -> float:
     numbers = final_number(pred), final_number(reference)
-    return float(None not in numbers and Decimal(numbers[0] or 0) == Decimal(numbers[1] or 0))
+    return float(None not in numbers and Fraction(numbers[0] or 0) == Fraction(numbers[1] or 0))
 
 
 def token_f1(pred: str, reference: str) -> float:

@@ -20,7 +20,7 @@ from traitscope.store.reading import prints_date
 from traitscope.study.fitting import Overlong, Reader, find_overlong, training_limits
 from traitscope.tasks.controls import apply_control
 from traitscope.tasks.mix import mix_counts
-from traitscope.tasks.rows import format_of
+from traitscope.tasks.rows import format_of, matching
 from traitscope.tasks.task import Task, TaskData
 
 
@@ -205,7 +205,7 @@ class StudyData:
         """The formats of all files that are there, sorted."""
         found = set()
         for name, task in self.config.tasks.items():
-            paths = _matching(_patterns(task.data), self.config.root)
+            paths = [path for pattern in _patterns(task.data) for path in matching(pattern, self.config.root)]
             found |= {format_of(path, task.data, f"task {name}, file {path}") for path in paths if path.exists()}
         return sorted(found - {FOLDER})
 
@@ -289,7 +289,7 @@ def _files(data: DataConfig, root: Path) -> Iterable[Path]:
     if data.embedded is not None:
         # The rows are made by these files, so that a change of them is a change of the data.
         yield from sorted((Path(__file__).parents[1] / "tasks" / "embedded").glob("*.py"))
-    for path in _matching([*data.join.values(), *_patterns(data)], root):
+    for path in (path for pattern in [*data.join.values(), *_patterns(data)] for path in matching(pattern, root)):
         if path.is_dir():
             yield from sorted(child for child in path.rglob("*") if child.is_file())
         elif path.is_file():
@@ -301,14 +301,3 @@ def _patterns(data: DataConfig) -> list[str]:
     if isinstance(data.path, SplitPaths):
         return [*(data.path.train or ()), *(data.path.eval or ())]
     return list(data.path or ())
-
-
-def _matching(patterns: Iterable[str], root: Path) -> Iterable[Path]:
-    """The paths that are named, whether they are there or not, and those that match."""
-    for pattern in patterns:
-        path = root / Path(pattern).expanduser()
-        if "*" in pattern:
-            start = Path(path.anchor or ".")
-            yield from sorted(start.glob(str(path.relative_to(path.anchor)) if path.anchor else str(path)))
-        else:
-            yield path

@@ -23,7 +23,7 @@ RESULT_VERSIONS: dict[str, int] = {
     "training": 2,
     "scoring": 1,
     "generation": 1,
-    "judging": 1,
+    "judging": 2,
     "mix": 1,
     "hidden": 1,
     "gradients": 1,

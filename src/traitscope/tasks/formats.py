@@ -10,6 +10,8 @@ import csv
 import gzip
 import io
 import json
+import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,15 @@ from traitscope.config.data import DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import calling
 from traitscope.registry import Registry, did_you_mean
+from traitscope.texts import text_lines
 
 Rows = list[dict[str, Any]]
 Reader = Callable[[Path, DataConfig, str], Rows]
 
 ROW_SOURCES: Registry[Reader] = Registry("file format")
+
+# Text shrinks to a tenth or so; what shrinks to less than this share was made to.
+MOST_RATIO = 200
 
 _QUOTING: dict[bool, Any] = {True: {"quoting": csv.QUOTE_MINIMAL}, False: {"quoting": csv.QUOTE_NONE}}
 
@@ -40,13 +46,27 @@ def read_rows(name: str, path: Path, data: DataConfig, where: str) -> Rows:
         for i, row in enumerate(rows):
             if not isinstance(row, dict) or not all(isinstance(column, str) for column in row):
                 raise TypeError(f"row {i + 1} is no dict from column names to values but {type(row).__name__}")
+            if any(isinstance(value, bytes | list | dict) for value in row.values()):
+                rows[i] = {column: _decoded(value) for column, value in row.items()}
     return rows
+
+
+def _decoded(value: Any) -> Any:
+    """Bytes that are UTF-8 as text, in lists and objects too: some writers store text so. Others stay as they are."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return {key: _decoded(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def read_text(path: Path, data: DataConfig, where: str) -> str:
     """The decoded content of a file, unpacked where it ends in ``.gz``."""
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        raw = _unpacked(path, where) if path.suffix == ".gz" else path.read_bytes()
         text = raw.decode("utf-8-sig" if data.encoding.lower() in ("utf-8", "utf8") else data.encoding)
     except IsADirectoryError:
         raise TraitscopeError("this is a folder, not a file", where=where, fix="name a file in it") from None
@@ -61,9 +81,23 @@ def read_text(path: Path, data: DataConfig, where: str) -> str:
             where=where,
             fix="add encoding: latin-1 (or the right one)",
         ) from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TraitscopeError(f"the file cannot be read: {error}", where=where, fix="check the file") from None
     return text
+
+
+def _unpacked(path: Path, where: str) -> bytes:
+    """A gzip file's content, unless it is so much larger that the file was made to fill the memory."""
+    most = max(path.stat().st_size * MOST_RATIO, MOST_RATIO << 20)
+    with gzip.open(path) as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise TraitscopeError(
+            f"the file unpacks to more than {MOST_RATIO} times its size",
+            where=where,
+            fix="unpack it and look at it; name the unpacked file if it is what is meant",
+        )
+    return found
 
 
 @ROW_SOURCES.register("csv", version=1, reference="RFC 4180")
@@ -117,7 +151,7 @@ def _check_header(columns: list[str], text: str, delimiter: str, where: str) -> 
             fix="is the first line a row of data? then add columns: [name, name]; else rename one",
         )
     if len(columns) == 1:
-        first = text.lstrip().splitlines()[0]
+        first = text_lines(text.lstrip())[0]
         other = next((d for d in ("\t", ";", ",", "|") if d != delimiter and d in first), None)
         if other is not None:
             raise TraitscopeError(
@@ -135,14 +169,14 @@ def read_jsonl(path: Path, data: DataConfig, where: str) -> Rows:
 
 def _json_lines(text: str, where: str) -> Rows:
     rows: Rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text_lines(text), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise TraitscopeError(
-                f"line {number} is not valid JSON: {error.msg} at character {error.colno}",
+                f"line {number} is not valid JSON: {_json_fault(error)}",
                 where=where,
                 fix="mend or remove the line; a file with one JSON value in all needs format: json",
             ) from None
@@ -156,12 +190,13 @@ def read_json(path: Path, data: DataConfig, where: str) -> Rows:
     text = read_text(path, data, where)
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         # Many files named .json hold one object per line.
-        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+        if getattr(error, "msg", "") == "Extra data" and text.lstrip().startswith("{"):
             return _json_lines(text, where)
+        line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise TraitscopeError(
-            f"not valid JSON: {error.msg} at line {error.lineno}, character {error.colno}",
+            f"not valid JSON: {_json_fault(error)}{line}",
             where=where,
             fix="mend the file; one object per line is format: jsonl",
         ) from None
@@ -190,6 +225,13 @@ def read_json(path: Path, data: DataConfig, where: str) -> Rows:
     return _objects(value, f"field {data.field!r}", where)
 
 
+def _json_fault(error: Exception) -> str:
+    """What is wrong with a JSON text, in words."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.colno}"
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+
+
 def _objects(value: Any, what: str, where: str) -> Rows:
     if not isinstance(value, list):
         raise TraitscopeError(f"{what} holds no list of rows", where=where, fix="say where the rows are with field:")
@@ -213,8 +255,12 @@ def read_parquet(path: Path, data: DataConfig, where: str) -> Rows:
     import pyarrow.parquet as pq
 
     try:
-        return list(pq.read_table(path).to_pylist())
-    except (pa.ArrowInvalid, OSError) as error:
+        file = pq.ParquetFile(path)
+        groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+        if sum(group.total_byte_size for group in groups) > MOST_RATIO * max(path.stat().st_size, 1 << 20):
+            raise OSError(f"it unpacks to more than {MOST_RATIO} times its size")
+        return list(file.read().to_pylist())
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise TraitscopeError(
             f"this is no readable parquet file: {str(error).splitlines()[0]}",
             where=where,
@@ -226,23 +272,31 @@ def read_parquet(path: Path, data: DataConfig, where: str) -> Rows:
 def read_lines(path: Path, data: DataConfig, where: str) -> Rows:
     """One row per line that is not blank, with the single column ``text`` (or the one that ``columns`` names)."""
     column = data.columns[0] if data.columns else "text"
-    return [{column: line} for line in read_text(path, data, where).splitlines() if line.strip()]
+    return [{column: line} for line in text_lines(read_text(path, data, where)) if line.strip()]
 
 
 @ROW_SOURCES.register("conll", version=1, reference="CoNLL-2003 column format")
 def read_conll(path: Path, data: DataConfig, where: str) -> Rows:
-    """One row per sentence: token columns between blank lines, as lists named by ``columns`` (tokens, tags)."""
+    """One row per sentence: token columns between blank lines, as lists named by ``columns`` (tokens, tags).
+
+    What is no token is left out: ``-DOCSTART-``, comments (``# text = ...``), and, where the first column is an ``id``,
+    the ranges and empty nodes of CoNLL-U (``1-2``, ``3.1``).
+    """
     columns = data.columns or ("tokens", "tags")
     delimiter = data.delimiter or "\t"
     rows: Rows = []
     sentence: list[list[str]] = []
-    for number, line in enumerate([*read_text(path, data, where).split("\n"), ""], start=1):
-        if not line.strip():
+    for number, line in enumerate([*text_lines(read_text(path, data, where)), ""], start=1):
+        if not line.strip() or line.startswith("-DOCSTART-"):
             if sentence:
                 rows.append({c: [token[i] for token in sentence] for i, c in enumerate(columns)})
                 sentence = []
             continue
-        fields = line.rstrip("\r").split(delimiter)
+        fields = line.split(delimiter)
+        if line.startswith("#") and len(fields) != len(columns):
+            continue
+        if columns[0].lower() == "id" and re.fullmatch(r"\d+[-.]\d+", fields[0]):
+            continue
         if len(fields) != len(columns):
             raise TraitscopeError(
                 f"line {number} has {len(fields)} values for {len(columns)} columns ({', '.join(columns)})",

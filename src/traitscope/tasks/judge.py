@@ -14,7 +14,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.metrics import METRICS, Outcomes, confusion_matrix, example_values, score
 from traitscope.plugins import calling
 from traitscope.records import Cell, Example, ExampleRecord, Generated, Score
-from traitscope.tasks.parsers import parse
+from traitscope.tasks.parsers import cut_at_stop, parse
 
 if TYPE_CHECKING:
     from traitscope.tasks.task import Task
@@ -90,7 +90,7 @@ def judge_texts(
         records.append(
             ExampleRecord(
                 id=example.id,
-                gold=_parse(task, example.references[0]) or example.references[0],
+                gold=_gold(task, example.references[0]),
                 pred=None,
                 pred_norm=None,
                 correct=None,
@@ -149,7 +149,7 @@ def rejudge(task: Task, examples: Sequence[Example], records: Sequence[ExampleRe
     for record in records:
         example = _example(task, by_id, record.id)
         pred = _parse(task, record.output or "")
-        gold = _parse(task, example.references[0]) or example.references[0]
+        gold = _gold(task, example.references[0])
         fresh.append(replace(record, gold=gold, pred=pred, valid=pred is not None))
     return _with_correct(task, examples, fresh)
 
@@ -208,9 +208,7 @@ def _outcomes(task: Task, records: Sequence[ExampleRecord], examples: Sequence[E
     references: tuple[tuple[str, ...], ...] = ()
     if task.form == "generate":
         by_id = {e.id: e for e in (task.load().eval if examples is None else examples)}
-        references = tuple(
-            tuple(_parse(task, text) or text for text in _example(task, by_id, r.id).references) for r in records
-        )
+        references = tuple(tuple(_gold(task, text) for text in _example(task, by_id, r.id).references) for r in records)
     return Outcomes(
         gold=tuple(r.gold for r in records),
         pred=tuple(r.pred for r in records),
@@ -232,6 +230,13 @@ def _with_correct(task: Task, examples: Sequence[Example], records: Sequence[Exa
     with calling("metric", primary, f"task {task.name}"):
         values_S = example_values(primary.value, outcomes)
     return [replace(r, correct=float(v)) for r, v in zip(records, values_S, strict=True)]
+
+
+def _gold(task: Task, reference: str) -> str:
+    """What is read out of a right answer, cut where a generated one would be."""
+    generate = task.config.answer.generate
+    assert generate is not None
+    return _parse(task, cut_at_stop(reference, generate.stop)) or reference
 
 
 def _parse(task: Task, text: str) -> str | None:

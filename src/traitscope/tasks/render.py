@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from traitscope.config.task import TaskConfig
+from traitscope.config.task import GenerateConfig, TaskConfig
 from traitscope.config.template import evaluate, render
 from traitscope.errors import TraitscopeError
+from traitscope.metrics.numbers import final_number, number_left_over
 from traitscope.records import Example
-from traitscope.tasks.parsers import parse
+from traitscope.tasks.parsers import cut_at_stop, parse
 
 Row = dict[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 Turns = tuple[tuple[str, str], ...]
-PickShots = Callable[[str], Sequence[tuple[str, Row]]]
+PickShots = Callable[[str, Row], Sequence[tuple[str, Row]]]
 
 
 class Renderer:
@@ -69,7 +72,20 @@ class Renderer:
             name: render(template, row, where=self._at(row_id, "row_tags", name)).strip()
             for name, template in self._config.row_tags.items()
         }
+        self._check_text(row_id, "prompt", [prompt, *(content for _, content in turns)])
+        self._check_text(row_id, "answer", [text, *(options or ()), *references, *tags.values()])
         return Example(row_id, prompt, text, options, gold, references, tags, turns)
+
+    def _check_text(self, row_id: str, key: str, texts: Sequence[str]) -> None:
+        """Refuses half of a pair of surrogates, which JSON may hold and no tokenizer or file can."""
+        for text in texts:
+            if (half := _SURROGATE.search(text)) is not None:
+                shown = text[max(half.start() - 20, 0) : half.start()]
+                raise TraitscopeError(
+                    f"the text holds half a character (\\u{ord(half[0]):x}) behind {shown!r}",
+                    where=self._at(row_id, key),
+                    fix="mend the row in its file, or drop it with data.where",
+                )
 
     def _at(self, row_id: str, *keys: str | int) -> str:
         return f"{self._where(*keys)}, row {row_id}"
@@ -100,7 +116,7 @@ class Renderer:
 
     def _with_shots(self, row_id: str, row: Row, shots: PickShots) -> tuple[Turns, str]:
         turns, prompt = self._prompt(row_id, row)
-        solved = [(self._prompt(i, r), self.answer(i, r)) for i, r in shots(row_id)]
+        solved = [(self._prompt(i, r), self.answer(i, r)) for i, r in shots(row_id, row)]
         if not turns:
             separator = self._config.shots.separator
             return (), "".join(p + a + separator for (_, p), a in solved) + prompt
@@ -216,6 +232,7 @@ class Renderer:
                 where=where,
                 fix="choose another parser (answer.generate.parse), or drop such rows with data.where",
             )
+        _check_whole(found[0], generate, where)
         if generate.classes is not None and answers[0] not in generate.classes:
             raise TraitscopeError(
                 f"the right answer {found[0]!r} reads as {answers[0]!r}, which is no class",
@@ -223,6 +240,30 @@ class Renderer:
                 fix="add it to generate.classes, or use parse: label",
             )
         return tuple(found)
+
+
+def _check_whole(text: str, generate: GenerateConfig, where: str) -> None:
+    """Refuses a right answer that no model could give, or that is read as less than it says."""
+    reached = cut_at_stop(text, generate.stop)
+    lost = text[len(reached) :]
+    cut = next((stop for stop in generate.stop if lost.startswith(stop)), "")
+    if lost and (lost[len(cut) :].strip() or parse(generate.parse, reached, generate.classes, where) is None):
+        raise TraitscopeError(
+            f"the right answer {_shown(text)} holds the stop string {cut!r}, at which every model's answer ends",
+            where=where,
+            fix="take it out of generate.stop, or write a gold that ends before it: "
+            f"{{{{ answer.split({cut!r})[0] }}}}",
+        )
+    if generate.parse == "final_number" and (rest := number_left_over(text)) is not None:
+        raise TraitscopeError(
+            f"of the right answer {_shown(text)} only {final_number(text)} is read; the rest ({rest}) would be ignored",
+            where=where,
+            fix="choose another parser (parse: raw compares the whole text), or drop such rows with data.where",
+        )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:40] + "..." + text[-17:])
 
 
 def _as_text(text: str, options: tuple[str, ...]) -> int | None:

@@ -12,6 +12,7 @@ from traitscope.config.data import FOLDER, DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
 from traitscope.tasks.formats import ROW_SOURCES, Rows, read_rows, read_text
+from traitscope.texts import text_lines
 
 _ENDINGS = {
     ".csv": "csv",
@@ -53,6 +54,10 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
             found, mark = _read_folder(path, split, at)
             digest.update(mark.encode())
         else:
+            if not path.is_file():
+                raise TraitscopeError(
+                    "is no file but a pipe, a socket or a device", where=at, fix="write what it gives into a file"
+                )
             found = read_rows(name, path, data, at)
             digest.update(path.read_bytes())
         if not found:
@@ -60,7 +65,7 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
         rows.extend({**row, "_file": path.name.split(".")[0]} for row in found) if from_glob else rows.extend(found)
     for column, name in data.join.items():
         (beside,) = _expand(name, root, where)
-        lines = read_text(beside, data, f"{where}, file {beside}").splitlines()
+        lines = text_lines(read_text(beside, data, f"{where}, file {beside}"))
         if len(lines) != len(rows):
             raise TraitscopeError(
                 f"the joined file has {len(lines)} lines for {len(rows)} rows",
@@ -72,15 +77,26 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
     return ReadRows(rows, digest.hexdigest())
 
 
+def matching(pattern: str, root: Path) -> list[Path]:
+    """The file that a pattern names, there or not; those that match it, by name, where it holds a ``*``.
+
+    No other character has a meaning of its own: brackets and question marks stand in the names of folders.
+    """
+    parts = (root / Path(pattern).expanduser()).parts
+    if "*" not in pattern:
+        return [Path(*parts)]
+    first = next((i for i, part in enumerate(parts) if i >= len(root.parts) and "*" in part), len(root.parts))
+    rest = (part.replace("[", "[[]").replace("?", "[?]") for part in parts[first:])
+    return sorted(Path(*parts[:first]).glob("/".join(rest)))
+
+
 def _expand(pattern: str, root: Path, where: str) -> list[Path]:
-    path = root / Path(pattern).expanduser()
-    if "*" in pattern:
-        found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)) if path.anchor else str(path)))
-        if found:
-            return found
+    found = matching(pattern, root)
+    if "*" in pattern and not found:
         raise TraitscopeError(f"no file matches {pattern}", where=where, fix=f"look in {root.resolve()}")
-    if path.exists():
-        return [path]
+    if all(path.exists() for path in found):
+        return found
+    (path,) = found
     folder = path.parent
     siblings = [p.name for p in folder.iterdir()] if folder.is_dir() else []
     near = near_names(path.name, siblings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,7 @@ from traitscope.records import Example
 from traitscope.tasks.controls import order_key
 from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Row, Tally
 from traitscope.tasks.parsers import PARSERS
-from traitscope.tasks.render import Renderer
+from traitscope.tasks.render import PickShots, Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Task:
         renderer = Renderer(self.config, self.where)
         division = Division(self.config, self.root, renderer, self.where)
         parts, tally = division.parts(), division.tally
-        shots = self._shots(parts.train)
+        shots = self._shots(parts.train, renderer, tally)
         n_train: int | Literal["all"] = data.train
         if data.embedded is not None and n_train == "all":
             n_train = EMBEDDED_ROWS["train"]
@@ -167,13 +167,15 @@ class Task:
             )
         return rows[:count]
 
-    def _shots(self, train: Sequence[Row]) -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
+    def _shots(self, train: Sequence[Row], renderer: Renderer, tally: Tally) -> PickShots:
+        """Gives solved examples for a row: never one that asks what the row asks."""
         shots = self.config.shots
         pool = train[:SHOT_POOL]
+        repeated = f" ({tally.duplicates} more repeat an eval row)" if tally.duplicates else ""
         # One more than n, since an example is never among its own shots.
         if shots.n and len(pool) <= shots.n:
             raise TraitscopeError(
-                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there",
+                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there{repeated}",
                 where=self.where("shots", "n"),
                 fix="give the task train rows, or write n: 0",
             )
@@ -182,11 +184,20 @@ class Task:
             return sorted(pool, key=lambda r: order_key(shots.seed, "shot", *salt, r.id))
 
         fixed = order()
+        asks = {r.id: renderer.question(r.id, r.values) for r in pool} if shots.n else {}
 
-        def pick(example_id: str) -> list[tuple[str, dict[str, Any]]]:
+        def pick(example_id: str, row: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
             if not shots.n:
                 return []
-            others = [r for r in (fixed if shots.fixed else order(example_id)) if r.id != example_id]
+            asked = renderer.question(example_id, dict(row))
+            drawn = fixed if shots.fixed else order(example_id)
+            others = [r for r in drawn if r.id != example_id and asks[r.id] != asked]
+            if len(others) < shots.n:
+                raise TraitscopeError(
+                    f"only {len(others)} train rows ask something else than this row does",
+                    where=f"{self.where('shots', 'n')}, row {example_id}",
+                    fix=f"write n: {len(others)}, or give the task more train rows",
+                )
             return [(r.id, r.values) for r in others[: shots.n]]
 
         return pick
