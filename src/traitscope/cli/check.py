@@ -47,9 +47,8 @@ def check(
     for name in opened.data.tasks:
         found = tasks[name] = _task(opened, name)
         if not json:
-            say(name, bold=True, nl=False)
-            metrics = ", ".join(found["metrics"])
-            say(f"  {found['answers']}, {metrics}; {found['train']} train, {found['eval']} eval rows")
+            counts = f"{found['train']} train, {found['eval']} eval rows"
+            say(f"{name}  {found['answers']}, {', '.join(found['metrics'])}; {counts}", bold=True)
             for note in found["notes"]:
                 say(f"  note: {note}")
             if prompts and found["example"] is not None:

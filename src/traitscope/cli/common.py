@@ -130,14 +130,16 @@ def open_study(
         )
     report = make_reporter(quiet=quiet)
     opened = Study.open(source, out, report=report, changes=changes or ())
-    if not needs_hub(opened.config):
+    models = hub_models(opened.config)
+    if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     else:
         from traitscope.store.hub import without_waiting
 
-        without_waiting()
+        # A folder that was filled is analysed without its models.
+        without_waiting(() if opened.folder.exists() else models)
     return opened, report
 
 
@@ -172,17 +174,19 @@ def split_names(given: Sequence[str] | None, option: str) -> list[str] | None:
     return list(dict.fromkeys(names)) or None
 
 
-def needs_hub(config: StudyConfig) -> bool:
-    """Whether a study names anything on the Hub: a model or a dataset."""
+def hub_models(config: StudyConfig) -> list[tuple[str, str | None]]:
+    """The models that a study names on the Hub, with their revisions."""
     from traitscope.store.models import locate
 
-    for model in (config.base.model, *(model.model for model in config.models.values())):
+    found = []
+    named = [(config.base.model, config.base.revision), *((m.model, m.revision) for m in config.models.values())]
+    for model, revision in named:
         try:
             if not isinstance(locate(model, config.root), Path):
-                return True
+                found.append((model, revision))
         except TraitscopeError:
             continue  # gone: a verb that needs it says so, and the Hub has it no more than this disk
-    return any(task.data.hub is not None for task in config.tasks.values())
+    return found
 
 
 @dataclass

@@ -50,15 +50,11 @@ def registered_rows(kind: str) -> Rows:
 
 
 def _doc(value: Any) -> str:
-    """The first sentence of what is said about it: its own definition, or its code's docstring."""
-    made = next(
-        (made for key in ("values", "corpus", "of_counts") if callable(made := getattr(value, key, None))), value
-    )
-    # A class's docstring tells of all its objects, an object of it needs its own.
-    plain = inspect.isroutine(made) or inspect.isclass(made)
-    text = getattr(value, "definition", None) or (inspect.getdoc(made) if plain else None) or ""
-    text = text or (inspect.getdoc(getattr(value, "compute", None)) or "")
-    return text.split("\n\n")[0].replace("\n", " ").strip()
+    """What it is, in its first paragraph: its own definition, or the docstring of its code."""
+    computed = (getattr(value, key, None) for key in ("values", "corpus", "of_counts"))
+    code = next((one for one in computed if callable(one)), value)
+    text = getattr(value, "definition", None) or inspect.getdoc(code) or ""
+    return str(text).split("\n\n")[0].replace("\n", " ").strip()
 
 
 def built_in_tasks() -> Rows:
@@ -147,7 +143,7 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
     if wrong:
         if records and all(record.correct is None for record in records):
             raise TraitscopeError(
-                "its answers are not right or wrong: it has losses", where=task, fix="leave out --wrong"
+                "its answers are neither right nor wrong: it has losses", where=task, fix="leave out --wrong"
             )
         records = [record for record in records if record.correct is not None and record.correct < 1]
     examples = {example.id: example for example in study.examples(task)["eval"]}

@@ -21,6 +21,7 @@ from traitscope.cli.common import (
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
+from traitscope.texts import safe
 
 if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix
@@ -79,12 +80,16 @@ def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_s
             found[part] = make(scores)
         except TraitscopeError as error:
             missing[part] = error.what
-    command = ["traitscope report", source.name, *(f"{name} {shlex.quote(text)}" for name, text in options.given())]
+    command = [
+        "traitscope report",
+        safe(source.name, line=True),
+        *(f"{name} {shlex.quote(text)}" for name, text in options.given()),
+    ]
     command += [f"--run-sd {shlex.quote(text)}" for text in run_sd or ()]
     facts = (
-        ("Matrix file", f"{source.name}, SHA-256 {hash_file(source)[:12]}"),
+        ("Matrix file", f"{safe(source.name, line=True)}, SHA-256 {hash_file(source)[:12]}"),
         ("Command", " ".join(command)),
         ("Cells", cells_text(scores)),
     )
-    contents = Findings(name=source.stem, scores=scores, **found, facts=facts, missing=missing)
+    contents = Findings(name=safe(source.stem, line=True), scores=scores, **found, facts=facts, missing=missing)
     return write_report(contents, folder)

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from traitscope.errors import TraitscopeError
 
-PATIENCE_S = 4.0
+PATIENCE_S = 3.0
 
 
-def without_waiting() -> None:
+def without_waiting(needed: Iterable[tuple[str, str | None]] = ()) -> None:
     """Has the libraries go on without the network where the Hub does not answer: what is on this disk is used then.
 
     An answer of any status is one. Nothing is asked where ``HF_HUB_OFFLINE`` is set.
+
+    Args:
+        needed: models, with their revisions, without which nothing can be done.
+
+    Raises:
+        TraitscopeError: the Hub is silent, and this disk does not hold one of them.
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, try_to_load_from_cache
 
     if constants.is_offline_mode() or _answers(constants.ENDPOINT):
         return
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     constants.HF_HUB_OFFLINE = True
-    _silent.append(constants.ENDPOINT)
-
-
-_silent: list[str] = []
-
-
-def unreachable(what: str, error: BaseException | None = None) -> TraitscopeError | None:
-    """The error for something that is not on this disk while the Hub is silent; None where the Hub was not silent."""
-    if not _silent:
-        return None
-    return TraitscopeError(
-        f"the Hub ({_silent[-1]}) does not answer, and this disk does not hold it",
-        where=what,
-        fix="mend the network, or name a local folder (from the study file's folder)",
-    )
+    for model, revision in needed:
+        names = ("config.json", "adapter_config.json")
+        if not any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in names):
+            raise TraitscopeError(
+                f"the Hub ({constants.ENDPOINT}) does not answer, and this disk does not hold the model",
+                where=f"model {model}",
+                fix="mend the network, or name a local folder (from the study file's folder)",
+            )
 
 
 def _answers(endpoint: str) -> bool:
