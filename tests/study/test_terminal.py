@@ -97,7 +97,7 @@ def test_output_fits_a_narrow_terminal(verb: str, places: dict[str, str], tmp_pa
         for line in call(verb, places, tmp_path / f"new{columns}", COLUMNS=str(columns)).splitlines():
             # A path stays whole; a prompt is shown as it is.
             whole = max(map(cell_len, line.split()), default=0) > columns - 4 or "/" in line
-            assert cell_len(line) <= columns or whole or line.startswith("    | "), line
+            assert cell_len(line) <= columns or whole or line.startswith("    "), line
 
 
 @pytest.mark.parametrize("verb", CALLS)
@@ -310,7 +310,7 @@ def test_loops_say_how_much_time_is_left() -> None:
         def progress(self, done: float, total: float, **more: Any) -> None:
             told.append({"done": done, "total": total, **more})
 
-    with working(Report()):
+    with working(Report(), after_s=0.0):
         for _ in ticks(range(4), "outer", 4):
             list(ticks(range(9), "inner", 9))
     assert [(t["done"], t["total"], t["note"]) for t in told] == [(i, 4, "outer") for i in (1, 2, 3, 4)]

@@ -144,17 +144,25 @@ def open_study(
 
 
 @contextmanager
-def working(report: Any = None) -> Iterator[None]:
-    """While an analysis runs, its loops are told to ``report`` (by default a new one), with the time they have left."""
+def working(report: Any = None, *, after_s: float = 2.0) -> Iterator[None]:
+    """While an analysis runs, its loops are told to ``report`` (by default a new one), with the time they have left.
+
+    Args:
+        report: whom to tell. after_s: seconds in which nobody is told.
+    """
     from traitscope.cli.reporter import make_reporter
     from traitscope.ticks import heard_by
 
     report = report if report is not None else make_reporter()
+    opened = before = time.monotonic()
     begun: dict[str, float] = {}
 
     def tell(what: str, done: int, total: int) -> None:
-        start = begun.setdefault(what, time.monotonic())
-        per_s = done / max(time.monotonic() - start, 1e-3)
+        nonlocal before
+        start, before = begun.setdefault(what, before), time.monotonic()
+        if before - opened < after_s:
+            return
+        per_s = done / max(before - start, 1e-3)
         left = (total - done) / per_s if per_s else 0.0
         report.progress(done, total, unit="rounds", per_s=per_s, seconds_left=left, note=what)
 

@@ -78,6 +78,9 @@ class Live:
         self._task: Any = None
 
     def __enter__(self) -> Live:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
         self._bar.start()
         return self
 
@@ -97,7 +100,7 @@ class Live:
     ) -> None:
         """How far it is."""
         if self._task is None:
-            self.stage("working")
+            self.stage(note or "working")
         words = progress_words(done, total, unit, per_s, seconds_left, note)
         self._bar.update(self._task, completed=done, total=total, words=safe(words, line=True))
 
@@ -128,8 +131,9 @@ def make_reporter(*, quiet: bool = False) -> Any:
 
 
 def progress_words(done: float, total: float, unit: str, per_s: float, seconds_left: float, note: str) -> str:
-    """``12,000 of 40,000 tokens, 5,100 tokens/s, 6 s left``."""
-    words = f"{done:,.0f} of {total:,.0f} {unit}, {per_s:,.0f} {unit}/s, {duration(seconds_left)} left"
+    """``12,000 of 40,000 tokens, 6 s left, 5,100 tokens/s``."""
+    words = f"{done:,.0f} of {total:,.0f} {unit}, {duration(seconds_left)} left"
+    words += f", {per_s:,.0f} {unit}/s" if per_s >= 1 else ""
     return f"{words}, {note}" if note else words
 
 
