@@ -15,7 +15,9 @@ class TraitscopeError(ValueError):
         self.where = where
         self.fix = fix
         head = f"{where}: {what}" if where else what
-        super().__init__(f"{head}\n  fix: {fix}" if fix else head)
+        message = f"{head}\n  fix: {fix}" if fix else head
+        # Half a character of somebody's data cannot be printed.
+        super().__init__(message.encode(errors="backslashreplace").decode())
 
 
 def check_count(value: object, where: str, or_word: str | None = None) -> None:

@@ -12,7 +12,7 @@ CASES = [
         lambda d: load_config(d / "absent.yaml"),
         ("absent.yaml", "no such file", "traitscope init"),
     ),
-    Case("a folder instead of a file", load_config, ("is a folder, not a file", "name the YAML file")),
+    Case("a folder instead of a file", load_config, ("is a folder, not a file", "name a file in it")),
     Case("an empty file", lambda d: load_config(write(d, "")), ("study.yaml", "it is empty", "study: name")),
     Case("a list instead of keys", lambda d: load_config(write(d, "- a\n")), ("not a study file", "study: name")),
     Case("broken YAML", study("train: 4, eval: 4}", "train: 4, eval: 4"), ("study.yaml:7", "not valid YAML", "colons")),

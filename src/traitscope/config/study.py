@@ -65,6 +65,7 @@ class StudyConfig(Settings):
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")
 
     _root: Path = PrivateAttr(default_factory=Path)
+    _resolved: tuple[tuple[Any, ...], tuple[ResolvedSource, ...]] | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -247,6 +248,13 @@ class StudyConfig(Settings):
 
     def resolved_sources(self) -> tuple[ResolvedSource, ...]:
         """Every source in order, each followed by its controls, with its own recipe."""
+        made_of = (self.sources, self.controls, self.recipe, self.tasks)
+        # A copy with other sources carries what was found of these.
+        if self._resolved is None or any(a is not b for a, b in zip(self._resolved[0], made_of, strict=True)):
+            self._resolved = made_of, self._resolve()
+        return self._resolved[1]
+
+    def _resolve(self) -> tuple[ResolvedSource, ...]:
         found: list[ResolvedSource] = []
         for entry in self._entries():
             recipe = self.recipe.changed(entry.change)

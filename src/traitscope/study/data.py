@@ -155,7 +155,7 @@ class StudyData:
             return fingerprint(
                 [[part.name, self._prefix(part, counts[part.name])] for part in self.config.mix_sources(name)]
             )
-        source = next(s for s in self.config.resolved_sources() if s.name == name)
+        source = self._by_name[name]
         return self._prefix(source, self.n_train(source.task))
 
     def n_train(self, task: str) -> int:
@@ -180,14 +180,21 @@ class StudyData:
 
     def datasets(self) -> dict[str, str]:
         """What has statistics, name -> task: every source and control, then the tasks that are no sources."""
-        found = {source.name: source.task for source in self.config.resolved_sources()}
+        return self._datasets
+
+    @cached_property
+    def _datasets(self) -> dict[str, str]:
+        found = {name: source.task for name, source in self._by_name.items()}
         return {**found, **{name: name for name in self.config.tasks if name not in found}}
+
+    @cached_property
+    def _by_name(self) -> dict[str, ResolvedSource]:
+        return {source.name: source for source in self.config.resolved_sources()}
 
     def text(self, dataset: str) -> tuple[Example, ...]:
         """A dataset's rows: those that it trains on, or the evaluation rows of a task that has no others."""
-        for source in self.config.resolved_sources():
-            if source.name == dataset:
-                return self.train(source)
+        if dataset in self._by_name:
+            return self.train(self._by_name[dataset])
         loaded = self.load(dataset)
         return loaded.train or loaded.eval
 

@@ -15,7 +15,7 @@ from traitscope.store import CellHead, CellIndex, RunFolder, differences
 from traitscope.store.models import ModelSource, locked
 from traitscope.study.data import StudyData
 from traitscope.study.state import Units, changed_rows, fingerprint_of
-from traitscope.study.units import CellUnit, ModelUnit, adapter_names, cell_unit
+from traitscope.study.units import CellUnit, ModelUnit, adapter_names, cell_units
 
 # Of so many cells the keys that changed are told; reading each of thousands would take long.
 TOLD = 50
@@ -94,12 +94,13 @@ def locked_units(
         mark = lock.get("adapters", {}).get(name, "")
         models.append(ModelUnit(name, "mix" if source in config.mixes else "adapter", source, seed, mark))
     models += [ModelUnit(name, "model", None, None, fingerprint_of(other)) for name, other in identities.items()]
-    cells = []
-    for model in models:
-        reader = model.name if model.name in identities and not identities[model.name].adapter else "base"
-        day = lock.get("date") if reader in lock.get("dated", ()) else None
-        for task in config.target_names():
-            if (marks := tasks.get(task)) is not None:
-                rows, n = marks["eval"], int(marks["n_eval"])
-                cells.append(cell_unit(model, task, config.tasks[task], n, rows, day))
+
+    def day_of(model: str) -> str | None:
+        reader = model if model in identities and not identities[model].adapter else "base"
+        return lock.get("date") if reader in lock.get("dated", ()) else None
+
+    cells: list[CellUnit] = []
+    for task in config.target_names():
+        if (marks := tasks.get(task)) is not None:
+            cells += cell_units(models, task, config.tasks[task], int(marks["n_eval"]), marks["eval"], day_of)
     return Units(base, (), tuple(models), identities, tuple(cells))

@@ -12,7 +12,7 @@ from traitscope.store import CellHead, CellIndex, RunFolder, differences
 from traitscope.store.models import Identity
 from traitscope.store.seal import Damaged
 from traitscope.study.data import StudyData
-from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_unit
+from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_units
 
 # Changes that a refusal names.
 MOST = 12
@@ -42,15 +42,12 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
         models.append(ModelUnit(adapter.name, kind, adapter.source, adapter.seed, adapter.fingerprint, adapter))
     for name, identity in others.items():
         models.append(ModelUnit(name, "model", None, None, fingerprint_of(identity)))
-    cells = []
+    cells: list[CellUnit] = []
     for task in config.target_names():
         n = data.n_eval(task)
         rows_of = data.eval_rows(task, n)
         assert rows_of is not None
-        cells += [
-            cell_unit(model, task, config.tasks[task], n, rows_of, days.get(model.name, days["base"]))
-            for model in models
-        ]
+        cells += cell_units(models, task, config.tasks[task], n, rows_of, lambda name: days.get(name, days["base"]))
     order = {model.name: index for index, model in enumerate(models)}
     cells.sort(key=lambda cell: order[cell.model.name])
     return Units(base, tuple(adapters), tuple(models), others, tuple(cells))

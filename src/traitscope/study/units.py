@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,11 +11,14 @@ from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
 from traitscope.config.task import TaskConfig
 from traitscope.metrics import METRICS
 from traitscope.registry import registry
-from traitscope.store import fingerprint
+from traitscope.store import canonical, fingerprint
 from traitscope.tasks.parsers import PARSERS
 
 # Keys that came later: a recipe without them is what it was before.
 _LATER = {"dropout": 0.0, "rslora": False}
+
+# Stands for a model's mark in the text that a fingerprint is made of.
+_MODEL = "the model's own mark"
 
 # Raised only when a component's numbers change for the same input (not its rounding): the units made before
 # then no longer count as the same.
@@ -179,12 +183,34 @@ def reading_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     return {"chat": task.chat_variables, "day": day, "cut": task.overlong == "cut"}
 
 
-def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str, day: str | None) -> CellUnit:
-    """The cell of a model on a task over its first ``n`` rows."""
+def cell_units(
+    models: Iterable[ModelUnit], name: str, task: TaskConfig, n: int, rows: str, day_of: Callable[[str], str | None]
+) -> Iterator[CellUnit]:
+    """The cells of models on a task over its first ``n`` rows.
+
+    Args:
+        models: the rows of the matrix. name, task: the column. rows: fingerprint of its first ``n`` rows.
+        day_of: the day that a model's chat template prints, by its name.
+    """
+    scoring = fingerprint(scoring_inputs(task))
+    shared: dict[str | None, tuple[dict[str, Any], str, str]] = {}
+    for model in models:
+        day = day_of(model.name)
+        if day not in shared:
+            inputs = _cell_inputs(task, day)
+            # Of a hundred thousand cells only the model's mark differs: the rest of the text is made once.
+            before, after = canonical({**inputs, "model": _MODEL}).decode().split(_MODEL)
+            shared[day] = inputs, before, after
+        inputs, before, after = shared[day]
+        text = before + canonical(model.fingerprint).decode()[1:-1] + after
+        mark = hashlib.sha256(text.encode()).hexdigest()
+        yield CellUnit(model, name, mark, scoring, n, rows, {"model": model.fingerprint, **inputs})
+
+
+def _cell_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     answer = task.answer
     computing = "generation" if answer.generate else "scoring"
     inputs: dict[str, Any] = {
-        "model": model.fingerprint,
         "form": answer.form,
         "reading": reading_inputs(task, day),
         "versions": {name: RESULT_VERSIONS[name] for name in ("encoding", "scoring", computing)},
@@ -194,7 +220,7 @@ def cell_unit(model: ModelUnit, name: str, task: TaskConfig, n: int, rows: str, 
     if answer.choice is not None:
         # Options' token counts are not kept, so another normalisation needs the model again.
         inputs["normalise"] = answer.normalise
-    return CellUnit(model, name, fingerprint(inputs), fingerprint(scoring_inputs(task)), n, rows, inputs)
+    return inputs
 
 
 def scoring_inputs(task: TaskConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,9 +16,12 @@ from traitscope.errors import TraitscopeError
 from traitscope.metrics import METRICS
 from traitscope.records import Example
 from traitscope.tasks.controls import order_key
-from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Row, Tally
+from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Parts, Row, Tally
 from traitscope.tasks.parsers import PARSERS
-from traitscope.tasks.render import PickShots, Renderer
+from traitscope.tasks.render import Renderer
+
+# Raised when other solved examples are chosen; part of the fingerprint of tasks that have some.
+_SHOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Task:
         if self.config.answer.generate:
             parser = self.config.answer.generate.parse
             versions[f"parser {parser}"] = PARSERS.get(parser).mark
+        if self.config.shots.n:
+            versions["shots"] = _SHOTS
         return {"task": config, "metrics": list(self.metric_names), "versions": versions}
 
     def fingerprint(self) -> str:
@@ -128,7 +133,7 @@ class Task:
         renderer = Renderer(self.config, self.where)
         division = Division(self.config, self.root, renderer, self.where)
         parts, tally = division.parts(), division.tally
-        shots = self._shots(parts.train, renderer, tally)
+        shots = self._shots(parts, renderer, tally.duplicates)
         n_train: int | Literal["all"] = data.train
         if data.embedded is not None and n_train == "all":
             n_train = EMBEDDED_ROWS["train"]
@@ -167,34 +172,37 @@ class Task:
             )
         return rows[:count]
 
-    def _shots(self, train: Sequence[Row], renderer: Renderer, tally: Tally) -> PickShots:
-        """Gives solved examples for a row: never one that asks what the row asks."""
+    def _shots(
+        self, parts: Parts, renderer: Renderer, dropped: int
+    ) -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
+        """Picks the solved examples of a row: never itself, nor one that asks the same, wherever that stands."""
         shots = self.config.shots
-        pool = train[:SHOT_POOL]
-        repeated = f" ({tally.duplicates} more repeat an eval row)" if tally.duplicates else ""
+        if not shots.n:
+            return lambda example_id: []
+        pool = parts.train[:SHOT_POOL]
+        rows = {r.id: r for r in (*parts.train, *parts.eval)}
+        repeats = f" ({dropped} more repeat an eval row)" if dropped else ""
         # One more than n, since an example is never among its own shots.
-        if shots.n and len(pool) <= shots.n:
+        if len(pool) <= shots.n:
             raise TraitscopeError(
-                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there{repeated}",
+                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there{repeats}",
                 where=self.where("shots", "n"),
                 fix="give the task train rows, or write n: 0",
             )
+        asks = {r.id: renderer.question(r.id, r.values) for r in pool}
 
         def order(*salt: str) -> list[Row]:
             return sorted(pool, key=lambda r: order_key(shots.seed, "shot", *salt, r.id))
 
         fixed = order()
-        asks = {r.id: renderer.question(r.id, r.values) for r in pool} if shots.n else {}
 
-        def pick(example_id: str, row: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-            if not shots.n:
-                return []
-            asked = renderer.question(example_id, dict(row))
-            drawn = fixed if shots.fixed else order(example_id)
-            others = [r for r in drawn if r.id != example_id and asks[r.id] != asked]
+        def pick(example_id: str) -> list[tuple[str, dict[str, Any]]]:
+            own = asks.get(example_id) or renderer.question(example_id, rows[example_id].values)
+            ordered = fixed if shots.fixed else order(example_id)
+            others = [r for r in ordered if r.id != example_id and asks[r.id] != own]
             if len(others) < shots.n:
                 raise TraitscopeError(
-                    f"only {len(others)} train rows ask something else than this row does",
+                    f"only {len(others)} train rows ask something else than this row does{repeats}",
                     where=f"{self.where('shots', 'n')}, row {example_id}",
                     fix=f"write n: {len(others)}, or give the task more train rows",
                 )
