@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traitscope.texts import safe
+
 
 class TraitscopeError(ValueError):
     """What went wrong, where, and what to write or do instead.
@@ -16,8 +18,7 @@ class TraitscopeError(ValueError):
         self.fix = fix
         head = f"{where}: {what}" if where else what
         message = f"{head}\n  fix: {fix}" if fix else head
-        # Half a character of somebody's data cannot be printed.
-        super().__init__(message.encode(errors="backslashreplace").decode())
+        super().__init__(safe(message))
 
 
 def check_count(value: object, where: str, or_word: str | None = None) -> None:
