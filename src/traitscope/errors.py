@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from traitscope.texts import safe
+
 
 class TraitscopeError(ValueError):
     """What went wrong, where, and what to write or do instead.
@@ -19,8 +21,7 @@ class TraitscopeError(ValueError):
         self.fix = fix
         head = f"{where}: {what}" if where else what
         message = f"{head}\n  fix: {fix}" if fix else head
-        # Half a character of somebody's data cannot be printed.
-        super().__init__(message.encode(errors="backslashreplace").decode())
+        super().__init__(safe(message))
 
 
 # How libraries in C++ say that an allocation failed, on a CPU too.

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from traitscope.config.changes import with_changes
 from traitscope.config.data import MOST, Name, Texts
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
 from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig, model_text
 from traitscope.config.settings import Settings, attach, settings_from
 from traitscope.config.task import TaskConfig
-from traitscope.config.yamlfile import KeyPath, read_yaml
+from traitscope.config.yamlfile import KeyPath, Places, read_yaml
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import load_plugins
 from traitscope.registry import did_you_mean
@@ -256,6 +257,14 @@ class StudyConfig(Settings):
         copy._root = root
         return copy
 
+    def changed(self, changes: Sequence[str]) -> StudyConfig:
+        """The same study with some keys changed: ``recipe.rank=16`` (see ``config.changes``)."""
+        if not changes:
+            return self
+        plain = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        data, places = with_changes(plain, Places("study"), changes)
+        return settings_from(StudyConfig, data, places, self.root).with_root(self.root)
+
     def _entries(self) -> tuple[SourceConfig, ...]:
         if self.sources is not None:
             return self.sources
@@ -295,10 +304,13 @@ class StudyConfig(Settings):
         return tuple(s for s in chosen if s.task not in mix.hold_out)
 
 
-def load_config(path: str | Path, root: Path | None = None, *, plugins: bool = True) -> StudyConfig:
+def load_config(
+    path: str | Path, root: Path | None = None, *, plugins: bool = True, changes: Sequence[str] = ()
+) -> StudyConfig:
     """Reads a study file; relative paths in it start from ``root``, by default its folder.
 
-    Without ``plugins`` those it names are not imported; what they add is known only if they are already.
+    Without ``plugins`` those it names are not imported; what they add is known only if they are already. ``changes``
+    are keys with other values than the file's: ``recipe.rank=16``.
 
     Raises:
         TraitscopeError: naming the file, the line, the key, what is wrong and what to write instead.
@@ -311,6 +323,7 @@ def load_config(path: str | Path, root: Path | None = None, *, plugins: bool = T
             where=str(path),
             fix="start with `study: name`; `traitscope init` writes a commented one",
         )
+    data, places = with_changes(data, places, changes)
     root = path.parent if root is None else root
     config = settings_from(StudyConfig, data, places, root, plugins=plugins)
     config._root = root

@@ -27,10 +27,14 @@ _NO_CHARACTER = re.compile("[\0\x1b\x9b\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the keys of one YAML file stand: ``lines`` maps a key path to a line number from 1."""
+    """Where the keys of one YAML file stand: ``lines`` maps a key path to a line number from 1.
+
+    ``given`` names the places of keys that were changed outside the file.
+    """
 
     file: str
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    given: dict[KeyPath, str] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int | None:
         """The line of ``path``, or of the nearest key above it that the file holds."""
@@ -41,6 +45,9 @@ class Places:
 
     def where(self, path: KeyPath) -> str:
         """``study.yaml:12, key tasks.imdb.prompt``: what an error message starts with."""
+        for upto in reversed(range(len(path) + 1)):
+            if (outside := self.given.get(path[:upto])) is not None:
+                return outside if upto == len(path) else f"{outside}, key {dotted(path)}"
         line = self.line(path)
         head = self.file if line is None else f"{self.file}:{line}"
         return f"{head}, key {dotted(path)}" if path else head

@@ -14,6 +14,7 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.numbers import NO_VALUE, looks_like_number
+from traitscope.texts import unguarded
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -167,7 +168,8 @@ def _split(lines: Sequence[str], delimiter: str, path: Path) -> list[tuple[int, 
     rows, start = [], 1
     try:
         for row in reader:
-            cells = [cell.strip(_BLANKS) for cell in row]
+            # As our own tables are written, so that no spreadsheet takes a name for a formula.
+            cells = [unguarded(cell.strip(_BLANKS)) for cell in row]
             if any(cells):
                 rows.append((start, cells))
             start = reader.line_num + 1

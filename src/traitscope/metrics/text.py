@@ -24,14 +24,17 @@ def normalise_answer(text: str) -> str:
 
 
 def _exact(pred: str, reference: str) -> float:
+    """1 where the answer is a reference, letter by letter."""
     return float(pred == reference)
 
 
 def _quasi_exact(pred: str, reference: str) -> float:
+    """1 where they are the same but for case, articles, punctuation and space."""
     return float(normalise_answer(pred) == normalise_answer(reference))
 
 
 def _same_number(pred: str, reference: str) -> float:
+    """1 where both are the same number."""
     # One number has one plain form.
     found = final_number(pred)
     return float(found is not None and found == final_number(reference))
@@ -61,6 +64,7 @@ def _best(compare: Callable[[str, str], float]) -> Callable[[Outcomes], NDArray[
             dtype=np.float64,
         )
 
+    values.__doc__ = compare.__doc__
     return values
 
 

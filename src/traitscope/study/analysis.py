@@ -14,6 +14,7 @@ from traitscope.study import keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
 from traitscope.study.roles import study_roles
+from traitscope.ticks import ticks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
         raise TraitscopeError(
             "no cell has been evaluated yet", where=str(study.folder.root), fix="traitscope run fills it"
         )
-    table = table.assign(base=study.config.base.model, status="measured")
+    table = table.assign(base=study.base_name, status="measured")
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     matrix = ScoreMatrix.from_long(
         table, tags=tags, roles=study_roles(study.config), where=str(study.folder.root / "cells")
@@ -54,7 +55,8 @@ def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
     if not records:
         return matrix
     found = {}
-    for task, cells in table.groupby("task", sort=False):
+    groups = table.groupby("task", sort=False)
+    for task, cells in ticks(groups, "records of the cells", len(groups)):
         values = {str(model): _values(study, str(model), str(task)) for model in cells["model"].unique()}
         series = {model: found_S for model, found_S in values.items() if found_S is not None}
         # One example bears no paired error: its task has scores alone.

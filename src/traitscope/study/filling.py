@@ -36,11 +36,11 @@ def fill(
     evaluate: bool,
     replace: bool,
     stop: Callable[[], bool] | None,
-    part: Part | None = None,
+    part: Part | Callable[[Units], Part | None] | None = None,
 ) -> Work | None:
     """Trains and evaluates what is missing, in several processes where they pay; None if nothing was missing.
 
-    With ``part`` that alone, and no hidden states.
+    With ``part``, or what chooses one of the units, that alone and no hidden states.
     """
     heal(study)
     try:
@@ -49,6 +49,7 @@ def fill(
         # With whatever else is wrong.
         check_study(study)
         raise
+    part = part(units) if callable(part) else part
     wanted = units if part is None else part.of(units, study.data)
     state = find_state(wanted, study.folder, study.data)
     if _take_over(study, units, state):
@@ -96,7 +97,7 @@ def _take_over(study: Context, units: Units, state: State) -> bool:
                 rename_adapter(folder, unit, head)
                 study.report_to.note(f"{unit.unit} is what adapters/{head.name} was")
             for cell, found in cells:
-                rename_cell(folder, cell, found, units.base.model)
+                rename_cell(folder, cell, found, units.base.shared)
                 study.report_to.note(f"{cell.unit} is what cells/{found.model}/{found.task} was")
     return bool(adapters or cells)
 

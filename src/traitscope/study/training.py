@@ -203,7 +203,7 @@ def _close(work: Work, bank: BankFile) -> None:
 
 
 def _commit(work: Work, bank: BankFile, unit: AdapterUnit, made: Adapter) -> None:
-    head = AdapterHead(unit.name, unit.source, unit.seed, work.units.base.model, unit.fingerprint, unit.inputs, {})
+    head = AdapterHead(unit.name, unit.source, unit.seed, work.units.base.shared, unit.fingerprint, unit.inputs, {})
     staged = work.folder.stage_adapter(head, made.config, made.tensors, _card(work, unit, made), made.history)
     with work.leases.commit(bank.name):
         work.folder.commit_adapter(staged, unit.name)
@@ -226,7 +226,7 @@ def _card(work: Work, unit: AdapterUnit, made: Adapter) -> str:
     overlong = "".join(f"| {task} | {says} |\n" for task, says in told if says)
     return f"""---
 library_name: peft
-base_model: {work.units.base.model}
+base_model: {work.units.base.shared}
 tags: [lora, traitscope]
 ---
 # {unit.name}
@@ -235,7 +235,7 @@ A LoRA adapter trained on {what}{altered} by traitscope {__version__}, study `{w
 
 | | |
 | --- | --- |
-| base | {work.units.base.model}, revision {work.units.base.revision or "local"}, {work.units.base.dtype} |
+| base | {work.units.base.shared}, revision {work.units.base.revision or "local"}, {work.units.base.dtype} |
 | rank, alpha | {recipe.rank}, {recipe.alpha:g}{scaling} |
 | dropout | {recipe.dropout:g} |
 | targets | {recipe.targets if isinstance(recipe.targets, str) else ", ".join(recipe.targets)} |
@@ -256,7 +256,7 @@ def _loading(work: Work) -> str:
 The base is a GGUF file. Its weights are those that transformers reads from it in fp32:
 
 ```python
-base = AutoModelForCausalLM.from_pretrained("{file.parent}", gguf_file="{file.name}", dtype="float32")
+base = AutoModelForCausalLM.from_pretrained("FOLDER", gguf_file="{file.name}", dtype="float32")
 model = PeftModel.from_pretrained(base, "path/to/this/folder")
 ```
 """

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from traitscope.ticks import ticks
 from traitscope.traits.missing import complete, largest_rank
 
 Floats = npt.NDArray[np.float64]
@@ -144,7 +145,8 @@ def sequential_permutation(
     energy_M = np.array([(singular[k:] ** 2).sum() for k in range(len(singular))])
 
     def steps() -> Iterator[tuple[float, Floats]]:
-        for k in range(largest_rank(*centred_IN.shape)):
+        top = largest_rank(*centred_IN.shape)
+        for k in ticks(range(top), "traits above the noise", top):
             rest = white - (left[:, :k] * singular[:k]) @ right[:k]
             draws = rng.permuted(np.broadcast_to(rest, (permutations, *rest.shape)), axis=1)
             null_R, null_energy_R = _projected_largest(draws, left[:, :k], right[:k])
@@ -202,7 +204,7 @@ def held_out_cells(
     tested_IN = held_BIN.sum(axis=0)
     use = tested_IN > 0
     errors = []
-    for k in range(top + 1):
+    for k in ticks(range(top + 1), "traits that predict", top + 1):
         predicted = complete(training, k, iterations=100, tolerance=1e-3)
         squares = np.where(held_BIN, (predicted - np.nan_to_num(white)) ** 2, 0.0).sum(axis=0)
         errors.append(squares[use] / tested_IN[use])

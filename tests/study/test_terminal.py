@@ -1,0 +1,389 @@
+"""Every verb at the terminal: tables that fit, JSON alone, names that steer nothing, values that are refused."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import typer
+from rich.cells import cell_len
+from typer.testing import CliRunner
+
+from traitscope.cli import app
+from traitscope.cli.common import working
+from traitscope.cli.completion import models_of, study_files, tasks_of
+from traitscope.cli.output import say
+from traitscope.cli.reporter import Live, Plain
+from traitscope.study import Study
+from traitscope.texts import different, fitted, safe, safe_json, table_text
+from traitscope.ticks import ticks
+
+VERBS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+# What each verb is asked for; STUDY is a filled study, MATRIX a matrix file, NEW a path of nothing.
+CALLS: dict[str, tuple[str, ...]] = {
+    "init": ("NEW.yaml",),
+    "demo": ("--out", "DEMO", "-q"),
+    "check": ("STUDY",),
+    "plan": ("STUDY",),
+    "run": ("STUDY", "-q"),
+    "train": ("STUDY", "-q"),
+    "eval": ("STUDY", "-q"),
+    "traits": ("MATRIX",),
+    "effects": ("MATRIX",),
+    "stats": ("STUDY",),
+    "predict": ("MATRIX",),
+    "belt": ("MATRIX",),
+    "layers": ("STUDY", "--no-causal", "-q"),
+    "report": ("MATRIX",),
+    "ls": ("cells", "STUDY"),
+    "verify": ("STUDY",),
+}
+EVIL = ["\x1b[2Jcleared", "\x9b31mred", "two\nlines", "bidi\u202eevil", "bell\x07", "=cmd|' /C calc'!A0"]
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, base: Path) -> dict[str, str]:
+    """What the words in ``CALLS`` stand for."""
+    folder = tmp_path_factory.mktemp("terminal")
+    study = tiny.make_study(folder / "study", base)
+    Study.open(study).run()
+    rng = np.random.default_rng(0)
+    names = ["base", *(f"a_source_of_a_rather_long_name_number_{i}" for i in range(11))]
+    frame = pd.DataFrame(rng.normal(50, 5, (12, 6)) + rng.normal(0, 8, (12, 1)), index=names)
+    frame.columns = [f"a_task_family_with_a_long_name_{n}" for n in range(6)]
+    frame.rename_axis("model").to_csv(folder / "matrix.csv")
+    return {"STUDY": str(study), "MATRIX": str(folder / "matrix.csv"), "DEMO": str(study.parent / "runs/tiny")}
+
+
+@pytest.fixture(autouse=True)
+def small_demo(places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    presets = Path(places["STUDY"]).parent / "presets"
+    presets.mkdir(exist_ok=True)
+    text = Path(places["STUDY"]).read_text()
+    (presets / "demo.yaml").write_text(re.sub(r"(train|eval): (\w+-\w+\.jsonl)", r"\1: ../\2", text))
+    monkeypatch.setattr(importlib.import_module("traitscope.cli.demo"), "PRESETS", presets)
+
+
+def invoke(*arguments: object, **env: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200", **env})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def call(verb: str, places: dict[str, str], new: Path, *more: str, **env: str) -> str:
+    """Standard output of a verb that ends well."""
+    words = [places.get(word, word.replace("NEW", str(new))) for word in CALLS[verb]]
+    status, out, err = invoke(verb, *words, *more, **env)
+    assert status == 0, err
+    return out
+
+
+def test_no_verb_is_forgotten_here() -> None:
+    assert set(CALLS) == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", CALLS)
+def test_output_fits_a_narrow_terminal(verb: str, places: dict[str, str], tmp_path: Path) -> None:
+    for columns in (40, 80):
+        for line in call(verb, places, tmp_path / f"new{columns}", COLUMNS=str(columns)).splitlines():
+            # A path stays whole; a prompt is shown as it is.
+            whole = max(map(cell_len, line.split()), default=0) > columns - 4 or "/" in line
+            assert cell_len(line) <= columns or whole or line.startswith("    "), line
+
+
+@pytest.mark.parametrize("verb", CALLS)
+def test_json_is_one_document_alone_on_standard_output(verb: str, places: dict[str, str], tmp_path: Path) -> None:
+    found = json.loads(call(verb, places, tmp_path / "new", "--json", FORCE_COLOR="1"))
+    assert isinstance(found, dict | list)
+    if verb in ("run", "train", "eval", "demo"):
+        table = Study.open(places["STUDY"]).score_table()
+        assert found["complete"] and found["trained"] == [] and len(found["scores"]) == len(table)
+        assert found["scores"][0]["value"] == table["value"].iloc[0]
+
+
+def test_effects_with_an_explanation_are_one_document_too(places: dict[str, str]) -> None:
+    status, out, err = invoke("effects", places["STUDY"], "--explain", "--json")
+    if status == 0:
+        assert json.loads(out).keys() == {"effects", "explanation"}
+    else:
+        assert out == "" and "fix: " in err
+
+
+def _numbers() -> list[tuple[str, str, str]]:
+    """Every option that takes a number, with a value out of its bounds."""
+    found = []
+    for verb, command in VERBS.items():
+        for param in command.params:
+            name = next((opt for opt in param.opts if opt.startswith("-")), None)
+            if name is not None and param.type_descriptor.annotation in (int, float):
+                bad = ["nan", "inf", "-3"] if param.metavar == "NUMBER" else ["-3", "1.5"]
+                found += [(verb, name, value) for value in (*bad, "x", "\x1b[31m")]
+    return found
+
+
+@pytest.mark.parametrize(("verb", "option", "value"), _numbers())
+def test_a_number_out_of_bounds_is_refused_by_its_option(
+    verb: str, option: str, value: str, places: dict[str, str]
+) -> None:
+    first = "tasks" if verb == "ls" else places["STUDY"] if verb not in ("demo", "init") else None
+    status, out, err = invoke(verb, *([first] if first else []), option, value)
+    assert status == 2 and out == "" and option in err and not STEERS.search(err)
+
+
+def test_the_numbers_that_were_accepted_are_among_them() -> None:
+    options = {(verb, option) for verb, option, _ in _numbers()}
+    named = {("effects", "--alpha"), ("effects", "-n"), ("run", "--limit"), ("belt", "--loss"), ("traits", "--k")}
+    assert named <= options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["traits", "MATRIX", "--view", "rw"], "'rw'"),
+        (["traits", "MATRIX", "--rotate", "vari"], "'vari'"),
+        (["traits", "MATRIX", "--own", "no"], "'no'"),
+        (["traits", "MATRIX", "--seeds", "all"], "'all'"),
+        (["traits", "MATRIX", "--layout", "tall"], "'tall'"),
+        (["traits", "MATRIX", "--unit", "points"], "'points'"),
+        (["traits", "MATRIX", "--duplicates", "first"], "'first'"),
+        (["traits", "MATRIX", "--word", "x=a,zz"], "unknown task 'a'"),
+        (["traits", "MATRIX", "--run-sd", "nan"], "--run-sd"),
+        (["traits", "MATRIX", "--run-sd", "-1"], "--run-sd"),
+        (["belt", "MATRIX", "--rule", "near"], "'near'"),
+        (["belt", "MATRIX", "--merge", "mean"], "'mean'"),
+        (["belt", "MATRIX", "--weights", "all"], "'all'"),
+        (["belt", "MATRIX", "--task", "nix"], "nix"),
+        (["predict", "MATRIX", "--task", "nix"], "nix"),
+        (["predict", "MATRIX", "--predictors", "nix"], "nix"),
+        (["predict", "MATRIX", "--evaluate", "--protocols", "nix"], "nix"),
+        (["predict", "STUDY", "--evidence", "nix"], "nix"),
+        (["predict", "MATRIX", "--predictors", ","], "--predictors"),
+        (["plan", "MATRIX", "--budget", "nan"], "--budget"),
+        (["plan", "MATRIX", "--budget", "200%"], "--budget"),
+        (["plan", "MATRIX", "--budget", "25%", "--rule", "nix"], "'nix'"),
+        (["effects", "MATRIX", "--explain"], "--explain is for a study"),
+        (["effects", "MATRIX", "--set", "recipe.rank=2"], "--set is for a study"),
+        (["run", "STUDY", "--tasks", "tune"], "did you mean 'tone'?"),
+        (["run", "STUDY", "--models", "ton-s0"], "did you mean 'tone-s0'"),
+        (["run", "STUDY", "--tasks", ","], "--tasks"),
+        (["eval", "STUDY", "--models", "al"], "did you mean"),
+        (["run", "STUDY", "--budget", "25%", "--limit", "2"], "--limit"),
+        (["eval", "STUDY", "--rescore", "--tasks", "tone"], "--tasks"),
+        (["ls", "examples", "STUDY", "--task", "tone", "--wrong"], "--model NAME"),
+        (["ls", "examples", "STUDY", "--task", "story", "--model", "base", "--wrong"], "neither right nor wrong"),
+        (["ls", "cells", "STUDY", "--wrong"], "--wrong"),
+        (["check", "STUDY", "--set", "recipe.rnk=16"], "--set recipe.rnk: unknown key 'rnk'"),
+        (["check", "STUDY", "--set", "recepie.rank=16"], "did you mean 'recipe'?"),
+        (["check", "STUDY", "--set", "recipe.rank=x"], "--set recipe.rank"),
+        (["check", "STUDY", "--set", "recipe.rank"], "key=value"),
+        (["check", "STUDY", "--set", "=1"], "key=value"),
+        (["check", "STUDY", "--set", "study.x=1"], "has no keys"),
+        (["check", "STUDY", "--set", "tasks.tone.metrics.9=loss"], "is no place in it"),
+        (["check", "STUDY", "--set", "recipe=[1"], "not valid YAML"),
+        (["check", "STUDY--out", "x"], "is a space missing before --out?"),
+        (["check", "STUDY", "--out--json"], "is a space missing behind --out?"),
+        (["check", "STUDY", "--out", "--json"], "--out needs a value"),
+        (["traits", "MATRIX", "--seed0"], "is a space missing behind --seed?"),
+        (["traits", "FOLDER/workbook.xlsx"], "save it as .csv"),
+        (["traits", "FOLDER/workbook.csv"], "an Excel workbook"),
+        (["traits", "FOLDER/workbook.parquet"], "cannot be read as parquet"),
+        (["traits", "FOLDER/picture.png"], "unknown file type"),
+        (["traits", "FOLDER/\udcff.csv"], "\\xff.csv: no such file"),
+        (["check", "FOLDER/\udcff.yaml"], "\\xff.yaml: there is no such file"),
+        (["check", "FOLDER/workbook.xlsx"], "not valid YAML"),
+        (["check", "FOLDER"], "holds no study"),
+        (["init", "FOLDER"], "is a folder"),
+        (["init", "FOLDER/workbook.csv/study.yaml"], "workbook.csv"),
+        (["traits", "MATRIX", "--out", "FOLDER"], "FOLDER"),
+        (["traits", "MATRIX", "--out", "FOLDER/workbook.csv/out.json"], "workbook.csv"),
+        (["report", "MATRIX", "--out", "MATRIX"], "MATRIX"),
+        (["report", "MATRIX", "--out", "/proc/nowhere/report"], "/proc/nowhere"),
+        (["run", "STUDY", "--out", "MATRIX"], "MATRIX"),
+    ],
+    ids=lambda value: " ".join(value[2:])[:60].replace("\udcff", "byte") if isinstance(value, list) else None,
+)
+def test_a_mistake_is_one_message_that_names_it(
+    arguments: list[str], says: str, places: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "workbook.xlsx").write_bytes(b"PK\x03\x04\0\0junk")
+    for name in ("workbook.csv", "workbook.parquet", "picture.png"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04\0\0junk")
+    words = {**places, "FOLDER": str(tmp_path)}
+
+    def filled(text: str) -> str:
+        for word in ("STUDY", "MATRIX", "FOLDER"):
+            text = text.replace(word, words[word])
+        return text
+
+    status, out, err = invoke(*map(filled, arguments), COLUMNS="1000")
+    assert status == 2 and out == "", out
+    assert filled(says) in err and "Traceback" not in err and len(err) < 6000
+
+
+@pytest.mark.parametrize("verb", ["traits", "effects", "belt", "predict"])
+def test_names_of_a_file_cannot_steer_the_terminal(verb: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = ["base", *EVIL, *(f"plain {i}" for i in range(6))]
+    frame = pd.DataFrame(rng.normal(50, 5, (len(names), 6)) + rng.normal(0, 8, (len(names), 1)), index=names)
+    frame.columns = [f"task {name}" for name in EVIL]
+    frame.rename_axis("model").to_csv(tmp_path / "evil.csv")
+    status, out, err = invoke(verb, tmp_path / "evil.csv")
+    assert status == 0 and not STEERS.search(out + err)
+    assert "\\x1b[2Jcleared" in out
+    status, out, _ = invoke(verb, tmp_path / "evil.csv", "--json")
+    assert not STEERS.search(out) and json.loads(out)
+
+
+def test_progress_cannot_be_steered_either(capsys: pytest.CaptureFixture[str]) -> None:
+    for report in (Plain(every_s=0), Live()):
+        with report:
+            report.stage(f"[red]{EVIL[0]}")
+            report.progress(1, 2, unit="rows", per_s=1, seconds_left=1, note=EVIL[1])
+            report.finished(EVIL[0], EVIL[2])
+            report.note(EVIL[0])
+    err = capsys.readouterr().err
+    assert not STEERS.search(err) and err.count("\\x1b[2Jcleared") >= 6 and "[red]" in err
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_what_is_unsafe_is_shown_and_json_stays_the_same(evil: str) -> None:
+    assert not STEERS.search(safe(evil, line=True)) and "\n" not in safe(evil, line=True)
+    assert json.loads(safe_json(json.dumps({evil: 1}, ensure_ascii=False))) == {evil: 1}
+    assert safe("naïve 数据\tand\nmore") == "naïve 数据\tand\nmore"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_a_table_fits_keeps_names_apart_and_numbers_whole(columns: int) -> None:
+    tasks = [f"mmlu_college_{name}_5shot" for name in ("physics", "philosophy", "medicine", "maths")]
+    rows = [["model", *tasks]]
+    rows += [[f"a_long_source_name_of_many_words-s{i}", *(f"{i}.{n}12345" for n in range(4))] for i in range(12)]
+    with fitted(columns):
+        text = table_text(rows)
+    lines = text.splitlines()
+    table = lines[:13]
+    assert all(cell_len(line) <= columns for line in table)
+    assert len({line.split()[0] for line in table}) == 13 and len(set(table[0].split())) == len(table[0].split())
+    kept = len(table[1].split()) - 1
+    assert [line.split()[1:] for line in table[1:]] == [row[1 : 1 + kept] for row in rows[1:]]
+    assert kept == 4 or (f"{4 - kept} column" in lines[13] and tasks[kept] in text)
+    assert table_text(rows).splitlines()[0].split() == ["model", *tasks]
+
+
+def test_wide_signs_count_twice() -> None:
+    with fitted(20):
+        lines = table_text([["数据集的名字很长很长很长很长", "n"], ["é", "1"]]).splitlines()
+    assert all(cell_len(line) <= 20 for line in lines) and lines[1].endswith("1")
+
+
+def test_names_that_differ_anywhere_stay_different() -> None:
+    names = [f"{'x' * i}q{'x' * (30 - i)}" for i in range(30)] + ["x" * 31]
+    cut = different(names, [8] * len(names))
+    assert len(set(cut)) == len(names) and all(len(name) <= 8 for name in cut)
+
+
+def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    said = {}
+    for env in ({}, {"FORCE_COLOR": "1"}, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, {"FORCE_COLOR": "0"}):
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            say("note: base  0.500+")
+        said[tuple(env.items())] = capsys.readouterr().out
+    assert ["\x1b[" in text for text in said.values()] == [False, True, False, False]
+
+
+def test_loops_say_how_much_time_is_left() -> None:
+    told: list[dict[str, Any]] = []
+
+    class Report(Plain):
+        def progress(self, done: float, total: float, **more: Any) -> None:
+            told.append({"done": done, "total": total, **more})
+
+    with working(Report(), after_s=0.0):
+        for _ in ticks(range(4), "outer", 4):
+            list(ticks(range(9), "inner", 9))
+    assert [(t["done"], t["total"], t["note"]) for t in told] == [(i, 4, "outer") for i in (1, 2, 3, 4)]
+    assert told[-1]["seconds_left"] == 0 and all(t["per_s"] > 0 for t in told)
+    assert list(ticks(range(3), "unheard", 3)) == [0, 1, 2]
+
+
+def test_what_is_built_in_can_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from traitscope.tasks.embedded import NAMES
+
+    monkeypatch.chdir(tmp_path)
+    assert [row["task"] for row in json.loads(invoke("ls", "tasks", "--json")[1])] == list(NAMES)
+    named = {"parsers": "final_number", "measures": "cka", "statistics": "n_examples", "metrics": "mcc"}
+    for kind, name in named.items():
+        rows = json.loads(invoke("ls", kind, "--json")[1])
+        found = {next(iter(row.values())): row for row in rows}
+        assert found[name]["version"] >= 1 and all(row["reference"] for row in rows)
+        assert all(row["what"] for row in rows), kind
+
+
+def test_wrong_answers_stand_beside_the_base(places: dict[str, str]) -> None:
+    folder = Path(places["STUDY"]).parent / "runs/tiny/cells"
+    ours, base = (pd.read_parquet(folder / m / "tone/examples.parquet").set_index("id") for m in ("sums-s0", "base"))
+    wrong = ours[ours["pred"] != ours["gold"]]
+    assert 0 < len(wrong) < len(ours)
+    status, out, _ = invoke(
+        *("ls", "examples", places["STUDY"], "--task", "tone", "--model", "sums-s0", "--wrong", "-n", 99, "--json")
+    )
+    rows = json.loads(out)
+    assert status == 0 and [row["id"] for row in rows] == list(wrong.index)
+    for row in rows:
+        assert row["base"]["predicted"] == base.loc[row["id"], "pred"] and row["predicted"] != row["right"]
+        assert list(row["options"].values()) == list(ours.loc[row["id"], "logprobs"])
+        assert list(row["base"]["options"].values()) == list(base.loc[row["id"], "logprobs"])
+    _, text, _ = invoke("ls", "examples", places["STUDY"], "--task", "tone", "--model", "sums-s0", "--wrong", "-n", 1)
+    assert "base: " in text and "log-likelihood" in text
+
+
+def test_a_shell_completes_studies_tasks_and_models(places: dict[str, str]) -> None:
+    study = Path(places["STUDY"])
+    context: Any = type("Context", (), {"params": {"study": study}})
+    assert str(study) in list(study_files(str(study)[:-4]))
+    assert tasks_of(context, "") == ["tone", "sums", "story"]
+    assert tasks_of(context, "tone,s") == ["tone,sums", "tone,story"]
+    assert models_of(context, "a") == ["all-s0"] and "tone-s0" in models_of(context, "")
+    assert tasks_of(type("Context", (), {"params": {"study": "nowhere.yaml"}}), "") == []  # type: ignore[arg-type]
+    done = CliRunner().invoke(
+        app, [], env={"_TRAITSCOPE_COMPLETE": "complete_bash", "COMP_WORDS": "traitscope ls par", "COMP_CWORD": "2"}
+    )
+    assert "parsers" in done.output
+
+
+def test_results_have_a_short_repr_and_escaped_html(places: dict[str, str]) -> None:
+    from traitscope import ScoreMatrix, choose_belt, fit_predictor, fit_traits, measure_effects
+    from traitscope.belt import BeltFindings
+
+    frame = pd.read_csv(places["MATRIX"], index_col=0)
+    frame.columns = ["<script>alert(1)</script>", *frame.columns[1:]]
+    scores = ScoreMatrix.from_wide(frame)
+    study = Study.open(places["STUDY"])
+    results = [
+        scores,
+        fit_traits(scores),
+        measure_effects(scores),
+        fit_predictor(scores),
+        BeltFindings(choice=choose_belt(scores)),
+        study,
+        study.dataset_stats(),
+        study.layers(causal=False),
+        *study.layers(causal=False).layers.sections.values(),
+    ]
+    for result in results:
+        assert len(repr(result)) < 300 and "\n" not in repr(result) and type(result).__name__ in repr(result)
+        assert "<script>" not in result._repr_html_() and "<pre>" in result._repr_html_()
+    assert "&lt;script&gt;" in scores._repr_html_()
+    assert repr(scores) == "<ScoreMatrix: 12 models x 6 tasks, 72 cells>"
