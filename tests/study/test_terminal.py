@@ -387,3 +387,51 @@ def test_results_have_a_short_repr_and_escaped_html(places: dict[str, str]) -> N
         assert "<script>" not in result._repr_html_() and "<pre>" in result._repr_html_()
     assert "&lt;script&gt;" in scores._repr_html_()
     assert repr(scores) == "<ScoreMatrix: 12 models x 6 tasks, 72 cells>"
+
+
+def test_a_terminal_of_sixty_columns_is_filled_and_no_library_speaks(places: dict[str, str], tmp_path: Path) -> None:
+    import fcntl
+    import os
+    import pty
+    import struct
+    import subprocess
+    import sys
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 60, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
+    (tmp_path / "chatty.py").write_text(
+        "import logging, sys, warnings\n"
+        "import traitscope.cli.show\n"
+        "from traitscope.cli import main\n"
+        "old = traitscope.cli.show.work_text\n"
+        "def chatty(*given):\n"
+        "    warnings.warn('a library warns')\n"
+        "    logging.getLogger('somebody').warning('a library logs')\n"
+        "    from tqdm import tqdm\n"
+        "    list(tqdm(range(3), desc='a bar'))\n"
+        "    return old(*given)\n"
+        "traitscope.cli.show.work_text = chatty\n"
+        "sys.argv = ['traitscope', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    command = [sys.executable, str(tmp_path / "chatty.py"), "run", places["STUDY"]]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env={**env, "TERM": "xterm"}) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:
+                break
+            if not part:
+                break
+            said += part
+        assert process.stderr is not None
+        err = process.stderr.read().decode()
+    os.close(ours)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said.decode())
+    assert process.returncode == 0 and "base" in plain, err
+    assert max(map(cell_len, plain.splitlines())) <= 60
+    assert "a library" not in err and "a bar" not in err and "nothing was missing" in err
