@@ -108,7 +108,7 @@ def told(result: Result) -> str:
     return f"exit {result.exit_code}\n{result.output[-1500:]}\n{trace[-1500:]}"
 
 
-def agree(seed: int, base: Path, folder: Path) -> int:
+def agree(seed: int, base: Path, folder: Path, *, report: bool = True) -> int:
     file = random_study(seed, base, folder)
     checked = CliRunner().invoke(app, ["check", str(file), "--no-prompts"])
     ran = CliRunner().invoke(app, ["run", str(file), "--quiet"])
@@ -119,11 +119,14 @@ def agree(seed: int, base: Path, folder: Path) -> int:
     assert (checked.exit_code == 0) == (ran.exit_code == 0 or nothing), both
     again = CliRunner().invoke(app, ["run", str(file), "--quiet"])
     assert again.exit_code == ran.exit_code, f"{both}\nagain: {told(again)}"
+    if report and (file.parent / "runs" / "random" / "cells").is_dir():
+        reported = CliRunner().invoke(app, ["report", str(file)])
+        assert reported.exit_code == 0, f"{both}\nreport: {told(reported)}"
     return ran.exit_code
 
 
 def test_check_and_run_agree_on_a_dozen_studies(base: Path, tmp_path: Path) -> None:
-    codes = [agree(seed, base, tmp_path / str(seed)) for seed in range(12)]
+    codes = [agree(seed, base, tmp_path / str(seed), report=False) for seed in range(12)]
     assert set(codes) == {0, 2}
 
 
