@@ -150,8 +150,9 @@ def open_study(
     else:
         from traitscope.store.hub import without_waiting
 
-        # A folder that was filled is analysed without its models.
-        without_waiting(() if opened.folder.exists() else models)
+        # A folder that was filled is analysed without its models, and what is done asks nothing.
+        if not opened.folder.exists():
+            without_waiting(models)
     return opened, report
 
 

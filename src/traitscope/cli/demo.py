@@ -59,12 +59,11 @@ def demo(
 
 def _on(base: str, name: str) -> StudyConfig:
     """The real model's study on another one; a relative path starts from the working directory."""
-    import yaml
-
     from traitscope.config import StudyConfig
+    from traitscope.config.yamlfile import read_yaml
     from traitscope.store.models import locate
 
-    study = yaml.safe_load((PRESETS / f"demo-{REAL}.yaml").read_text(encoding="utf-8"))
+    study, _ = read_yaml(PRESETS / f"demo-{REAL}.yaml")
     return StudyConfig(**{**study, "study": name, "base": str(locate(base))})
 
 

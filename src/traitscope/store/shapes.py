@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traitscope.store.models import cached_folder, resolve_model
-from traitscope.store.weights import read_header, weight_files
+from traitscope.store.weights import INDEX, WEIGHTS, read_header, weight_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ def model_shape(model: str | Path, revision: str | None = None) -> Shape | None:
     folder = resolve_model(model)
     if not isinstance(folder, Path):
         cached = cached_folder(folder, revision)
-        if cached is None:
+        # The configuration may be here before the weights are.
+        if cached is None or not any((cached / name).exists() for name in (WEIGHTS, INDEX)):
             return None
         folder = cached
     config = json.loads((folder / "config.json").read_text())
