@@ -81,7 +81,7 @@ def scoring(name: str, pair: Pair, sizes: Sizes, report: Report) -> None:
         with measured() as span:
             found = score_options(bank, rows)
     # HFLM wants some tokenizer; it is not used for requests that are tokens already.
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model("embedded"))
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model("embedded"), trust_remote_code=False)
     lm = peers.Harness(peers.peft_model(pair.model, adapters).eval(), tokenizer)
     pairs = [(row.context, option) for row in rows for option in row.options]
     sample = pairs[: 16 * sizes.options]

@@ -105,7 +105,7 @@ class Peer:
         base = self.local.base(self.source)
         with measured() as loading:
             model = AutoModelForCausalLM.from_pretrained(
-                resolve_model("embedded"), dtype=torch.float32, attn_implementation="sdpa"
+                resolve_model("embedded"), dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
             )
         total = loading
         for source in self.config.resolved_sources():
@@ -132,7 +132,7 @@ class Peer:
 
         with measured() as total:
             base = AutoModelForCausalLM.from_pretrained(
-                resolve_model("embedded"), dtype=torch.float32, attn_implementation="sdpa"
+                resolve_model("embedded"), dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
             )
             names = list(source_names(self.config))
             wrapped = PeftModel.from_pretrained(base, self.folder / "adapters" / names[0], adapter_name=names[0])

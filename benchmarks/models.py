@@ -74,7 +74,9 @@ class Pair:
 def embedded_pair(dtype: str = "fp32") -> Pair:
     """The embedded base; attention of the peer's model by PyTorch's own kernel (sdpa)."""
     folder = resolve_model("embedded")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=DTYPES[dtype], attn_implementation="sdpa", trust_remote_code=False
+    )
     return Pair(model.eval(), load_base("embedded", dtype=dtype, device="cpu"))
 
 
@@ -82,7 +84,9 @@ def random_model(shape: Shape, dtype: str = "fp32", device: str = "cpu", seed: i
     """A Llama with random weights, made on its device in its dtype."""
     torch.manual_seed(seed)
     with torch.device(device):
-        model = AutoModelForCausalLM.from_config(shape.config(), attn_implementation="sdpa", dtype=DTYPES[dtype])
+        model = AutoModelForCausalLM.from_config(
+            shape.config(), attn_implementation="sdpa", dtype=DTYPES[dtype], trust_remote_code=False
+        )
     return model.eval()
 
 
@@ -95,7 +99,7 @@ def random_pair(shape: Shape, dtype: str = "fp32", device: str = "cpu") -> Pair:
     # Training looks at the folder again: an adapter's files name it.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(resolve_model("embedded")).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(resolve_model("embedded"), trust_remote_code=False).save_pretrained(folder)
     return Pair(model, load_base(folder, dtype=dtype, device="cpu"))
 
 

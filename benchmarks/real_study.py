@@ -119,7 +119,7 @@ def real_pair(base: str, precision: str) -> Pair:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
-        resolve_model(base), dtype=DTYPES[precision], attn_implementation="sdpa"
+        resolve_model(base), dtype=DTYPES[precision], attn_implementation="sdpa", trust_remote_code=False
     )
     return Pair(model.eval(), load_base(base, dtype=precision, device="cpu"))
 

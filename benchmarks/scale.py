@@ -1,123 +1,118 @@
-"""Verbs on run folders and matrix files of growing size: seconds and peak memory, each in a process of its own.
+"""Seconds and memory of the verbs over run folders of up to 200,000 cells, and over tables of up to a million rows.
 
-The folders are those of ``scale_study``; a long CSV stands beside what pandas needs to read it into a matrix.
+Every verb runs in a process of its own over a folder that ``scale_folder`` has written as the store writes it. Limits
+stand where a peer would; a table is read beside pandas and scikit-learn.
 """
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from benchmarks import harness
-from benchmarks.harness import Report, Row
-from benchmarks.scale_study import Size, write_run, write_study
+from benchmarks.harness import Report, Row, environment
+from benchmarks.scale_folder import write_folder, write_long_csv, write_study
 
-# Seconds wanted at most of the largest size.
-WANTED = {"ls": 10.0, "traits": 60.0, "effects": 60.0, "report": 60.0, "check": 10.0, "traits of a CSV": 60.0}
-PIVOT = "import sys, pandas; pandas.read_csv(sys.argv[1]).pivot(index='model', columns='task', values='value')"
+# Verb, its arguments, seconds at the full size.
+VERBS = {"ls cells": 10, "ls adapters": 10, "plan": 60, "traits": 60, "effects": 60, "report": 60, "run": 60}
+GIGABYTES = 4.0
+
+# Runs the command line, then says the largest memory it had.
+_WRAPPED = """
+import resource, sys, time
+from traitscope.cli import main
+start = time.perf_counter()
+try:
+    main()
+except SystemExit as stop:
+    code = stop.code or 0
+else:
+    code = 0
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print("measured", time.perf_counter() - start, peak, file=sys.stderr)
+raise SystemExit(code)
+"""
+
+_PEER = """
+import sys
+import pandas as pd
+from sklearn.decomposition import PCA
+wide = pd.read_csv(sys.argv[1]).pivot_table(index="model", columns="task", values="value")
+PCA().fit((wide - wide.mean()) / wide.std())
+"""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Run folders (models, targets), rows of long CSV files (models, tasks), and the study that is checked."""
+    """Models x tasks of the folders and of the study that is checked, and of the tables."""
 
-    folders: tuple[tuple[int, int], ...] = ((50, 40), (200, 100))
-    files: tuple[tuple[int, int], ...] = ((50, 40), (250, 200))
-    check: tuple[int, int] = (200, 100)
-    verbs: tuple[str, ...] = ("ls", "traits", "effects", "report")
-    limit_s: float = 600.0
+    folders: tuple[tuple[int, int], ...] = ((20, 10), (200, 100))
+    checked: tuple[int, int] = (200, 100)
+    tables: tuple[tuple[int, int], ...] = ((500, 100),)
+    patience_s: float = 600.0
 
 
 SIZES = {
     "default": Sizes(),
-    "full": Sizes(((50, 40), (200, 100), (1000, 200)), ((50, 40), (250, 200), (5000, 200)), (1001, 200)),
-    "tiny": Sizes(((4, 4),), ((12, 6),), (4, 4), verbs=("ls",)),
+    "full": Sizes(((20, 10), (200, 100), (1000, 200)), (1000, 200), ((500, 100), (5000, 200)), 1200.0),
+    "tiny": Sizes(((6, 4),), (6, 4), ((8, 5),)),
 }
 
 
-@dataclass(frozen=True)
-class Spent:
-    """Wall seconds and peak resident bytes of a process; ``ended`` is False where it failed or took too long."""
-
-    seconds: float
-    peak: int
-    ended: bool
-
-
-def spend(command: Sequence[str], limit_s: float) -> Spent:
-    """Runs a command and measures it alone."""
-    begun = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                break
-            if time.perf_counter() - begun > limit_s:
-                process.kill()
-            time.sleep(0.02)
-    factor = 1 if sys.platform == "darwin" else 1024
-    return Spent(time.perf_counter() - begun, usage.ru_maxrss * factor, process.returncode == 0)
-
-
-def verb(*words: str, limit_s: float) -> Spent:
-    """A verb of the command line."""
-    return spend([sys.executable, "-m", "traitscope", *words], limit_s)
-
-
-def long_file(path: Path, models: int, tasks: int) -> Path:
-    """A long CSV of scores with four directions and noise."""
-    rng = np.random.default_rng(0)
-    scores_IN = 0.5 + 0.05 * rng.normal(size=(models, 4)) @ rng.normal(size=(4, tasks))
-    scores_IN += 0.02 * rng.normal(size=scores_IN.shape)
-    columns = {
-        "model": np.repeat([f"model{i:04d}" for i in range(models)], tasks),
-        "task": np.tile([f"task{n:04d}" for n in range(tasks)], models),
-        "value": np.clip(scores_IN, 0.01, 0.99).round(4).ravel(),
-    }
-    pd.DataFrame(columns).to_csv(path, index=False)
-    return path
-
-
 def run(sizes: Sizes, out: Path) -> Report:
-    """Every verb at every size; a ratio below one is time left of what is wanted of the largest."""
+    """All measurements, in a temporary folder."""
     report = Report("scale")
-
-    def add(name: str, what: str, spent: Spent, peer: tuple[str, float] | None = None) -> None:
-        told = f"{spent.peak / 2**20:.0f} MB" + ("" if spent.ended else ", not ended")
-        whom, theirs = peer or ("wanted at most", WANTED[name])
-        details = {"peak_bytes": spent.peak, "ended": spent.ended}
-        ratio = theirs / spent.seconds
-        report.rows.append(Row(f"{name}, {what}", whom, "s", theirs, spent.seconds, ratio, None, told, None, details))
-
-    with tempfile.TemporaryDirectory() as place:
-        for models, targets in sizes.folders:
-            size = Size(models, targets, eval_rows=20)
-            folder = write_run(write_study(Path(place) / f"{models}x{targets}", size))
-            for name in sizes.verbs:
-                words = ("ls", "cells") if name == "ls" else (name,)
-                add(name, f"{size.cells:,} cells", verb(*words, str(folder), limit_s=sizes.limit_s))
-        study = write_study(Path(place) / "check", Size(*sizes.check))
-        what = f"{sizes.check[0] - 1:,} sources x {sizes.check[1]} targets"
-        add("check", what, verb("check", "--no-prompts", str(study), limit_s=sizes.limit_s))
-        for models, tasks in sizes.files:
-            file = long_file(Path(place) / f"{models}x{tasks}.csv", models, tasks)
-            ours = verb("traits", str(file), limit_s=sizes.limit_s)
-            add("traits of a CSV", f"{models * tasks:,} rows", ours)
-            pivot = spend([sys.executable, "-c", PIVOT, str(file)], sizes.limit_s)
-            add("traits of a CSV", f"{models * tasks:,} rows", ours, ("pandas read_csv and pivot", pivot.seconds))
-    report.notes.append("each verb in a process of its own, its start of about two seconds included; 20 rows a cell")
-    report.notes.append("peak memory stands in the last column; targets are what is wanted of the largest size")
+    folder = Path(tempfile.mkdtemp(prefix="scale-"))
+    try:
+        for models, tasks in sizes.folders:
+            place = folder / f"{models}x{tasks}"
+            write_folder(place, models, tasks)
+            for verb, limit in VERBS.items():
+                at_full = (models, tasks) == (1000, 200)
+                report.rows.append(
+                    _measure(f"{verb}, {models * tasks:,} cells", verb, place / "study.yaml", limit, at_full, sizes)
+                )
+            shutil.rmtree(place)
+        models, tasks = sizes.checked
+        study = write_study(folder / "checked", models, tasks)
+        at_full = (models, tasks) == (1000, 200)
+        report.rows.append(_measure(f"check, {models} x {tasks}", "check", study, 10, at_full, sizes))
+        for models, tasks in sizes.tables:
+            table = write_long_csv(folder / "table.csv", models, tasks)
+            at_full = models * tasks == 1_000_000
+            report.rows.append(_measure(f"traits of {models * tasks:,} rows", "traits", table, 60, at_full, sizes))
+            report.rows.append(_beside_pandas(table, models * tasks, report.rows[-1].ours))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    report.notes.append("a limit stands in the place of a peer; it counts at the full size; memory in the JSON file")
     return report
+
+
+def _measure(what: str, verb: str, path: Path, limit: float, counts: bool, sizes: Sizes) -> Row:
+    command = [sys.executable, "-c", _WRAPPED, *verb.split(), str(path)]
+    try:
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=sizes.patience_s)
+    except subprocess.TimeoutExpired:
+        return Row(what, "limit", "s", limit, float("inf"), 0.0, 1.0 if counts else None, "did not end")
+    told = [line.split() for line in done.stderr.splitlines() if line.startswith("measured ")]
+    if done.returncode or not told:
+        raise RuntimeError(f"{verb} of {path} ended with {done.returncode}: {done.stderr[-2000:]}")
+    seconds, gigabytes = float(told[-1][1]), float(told[-1][2]) / 1e9
+    memory = f"{gigabytes:.2f} GB" + (" MISSED" if counts and gigabytes > GIGABYTES else "")
+    return Row(
+        what, "limit", "s", limit, seconds, limit / seconds, 1.0 if counts else None, memory, details={"gb": gigabytes}
+    )
+
+
+def _beside_pandas(table: Path, rows: int, ours: float) -> Row:
+    with harness.measured() as span:
+        subprocess.run([sys.executable, "-c", _PEER, str(table)], env=environment(), check=True)
+    what = f"traits of {rows:,} rows, with number of traits, errors and names"
+    return Row(what, "pandas + sklearn PCA alone", "s", span.wall, ours, span.wall / ours, None, "")
 
 
 if __name__ == "__main__":

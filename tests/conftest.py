@@ -11,6 +11,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+# What is printed into a test is as wide as it is, whatever the environment says of a terminal.
+os.environ.pop("COLUMNS", None)
 # The real base is dequantised once for all tests, and not into the user's own cache.
 os.environ.setdefault("TRAITSCOPE_CACHE", str(Path(__file__).resolve().parents[1] / "build" / "cache"))
 

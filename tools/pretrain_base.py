@@ -56,7 +56,7 @@ def train_tokenizer(folder: Path, seed: int, vocabulary: int, n_documents: int) 
         model_max_length=512,
     )
     fast.save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def packed(tokenizer: PreTrainedTokenizerFast, label: str, rows: int, length: int) -> torch.Tensor:
@@ -123,7 +123,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     known = next((f for f in (args.out, args.init) if f and (f / "tokenizer.json").exists()), None)
     if known:
-        tokenizer = AutoTokenizer.from_pretrained(known)
+        tokenizer = AutoTokenizer.from_pretrained(known, trust_remote_code=False)
         tokenizer.save_pretrained(args.out)
     else:
         tokenizer = train_tokenizer(args.out, args.seed, args.vocabulary, 20_000)

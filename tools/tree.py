@@ -26,6 +26,7 @@ tasks    engine    stats    traits    layers
 config   matrix    metrics  store
 plugins
 errors   records   registry  jsontables    what passes between the parts, and what can be extended
+texts    ticks                              text that is safe and fits; how far a loop is
 ```
 
 A study goes through three stages, each of which can be redone without the one before: computing (adapters, outputs,

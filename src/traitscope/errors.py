@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from traitscope.texts import safe
+
 
 class TraitscopeError(ValueError):
     """What went wrong, where, and what to write or do instead.
@@ -15,7 +20,52 @@ class TraitscopeError(ValueError):
         self.where = where
         self.fix = fix
         head = f"{where}: {what}" if where else what
-        super().__init__(f"{head}\n  fix: {fix}" if fix else head)
+        message = f"{head}\n  fix: {fix}" if fix else head
+        super().__init__(safe(message))
+
+
+# How libraries in C++ say that an allocation failed, on a CPU too.
+_NO_MEMORY = ("out of memory", "not enough memory", "std::bad_alloc", "bad allocation", "cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice, in whatever way a library says it."""
+    if isinstance(error, TraitscopeError):
+        return False
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+@contextmanager
+def memory_errors(where: str) -> Iterator[None]:
+    """Turns an error of memory that does not suffice into one of ours."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_memory(where) from error
+
+
+def no_memory(where: str) -> TraitscopeError:
+    """The error for memory that does not suffice."""
+    return TraitscopeError(
+        "there is not enough memory",
+        where=where,
+        fix="lower compute.tokens_per_pass, compute.slots or compute.workers, or take a machine with more memory; "
+        "every finished unit is kept",
+    )
+
+
+def several(errors: Sequence[TraitscopeError]) -> TraitscopeError:
+    """The first of some errors of one kind of thing; the others are counted, and four of them told behind it."""
+    first, *rest = errors
+    if not rest:
+        return first
+    told = "; ".join(f"{error.where}: {error.what}" if error.where else error.what for error in rest[:4])
+    more = f"; and {len(rest) - 4} more" if len(rest) > 4 else ""
+    return TraitscopeError(f"{first.what} (and {len(rest)} more: {told}{more})", where=first.where, fix=first.fix)
 
 
 def check_count(value: object, where: str, or_word: str | None = None) -> None:

@@ -20,6 +20,35 @@ from traitscope.store.seal import sealed
 from traitscope.study import Study
 
 CASES = [
+    # right answers that nobody could give
+    Case(
+        "a stop text inside the right answer",
+        study(GENERATE, '{generate: {gold: " {{ text }}", stop: ["w"]}}'),
+        ("answer.generate.gold, row all-", "holds the stop string 'w'", "choose another stop"),
+    ),
+    Case(
+        "a stop text in front of the right answer",
+        study(GENERATE, '{generate: {gold: " {{ text }}", stop: [" "]}}'),
+        ("holds the stop string ' '",),
+    ),
+    *(
+        Case(
+            f"a right answer read as less than itself: {gold}",
+            study(GENERATE, f'{{generate: {{gold: "{gold}", parse: final_number}}}}'),
+            ("answer.generate.gold, row all-", " is read", "choose parse: raw"),
+        )
+        for gold in ("10-12", "x + 1", "2021-05-03", "3 and 4", "(3,4)")
+    ),
+    Case(
+        "part of a right answer under number_match",
+        study(GENERATE, '{generate: {gold: "10-12"}}\n    metrics: [number_match]'),
+        ("only 12 is read", "use exact_match"),
+    ),
+    Case(
+        "a right answer without a number under number_match",
+        study(GENERATE, '{generate: {gold: " {{ label }}"}}\n    metrics: [number_match]'),
+        ("number_match finds no number", "use exact_match"),
+    ),
     # answers, metrics, parsers
     Case(
         "an unknown metric",

@@ -12,7 +12,7 @@ CASES = [
         lambda d: load_config(d / "absent.yaml"),
         ("absent.yaml", "no such file", "traitscope init"),
     ),
-    Case("a folder instead of a file", load_config, ("is a folder, not a file", "name the YAML file")),
+    Case("a folder instead of a file", load_config, ("is a folder, not a file", "name a file in it")),
     Case("an empty file", lambda d: load_config(write(d, "")), ("study.yaml", "it is empty", "study: name")),
     Case("a list instead of keys", lambda d: load_config(write(d, "- a\n")), ("not a study file", "study: name")),
     Case("broken YAML", study("train: 4, eval: 4}", "train: 4, eval: 4"), ("study.yaml:7", "not valid YAML", "colons")),
@@ -56,7 +56,41 @@ CASES = [
     ),
     Case("a fraction for a rank", study("rank: 8", "rank: 8.5"), ("recipe.rank", "must be a whole number, not 8.5")),
     Case("a negative rank", study("rank: 8", "rank: -1"), ("study.yaml:3", "greater than or equal to 1, not -1")),
-    Case("a learning rate of zero", study("lr: 2e-4", "lr: 0"), ("recipe.lr", "must be greater than 0, not 0")),
+    Case("a learning rate of zero", study("lr: 2e-4", "lr: 0"), ("recipe.lr", "or equal to 1e-12, not 0")),
+    Case(
+        "a learning rate of five", study("lr: 2e-4", "lr: 5"), ("recipe.lr", "must be less than or equal to 1, not 5")
+    ),
+    Case("epochs that are true", study("rank: 8", "epochs: true"), ("recipe.epochs", "a whole number, not True")),
+    Case(
+        "epochs in quotes", study("rank: 8", 'epochs: "4"'), ("study.yaml:3", "recipe.epochs", "whole number, not '4'")
+    ),
+    Case("a rank of 8.0", study("rank: 8", "rank: 8.0"), ("recipe.rank", "must be a whole number, not 8.0")),
+    Case("a rank of 10^9", study("rank: 8", "rank: 1000000000"), ("recipe.rank", "less than or equal to 65536")),
+    Case("a dropout of all", study("rank: 8", "dropout: 1"), ("recipe.dropout", "must be less than 1, not 1")),
+    Case("an alpha that is no number", study("rank: 8", "alpha: .nan"), ("recipe.alpha", "a finite number")),
+    Case(
+        "a seed below zero", study("rank: 8", "seeds: [-1]"), ("recipe.seeds[0]", "greater than or equal to 0, not -1")
+    ),
+    Case("a module twice", study("rank: 8", "targets: [q_proj, q_proj]"), ("recipe.targets", "stands here twice")),
+    Case("no target", study("mixes:", "targets: []\nmixes:"), ("key targets", "the list is empty")),
+    Case("plugins that are true", study("mixes:", "plugins: true\nmixes:"), ("key plugins", "must be a list", "True")),
+    Case("an empty path", data("{path: ''}"), ("tasks.one.data.path", "the text is empty")),
+    Case(
+        "two tasks that differ in capitals",
+        study("  two:", "  ONE:"),
+        ("study.yaml:9, key tasks.ONE", "'one' and 'ONE' differ in capitals alone"),
+    ),
+    Case("a mix called BASE", study("mixes: {all:", "mixes: {BASE:"), ("mixes.BASE", "is the base already, as 'base'")),
+    Case(
+        "a mix called like a task that only evaluates",
+        study("[one, two]\nmixes: {all:", "[one]\nmixes: {Two:"),
+        ("mixes.Two", "is a task's already, as 'two'"),
+    ),
+    Case(
+        "a source called like another task",
+        study("[one, two]", "[{name: two, task: one}]"),
+        ("sources[0]", "the name 'two' is a task's already"),
+    ),
     Case("an infinite learning rate", study("lr: 2e-4", "lr: .inf"), ("recipe.lr", "must be a finite number")),
     Case(
         "a number for text", study(PROMPT, "7"), ("study.yaml:7, key tasks.one.prompt", "must be text", 'quotes: "7"')

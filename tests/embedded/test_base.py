@@ -42,7 +42,7 @@ def test_it_is_a_llama_of_twelve_layers_and_three_to_four_million_parameters_in_
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(BASE)
+    model = AutoModelForCausalLM.from_pretrained(BASE, trust_remote_code=False)
     assert model.config.model_type == "llama" and model.config.num_hidden_layers == 12
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
     assert sum(p.numel() for p in model.parameters()) == facts["parameters"]
@@ -52,7 +52,7 @@ def test_it_is_a_llama_of_twelve_layers_and_three_to_four_million_parameters_in_
 def test_the_tokenizer_splits_digits_keeps_leading_spaces_and_gives_text_back() -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
     assert tokenizer.tokenize("4032") == ["4", "0", "3", "2"]
     for word in (" negative", " neutral", " positive", " true", " open", " false", " same", " other"):
         assert len(tokenizer.encode(word)) == 1
@@ -65,11 +65,11 @@ def test_the_held_out_loss_is_the_one_in_the_log(facts: dict[str, float], pretra
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
     label = f"{facts['seed']}:held-out"
     held_out = pretrain.packed(tokenizer, label, facts["held_out_rows"], facts["length"])
     assert held_out[:, 1:].numel() == facts["held_out_tokens"]
-    model = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32, trust_remote_code=False)
     assert pretrain.held_out_loss(model, held_out) == pytest.approx(facts["held_out_loss"], abs=1e-3)
     with (BASE / "pretraining.csv").open() as file:
         log = list(csv.DictReader(file))

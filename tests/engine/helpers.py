@@ -35,7 +35,7 @@ def tiny_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> 
     """A random model of an architecture; eager attention, so that its softmax is the one in its own source."""
     config = AutoConfig.for_model(**CONFIGS[name])
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", trust_remote_code=False)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

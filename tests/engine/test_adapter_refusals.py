@@ -247,7 +247,7 @@ def test_experts_and_other_parameters_are_refused(tmp_path: Path) -> None:
         "mixtral", vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, num_local_experts=4,
     )  # fmt: skip
-    model = AutoModelForCausalLM.from_config(config).eval()
+    model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
     peft = get_peft_model(
         copy.deepcopy(model), LoraConfig(r=2, target_modules=[], target_parameters=["experts.down_proj"])
     )

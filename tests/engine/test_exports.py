@@ -50,7 +50,7 @@ MIXED = {
 def moe(architecture: str) -> torch.nn.Module:
     torch.manual_seed(0)
     config = AutoConfig.for_model(architecture, **{**COMMON, **MIXED[architecture]})
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", trust_remote_code=False).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:

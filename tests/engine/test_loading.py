@@ -44,7 +44,7 @@ def test_a_folder_that_lacks_a_tensor_is_refused(folder: Path) -> None:
 def test_a_truncated_file_is_refused(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(TraitscopeError, match="could not be loaded"):
+    with pytest.raises(TraitscopeError, match="the file is cut short"):
         load_base(folder, device="cpu")
 
 
@@ -58,5 +58,5 @@ def test_code_in_a_folder_is_neither_run_nor_asked_about(folder: Path, monkeypat
     (folder / "modeling_own.py").write_text("raise SystemExit('was run')\n")
     change_config(folder, model_type="own", auto_map={"AutoConfig": "modeling_own.C", "AutoModelForCausalLM": "m.M"})
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
-    with pytest.raises(TraitscopeError, match="custom code"):
+    with pytest.raises(TraitscopeError, match="names code of its own"):
         load_base(folder, device="cpu")

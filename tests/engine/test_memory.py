@@ -25,24 +25,34 @@ def base():
 class Scarce:
     """A backbone that runs out of memory on passes of more than ``limit`` tokens."""
 
-    def __init__(self, backbone: torch.nn.Module, limit: int) -> None:
+    def __init__(self, backbone: torch.nn.Module, limit: int, error: Exception | None = None) -> None:
         self.forward = backbone.forward
         self.limit = limit
+        self.error = error or torch.OutOfMemoryError("out of memory")
         self.refused = 0
 
     def __call__(self, **inputs):
         if inputs["input_ids"].shape[1] > self.limit:
             self.refused += 1
-            raise torch.OutOfMemoryError("out of memory")
+            raise self.error
         return self.forward(**inputs)
 
 
-def test_inference_goes_on_in_smaller_passes(base, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8589934592 bytes."),
+    ],
+    ids=["a GPU", "Python", "a CPU"],
+)
+def test_inference_goes_on_in_smaller_passes(base, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = option_rows()
     prompts = [PromptRow(row.context) for row in rows]
     with Bank(base, random_adapters(base)) as bank:
         whole = score_options(bank, rows), generate(bank, prompts, max_new_tokens=6), capture(bank, prompts)
-        scarce = Scarce(base.backbone, 70)
+        scarce = Scarce(base.backbone, 70, error)
         monkeypatch.setattr(base.backbone, "forward", scarce)
         cut = score_options(bank, rows), generate(bank, prompts, max_new_tokens=6), capture(bank, prompts)
     assert scarce.refused > 3

@@ -24,7 +24,7 @@ def plain_model() -> torch.nn.Module:
 
     config = AutoConfig.for_model(**CONFIGS["llama"] | {"hidden_size": 64, "intermediate_size": 128})
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_config(config, attn_implementation="eager", trust_remote_code=False).eval()
 
 
 def quantised(folder: Path) -> torch.nn.Module:
@@ -38,7 +38,7 @@ def quantised(folder: Path) -> torch.nn.Module:
         bnb_4bit_compute_dtype=torch.float32,
     )
     return AutoModelForCausalLM.from_pretrained(
-        folder, quantization_config=config, dtype=torch.float32, device_map={"": "cpu"}
+        folder, quantization_config=config, dtype=torch.float32, device_map={"": "cpu"}, trust_remote_code=False
     )
 
 

@@ -82,7 +82,7 @@ def within_the_spread(apart: np.ndarray, *spreads: np.ndarray) -> bool:
 
 @pytest.fixture(scope="module")
 def real(real_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Real:
-    plain = AutoModelForCausalLM.from_pretrained(real_base, dtype=torch.float32).eval()
+    plain = AutoModelForCausalLM.from_pretrained(real_base, dtype=torch.float32, trust_remote_code=False).eval()
     torch.manual_seed(0)
     config = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
     made = get_peft_model(plain, config)
@@ -218,7 +218,7 @@ def batched_states(model: Any, rows: list[PromptRow]) -> np.ndarray:
 
 
 def test_three_training_steps_are_those_of_peft_and_adamw(real: Real, real_base: Path) -> None:
-    plain = AutoModelForCausalLM.from_pretrained(real_base, dtype=torch.float32).eval()
+    plain = AutoModelForCausalLM.from_pretrained(real_base, dtype=torch.float32, trust_remote_code=False).eval()
     tokenizer = real.base.tokenizer
     rows = []
     for index, review in enumerate(REVIEWS * 2):
@@ -244,9 +244,12 @@ def test_the_folder_holds_what_transformers_reads_from_the_file(real_base: Path)
     file = smollm2_file()
     named = {"gguf_file": file.name, "local_files_only": True}
     read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **named).state_dict()
-    kept = AutoModelForCausalLM.from_pretrained(real_base, dtype=torch.float32).state_dict()
+    kept = AutoModelForCausalLM.from_pretrained(real_base, dtype=torch.float32, trust_remote_code=False).state_dict()
     assert set(read) == set(kept) and all(torch.equal(read[name], kept[name]) for name in read)
-    tokenizers = [AutoTokenizer.from_pretrained(file.parent, **named), AutoTokenizer.from_pretrained(real_base)]
+    tokenizers = [
+        AutoTokenizer.from_pretrained(file.parent, **named),
+        AutoTokenizer.from_pretrained(real_base, trust_remote_code=False),
+    ]
     turns = [{"role": "user", "content": "12345 apples,  two\n\nlines"}]
     one, other = (t.apply_chat_template(turns, add_generation_prompt=True)["input_ids"] for t in tokenizers)
     assert one == other and tokenizers[0].special_tokens_map == tokenizers[1].special_tokens_map

@@ -32,7 +32,7 @@ LONGROPE = {
 
 def random_model(seed: int = 0, **config):
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**{**SMALL, **config}))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**{**SMALL, **config}), trust_remote_code=False)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:

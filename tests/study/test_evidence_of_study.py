@@ -67,7 +67,10 @@ def test_their_losses_and_norms_are_those_of_transformers(made: tuple[Path, Evid
     folder, evidence = made
     study = Study.open(folder / "study.yaml")
     place = study.config.base.model
-    tokenizer, model = AutoTokenizer.from_pretrained(place), AutoModelForCausalLM.from_pretrained(place)
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(place, trust_remote_code=False),
+        AutoModelForCausalLM.from_pretrained(place, trust_remote_code=False),
+    )
     first = Adapter.init(load_base(place, dtype="fp32", device="cpu"), LoraSpec(RANK, RANK), SEED)
     total, count = torch.zeros(()), 0
     for example in study.examples("sums")["train"]:
@@ -160,10 +163,13 @@ def test_update_alignment_is_that_of_the_weights_peft_merges(made: tuple[Path, E
 
     folder, evidence = made
     place = Study.open(folder / "study.yaml").config.base.model
-    plain = {n: p.detach().clone() for n, p in AutoModelForCausalLM.from_pretrained(place).named_parameters()}
+    plain = {
+        n: p.detach().clone()
+        for n, p in AutoModelForCausalLM.from_pretrained(place, trust_remote_code=False).named_parameters()
+    }
     moved = []
     for name in ("tone-s0", "sums-s0"):
-        model = AutoModelForCausalLM.from_pretrained(place)
+        model = AutoModelForCausalLM.from_pretrained(place, trust_remote_code=False)
         merged = PeftModel.from_pretrained(model, folder / "runs/tiny/adapters" / name).merge_and_unload()
         moved.append(np.concatenate([(p.detach() - plain[n]).numpy().ravel() for n, p in merged.named_parameters()]))
     one, other = moved

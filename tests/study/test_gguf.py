@@ -51,12 +51,12 @@ def test_a_file_of_full_precision_is_the_model_it_was_written_from(
 ) -> None:
     model = tiny_qwen(len(tokenizers["gpt2"]), tied)
     folder = dequantised(make(model=model))
-    read = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    read = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
     assert (read.lm_head.weight is read.model.embed_tokens.weight) is tied
     ids = torch.arange(3, 40)[None]
     with torch.no_grad():
         assert torch.equal(read(input_ids=ids).logits, model(input_ids=ids).logits)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     text = "The film was good<|endoftext|>Label: entailment"
     assert tokenizer(text)["input_ids"] == tokenizers["gpt2"](text)["input_ids"]
     assert tokenizer.eos_token == "<|endoftext|>"
@@ -68,7 +68,9 @@ def test_blocks_are_the_numbers_that_the_format_gives(
     cache: Path, make: Callable[..., Path], tokenizers: dict[str, Any]
 ) -> None:
     model = tiny_qwen(len(tokenizers["gpt2"]))
-    read = AutoModelForCausalLM.from_pretrained(dequantised(make(model=model, kind="Q8_0")), dtype=torch.float32)
+    read = AutoModelForCausalLM.from_pretrained(
+        dequantised(make(model=model, kind="Q8_0")), dtype=torch.float32, trust_remote_code=False
+    )
     weight = model.model.layers[1].mlp.down_proj.weight.detach().numpy()
     # Q8_0: blocks of 32 numbers, whole numbers up to 127 times a half-precision scale.
     blocks = weight.reshape(-1, 32)

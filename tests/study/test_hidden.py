@@ -42,8 +42,8 @@ def test_the_states_are_those_of_transformers_averaged_over_prompt_and_answer(fi
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(filled / "base")
-    tokenizer = AutoTokenizer.from_pretrained(filled / "base")
+    model = AutoModelForCausalLM.from_pretrained(filled / "base", trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(filled / "base", trust_remote_code=False)
     study = Study.open(filled / "study.yaml")
     for name, part in (("tone", "train"), ("sums", "train"), ("story", "eval")):
         states_SD = read(filled / "runs/tiny", name)

@@ -9,7 +9,6 @@ import pytest
 
 from traitscope.config import StudyConfig, load_config
 from traitscope.store import cells as store_cells
-from traitscope.store import fingerprint, fingerprints
 from traitscope.store.shards import PREFIX
 from traitscope.study import Study, state
 
@@ -35,13 +34,6 @@ def test_sources_are_resolved_once_for_all_that_ask(study_file: Path, monkeypatc
     assert len(calls) == 1
     other = config.model_copy(update={"controls": {}})
     assert [source.name for source in other.resolved_sources()] == ["tone", "sums"]
-
-
-@pytest.mark.parametrize("told", ["chat", "\x00the value\x00", {"model": "\x00the value\x00"}])
-def test_many_fingerprints_are_those_of_each_alone(told: Any) -> None:
-    inputs = {"form": told, "versions": {"b": 2, "a": 1.0}, "stop": ["\n"]}
-    values = ["a", 'quote " and ü', ""]
-    assert fingerprints(inputs, "model", values) == [fingerprint({**inputs, "model": value}) for value in values]
 
 
 def test_the_adapters_are_listed_without_a_look_at_any_cell(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

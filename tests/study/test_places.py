@@ -13,6 +13,7 @@ from tiny_gguf import tiny_qwen, write_gguf
 from typer.testing import CliRunner
 
 from traitscope.cli import app
+from traitscope.cli.reporter import Quiet
 from traitscope.errors import TraitscopeError
 from traitscope.store.models import ModelSource, locate
 from traitscope.study import Study
@@ -114,7 +115,7 @@ def test_a_gguf_file_fills_a_study_as_base_and_as_a_row(
     config = json.loads((run / "adapters/tone-s0/adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(study.with_name("tiny.gguf"))
     card = (run / "adapters/tone-s0/README.md").read_text()
-    assert f'from_pretrained("{study.parent}", gguf_file="tiny.gguf"' in card
+    assert 'from_pretrained("FOLDER", gguf_file="tiny.gguf"' in card
     losses = Study.open(study).score_table().query("metric == 'loss'").groupby("model")["value"].mean()
     # Eight bits a weight are nearly the same model, and not the same.
     assert 0 < abs(losses["small"] - losses["base"]) < 0.05 < abs(losses["tone-s0"] - losses["base"])
@@ -133,7 +134,7 @@ def test_the_demos_base_is_relative_to_the_working_directory(
     assert study.base.model == str(base) and study.study == "demo-x" and len(study.tasks) == 10
     opened: list[Any] = []
     run = importlib.import_module("traitscope.cli.run")
-    monkeypatch.setattr(run, "fill", lambda source, out, *_: opened.append((source, out)) or Filled())
+    monkeypatch.setattr(run, "fill", lambda source, out, *_, **__: opened.append((source, out)) or Filled())
     for args in ([], ["--base", "smollm2-135m"], ["--base", str(base)]):
         assert CliRunner().invoke(app, ["demo", *args]).exit_code == 0
     assert [(getattr(source, "name", None), str(out)) for source, out in opened[:2]] == [
@@ -147,6 +148,8 @@ def test_the_demos_base_is_relative_to_the_working_directory(
 
 class Filled:
     """A study with a report."""
+
+    report_to = Quiet()
 
     def report(self) -> Path:
         return Path("report.html")

@@ -54,9 +54,9 @@ def alone(base: Path, adapter: Path | None):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, trust_remote_code=False)
     model = model if adapter is None else PeftModel.from_pretrained(model, str(adapter))
-    return model.eval(), AutoTokenizer.from_pretrained(base)
+    return model.eval(), AutoTokenizer.from_pretrained(base, trust_remote_code=False)
 
 
 def update(base: Path, adapter: Path) -> torch.Tensor:

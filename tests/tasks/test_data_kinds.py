@@ -178,19 +178,19 @@ def many_rows(path: Path) -> None:
 
 
 FILES: dict[str, tuple[Any, str]] = {
-    "pipe.jsonl": (os.mkfifo, "a pipe, a socket or a device"),
+    "pipe.jsonl": (os.mkfifo, "a named pipe"),
     "flipped.jsonl.gz": (damage_gz, "cannot be read"),
     "cut.jsonl.gz": (lambda p: p.write_bytes(gzip.compress(b'{"text": "x"}\n' * 99)[:-9]), "cannot be read"),
     "text.jsonl.gz": (lambda p: p.write_bytes(b'{"text": "x"}\n'), "cannot be read"),
-    "bomb.jsonl.gz": (lambda p: bomb(p, b"0" * (1 << 20)), "unpacks to more than 200 times"),
+    "bomb.jsonl.gz": (lambda p: bomb(p, b"0" * (1 << 20)), "unpacks to more than"),
     "deep.jsonl": (lambda p: p.write_text("[" * 100_000 + "]" * 100_000), "line 1 is not valid JSON.*nested too deep"),
     "deep.json": (lambda p: p.write_text('{"a":' * 100_000 + "1" + "}" * 100_000), "nested too deep"),
     "long.jsonl": (lambda p: p.write_text('{"text": ' + "9" * 5000 + "}"), "line 1 is not valid JSON"),
     "long.json": (lambda p: p.write_text('[{"text": ' + "9" * 5000 + "}]"), "not valid JSON"),
     "cut.parquet": (lambda p: p.write_bytes(b"PAR1" + b"\0" * 50 + b"PAR1"), "no readable parquet"),
-    "bomb.parquet": (many_rows, "unpacks to more than 200 times"),
+    "bomb.parquet": (many_rows, "unpacks to more than"),
     "loop.jsonl": (lambda p: p.symlink_to(p), "no file"),
-    "zero.jsonl": (lambda p: p.symlink_to("/dev/zero"), "a pipe, a socket or a device"),
+    "zero.jsonl": (lambda p: p.symlink_to("/dev/zero"), "a device"),
     "nul.csv": (lambda p: p.write_bytes(b"text,label\nx\0y,0\n"), None),
 }
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from parser_cases import LABELS, LETTERS, MORE, NUMBERS, PIECES, WHOLE
 
-from traitscope.metrics.numbers import number_left_over
+from traitscope.metrics.numbers import reads_part
 from traitscope.tasks.parsers import PARSERS
 
 
@@ -48,9 +48,9 @@ def test_a_long_answer_takes_a_moment(parser: str, piece: str) -> None:
 
 @pytest.mark.parametrize("gold", WHOLE)
 def test_a_right_answer_that_is_its_number(gold: str) -> None:
-    assert number_left_over(gold) is None
+    assert not reads_part(gold)
 
 
 @pytest.mark.parametrize("gold", MORE)
 def test_a_right_answer_that_is_more_than_its_number(gold: str) -> None:
-    assert number_left_over(gold) is not None
+    assert reads_part(gold)

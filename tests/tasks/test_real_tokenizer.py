@@ -27,7 +27,7 @@ def smollm2() -> Any:
     from transformers import AutoTokenizer
 
     folder = Path(spec.origin).parent
-    return AutoTokenizer.from_pretrained(folder, gguf_file=next(folder.glob("*.gguf")).name)
+    return AutoTokenizer.from_pretrained(folder, gguf_file=next(folder.glob("*.gguf")).name, trust_remote_code=False)
 
 
 @pytest.mark.parametrize("answer", [{"choice": ["negative", "positive"], "gold": "{{ label }}"},

@@ -29,11 +29,14 @@ TEXTS = {
     "an escape as it is": ("a: \x1b[31m\n", "not valid YAML"),
     "a NUL as it is": ("a: \0\n", "not valid YAML"),
     "an escape in a key": ('"\\e": 1\n', "U\\+001B"),
-    "5,000 digits": ("a: " + "9" * 5000 + "\n", "a value cannot be read"),
-    "a number that is none": ("a: !!int x\n", "a value cannot be read"),
-    "a float that is none": ("a: !!float x\n", "a value cannot be read"),
-    "a python tag": ("a: !!python/object/apply:os.system [id]\n", "not valid YAML: could not determine a constructor"),
-    "a tag of its own": ("a: !run id\n", "could not determine a constructor"),
+    "5,000 digits": ("a: " + "9" * 5000 + "\n", "study.yaml:1: a number of 5,000 digits"),
+    "a number that is none": ("a: !!int x\n", "not valid YAML"),
+    "a float that is none": ("a: !!float x\n", "not valid YAML"),
+    "a python tag": (
+        "a: !!python/object/apply:os.system [id]\n",
+        "study.yaml:1: the tag !!python/.* is not allowed",
+    ),
+    "a tag of its own": ("a: !run id\n", "the tag !run is not allowed"),
     "a tab": ("a:\n\t- b\n", "not valid YAML"),
     "two documents": ("a: 1\n---\na: 2\n", "not valid YAML"),
     "a key twice": ("a: 1\na: 2\n", "stands here twice"),
@@ -57,16 +60,16 @@ def test_aliases_and_merges_that_are_meant_are_read() -> None:
 
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "study.yaml")
-    with pytest.raises(TraitscopeError, match="a pipe, a socket or a device"):
+    with pytest.raises(TraitscopeError, match="a named pipe, not a file"):
         load_config(tmp_path / "study.yaml")
     (tmp_path / "big.yaml").write_bytes(b"")
     os.truncate(tmp_path / "big.yaml", 60_000_000)
-    with pytest.raises(TraitscopeError, match="too large for a study file"):
+    with pytest.raises(TraitscopeError, match="at most 5 MB are read"):
         load_config(tmp_path / "big.yaml")
 
 
 @pytest.mark.parametrize("tag", ["!!binary aGk=", "!!set {a}", "!!omap [a: 1]", "!!timestamp 2026-01-01"])
-def test_values_of_other_kinds_are_refused_by_their_key(tmp_path: Path, tag: str) -> None:
+def test_values_of_other_kinds_are_refused_by_their_line(tmp_path: Path, tag: str) -> None:
     (tmp_path / "study.yaml").write_text(f"study: s\nbase: embedded\ntasks: {{}}\nrecipe: {{rank: {tag}}}\n")
-    with pytest.raises(TraitscopeError, match=r"study.yaml:4, key (recipe.rank|tasks)"):
+    with pytest.raises(TraitscopeError, match=r"study.yaml:4: the tag !!\w+ is not allowed"):
         load_config(tmp_path / "study.yaml")

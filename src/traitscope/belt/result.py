@@ -12,7 +12,7 @@ import pandas as pd
 from traitscope.belt.choice import Choice
 from traitscope.belt.routing import Router
 from traitscope.jsontables import dump_findings, load_findings, plain, table_from_json, table_to_json
-from traitscope.texts import count_of, table_text
+from traitscope.texts import Shown, count_of, table_text
 
 FORMAT = 1
 
@@ -24,8 +24,8 @@ BASIS = {
 _TABLES = ("sizes", "alternatives", "tasks")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BeltFindings:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class BeltFindings(Shown):
     """What a tool-belt consists of and what it is worth where it was judged. Scores and losses are in points.
 
     Attributes:
@@ -44,6 +44,10 @@ class BeltFindings:
     rule: str = ""
     routed: pd.DataFrame | None = None
     routed_tasks: pd.DataFrame | None = None
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{count_of(len(self.choice.models), 'adapter')} for {count_of(len(self.choice.tasks), 'task')}"
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table by its name."""

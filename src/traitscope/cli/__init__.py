@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import Any
+
 import typer
 
 from traitscope.cli.belt import belt
@@ -12,6 +16,8 @@ from traitscope.cli.evaluate import evaluate
 from traitscope.cli.init import init
 from traitscope.cli.layers import layers
 from traitscope.cli.ls import ls
+from traitscope.cli.output import say
+from traitscope.cli.parsing import Verb, Verbs
 from traitscope.cli.plan import plan
 from traitscope.cli.predict import predict
 from traitscope.cli.report import report
@@ -23,28 +29,45 @@ from traitscope.cli.verify import verify
 
 app = typer.Typer(
     name="traitscope",
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which dataset helps which task, what else it changes, why, and in which layers of the model.",
     epilog="A study is a study file, or the run folder that it filled. `traitscope demo` shows all of it.",
 )
 
+VERBOSE = "TRAITSCOPE_VERBOSE"
+# What the libraries read when they are imported; their bars and warnings would break ours.
+SILENCE = {
+    "DATASETS_VERBOSITY": "error",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
 
 def _version(wanted: bool) -> None:
     if wanted:
         from traitscope._version import __version__
 
-        typer.echo(f"traitscope {__version__}")
+        say(f"traitscope {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    verbose: bool = typer.Option(False, "--verbose", help="Show what the libraries say as well."),
 ) -> None:
-    pass
+    if verbose:
+        os.environ[VERBOSE] = "1"
+    if not os.environ.get(VERBOSE):
+        for name, value in SILENCE.items():
+            os.environ.setdefault(name, value)
 
 
 for _verb in (
@@ -65,11 +88,26 @@ for _verb in (
     ls,
     verify,
 ):
-    app.command("eval" if _verb is evaluate else None)(_verb)
+    app.command("eval" if _verb is evaluate else None, cls=Verb)(_verb)
 
 
 def main() -> None:
     """Entry point of the ``traitscope`` command."""
+    import logging
+    import warnings
+
+    shown = warnings.showwarning
+
+    def show(*args: Any, **kwargs: Any) -> None:
+        if os.environ.get(VERBOSE):
+            shown(*args, **kwargs)
+
+    warnings.showwarning = show
+    # Else what a library logs without a handler of its own goes to standard error.
+    logging.lastResort = None
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

@@ -7,8 +7,19 @@ from typing import Annotated
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, friendly, open_study
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    SEEDS,
+    JsonOption,
+    SetOption,
+    TaskOption,
+    friendly,
+    open_study,
+    working,
+)
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
+from traitscope.cli.output import say, say_json
+from traitscope.cli.parsing import number
 from traitscope.errors import TraitscopeError
 
 
@@ -20,19 +31,23 @@ def belt(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A new folder: PEFT adapters, belt.json, router, README.")
     ] = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="Task to cover; may be repeated. [default: all]")
+    task: TaskOption = None,
+    loss: Annotated[
+        float,
+        typer.Option(parser=number(0), metavar="NUMBER", help="Points a task may lose against its best model."),
+    ] = 1.0,
+    size: Annotated[
+        int | None, typer.Option(min=0, help="Number of adapters. [default: as few as --loss allows]")
     ] = None,
-    loss: Annotated[float, typer.Option(help="Points a task may lose against its best model.")] = 1.0,
-    size: Annotated[int | None, typer.Option(help="Number of adapters. [default: as few as --loss allows]")] = None,
     merge: Annotated[
         list[str] | None,
         typer.Option(help="Judge the belt merged into one: linear, ties, dare or none; may be repeated."),
     ] = None,
     weights: Annotated[str, typer.Option(help="Of merged adapters: equal, or gain over the base.")] = "equal",
     rule: Annotated[str, typer.Option(help="Router: centroid, arrow or none.")] = "centroid",
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves that choose and judge.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Of the halves that choose and judge.")] = 0,
+    changes: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """The fewest adapters that cover all tasks, merged ones and routers beside them, judged on rows held out.
 
@@ -49,22 +64,28 @@ def belt(
             raise TraitscopeError("a matrix file has no adapters to export", where="--out", fix="name a study")
         scores = matrix_options.read(source)
         scores = scores.select(tasks=task) if task else scores
-        found = BeltFindings(choice=choose_belt(scores, loss=loss, size=size, seed=seed))
+        with working():
+            found = BeltFindings(choice=choose_belt(scores, loss=loss, size=size, seed=seed))
     else:
-        opened, _ = open_study(source, None)
-        found = opened.belt(
-            tasks=task or None,
-            loss=loss,
-            size=size,
-            merge=ways,
-            weights=weights,
-            rule=None if rule == "none" else rule,
-            seed=seed,
-        )
-    typer.echo(found.to_json() if json else found.render(), nl=not json)
+        opened, report = open_study(source, None, changes=changes)
+        with working(report):
+            found = opened.belt(
+                tasks=task or None,
+                loss=loss,
+                size=size,
+                merge=ways,
+                weights=weights,
+                rule=None if rule == "none" else rule,
+                seed=seed,
+            )
+    if json:
+        say_json(found.to_json())
+    else:
+        say(found.render())
     if out is not None:
         from traitscope.study.exporting import export_belt
         from traitscope.study.shipped import Belt
 
         export_belt(opened, found, out)
-        typer.echo(f"\nwritten to {out}; inside it, vLLM serves it with\n\n{Belt.load(out).vllm_command}", err=json)
+        say(f"\nwritten to {out}; inside it, vLLM serves it with\n", err=json)
+        say(Belt.load(out).vllm_command, err=json, wrap=False)

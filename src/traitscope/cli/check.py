@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, StudyArgument, friendly, open_study
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    JsonOption,
+    OutOption,
+    SetOption,
+    StudyArgument,
+    friendly,
+    open_study,
+)
+from traitscope.cli.output import say, say_json
+from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
+    from traitscope.study import Study
     from traitscope.tasks.task import Task
+
+_CHANGED = 10
 
 
 @friendly
@@ -18,35 +32,63 @@ def check(
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     prompts: Annotated[bool, typer.Option(help="Show one rendered prompt per task.")] = True,
+    changes: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Validate a study: load its rows, show one prompt per task, what is missing and what it costs.
 
     No GPU is used and no weights are loaded.
     """
-    from traitscope.cli.examples import example_text
-    from traitscope.study.overlong import check_rows, left_over
+    from traitscope.study.checking import check_models, check_rest
 
-    opened, _ = open_study(study, out, quiet=True)
-    data = opened.data
-    tokenizer = data.readers[0].tokenizer
-    for note in _tokenizer_notes(tokenizer):
-        typer.echo(f"note: {note}")
-    for name, task in data.tasks.items():
-        loaded = data.load(name)
-        shown = next(iter((*loaded.train, *loaded.eval)), None)
-        metrics = ", ".join(task.metric_names)
-        typer.secho(f"{name}", bold=True, nl=False)
-        typer.echo(f"  {task.form}, {metrics}; {len(loaded.train)} train, {len(loaded.eval)} eval rows")
-        too_long = (left_over(data, name, split) for split in data.splits(name))
-        for note in (*loaded.report.notes, *_chat_notes(task, tokenizer), *filter(None, too_long)):
-            typer.echo(f"  note: {note}")
-        if prompts and shown is not None:
-            typer.echo(example_text(task, shown, tokenizer))
-    check_rows(data)
+    opened, _ = open_study(study, out, quiet=True, changes=changes)
+    base = check_models(opened)
+    notes = list(_tokenizer_notes(opened.data.readers[0].tokenizer))
+    tasks = {}
+    for note in () if json else notes:
+        say(f"note: {note}")
+    for name in opened.data.tasks:
+        # What is wrong with the rows is told below, of all tasks together.
+        with suppress(TraitscopeError):
+            found = tasks[name] = _task(opened, name)
+            if not json:
+                _show(name, found, prompts)
+    check_rest(opened, base)
     plan = opened.plan(cost=True)
-    typer.echo(str(plan))
-    for unit, reason in list(plan.state.changed.items())[:10]:
-        typer.echo(f"  changed   {unit}: {reason}")
+    if json:
+        say_json({"notes": notes, "tasks": tasks, **plan.to_json()})
+        return
+    say(plan)
+    for unit, reason in list(plan.state.changed.items())[:_CHANGED]:
+        say(f"  changed   {unit}: {reason}")
+
+
+def _task(study: Study, name: str) -> dict[str, Any]:
+    """What is to be seen of a task before anything runs."""
+    from traitscope.cli.examples import example_text
+    from traitscope.study.overlong import left_over
+
+    data = study.data
+    task, loaded, tokenizer = data.tasks[name], data.load(name), data.readers[0].tokenizer
+    shown = next(iter((*loaded.train, *loaded.eval)), None)
+    too_long = (left_over(data, name, split) for split in data.splits(name))
+    return {
+        "answers": task.form,
+        "metrics": list(task.metric_names),
+        "train": len(loaded.train),
+        "eval": len(loaded.eval),
+        "notes": [*loaded.report.notes, *_chat_notes(task, tokenizer), *filter(None, too_long)],
+        "example": None if shown is None else example_text(task, shown, tokenizer),
+    }
+
+
+def _show(name: str, found: Mapping[str, Any], prompts: bool) -> None:
+    counts = f"{found['train']} train, {found['eval']} eval rows"
+    say(f"{name}  {found['answers']}, {', '.join(found['metrics'])}; {counts}", bold=True)
+    for note in found["notes"]:
+        say(f"  note: {note}")
+    if prompts and found["example"] is not None:
+        say(found["example"], wrap=False)
 
 
 def _tokenizer_notes(tokenizer: Any) -> Iterator[str]:

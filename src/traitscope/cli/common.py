@@ -6,7 +6,8 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from traitscope.errors import TraitscopeError
+from traitscope.cli.completion import models_of, study_files, tasks_of
+from traitscope.cli.output import say, say_error, width
+from traitscope.cli.parsing import number
+from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
+from traitscope.texts import fitted
 
 if TYPE_CHECKING:
     from traitscope.config import StudyConfig
@@ -23,7 +28,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 StudyArgument = Annotated[
-    Path, typer.Argument(help="A study file, or a run folder.", metavar="STUDY", show_default=True)
+    Path,
+    typer.Argument(
+        help="A study file, or a run folder.", metavar="STUDY", show_default=True, autocompletion=study_files
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="The run folder. [default: runs/<study> beside the study file]")
@@ -45,8 +53,35 @@ BudgetOption = Annotated[
     str | None, typer.Option("--budget", help="Share of the whole grid's cost that may be spent, such as 25%.")
 ]
 MarginOption = Annotated[
-    float, typer.Option("--margin", min=0.0, help="With --budget: a difference of scores that does not matter.")
+    float,
+    typer.Option(
+        "--margin",
+        parser=number(0),
+        metavar="NUMBER",
+        help="With --budget: a difference of scores that does not matter.",
+    ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print all of it as JSON, alone on standard output.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study file: recipe.rank=16; may be repeated."),
+]
+TasksOption = Annotated[
+    list[str] | None,
+    typer.Option("--tasks", help="Only these targets this time; with commas.", autocompletion=tasks_of),
+]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--models", help="Only these rows or sources this time; with commas.", autocompletion=models_of),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most this many rows of every target this time.")
+]
+TaskOption = Annotated[
+    list[str] | None,
+    typer.Option("--task", "-t", help="This task; may be repeated. [default: all]", autocompletion=tasks_of),
+]
+SEEDS = {"min": 0, "max": 2**32 - 1}
 
 DEFAULT_STUDY = Path("study.yaml")
 # A shell's status of a process that a signal ended: 128 and the signal's number.
@@ -59,23 +94,43 @@ def friendly(verb: F) -> F:
     @functools.wraps(verb)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return verb(*args, **kwargs)
-        except TraitscopeError as error:
-            typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            typer.echo(str(error), err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted; run the same command again to go on", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            with fitted(width()):
+                return verb(*args, **kwargs)
         except BrokenPipeError:
             # The reader of our output (head, a pager) went away: not an error of ours.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except Exception as error:
+            told = _told(error)
+            if told is None:
+                raise
+            say_error(told)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            say("interrupted; run the same command again to go on", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
     return wrapped  # type: ignore[return-value]
 
 
-def open_study(source: Path | StudyConfig, out: Path | None, *, quiet: bool = False) -> tuple[Study, Reporter]:
+def _told(error: Exception) -> TraitscopeError | None:
+    """An error as a user is told it; None for a fault of ours, which keeps its traceback."""
+    if isinstance(error, TraitscopeError):
+        return error
+    if is_out_of_memory(error):
+        return no_memory("this process")
+    from traitscope.store.files import disk_problem
+
+    told = disk_problem(error, getattr(error, "filename", None) or "the disk")
+    if told is None and isinstance(error, OSError) and error.filename is not None:
+        fix = "check the path, its permissions and the room on the disk"
+        return TraitscopeError(error.strerror or str(error), where=str(error.filename), fix=fix)
+    return told
+
+
+def open_study(
+    source: Path | StudyConfig, out: Path | None, *, quiet: bool = False, changes: Sequence[str] | None = None
+) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
     from traitscope.cli.reporter import make_reporter
     from traitscope.study import Study
@@ -86,25 +141,73 @@ def open_study(source: Path | StudyConfig, out: Path | None, *, quiet: bool = Fa
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
-    opened = Study.open(source, out, report=report)
-    if not needs_hub(opened.config):
+    opened = Study.open(source, out, report=report, changes=changes or ())
+    models = hub_models(opened.config)
+    if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    else:
+        from traitscope.store.hub import without_waiting
+
+        # A folder that was filled is analysed without its models, and what is done asks nothing.
+        if not opened.folder.exists():
+            without_waiting(models)
     return opened, report
 
 
-def needs_hub(config: StudyConfig) -> bool:
-    """Whether a study names anything on the Hub: a model or a dataset."""
+@contextmanager
+def working(report: Any = None, *, after_s: float = 2.0) -> Iterator[None]:
+    """While an analysis runs, its loops are told to ``report`` (by default a new one), with the time they have left.
+
+    Args:
+        report: whom to tell. after_s: seconds in which nobody is told.
+    """
+    from traitscope.cli.reporter import make_reporter
+    from traitscope.ticks import heard_by
+
+    report = report if report is not None else make_reporter()
+    opened = before = time.monotonic()
+    begun: dict[str, float] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal before
+        start, before = begun.setdefault(what, before), time.monotonic()
+        if before - opened < after_s:
+            return
+        per_s = done / max(before - start, 1e-3)
+        left = (total - done) / per_s if per_s else 0.0
+        report.progress(done, total, unit="rounds", per_s=per_s, seconds_left=left, note=what)
+
+    with report, heard_by(tell):
+        yield
+
+
+def split_names(given: Sequence[str] | None, option: str) -> list[str] | None:
+    """The names of an option that may be repeated and may hold commas; None where it was not given.
+
+    Raises:
+        TraitscopeError: it was, and names nothing.
+    """
+    names = [name.strip() for text in given or () for name in text.split(",") if name.strip()]
+    if given and not names:
+        raise TraitscopeError("an empty list of names", where=option, fix="name one, or leave the option out")
+    return list(dict.fromkeys(names)) or None
+
+
+def hub_models(config: StudyConfig) -> list[tuple[str, str | None]]:
+    """The models that a study names on the Hub, with their revisions."""
     from traitscope.store.models import locate
 
-    for model in (config.base.model, *(model.model for model in config.models.values())):
+    found = []
+    named = [(config.base.model, config.base.revision), *((m.model, m.revision) for m in config.models.values())]
+    for model, revision in named:
         try:
             if not isinstance(locate(model, config.root), Path):
-                return True
+                found.append((model, revision))
         except TraitscopeError:
             continue  # gone: a verb that needs it says so, and the Hub has it no more than this disk
-    return any(task.data.hub is not None for task in config.tasks.values())
+    return found
 
 
 @dataclass
@@ -126,7 +229,7 @@ def stop_on_signal() -> Iterator[Asked]:
         if asked():
             raise KeyboardInterrupt
         asked.status = 128 + number
-        typer.echo("\nstopping: the work so far is being saved (once more: stop at once)", err=True)
+        say("\nstopping: the work so far is being saved (once more: stop at once)", err=True)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -162,8 +265,8 @@ def read_run_sd(given: list[str] | None) -> float | dict[str, float] | None:
         return None
     try:
         if len(given) == 1 and "=" not in given[0]:
-            return float(given[0])
-        pairs = [(task, float(value)) for task, _, value in (pair.rpartition("=") for pair in given)]
+            return _positive(given[0])
+        pairs = [(task, _positive(value)) for task, _, value in (pair.rpartition("=") for pair in given)]
         if "" in dict(pairs) or len(dict(pairs)) < len(pairs):
             raise ValueError("one number for all tasks, or each task once")
         return dict(pairs)
@@ -173,3 +276,10 @@ def read_run_sd(given: list[str] | None) -> float | dict[str, float] | None:
             where="--run-sd",
             fix="write --run-sd 2 once, or --run-sd task=0.02 once for each task",
         ) from error
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError("a deviation is above 0")
+    return value

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from traitscope.cli.common import QuietOption, friendly
+from traitscope.cli.common import JsonOption, QuietOption, SetOption, friendly, working
+from traitscope.cli.output import say
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def demo(
     base: Annotated[
         str, typer.Option("--base", help="Another model: smollm2-135m, a folder, a GGUF file or a Hub id.")
     ] = BUILT_IN,
+    changes: SetOption = None,
     quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """The embedded study, start to report: ten generated tasks on a small built-in model, without a network.
 
@@ -41,18 +44,26 @@ def demo(
         raise TraitscopeError("--full is for the embedded base", fix="leave out --full or --base")
     name = f"demo-{_plain(base)}" if base != BUILT_IN else "demo-full" if full else "demo"
     source = PRESETS / f"{name}.yaml" if base in (BUILT_IN, REAL) else _on(base, name)
-    opened = fill(source, out or Path("runs") / name, quiet, lambda study, stop: study.run(stop=stop))
-    typer.echo(str(opened.report()))
+    opened = fill(
+        source,
+        out or Path("runs") / name,
+        quiet,
+        lambda study, stop: study.run(stop=stop),
+        changes=changes,
+        json=json,
+    )
+    with working(opened.report_to):
+        page = opened.report()
+    say(page, wrap=False, err=json)
 
 
 def _on(base: str, name: str) -> StudyConfig:
     """The real model's study on another one; a relative path starts from the working directory."""
-    import yaml
-
     from traitscope.config import StudyConfig
+    from traitscope.config.yamlfile import read_yaml
     from traitscope.store.models import locate
 
-    study = yaml.safe_load((PRESETS / f"demo-{REAL}.yaml").read_text(encoding="utf-8"))
+    study, _ = read_yaml(PRESETS / f"demo-{REAL}.yaml")
     return StudyConfig(**{**study, "study": name, "base": str(locate(base))})
 
 

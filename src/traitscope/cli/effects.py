@@ -6,8 +6,22 @@ from typing import Annotated
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, RunSdOption, friendly, open_study, read_run_sd
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    SEEDS,
+    JsonOption,
+    OutOption,
+    RunSdOption,
+    SetOption,
+    friendly,
+    open_study,
+    read_run_sd,
+    working,
+)
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.cli.output import say, say_json
+from traitscope.cli.parsing import number
+from traitscope.errors import TraitscopeError
 
 
 @friendly
@@ -16,28 +30,44 @@ def effects(
     matrix_options: MatrixOptions,
     source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
-    limit: Annotated[int, typer.Option("-n", help="Findings shown of each kind.")] = 5,
-    alpha: Annotated[float, typer.Option(help="Level after Benjamini-Hochberg correction.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Seed of bootstrap and permutations.")] = 0,
+    limit: Annotated[int, typer.Option("-n", min=0, help="Findings shown of each kind.")] = 5,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            parser=number(above=0, below=1), metavar="NUMBER", help="Level after Benjamini-Hochberg correction."
+        ),
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seed of bootstrap and permutations.")] = 0,
     run_sd: RunSdOption = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Which dataset statistics go with traits and gains (several minutes).")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    changes: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Gains with intervals, class pull, answer lengths, asymmetry, controls, surprises; corrected over all cells."""
+    known = read_run_sd(run_sd)
     if is_matrix(source):
         from traitscope.effects import measure_effects
 
+        if explain:
+            fix = "name a study: a matrix file holds no datasets"
+            raise TraitscopeError("--explain is for a study", where=str(source), fix=fix)
         matrix = matrix_options.read(source)
-        bare = measure_effects(matrix, seed=seed, run_sd=read_run_sd(run_sd))
-        write_result(out, bare.to_json())
-        typer.echo(bare.to_json() if json else bare.render(limit, alpha))
-        return
-    opened, _ = open_study(source, out, quiet=True)
-    known = read_run_sd(run_sd)
-    found = opened.effects(seed=seed, run_sd=known)
-    typer.echo(found.to_json() if json else found.render(limit, alpha))
-    if explain:
-        explained = opened.explain(seed=seed, run_sd=known)
-        typer.echo(explained.to_json() if json else explained.render())
+        with working():
+            found = measure_effects(matrix, seed=seed, run_sd=known)
+        write_result(out, found.to_json())
+        explained = None
+    else:
+        opened, report = open_study(source, out, changes=changes)
+        with working(report):
+            found = opened.effects(seed=seed, run_sd=known)
+            explained = opened.explain(seed=seed, run_sd=known) if explain else None
+    if not json:
+        say(found.render(limit, alpha))
+        if explained is not None:
+            say(explained.render())
+    elif explained is None:
+        say_json(found.to_json())
+    else:
+        say_json(f'{{"effects": {found.to_json()}, "explanation": {explained.to_json()}}}')

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, QuietOption, StudyArgument, friendly
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    SetOption,
+    StudyArgument,
+    friendly,
+    working,
+)
+from traitscope.cli.output import say, say_json
 from traitscope.cli.run import fill
 
 
@@ -16,13 +26,15 @@ def layers(
     out: OutOption = None,
     mix: Annotated[str | None, typer.Option(help="The mix to compare. [default: the study's first]")] = None,
     causal: Annotated[bool, typer.Option(help="Switch adapters off in windows of layers as well.")] = True,
+    changes: SetOption = None,
     quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Similarity of base, mix and single-task adapters layer by layer; sections; correlates; the causal check."""
-    opened = fill(study, out, quiet, lambda opened, stop: opened.run(stop=stop), show=False)
-    found = opened.layers(mix=mix, causal=causal)
-    typer.echo(found.layers.render())
-    if found.correlates is not None:
-        typer.echo(found.correlates.render())
-    if found.causal is not None:
-        typer.echo(found.causal.render())
+    opened = fill(study, out, quiet, lambda opened, stop: opened.run(stop=stop), show=False, changes=changes)
+    with working(opened.report_to):
+        found = opened.layers(mix=mix, causal=causal)
+    if json:
+        say_json(found.to_json())
+    else:
+        say(found.render())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from traitscope.cli.completion import study_files
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ PANEL = "A matrix file"
 STUDY_ENDINGS = (".yaml", ".yml")
 
 SourceArgument = Annotated[
-    Path, typer.Argument(help="A study file, a run folder, or a score matrix (csv, tsv, parquet; long or wide).")
+    Path,
+    typer.Argument(
+        help="A study file, a run folder, or a score matrix (csv, tsv, parquet; long or wide).",
+        autocompletion=study_files,
+    ),
 ]
 
 
@@ -99,6 +104,8 @@ def takes_matrix_options(
         alone = [option for option in options.given() if option not in of_studies]
         if alone and not is_matrix(given["source"]):
             raise TraitscopeError(f"{alone[0][0]} is for a matrix file", where=str(given["source"]), fix="leave it out")
+        if given.get("changes") and is_matrix(given["source"]):
+            raise TraitscopeError("--set is for a study", where=str(given["source"]), fix="leave it out")
         verb(matrix_options=options, **given)
 
     own = inspect.signature(verb, eval_str=True)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     BudgetOption,
+    JsonOption,
     MarginOption,
     OutOption,
+    SetOption,
     friendly,
     open_study,
     read_share,
 )
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
+from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
 
 
@@ -32,6 +35,8 @@ def plan(
     rule: Annotated[
         str, typer.Option(help="Of a matrix: expected improvement (best source per target) or knowledge gradient.")
     ] = "expected improvement",
+    changes: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """What a run would make, and what it costs; nothing is computed.
 
@@ -39,25 +44,36 @@ def plan(
     share of its transfer cells is measured.
     """
     if not is_matrix(source):
-        typer.echo(_study_text(source, out, budget, margin))
+        text, found = _study_plan(source, out, budget, margin, changes)
     elif budget is None:
         raise TraitscopeError("how much may be measured?", where=str(source), fix="add --budget 25%")
     else:
-        typer.echo(_matrix_text(matrix_options, source, read_share(budget), of, rule))
+        text, found = _matrix_plan(matrix_options, source, read_share(budget), of, rule)
+    if json:
+        say_json(found)
+    else:
+        say(text)
 
 
-def _study_text(source: Path, out: Path | None, budget: str | None, margin: float) -> str:
-    opened, _ = open_study(source, out, quiet=True)
+def _study_plan(
+    source: Path, out: Path | None, budget: str | None, margin: float, changes: list[str] | None
+) -> tuple[str, dict[str, Any]]:
+    """The plan as text and as JSON has it."""
+    opened, _ = open_study(source, out, quiet=True, changes=changes)
     if budget is None:
-        return str(opened.plan(cost=True))
+        plan = opened.plan(cost=True)
+        return str(plan), plan.to_json()
     from traitscope.study.budget import Budgeted
 
     budgeted = Budgeted(opened, read_share(budget), margin)
     budgeted.read()
     following = budgeted.next_round()
     lines = [f"study {opened.config.study} in {opened.folder.root}, {budgeted.share:.0%} of the whole grid's cost"]
+    found: dict[str, Any] = {"study": opened.config.study, "folder": str(opened.folder.root), "share": budgeted.share}
+    found |= {"spent": 0.0, "trained": [], "next": None}
     if budgeted.rounds:
         spent = budgeted.spent(budgeted.rounds[-1]) / budgeted.prices.whole
+        found |= {"spent": spent, "trained": list(budgeted.rounds[-1].sources)}
         trained = ", ".join(budgeted.rounds[-1].sources) or "none yet"
         lines.append(f"  so far    {spent:.0%} spent or set aside; trained in full: {trained}")
     if following is None:
@@ -80,11 +96,15 @@ def _study_text(source: Path, out: Path | None, budget: str | None, margin: floa
         lines.append(f"  next      {trained}more rows of {cells} cells")
     if following is not None:
         cost = budgeted.spent(following) / budgeted.prices.whole
+        found["next"] = {"kind": following.kind, "sources": list(following.sources), "spent_after": cost}
         lines.append(f"            {cost:.0%} after it, rows for the claims set aside")
-    return "\n".join(lines)
+    return "\n".join(lines), found
 
 
-def _matrix_text(matrix_options: MatrixOptions, source: Path, share: float, of: str | None, rule: str) -> str:
+def _matrix_plan(
+    matrix_options: MatrixOptions, source: Path, share: float, of: str | None, rule: str
+) -> tuple[str, dict[str, Any]]:
+    """The cells to measure next as text and as JSON has them."""
     import numpy as np
 
     from traitscope.predict.acquire import ACQUISITIONS, balanced_start, choose_cells
@@ -99,8 +119,9 @@ def _matrix_text(matrix_options: MatrixOptions, source: Path, share: float, of: 
     open_IN = problem.allowed_IN & ~problem.known_IN
     count = min(round(share * int(problem.allowed_IN.sum())) - int(problem.known_IN.sum()), int(open_IN.sum()))
     told = f"{int(problem.known_IN.sum())} of {int(problem.allowed_IN.sum())} transfer cells are measured"
+    known = {"measured": int(problem.known_IN.sum()), "transfer_cells": int(problem.allowed_IN.sum())}
     if count <= 0:
-        return f"{told}: nothing more within {share:.0%}"
+        return f"{told}: nothing more within {share:.0%}", {**known, "next": []}
     if not problem.known_IN.any() and not problem.others:
         start_IN = balanced_start(open_IN, count, np.random.default_rng(0))
         cells = [(int(i), int(n)) for i, n in np.argwhere(start_IN)]
@@ -109,4 +130,6 @@ def _matrix_text(matrix_options: MatrixOptions, source: Path, share: float, of: 
         cells = choose_cells(fit_predictor(scores, base=of).prediction, open_IN, count, rule)
         why = f"by {rule}, each as if those before it were measured"
     lines = [f"{told}; next {len(cells)}, {why}"]
-    return "\n".join([*lines, *(f"{problem.sources[i]} on {problem.tasks[n]}" for i, n in cells)])
+    named = [(problem.sources[i], problem.tasks[n]) for i, n in cells]
+    found = {**known, "next": [{"source": one, "task": task} for one, task in named]}
+    return "\n".join([*lines, *(f"{one} on {task}" for one, task in named)]), found

@@ -9,8 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, QuietOption, friendly, open_study, stop_on_signal
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    SEEDS,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    SetOption,
+    TaskOption,
+    friendly,
+    open_study,
+    split_names,
+    stop_on_signal,
+)
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
@@ -24,9 +37,7 @@ def predict(
     matrix_options: MatrixOptions,
     source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="Target to rank the sources for. [default: each]")
-    ] = None,
+    task: TaskOption = None,
     new: Annotated[
         Path | None, typer.Option(help="A dataset nobody trained on: rows (with --like), or a task's YAML file.")
     ] = None,
@@ -55,8 +66,9 @@ def predict(
     protocols: Annotated[
         str | None, typer.Option(help="cells, source, column, probes, quarter, base. [default: all]")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the folds.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seed of the folds.")] = 0,
+    changes: SetOption = None,
+    json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Which source helps a target, by how much and how surely, before it is trained on.
@@ -65,15 +77,22 @@ def predict(
     the sources and the additive model say. --new FILE forecasts a dataset that no adapter was trained on. --evaluate
     judges every predictor on held-out cells; with --family every base model is forecast in turn from the others.
     """
-    names = _names(predictors)
+    names = _names(predictors, "--predictors")
     if evaluate:
-        text, shown = _evaluated(source, matrix_options, out, evidence, of, names, _names(protocols), seed, quiet)
+        text, shown = _evaluated(
+            source, matrix_options, out, evidence, of, names, _names(protocols, "--protocols"), seed, quiet, changes
+        )
     else:
-        asked = _Asked(source, out, task, new, like, probe, evidence, tuple(others or ()), explain, mix_rows, quiet)
+        asked = _Asked(
+            source, out, task, new, like, probe, evidence, tuple(others or ()), explain, mix_rows, quiet, changes
+        )
         text, shown = _forecast(asked, matrix_options, of, names)
     if is_matrix(source):
         write_result(out, text)
-    typer.echo(text if json else shown, nl=json)
+    if json:
+        say_json(text)
+    else:
+        say(shown.rstrip("\n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,7 @@ class _Asked:
     explain: bool
     mix_rows: int | None
     quiet: bool
+    changes: list[str] | None
 
 
 def _forecast(
@@ -157,7 +177,7 @@ def _study_forecast(asked: _Asked, predictor: str) -> tuple[Study, Forecast]:
     from traitscope.study import Stopped
     from traitscope.study.forecasting import study_forecast
 
-    opened, report = open_study(asked.source, asked.out, quiet=asked.quiet)
+    opened, report = open_study(asked.source, asked.out, quiet=asked.quiet, changes=asked.changes)
     others = [ScoreMatrix.read(path, layout="long") for path in asked.others]
     try:
         with stop_on_signal() as stop, report:  # type: ignore[attr-defined]
@@ -166,22 +186,19 @@ def _study_forecast(asked: _Asked, predictor: str) -> tuple[Study, Forecast]:
                 new=asked.new,
                 like=asked.like,
                 probe=asked.probe,
-                costs=_names(asked.evidence) or (),
+                costs=_names(asked.evidence, "--evidence") or (),
                 others=others,
                 predictor=predictor,
                 stop=stop,
             )
     except Stopped:
-        typer.echo("stopped; run the same command again to go on", err=True)
+        say("stopped; run the same command again to go on", err=True)
         raise typer.Exit(stop.status) from None
     return opened, found
 
 
-def _names(given: str | None) -> list[str] | None:
-    names = [name.strip() for name in (given or "").split(",") if name.strip()]
-    if given is not None and not names:
-        raise TraitscopeError("an empty list of names", where="predict", fix="name one, or leave the option out")
-    return names or None
+def _names(given: str | None, option: str) -> list[str] | None:
+    return split_names(None if given is None else [given], option)
 
 
 def _evaluated(
@@ -194,6 +211,7 @@ def _evaluated(
     protocols: list[str] | None,
     seed: int,
     quiet: bool,
+    changes: list[str] | None,
 ) -> tuple[str, str]:
     """The evaluation as JSON and as text."""
     from traitscope.cli.reporter import make_reporter
@@ -206,8 +224,8 @@ def _evaluated(
     else:
         from traitscope.study.forecasting import study_features
 
-        study, _ = open_study(source, out, quiet=quiet)
-        scores, features = study.scores(), study_features(study, _names(evidence) or ())
+        study, _ = open_study(source, out, quiet=quiet, changes=changes)
+        scores, features = study.scores(), study_features(study, _names(evidence, "--evidence") or ())
     begun = time.monotonic()
     with make_reporter(quiet=quiet) as report:
         report.stage("predictors on held-out cells")

@@ -7,10 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, RunSdOption, friendly, open_study, read_run_sd
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    JsonOption,
+    OutOption,
+    RunSdOption,
+    SetOption,
+    friendly,
+    open_study,
+    read_run_sd,
+    working,
+)
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
+from traitscope.cli.output import say, say_json
+from traitscope.errors import TraitscopeError
+from traitscope.texts import safe
 
 if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix
@@ -23,24 +34,31 @@ def report(
     source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
     run_sd: RunSdOption = None,
+    changes: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write report.html, figures/ and tables/ into the run folder, or into <file>-report/ beside a matrix file."""
-    from traitscope.errors import TraitscopeError
-
     if is_matrix(source):
-        typer.echo(str(_matrix_report(source, matrix_options, out, run_sd)))
-        return
-    if run_sd:
+        with working():
+            page = _matrix_report(source, matrix_options, out, run_sd)
+    elif run_sd:
         fix = "write run_sd: into the study file, so that the whole report follows it"
         raise TraitscopeError("a study's report takes no such option", where="--run-sd", fix=fix)
-    opened, _ = open_study(source, out, quiet=True)
-    typer.echo(str(opened.report()))
+    else:
+        opened, reporter = open_study(source, out, changes=changes)
+        with working(reporter):
+            page = opened.report()
+    if json:
+        from traitscope.report import report_files
+
+        say_json({"report": str(page), "files": [str(path) for path in report_files(page)]})
+    else:
+        say(page, wrap=False)
 
 
 def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_sd: list[str] | None) -> Path:
     """The report of what a matrix file alone can tell; what it cannot is said."""
     from traitscope.effects import measure_effects
-    from traitscope.errors import TraitscopeError
     from traitscope.findings import Findings, cells_text
     from traitscope.report import write_report
     from traitscope.store.fingerprints import hash_file
@@ -62,12 +80,16 @@ def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_s
             found[part] = make(scores)
         except TraitscopeError as error:
             missing[part] = error.what
-    command = ["traitscope report", source.name, *(f"{name} {shlex.quote(text)}" for name, text in options.given())]
+    command = [
+        "traitscope report",
+        safe(source.name, line=True),
+        *(f"{name} {shlex.quote(text)}" for name, text in options.given()),
+    ]
     command += [f"--run-sd {shlex.quote(text)}" for text in run_sd or ()]
     facts = (
-        ("Matrix file", f"{source.name}, SHA-256 {hash_file(source)[:12]}"),
+        ("Matrix file", f"{safe(source.name, line=True)}, SHA-256 {hash_file(source)[:12]}"),
         ("Command", " ".join(command)),
         ("Cells", cells_text(scores)),
     )
-    contents = Findings(name=source.stem, scores=scores, **found, facts=facts, missing=missing)
+    contents = Findings(name=safe(source.stem, line=True), scores=scores, **found, facts=facts, missing=missing)
     return write_report(contents, folder)

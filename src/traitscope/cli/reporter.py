@@ -8,8 +8,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
+from traitscope.cli.output import in_colour, width
 from traitscope.study.planning import duration
 from traitscope.study.progress import Reporter, Silent
+from traitscope.texts import safe
 
 EVERY_S = 10.0
 
@@ -51,7 +53,7 @@ class Plain:
 
     def _line(self, text: str) -> None:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
-        print(f"{now} {text}", file=sys.stderr, flush=True)  # noqa: T201  (this is the command line)
+        print(f"{now} {safe(text, line=True)}", file=sys.stderr, flush=True)  # noqa: T201  (this is the command line)
 
 
 class Live:
@@ -61,18 +63,24 @@ class Live:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, no_color=not in_colour(sys.stderr))
+        columns = width(sys.stderr) or 80
+        # What is done and the time left come first: a narrow terminal cuts what stands behind them.
+        bar = [BarColumn(bar_width=24)] if columns >= 100 else []
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[words]}"),
+            *bar,
+            TextColumn("{task.fields[words]}", markup=False),
+            TextColumn("{task.description}", markup=False),
             console=self._console,
             transient=True,
         )
         self._task: Any = None
 
     def __enter__(self) -> Live:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
         self._bar.start()
         return self
 
@@ -83,6 +91,7 @@ class Live:
         """A new piece of work."""
         if self._task is not None:
             self._bar.remove_task(self._task)
+        text = safe(text, line=True)
         self._task = self._bar.add_task(text, total=None, words="")
         self._console.print(text, style="bold", highlight=False, markup=False)
 
@@ -91,17 +100,17 @@ class Live:
     ) -> None:
         """How far it is."""
         if self._task is None:
-            self.stage("working")
+            self.stage(note or "working")
         words = progress_words(done, total, unit, per_s, seconds_left, note)
-        self._bar.update(self._task, completed=done, total=total, words=words)
+        self._bar.update(self._task, completed=done, total=total, words=safe(words, line=True))
 
     def finished(self, unit: str, text: str = "") -> None:
         """A unit was committed."""
-        self._console.print(f"  {unit}  {text}", highlight=False, markup=False)
+        self._console.print(safe(f"  {unit}  {text}", line=True), highlight=False, markup=False)
 
     def note(self, text: str) -> None:
         """Something to know."""
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+        self._console.print(safe(f"note: {text}", line=True), style="yellow", highlight=False, markup=False)
 
 
 class Quiet(Silent):
@@ -122,8 +131,9 @@ def make_reporter(*, quiet: bool = False) -> Any:
 
 
 def progress_words(done: float, total: float, unit: str, per_s: float, seconds_left: float, note: str) -> str:
-    """``12,000 of 40,000 tokens, 5,100 tokens/s, 6 s left``."""
-    words = f"{done:,.0f} of {total:,.0f} {unit}, {per_s:,.0f} {unit}/s, {duration(seconds_left)} left"
+    """``12,000 of 40,000 tokens, 6 s left, 5,100 tokens/s``."""
+    words = f"{done:,.0f} of {total:,.0f} {unit}, {duration(seconds_left)} left"
+    words += f", {per_s:,.0f} {unit}/s" if per_s >= 1 else ""
     return f"{words}, {note}" if note else words
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,24 @@ import typer
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     BudgetOption,
+    JsonOption,
+    LimitOption,
     MarginOption,
+    ModelsOption,
     OutOption,
     QuietOption,
     ReplaceOption,
+    SetOption,
     StudyArgument,
+    TasksOption,
     friendly,
     open_study,
     read_share,
+    split_names,
     stop_on_signal,
 )
+from traitscope.cli.output import say, say_json
+from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
     from traitscope.config import StudyConfig
@@ -33,25 +41,51 @@ def run(
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     replace: ReplaceOption = False,
+    tasks: TasksOption = None,
+    models: ModelsOption = None,
+    limit: LimitOption = None,
+    changes: SetOption = None,
     quiet: QuietOption = False,
     budget: BudgetOption = None,
     margin: MarginOption = 0.01,
+    json: JsonOption = False,
 ) -> None:
     """Train and evaluate all that is missing; the same command goes on after a kill.
 
-    Prints the score matrix at the end. Several processes may run the same study at once. With `--budget 25%` it makes
-    what is needed to find every target's best source within that share of the cost, and prints the choice.
+    Prints the score matrix at the end. Several processes may run the same study at once. `--tasks`, `--models` and
+    `--limit` make a part of it, which later runs complete. With `--budget 25%` it makes what is needed to find every
+    target's best source within that share of the cost, and prints the choice.
     """
+    part = read_part(tasks, models, limit)
     if budget is None:
-        fill(study, out, quiet, lambda opened, stop: opened.run(replace=replace, stop=stop))
+        fill(
+            study,
+            out,
+            quiet,
+            lambda opened, stop: opened.run(replace=replace, stop=stop, **part),
+            changes=changes,
+            json=json,
+        )
         return
-    share, made = read_share(budget), list[str]()
+    if part or replace:
+        option = "--replace" if replace else f"--{next(iter(part))}"
+        raise TraitscopeError("does not go with --budget, which chooses itself", where=option, fix="leave one out")
+    share, made = read_share(budget), list[Any]()
 
     def decide(opened: Study, stop: Callable[[], bool]) -> None:
-        made.append(opened.decide(share, margin=margin, stop=stop).render())
+        made.append(opened.decide(share, margin=margin, stop=stop))
 
-    fill(study, out, quiet, decide, show=False)
-    typer.echo("\n".join(made))
+    fill(study, out, quiet, decide, show=False, changes=changes)
+    if json:
+        say_json(made[0].to_json())
+    else:
+        say(made[0].render())
+
+
+def read_part(tasks: Sequence[str] | None, models: Sequence[str] | None, limit: int | None = None) -> dict[str, Any]:
+    """What ``--tasks``, ``--models`` and ``--limit`` say, as ``Study.run`` takes it; empty where none was given."""
+    given = {"tasks": split_names(tasks, "--tasks"), "models": split_names(models, "--models"), "limit": limit}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def fill(
@@ -61,21 +95,32 @@ def fill(
     what: Callable[[Study, Callable[[], bool]], Any],
     *,
     show: bool = True,
+    changes: Sequence[str] | None = None,
+    json: bool = False,
 ) -> Study:
-    """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary."""
-    from traitscope.cli.show import matrix_text, work_text
+    """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
+
+    Args:
+        source, out, changes: as of ``open_study``. quiet: no progress. what: the work.
+        show: print the score matrix. json: print the summary as JSON instead.
+    """
+    from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
 
-    opened, report = open_study(source, out, quiet=quiet)
+    opened, report = open_study(source, out, quiet=quiet, changes=changes)
     start = time.monotonic()
     try:
         with stop_on_signal() as asked, report:  # type: ignore[attr-defined]
             work = what(opened, asked)
     except Stopped:
-        typer.echo(f"stopped; all finished units are in {opened.folder.root}", err=True)
-        typer.echo("run the same command again to go on where it stopped", err=True)
+        say(f"stopped; all finished units are in {opened.folder.root}", err=True)
+        say("run the same command again to go on where it stopped", err=True)
         raise typer.Exit(asked.status) from None
-    if show:
-        typer.echo(matrix_text(opened))
-    typer.echo(f"{opened.folder.root}: {work_text(work, time.monotonic() - start)}", err=True)
+    if json:
+        say_json(work_json(opened, work, time.monotonic() - start))
+    elif show:
+        say(matrix_text(opened))
+    say(f"{opened.folder.root}: {work_text(work, time.monotonic() - start)}", err=True)
+    if getattr(work, "part", None) is not None and not (plan := opened.plan()).complete:
+        say(plan.left_text(), err=True)
     return opened

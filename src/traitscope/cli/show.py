@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from traitscope.study import Study
     from traitscope.study.work import Work
 
-WIDE = 14
-
 
 def matrix_text(study: Study) -> str:
     """The primary score of every model on every target; gains and losses that hold carry + or -, odd cells = or ?."""
@@ -29,8 +27,8 @@ def matrix_text(study: Study) -> str:
     tasks = list(dict.fromkeys(task for _, task in cells))
     marked = marks(study)
     signs = {} if marked is None else marked.cells
-    rows = [["model", *(task[:WIDE] for task in tasks)]]
-    rows.append(["", *(next(str(c["metric"]) for (_, t), c in cells.items() if t == task)[:WIDE] for task in tasks)])
+    rows = [["model", *tasks]]
+    rows.append(["", *(next(str(c["metric"]) for (_, t), c in cells.items() if t == task) for task in tasks)])
     for model in dict.fromkeys(model for model, _ in cells):
         found = ((cells.get((model, task)), signs.get((model, task), "")) for task in tasks)
         rows.append([model, *("" if cell is None else f"{cell['value']:.3f}{mark:<2}" for cell, mark in found)])
@@ -62,3 +60,18 @@ def work_text(work: Work | None, seconds: float) -> str:
     if work.captured:
         parts.append(f"hidden states of {len(work.captured)} dataset{'' if len(work.captured) == 1 else 's'}")
     return f"{', '.join(parts) or 'nothing was left to do here'} in {duration(seconds)}"
+
+
+def work_json(study: Study, work: Work | None, seconds: float) -> dict[str, Any]:
+    """What a run did, and the scores that there are."""
+    made = {name: list(getattr(work, name, ())) for name in ("trained", "evaluated", "rescored", "captured")}
+    state = study.plan()
+    return {
+        "study": study.config.study,
+        "folder": str(study.folder.root),
+        **made,
+        "seconds": round(seconds, 1),
+        "complete": state.complete,
+        "missing": state.missing(),
+        "scores": study.score_table().to_dict("records"),
+    }

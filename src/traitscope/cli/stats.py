@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, StudyArgument, friendly, open_study
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    JsonOption,
+    OutOption,
+    SetOption,
+    StudyArgument,
+    friendly,
+    open_study,
+    working,
+)
+from traitscope.cli.output import say, say_json
 
 
 @friendly
@@ -14,9 +24,14 @@ def stats(
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     spacy: Annotated[str | None, typer.Option(help="An installed spaCy model, for the dependency relations.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    changes: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Statistics of every dataset: lengths, labels and their collisions, style, readability, similarity."""
-    opened, _ = open_study(study, out, quiet=True)
-    found = opened.dataset_stats(spacy=spacy)
-    typer.echo(found.to_json() if json else found.render())
+    opened, report = open_study(study, out, changes=changes)
+    with working(report):
+        found = opened.dataset_stats(spacy=spacy)
+    if json:
+        say_json(found.to_json())
+    else:
+        say(found.render())

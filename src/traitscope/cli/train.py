@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, QuietOption, ReplaceOption, StudyArgument, friendly
-from traitscope.cli.run import fill
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    JsonOption,
+    ModelsOption,
+    OutOption,
+    QuietOption,
+    ReplaceOption,
+    SetOption,
+    StudyArgument,
+    friendly,
+)
+from traitscope.cli.run import fill, read_part
 
 
 @friendly
@@ -11,7 +21,19 @@ def train(
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     replace: ReplaceOption = False,
+    models: ModelsOption = None,
+    changes: SetOption = None,
     quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Train the missing adapters, all together in one bank; evaluate nothing."""
-    fill(study, out, quiet, lambda opened, stop: opened.train(replace=replace, stop=stop), show=False)
+    part = read_part(None, models)
+    fill(
+        study,
+        out,
+        quiet,
+        lambda opened, stop: opened.train(replace=replace, stop=stop, **part),
+        show=False,
+        changes=changes,
+        json=json,
+    )

@@ -8,8 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, OutOption, RunSdOption, friendly, open_study, read_run_sd
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    SEEDS,
+    JsonOption,
+    OutOption,
+    RunSdOption,
+    SetOption,
+    friendly,
+    open_study,
+    read_run_sd,
+    working,
+)
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.cli.output import say, say_json
 
 
 @friendly
@@ -21,18 +33,21 @@ def traits(
     view: Annotated[str, typer.Option(help="raw, gain (over the base) or logit.")] = "raw",
     scale: Annotated[bool, typer.Option("--scale", help="Divide columns by their standard deviation.")] = False,
     rotate: Annotated[str | None, typer.Option(help="varimax or promax.")] = None,
-    k: Annotated[int | None, typer.Option(help="Traits to keep. [default: as many as the cells support]")] = None,
+    k: Annotated[
+        int | None, typer.Option(min=1, help="Traits to keep. [default: as many as the cells support]")
+    ] = None,
     own: Annotated[
         str,
         typer.Option(help="exclude: own tasks and copies count as not observed; include (with --rows all: the paper)."),
     ] = "exclude",
     seeds: Annotated[str, typer.Option(help="mean: one row per source; rows: one per seed.")] = "mean",
     run_sd: RunSdOption = None,
-    seed: Annotated[int, typer.Option(help="Seed of permutations and bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seed of permutations and bootstrap.")] = 0,
     words: Annotated[
         list[str] | None, typer.Option("--word", help="name=task,task: a word of yours for what tasks share.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    changes: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Directions of transfer: how many stand above the noise, of which tasks they are made, how sure one can be.
 
@@ -61,9 +76,14 @@ def traits(
         matrix_options = replace(matrix_options, rows=named or None)
     if is_matrix(source):
         matrix = matrix_options.read(source)
-        found = fit_traits(matrix, **options)
+        with working():
+            found = fit_traits(matrix, **options)
         write_result(out, found.to_json())
     else:
-        opened, _ = open_study(source, out, quiet=True)
-        found = opened.traits(**options)
-    typer.echo(found.to_json() if json else render(found), nl=json)
+        opened, report = open_study(source, out, changes=changes)
+        with working(report):
+            found = opened.traits(**options)
+    if json:
+        say_json(found.to_json())
+    else:
+        say(render(found), nl=False)

@@ -22,6 +22,7 @@ from traitscope.compute.orders import (
     Capture,
     Checkpoint,
     Differentiate,
+    Diverged,
     Done,
     Evaluate,
     Event,
@@ -41,7 +42,7 @@ from traitscope.compute.orders import (
 )
 from traitscope.config import ComputeConfig, TaskConfig
 from traitscope.engine.memory import score_tokens
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory, memory_errors, no_memory
 from traitscope.records import Example, Progress, PromptRow
 from traitscope.store.models import ModelSource
 from traitscope.tasks.encode import answer_end, training_rows
@@ -157,8 +158,11 @@ class Local:
                     last = self._align(order)
         except _Stop:
             last = Lost("it was asked to stop")
-        except TraitscopeError as error:
-            last = Refused(error.what, error.where, error.fix)
+        except Exception as error:
+            told = no_memory(order.key) if is_out_of_memory(error) else error
+            if not isinstance(told, TraitscopeError):
+                raise
+            last = Refused(told.what, told.where, told.fix)
         emit(last)
 
     def base(self, model: ModelSource) -> engine.Base:
@@ -172,9 +176,10 @@ class Local:
             self._close_bank()
             self._base, self._base_of, self._rows = None, (), {}
             self._set_threads(self.config.threads)
-            base = engine.load_base(
-                model.model, revision=model.revision, dtype=model.dtype, device=self.config.device, root=model.root
-            )
+            with memory_errors(f"base model {model.model}"):
+                base = engine.load_base(
+                    model.model, revision=model.revision, dtype=model.dtype, device=self.config.device, root=model.root
+                )
             # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
             found = replace(model, revision=base.revision or model.revision, dtype=base.precision)
             self._base, self._base_of, self._base_mark = base, (model, found), mark
@@ -202,6 +207,7 @@ class Local:
                 on_checkpoint=lambda state: emit(Checkpoint(state)),
                 every_s=order.every_s,
                 on_done=on_done,
+                on_failed=lambda name, error: emit(Diverged(name, error.what, error.fix or "")),
                 on_progress=emit,
                 should_stop=should_stop,
             )

@@ -235,6 +235,20 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Diverged:
+    """A training that came to nothing; the others of its order go on.
+
+    Attributes:
+        name: the job's name.
+        what, fix: of the error.
+    """
+
+    name: str
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """Every model's records of the examples behind the order's first ``skip``, by the model's name."""
 
@@ -300,4 +314,4 @@ class Refused:
 
 
 Final = Records | States | Gradients | Alignments | Done | Lost | Refused
-Event = Progress | Checkpoint | Adapter | Final
+Event = Progress | Checkpoint | Adapter | Diverged | Final

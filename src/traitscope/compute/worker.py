@@ -18,7 +18,7 @@ from pathlib import Path
 from traitscope.compute.backend import ModelFacts
 from traitscope.compute.orders import Event, Order, ScoringPlan, TrainingJob, TrainingPlan
 from traitscope.config import ComputeConfig
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
 from traitscope.plugins import load_plugins
 from traitscope.store.models import ModelSource
 
@@ -164,6 +164,8 @@ def _load_plugins(start: Start) -> None:
 
 
 def _failure(error: Exception) -> Failed:
+    if is_out_of_memory(error):
+        error = no_memory("compute")
     if isinstance(error, TraitscopeError):
         return Failed(error.what, error.where, error.fix or "see above")
     return Failed("".join(traceback.format_exception(error)).rstrip(), None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
@@ -13,14 +13,27 @@ from traitscope.config.template import check_condition
 
 # A folder that ``datasets.save_to_disk`` wrote: named like a file format, read as a whole.
 FOLDER = "folder"
+# Far above what anybody means: a number beyond is a slip of the pen, and would end in an error of a library.
+MOST = 1_000_000_000
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
-def _one_or_many(value: Any) -> Any:
+def one_or_many(value: Any) -> Any:
+    """One text as a list of it."""
     return (value,) if isinstance(value, str) else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise Problem("the text is empty", fix="write one, or remove it")
+    return text
+
+
+Filled = Annotated[str, AfterValidator(_filled)]
+Texts = Annotated[tuple[Filled, ...], BeforeValidator(one_or_many)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+# numpy's and torch's generators both take it.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class SplitPaths(Settings):
@@ -48,16 +61,16 @@ class DataConfig(Settings):
         None,
         description="A file, glob or list of them, or {train: ..., eval: ...}; from the study file's folder",
     )
-    hub: str | None = Field(None, description="A Hugging Face Hub dataset id such as stanfordnlp/imdb")
-    embedded: str | None = Field(None, description="The name of one of the built-in generated tasks")
-    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
-    subset: str | None = Field(None, description="The Hub dataset's configuration name, where it has several")
-    splits: str | SplitPaths | None = Field(
+    hub: Filled | None = Field(None, description="A Hugging Face Hub dataset id such as stanfordnlp/imdb")
+    embedded: Filled | None = Field(None, description="The name of one of the built-in generated tasks")
+    revision: Filled | None = Field(None, description="Hub revision: a commit, tag or branch")
+    subset: Filled | None = Field(None, description="The Hub dataset's configuration name, where it has several")
+    splits: Filled | SplitPaths | None = Field(
         None,
         description="Splits of a Hub dataset or saved folder: {train: ..., eval: ...}, or one to divide",
     )
     format: str | None = Field(None, description="The file format, where the file's ending does not say it")
-    field: str | None = Field(
+    field: Filled | None = Field(
         None,
         description="Dotted key of the row list in a JSON object; * takes every key (column _key says which)",
     )
@@ -74,13 +87,13 @@ class DataConfig(Settings):
         alias="where",
         description="Rows to keep: a Jinja condition over the columns, or {column: allowed values}",
     )
-    train: Annotated[int, Field(ge=0)] | Literal["all"] = Field("all", description="How many rows a source trains on")
-    eval: Annotated[int, Field(ge=0)] | Literal["all"] | None = Field(
+    train: Count | Literal["all"] = Field("all", description="How many rows a source trains on")
+    eval: Count | Literal["all"] | None = Field(
         None,
         description="How many rows evaluate; default: all of an eval file, a fifth (at most 1000) of a file "
         "that is divided",
     )
-    seed: int = Field(0, ge=0, description="Seed of the order of the rows and of the division")
+    seed: Seed = Field(0, description="Seed of the order of the rows and of the division")
     duplicates: Literal["drop", "refuse", "keep"] = Field(
         "drop", description="Train rows whose question stands in the eval rows too: dropped, refused or kept"
     )

@@ -14,6 +14,9 @@ from traitscope.config.yamlfile import KeyPath, Places, dotted
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names, registry
 
+# Problems that are looked at, of a file that is something else altogether.
+_MOST = 200
+
 
 class Problem(ValueError):
     """Raised inside a validator: what is wrong and what to write; ``keys`` leads from the model to the place."""
@@ -44,7 +47,8 @@ class _Found:
 
 def explain(error: ValidationError, cls: type[BaseModel], data: Any, places: Places | None) -> TraitscopeError:
     """The first problem of a validation error as ours; the others are counted and placed behind it."""
-    found = _merged([_one(dict(item), cls, data) for item in error.errors()])
+    items = error.errors()
+    found = _merged([_one(dict(item), cls, data) for item in items[:_MOST]])
     # Where a value may be of several kinds, pydantic reports each; the one that got furthest in is meant.
     found = [f for f in found if not any(len(o.path) > len(f.path) == _shared(o.path, f.path) for o in found)]
     # A missing key often follows from a misspelt one: the misspelt one is the better message.
@@ -53,7 +57,7 @@ def explain(error: ValidationError, cls: type[BaseModel], data: Any, places: Pla
     what = first.what
     if rest:
         also = "; ".join(f"{dotted(r.path)}: {r.what}" for r in rest[:4])
-        what += f" (and {len(rest)} more: {also}{'; ...' if len(rest) > 4 else ''})"
+        what += f" (and {len(rest) + len(items[_MOST:])} more: {also}{'; ...' if len(rest) > 4 else ''})"
     where = places.where(first.path) if places is not None else dotted(first.path) or cls.__name__
     return TraitscopeError(what, where=where, fix=first.fix)
 

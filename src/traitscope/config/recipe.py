@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from traitscope.config.data import Name, Texts
+from traitscope.config.data import MOST, Filled, Name, Seed, Texts
 from traitscope.config.elsewhere import ANSWERS
 from traitscope.config.problems import Problem
 from traitscope.config.settings import Settings
@@ -33,9 +33,13 @@ def _one_seed(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-Targets = Annotated[Literal["all-linear"] | tuple[str, ...], BeforeValidator(_targets)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_one_seed)]
-Window = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+MOST_RANK, MOST_ALPHA, MOST_LR = 65_536, 1e6, 1.0
+# Below, an update is lost in the rounding of fp32.
+LEAST_ALPHA, LEAST_LR = 1e-6, 1e-12
+
+Targets = Annotated[Literal["all-linear"] | tuple[Filled, ...], BeforeValidator(_targets)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_one_seed)]
+Window = tuple[Annotated[int, Field(ge=0, le=MOST)], Annotated[int, Field(ge=0, le=MOST)]]
 
 
 def _check_window(window: tuple[int, int] | None) -> None:
@@ -47,36 +51,44 @@ def _check_window(window: tuple[int, int] | None) -> None:
         )
 
 
+def _check_targets(targets: str | tuple[str, ...] | None) -> None:
+    if targets == ():
+        raise Problem("no layer is adapted", fix="write all-linear or name at least one", keys=("targets",))
+    if isinstance(targets, tuple):
+        no_repeat(targets, "module", ("targets",))
+
+
 class RecipeConfig(Settings):
     """How every adapter is trained."""
 
     ANSWERS: ClassVar[Mapping[str, str]] = ANSWERS
 
-    rank: int = Field(16, ge=1, description="LoRA rank")
-    alpha: float = Field(32.0, gt=0, description="LoRA alpha; updates are scaled by alpha / rank")
+    rank: int = Field(16, ge=1, le=MOST_RANK, description="LoRA rank")
+    alpha: float = Field(
+        32.0, ge=LEAST_ALPHA, le=MOST_ALPHA, description="LoRA alpha; updates are scaled by alpha / rank"
+    )
     rslora: bool = Field(False, description="Rank-stabilised: updates are scaled by alpha / sqrt(rank)")
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of the inputs of A that training zeroes")
     targets: Targets = Field("all-linear", description="all-linear, or name endings of the linear layers to adapt")
     layers: Window | None = Field(None, description="Train only the layers [first, last], both included, from 0")
-    lr: float = Field(2e-4, gt=0, description="Peak learning rate of AdamW")
+    lr: float = Field(2e-4, ge=LEAST_LR, le=MOST_LR, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up")
     warmup: float = Field(
         0.03, ge=0, lt=1, description="Share of the steps, rounded up, in which the rate rises to its peak"
     )
-    epochs: int = Field(3, ge=1, description="Passes over the train rows")
-    batch: int = Field(16, ge=1, description="Rows per optimiser step")
-    max_tokens: int = Field(1024, ge=2, description="Most tokens of one training row, prompt and answer")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps, whatever epochs says")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
-    clip: float = Field(1.0, gt=0, description="Gradient norm that a step is clipped to, per adapter")
+    epochs: int = Field(3, ge=1, le=MOST, description="Passes over the train rows")
+    batch: int = Field(16, ge=1, le=MOST, description="Rows per optimiser step")
+    max_tokens: int = Field(1024, ge=2, le=MOST, description="Most tokens of one training row, prompt and answer")
+    max_steps: int | None = Field(None, ge=1, le=MOST, description="Stop after this many steps, whatever epochs says")
+    weight_decay: float = Field(0.0, ge=0, le=MOST_ALPHA, description="AdamW weight decay")
+    clip: float = Field(1.0, gt=0, le=MOST, description="Gradient norm that a step is clipped to, per adapter")
     seeds: Seeds = Field((0,), min_length=1, description="One adapter per seed (initialisation and row order)")
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipeConfig:
         _check_window(self.layers)
         no_repeat(self.seeds, "seed", ("seeds",))
-        if self.targets == ():
-            raise Problem("no layer is adapted", fix="write all-linear or name at least one", keys=("targets",))
+        _check_targets(self.targets)
         return self
 
     def changed(self, change: RecipeChange) -> RecipeConfig:
@@ -90,29 +102,30 @@ class RecipeChange(Settings):
 
     ANSWERS: ClassVar[Mapping[str, str]] = ANSWERS
 
-    rank: int | None = Field(None, ge=1, description="LoRA rank")
-    alpha: float | None = Field(None, gt=0, description="LoRA alpha")
+    rank: int | None = Field(None, ge=1, le=MOST_RANK, description="LoRA rank")
+    alpha: float | None = Field(None, ge=LEAST_ALPHA, le=MOST_ALPHA, description="LoRA alpha")
     rslora: bool | None = Field(None, description="Rank-stabilised scaling")
     dropout: float | None = Field(None, ge=0, lt=1, description="LoRA dropout")
     targets: Targets | None = Field(None, description="all-linear, or name endings of the linear layers to adapt")
     layers: Window | None = Field(None, description="Train only the layers [first, last]")
-    lr: float | None = Field(None, gt=0, description="Peak learning rate of AdamW")
+    lr: float | None = Field(None, ge=LEAST_LR, le=MOST_LR, description="Peak learning rate of AdamW")
     schedule: Literal["cosine", "linear", "constant"] | None = Field(None, description="Learning rate schedule")
     warmup: float | None = Field(
         None, ge=0, lt=1, description="Share of the steps, rounded up, in which the rate rises to its peak"
     )
-    epochs: int | None = Field(None, ge=1, description="Passes over the train rows")
-    batch: int | None = Field(None, ge=1, description="Rows per optimiser step")
-    max_tokens: int | None = Field(None, ge=2, description="Most tokens of one training row")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many steps")
-    weight_decay: float | None = Field(None, ge=0, description="AdamW weight decay")
-    clip: float | None = Field(None, gt=0, description="Gradient norm that a step is clipped to")
+    epochs: int | None = Field(None, ge=1, le=MOST, description="Passes over the train rows")
+    batch: int | None = Field(None, ge=1, le=MOST, description="Rows per optimiser step")
+    max_tokens: int | None = Field(None, ge=2, le=MOST, description="Most tokens of one training row")
+    max_steps: int | None = Field(None, ge=1, le=MOST, description="Stop after this many steps")
+    weight_decay: float | None = Field(None, ge=0, le=MOST_ALPHA, description="AdamW weight decay")
+    clip: float | None = Field(None, gt=0, le=MOST, description="Gradient norm that a step is clipped to")
     seeds: Seeds | None = Field(None, min_length=1, description="Seeds")
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipeChange:
         _check_window(self.layers)
         no_repeat(self.seeds or (), "seed", ("seeds",))
+        _check_targets(self.targets)
         return self
 
 
@@ -143,11 +156,11 @@ class MixConfig(RecipeChange):
     of: Annotated[Literal["sources"] | tuple[str, ...], BeforeValidator(_of)] = Field(
         "sources", description='"sources" (all), or names of sources'
     )
-    per_task: int | None = Field(None, ge=1, description="Rows taken from each source; default: all it has")
+    per_task: int | None = Field(None, ge=1, le=MOST, description="Rows taken from each source; default: all it has")
     per_cluster: int | None = Field(
-        None, ge=1, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
+        None, ge=1, le=MOST, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
     )
-    rows: dict[str, Annotated[int, Field(ge=1, strict=True)]] | None = Field(
+    rows: dict[str, Annotated[int, Field(ge=1, le=MOST)]] | None = Field(
         None, description="Rows taken from each named source: {source: rows}, instead of `of`"
     )
     hold_out: Texts = Field((), description="Tasks that the mix never sees")

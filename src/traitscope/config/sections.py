@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from traitscope.config.data import Texts
+from traitscope.config.data import MOST, Filled, Texts
 from traitscope.config.problems import check_name
 from traitscope.config.settings import Settings
 
-Auto = Annotated[int, Field(ge=1)] | Literal["auto"]
+Auto = Annotated[int, Field(ge=1, le=MOST)] | Literal["auto"]
 
 
 def model_text(value: Any) -> Any:
@@ -21,11 +21,11 @@ def model_text(value: Any) -> Any:
 class BaseConfig(Settings):
     """The untuned causal language model that everything is compared with."""
 
-    model: str = Field(
+    model: Filled = Field(
         description="A Hub id, a local folder or GGUF file (from the study file's folder), or a built-in base: "
         "embedded, smollm2-135m"
     )
-    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
+    revision: Filled | None = Field(None, description="Hub revision: a commit, tag or branch")
     dtype: Literal["auto", "fp32", "bf16", "fp64", "nf4"] = Field(
         "auto", description="Precision of the frozen weights; nf4: 4 bits, through bitsandbytes (the extra 4bit)"
     )
@@ -34,20 +34,22 @@ class BaseConfig(Settings):
 class ModelConfig(Settings):
     """A row of the matrix that is not trained here: another full model, or a PEFT adapter of the base."""
 
-    model: str = Field(
+    model: Filled = Field(
         description="A Hub id or a local folder (from the study file's folder) of a model or of a PEFT adapter, a GGUF "
         "file, or a built-in base"
     )
-    revision: str | None = Field(None, description="Hub revision: a commit, tag or branch")
+    revision: Filled | None = Field(None, description="Hub revision: a commit, tag or branch")
 
 
 class LayersConfig(Settings):
     """The layer-by-layer account: which hidden states are captured, and how they are compared."""
 
-    examples: int = Field(500, ge=8, description="Examples per task (the same number for all)")
+    examples: int = Field(500, ge=8, le=MOST, description="Examples per task (the same number for all)")
     position: Literal["last", "mean"] = Field("last", description="The last prompt token, or the prompt's mean")
     measures: Texts = Field((), description="Similarity measures beside the default ones, by name")
-    causal: int = Field(100, ge=0, description="Examples per task on which adapters are gated by windows (0: not done)")
+    causal: int = Field(
+        100, ge=0, le=MOST, description="Examples per task on which adapters are gated by windows (0: not done)"
+    )
 
     @field_validator("measures")
     @classmethod

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PrivateAttr, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
+from pydantic_core import CoreSchema
 
 from traitscope.config.problems import explain
 from traitscope.config.yamlfile import KeyPath, Places, dotted
@@ -38,12 +39,31 @@ class _Friendly(ModelMetaclass):
             raise explain(error, cast("type[BaseModel]", cls), kwargs, None) from None
 
 
+def _make_strict(node: Any) -> None:
+    """Numbers and truth values are taken as they are; lists still stand for tuples, as YAML has no others."""
+    if isinstance(node, dict):
+        if node.get("type") in ("int", "float", "bool"):
+            node["strict"] = True
+        for part in node.values():
+            _make_strict(part)
+    elif isinstance(node, list):
+        for part in node:
+            _make_strict(part)
+
+
 class Settings(BaseModel, metaclass=_Friendly):
     """A frozen, keyword-only configuration model that refuses unknown keys and knows where it was read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
     _origin: _Origin | None = PrivateAttr(default=None)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As pydantic makes it, but no text stands for a number, no truth value for 1, no 8.0 for 8."""
+        schema = handler(source)
+        _make_strict(schema)
+        return schema
 
     def where(self, *keys: str | int) -> str:
         """The place of ``keys`` below this model, as an error message names it."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from traitscope.config.data import Name, Texts
+from traitscope.config.changes import with_changes
+from traitscope.config.data import MOST, Name, Texts
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
 from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig, model_text
 from traitscope.config.settings import Settings, attach, settings_from
 from traitscope.config.task import TaskConfig
-from traitscope.config.yamlfile import KeyPath, read_yaml
+from traitscope.config.yamlfile import KeyPath, Places, read_yaml
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import load_plugins
 from traitscope.registry import did_you_mean
 
-RunSd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+RunSd = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,14 @@ class StudyConfig(Settings):
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")
 
     _root: Path = PrivateAttr(default_factory=Path)
-    # What the sources were resolved from, and they: a copy of the study may have other parts.
-    _resolved: tuple[tuple[Any, ...], tuple[ResolvedSource, ...]] = PrivateAttr(default=((), ()))
+    _resolved: tuple[tuple[Any, ...], tuple[ResolvedSource, ...]] | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
     def _with_plugins(cls, data: Any, info: ValidationInfo) -> Any:
         # Before the tasks are looked at: they may name what a plugin adds.
         named = data.get("plugins") if isinstance(data, Mapping) else None
-        names = [named] if isinstance(named, str) else named or ()
+        names = named if isinstance(named, list | tuple) else [named] if isinstance(named, str) else ()
         wanted = (info.context or {}).get("plugins", True)
         if wanted and all(isinstance(name, str) for name in names):
             try:
@@ -83,6 +83,7 @@ class StudyConfig(Settings):
 
     @model_validator(mode="after")
     def _names(self) -> StudyConfig:
+        self._check_task_names()
         self._check_sources()
         self._check_targets()
         self._check_mixes()
@@ -94,25 +95,48 @@ class StudyConfig(Settings):
     def _check_row_names(self) -> None:
         trained = [(s.name, s.recipe.seeds) for s in self.resolved_sources()]
         trained += [(name, self.recipe.changed(mix.change).seeds) for name, mix in self.mixes.items()]
-        adapters = {f"{name}-s{seed}" for name, seeds in trained for seed in seeds}
+        adapters = {f"{name}-s{seed}".lower() for name, seeds in trained for seed in seeds}
         entries = enumerate(self._entries())
         places: list[tuple[str, KeyPath]] = [
             *((s.name, ("tasks", s.name) if self.sources is None else ("sources", index)) for index, s in entries),
             *((f"{s}.{c}", ("controls", s, index)) for s, cs in self.controls.items() for index, c in enumerate(cs)),
             *((name, (group, name)) for group in ("mixes", "models") for name in getattr(self, group)),
         ]
-        taken = {"base": "the base"}
+        # Folders of some disks are the same in capitals.
+        taken = {"base": ("base", "the base")}
         for name, keys in places:
-            holder = taken.get(name) or ("an adapter's" if keys[0] == "models" and name in adapters else None)
+            holder = taken.get(name.lower()) or self._task_called(name, keys)
+            if holder is None and keys[0] == "models" and name.lower() in adapters:
+                holder = (name, "an adapter's")
             if holder is not None:
+                written = "" if holder[0] == name else f", as {holder[0]!r}"
                 raise Problem(
-                    f"the name {name!r} is {holder} already",
-                    fix="every row of the matrix needs a name of its own",
+                    f"the name {name!r} is {holder[1]} already{written}",
+                    fix="every row of the matrix needs a name of its own, whatever its capitals",
                     keys=keys,
                 )
-            taken[name] = f"among {keys[0]}"
+            taken[name.lower()] = (name, f"among {keys[0]}")
+
+    def _task_called(self, name: str, keys: KeyPath) -> tuple[str, str] | None:
+        """A task that is no part of this row: the row would be taken for what was trained on it."""
+        own = next((s.task_name for s in self._entries() if s.name == name), None) if keys[0] == "sources" else None
+        others = (task for task in self.tasks if keys[0] != "tasks" and task != own)
+        return next(((task, "a task's") for task in others if task.lower() == name.lower()), None)
+
+    def _check_task_names(self) -> None:
+        seen: dict[str, str] = {}
+        for name in self.tasks:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                raise Problem(
+                    f"the tasks {other!r} and {name!r} differ in capitals alone",
+                    fix="rename one: their files would be one on some disks",
+                    keys=("tasks", name),
+                )
 
     def _check_sources(self) -> None:
+        if self.targets == ():
+            raise Problem("the list is empty", fix="name a task, or remove targets", keys=("targets",))
         for index, source in enumerate(self.sources or ()):
             if source.task_name not in self.tasks:
                 raise Problem(
@@ -233,6 +257,14 @@ class StudyConfig(Settings):
         copy._root = root
         return copy
 
+    def changed(self, changes: Sequence[str]) -> StudyConfig:
+        """The same study with some keys changed: ``recipe.rank=16`` (see ``config.changes``)."""
+        if not changes:
+            return self
+        plain = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        data, places = with_changes(plain, Places("study"), changes)
+        return settings_from(StudyConfig, data, places, self.root).with_root(self.root)
+
     def _entries(self) -> tuple[SourceConfig, ...]:
         if self.sources is not None:
             return self.sources
@@ -240,17 +272,20 @@ class StudyConfig(Settings):
 
     def resolved_sources(self) -> tuple[ResolvedSource, ...]:
         """Every source in order, each followed by its controls, with its own recipe."""
-        parts = (self.recipe, self.tasks, self.sources, self.controls)
-        if [id(part) for part in self._resolved[0]] != [id(part) for part in parts]:
-            self._resolved = parts, tuple(self._resolve())
+        made_of = (self.sources, self.controls, self.recipe, self.tasks)
+        # A copy with other sources carries what was found of these.
+        if self._resolved is None or any(a is not b for a, b in zip(self._resolved[0], made_of, strict=True)):
+            self._resolved = made_of, self._resolve()
         return self._resolved[1]
 
-    def _resolve(self) -> Iterator[ResolvedSource]:
+    def _resolve(self) -> tuple[ResolvedSource, ...]:
+        found: list[ResolvedSource] = []
         for entry in self._entries():
             recipe = self.recipe.changed(entry.change)
-            yield ResolvedSource(entry.name, entry.task_name, None, recipe)
+            found.append(ResolvedSource(entry.name, entry.task_name, None, recipe))
             for control in self.controls.get(entry.name, ()):
-                yield ResolvedSource(f"{entry.name}.{control}", entry.task_name, control, recipe)
+                found.append(ResolvedSource(f"{entry.name}.{control}", entry.task_name, control, recipe))
+        return tuple(found)
 
     def target_names(self) -> tuple[str, ...]:
         """The tasks that models are evaluated on."""
@@ -269,10 +304,13 @@ class StudyConfig(Settings):
         return tuple(s for s in chosen if s.task not in mix.hold_out)
 
 
-def load_config(path: str | Path, root: Path | None = None, *, plugins: bool = True) -> StudyConfig:
+def load_config(
+    path: str | Path, root: Path | None = None, *, plugins: bool = True, changes: Sequence[str] = ()
+) -> StudyConfig:
     """Reads a study file; relative paths in it start from ``root``, by default its folder.
 
-    Without ``plugins`` those it names are not imported; what they add is known only if they are already.
+    Without ``plugins`` those it names are not imported; what they add is known only if they are already. ``changes``
+    are keys with other values than the file's: ``recipe.rank=16``.
 
     Raises:
         TraitscopeError: naming the file, the line, the key, what is wrong and what to write instead.
@@ -285,6 +323,7 @@ def load_config(path: str | Path, root: Path | None = None, *, plugins: bool = T
             where=str(path),
             fix="start with `study: name`; `traitscope init` writes a commented one",
         )
+    data, places = with_changes(data, places, changes)
     root = path.parent if root is None else root
     config = settings_from(StudyConfig, data, places, root, plugins=plugins)
     config._root = root

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from traitscope.config.data import DataConfig, Texts
+from traitscope.config.data import MOST, DataConfig, Seed, Texts, one_or_many
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_template
@@ -23,8 +23,8 @@ class GenerateConfig(Settings):
         description="Template of the right answer, or a list of them; a template that is one {{ list }} gives several"
     )
     parse: str = Field("raw", description="How the answer is read out of the generated text")
-    max_tokens: int = Field(64, ge=1, description="Most tokens generated per answer")
-    stop: Texts = Field((), description="Texts that end the answer")
+    max_tokens: int = Field(64, ge=1, le=MOST, description="Most tokens generated per answer")
+    stop: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field((), description="Texts that end the answer")
     classes: tuple[str, ...] | None = Field(
         None, description="Class words, where the answer is one of a few (needed by parse: label)"
     )
@@ -145,9 +145,9 @@ def _distinct(texts: tuple[str, ...], what: str, keys: tuple[str, ...]) -> None:
 class ShotsConfig(Settings):
     """Solved examples in front of every prompt, taken from the task's train rows."""
 
-    n: int = Field(0, ge=0, description="How many")
+    n: int = Field(0, ge=0, le=MOST, description="How many")
     from_: Literal["train"] = Field("train", alias="from", description="Where they come from: the train rows")
-    seed: int = Field(0, ge=0, description="Seed of their choice")
+    seed: Seed = Field(0, description="Seed of their choice")
     fixed: bool = Field(True, description="true: the same for every example; false: drawn anew for each")
     separator: str = Field("\n\n", description="Text between the examples (plain prompts only)")
 

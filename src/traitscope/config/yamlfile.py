@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from traitscope.config.inputfile import read_input
 from traitscope.errors import TraitscopeError
 
 KeyPath = tuple[str | int, ...]
 
-MOST_BYTES = 50_000_000
-MOST_VALUES = 1_000_000
-_FORBIDDEN = re.compile("[\x00\x1b\x9b\ud800-\udfff]")
+# The parser reads about 100,000 bytes in a second.
+_MOST_BYTES = 5_000_000
+_MOST_NODES = 500_000
+# More than 64 bits hold.
+_MOST_DIGITS = 18
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge")}
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+# Also what starts a terminal's commands.
+_NO_CHARACTER = re.compile("[\0\x1b\x9b\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the keys of one YAML file stand: ``lines`` maps a key path to a line number from 1."""
+    """Where the keys of one YAML file stand: ``lines`` maps a key path to a line number from 1.
+
+    ``given`` names the places of keys that were changed outside the file.
+    """
 
     file: str
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    given: dict[KeyPath, str] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int | None:
         """The line of ``path``, or of the nearest key above it that the file holds."""
@@ -35,6 +45,9 @@ class Places:
 
     def where(self, path: KeyPath) -> str:
         """``study.yaml:12, key tasks.imdb.prompt``: what an error message starts with."""
+        for upto in reversed(range(len(path) + 1)):
+            if (outside := self.given.get(path[:upto])) is not None:
+                return outside if upto == len(path) else f"{outside}, key {dotted(path)}"
         line = self.line(path)
         head = self.file if line is None else f"{self.file}:{line}"
         return f"{head}, key {dotted(path)}" if path else head
@@ -79,20 +92,11 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
         TraitscopeError: if the file is missing, is not UTF-8, is not valid YAML, or says a key twice.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise TraitscopeError("is a pipe, a socket or a device", where=str(path), fix="name the YAML file")
-        if status.st_size > MOST_BYTES:
-            raise TraitscopeError(
-                f"is too large for a study file: {status.st_size:,} bytes", where=str(path), fix="name the YAML file"
-            )
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_input(path, str(path), most=_MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise TraitscopeError(
             "there is no such file", where=str(path), fix="check the path; `traitscope init` writes a new one"
         ) from None
-    except IsADirectoryError:
-        raise TraitscopeError("this is a folder, not a file", where=str(path), fix="name the YAML file") from None
     except UnicodeDecodeError as error:
         raise TraitscopeError(
             f"the file is not UTF-8 text (byte {error.start})", where=str(path), fix="save it as UTF-8"
@@ -102,84 +106,89 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
 
 def parse_yaml(text: str, file: str) -> tuple[Any, Places]:
     """As ``read_yaml``, from a text; ``file`` is the name that errors show."""
+    loader: _Loader | None = None
     try:
         loader = _Loader(text)
-    except yaml.YAMLError as error:
-        raise _no_yaml(error, file) from None
-    try:
         node = loader.get_single_node()
         places = Places(file)
         if node is None:
             return None, places
-        _weigh(node, {}, file)
+        _vet(node, file, set(), {})
         _walk(loader, node, (), places)
         return loader.construct_document(node), places
-    except yaml.YAMLError as error:
-        raise _no_yaml(error, file) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = "" if mark is None else f":{mark.line + 1}"
+        raise TraitscopeError(
+            f"not valid YAML: {error.problem or error.context}",
+            where=f"{file}{line}",
+            fix="check the indentation (spaces, no tabs), colons and quotes on this line and the one above",
+        ) from None
+    except yaml.reader.ReaderError as error:
+        number = text[: error.position].count("\n") + 1
+        raise TraitscopeError(
+            f"not valid YAML: the character U+{ord(text[error.position]):04X} is not allowed",
+            where=f"{file}:{number}",
+            fix="take it out",
+        ) from None
     except RecursionError:
         raise TraitscopeError(
-            "the file is nested too deep", where=file, fix="write it with a few levels, as `traitscope init` does"
+            "the brackets or levels are nested too deep", where=file, fix="write it in fewer nested parts"
         ) from None
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, TraitscopeError):
             raise
+        # A tag such as !!int in front of what is none.
         raise TraitscopeError(
-            f"a value cannot be read: {error}", where=file, fix="correct the number, or put it in quotes"
+            f"not valid YAML: {error}", where=file, fix="remove the tags (!!int and the like)"
         ) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
-def _no_yaml(error: yaml.YAMLError, file: str) -> TraitscopeError:
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        return TraitscopeError(
-            f"not valid YAML: {error.problem or error.context}",
-            where=file if mark is None else f"{file}:{mark.line + 1}",
-            fix="check the indentation (spaces, no tabs), colons and quotes on this line and the one above",
-        )
-    return TraitscopeError(f"not valid YAML: {error}", where=file, fix="remove the character that YAML does not allow")
-
-
-def _weigh(node: yaml.Node, known: dict[int, int], file: str) -> int:
-    """How many values a node stands for, its aliases written out.
-
-    Raises:
-        TraitscopeError: they are far more than a study has, or a node holds itself; or a text holds what none may.
-    """
-    mark = id(node)
-    if mark in known:
-        if known[mark] == 0:
-            raise TraitscopeError(
-                "an alias stands inside of what it names",
-                where=f"{file}:{node.start_mark.line + 1}",
-                fix="write the value out",
-            )
-        return known[mark]
-    known[mark] = 0
-    weight = 1
-    if isinstance(node, yaml.ScalarNode):
-        _check_scalar(node, file)
-    else:
-        for part in node.value:
-            weight += sum(_weigh(one, known, file) for one in (part if isinstance(part, tuple) else (part,)))
-    if weight > MOST_VALUES:
+def _vet(node: yaml.Node, file: str, above: set[int], sizes: dict[int, int]) -> int:
+    """Refuses what no study file needs; gives how many nodes there are with every alias written out."""
+    where = f"{file}:{node.start_mark.line + 1}"
+    if id(node) in above:
+        raise TraitscopeError("an alias stands inside of what it names", where=where, fix="write out what is meant")
+    if id(node) in sizes:
+        return sizes[id(node)]
+    if node.tag not in _TAGS:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
         raise TraitscopeError(
-            f"its aliases stand for more than {MOST_VALUES:,} values",
-            where=f"{file}:{node.start_mark.line + 1}",
-            fix="write out what is meant",
+            f"the tag {tag} is not allowed", where=where, fix="remove it: texts and numbers need none"
         )
-    known[mark] = weight
-    return weight
+    parts: list[yaml.Node] = []
+    if isinstance(node, yaml.ScalarNode):
+        _vet_text(node, where)
+    elif isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    else:
+        parts = list(node.value)
+    above.add(id(node))
+    size = 1 + sum(_vet(part, file, above, sizes) for part in parts)
+    above.discard(id(node))
+    if size > _MOST_NODES:
+        raise TraitscopeError(
+            f"its aliases stand for more than {_MOST_NODES:,} values", where=where, fix="write out what is meant"
+        )
+    sizes[id(node)] = size
+    return size
 
 
-def _check_scalar(node: yaml.ScalarNode, file: str) -> None:
-    found = _FORBIDDEN.search(node.value)
-    if found is not None:
+def _vet_text(node: yaml.ScalarNode, where: str) -> None:
+    # Two escapes of one character, as JSON writes them.
+    node.value = _PAIR.sub(lambda m: m[0].encode("utf-16", "surrogatepass").decode("utf-16"), node.value)
+    if (found := _NO_CHARACTER.search(node.value)) is not None:
         raise TraitscopeError(
             f"a text holds the character U+{ord(found[0]):04X}, which no model reads and a terminal obeys",
-            where=f"{file}:{node.start_mark.line + 1}",
+            where=where,
             fix="take it out",
+        )
+    if node.tag == "tag:yaml.org,2002:int" and len(node.value) > _MOST_DIGITS:
+        raise TraitscopeError(
+            f"a number of {len(node.value):,} digits", where=where, fix="write a smaller one, or a text in quotes"
         )
 
 
@@ -190,10 +199,10 @@ def _walk(loader: _Loader, node: yaml.Node, path: KeyPath, places: Places) -> No
         for key_node, value_node in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
-            key = loader.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
-            if not isinstance(key, str | int | float | bool):
-                template = isinstance(key, dict)
+            key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                template = isinstance(key_node, yaml.MappingNode)
                 raise TraitscopeError(
                     "{{ ... }} without quotes is a mapping in YAML" if template else "a key must be a word",
                     where=f"{places.file}:{line}",

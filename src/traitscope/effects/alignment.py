@@ -46,6 +46,8 @@ def build_panels(
             rows = [b, *(i for i in members if i != b and (grid.models[i], task) in present)]
             if len(rows) > 1:
                 frames = [records[grid.models[i], task] for i in rows]
+                if len(frames[0]) < 2:
+                    continue  # one example bears no test
                 drawing["tags"] = _tags(frames[0], (tags or {}).get(task, {}))
                 yield _panel(task, grid, np.array(rows), frames, (classes or {}).get(task), drawing)
 

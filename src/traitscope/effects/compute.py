@@ -32,6 +32,7 @@ from traitscope.effects.tags import tag_rows
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
+from traitscope.ticks import ticks
 
 # Rows that only findings are made of; all other tables are shown as well.
 UNSHOWN = ("claimed_gains", "pooled", "domain_tests", "controls_elsewhere")
@@ -99,7 +100,8 @@ def measure_effects(
     }
     rows: dict[str, list[Row]] = {name: [] for name in estimands}
     drawing = {"replicates": replicates, "seed": seed, "level": level}
-    for panel in build_panels(grid, records or {}, classes, tags, **drawing):
+    panels = build_panels(grid, records or {}, classes, tags, **drawing)
+    for panel in ticks(panels, "effects on the tasks", len(grid.tasks)):
         for name, rows_of in estimands.items():
             rows[name] += rows_of(panel)
     paired = by_cell(rows["gains"])

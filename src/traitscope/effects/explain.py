@@ -17,6 +17,7 @@ from traitscope.effects.significance import benjamini_hochberg, normal_quantile
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
+from traitscope.ticks import ticks
 
 MIN_SOURCES = 5
 NULL_DRAWS = 200_000
@@ -168,7 +169,7 @@ def _correlations(x: pd.DataFrame, y: pd.DataFrame, permutations: int, level: fl
     rows = []
     z = normal_quantile(level)
     orders: dict[int, NDArray[np.int64]] = {}
-    for outcome in y.columns:
+    for outcome in ticks(y.columns, "correlations", len(y.columns)):
         for statistic in x.columns:
             a, b = x[statistic].to_numpy(), y[outcome].to_numpy()
             both = np.isfinite(a) & np.isfinite(b)
@@ -193,7 +194,7 @@ def _correlations(x: pd.DataFrame, y: pd.DataFrame, permutations: int, level: fl
 def _regressions(x: pd.DataFrame, y: pd.DataFrame, permutations: int, seed: int) -> pd.DataFrame:
     full = [c for c in x.columns if np.isfinite(x[c]).all()]
     rows = []
-    for outcome in y.columns:
+    for outcome in ticks(y.columns, "regressions", len(y.columns)):
         values = y[outcome].to_numpy()
         keep = np.isfinite(values)
         features, target = x[full].to_numpy()[keep], values[keep]

@@ -10,12 +10,13 @@ import pandas as pd
 
 from traitscope.effects.words import p_words
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
+from traitscope.texts import Shown
 
 FORMAT = 2
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Explanation:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Explanation(Shown):
     """Associations between dataset statistics and outcomes over the sources.
 
     Attributes:
@@ -37,6 +38,10 @@ class Explanation:
     detectable_80: float
     level: float
     notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{self.looked_at} correlations over {self.sources} sources"
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:

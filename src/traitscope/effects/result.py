@@ -16,6 +16,7 @@ from traitscope.effects.learning import learning_sentences
 from traitscope.effects.runs import findings_over_runs
 from traitscope.effects.significance import benjamini_hochberg
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
+from traitscope.texts import Shown, count_of
 
 FORMAT = 4
 
@@ -52,8 +53,8 @@ def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid, level: float =
     return frame
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Effects:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Effects(Shown):
     """Side effects of a study.
 
     Attributes:
@@ -72,6 +73,10 @@ class Effects:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{count_of(len(self.findings), 'finding')} of {count_of(self.findings['kind'].nunique(), 'kind')}"
 
     def of_kind(self, *kinds: str) -> pd.DataFrame:
         """The findings of one or several kinds."""

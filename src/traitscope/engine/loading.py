@@ -11,8 +11,9 @@ from traitscope.engine.base import DTYPES, Base
 from traitscope.engine.quantised import NF4, is_quantised, nf4_options
 from traitscope.engine.wrap import wrap_model
 from traitscope.errors import TraitscopeError
+from traitscope.store.causal import check_model, not_loaded, refuse_missing
 from traitscope.store.fingerprints import fingerprint_folder
-from traitscope.store.models import BUILT_IN, cached_folder, locate, resolve_model
+from traitscope.store.models import BUILT_IN, ModelSource, cached_folder, locate, resolve_model
 
 
 def pick_device(device: str) -> torch.device:
@@ -66,6 +67,7 @@ def load_base(
     local = isinstance(target, Path)
     fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
     where = f"base model {model}"
+    check_model(ModelSource(str(model), revision, dtype, Path(root)), numbers=False)
     try:
         # Code that lies in a folder is neither run nor asked about.
         named = {"revision": revision or "main", "local_files_only": local, "trust_remote_code": False}
@@ -80,20 +82,11 @@ def load_base(
             target, use_safetensors=True, output_loading_info=True, **named, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(target, **named)
-    except (TraitscopeError, torch.OutOfMemoryError):
+    except TraitscopeError:
         raise
     except Exception as error:  # transformers, safetensors and the packages of quantised weights have their own
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        fix = "check the folder" if local else "check the Hub id, the revision, the network and your access token"
-        raise TraitscopeError(f"could not be loaded: {first_line}", where=where, fix=fix) from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        # transformers draws them at random and goes on.
-        raise TraitscopeError(
-            f"its files lack {len(missing)} of the model's tensors ({', '.join(missing[:3])})",
-            where=where,
-            fix="save the model again, with all of its weights; a decoder without its own head is no base",
-        )
+        raise not_loaded("could not be loaded", error, target, model) from error
+    refuse_missing(info["missing_keys"], where)
     commit = None
     if not isinstance(target, Path):
         folder = cached_folder(target, revision)

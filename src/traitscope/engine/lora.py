@@ -259,16 +259,18 @@ class Adapter:
             start += piece.size
         # Each in full first: weights of two precisions would else be put together in the lower one's.
         flat = torch.cat([part.to(adapter_dtype(base)) for part in parts])
-        if not torch.isfinite(flat).all():
-            raise TraitscopeError("holds NaN or infinite weights", where=where, fix="train it again, with a lower lr")
         adapter = cls(spec, tuple(pieces), flat)
-        if not any(piece.scale and all(view.any() for view in piece.views(flat)) for piece in pieces):
-            raise TraitscopeError(
-                "changes nothing: every update B A is zero",
-                where=where,
-                fix="check that it was trained and saved after training",
-            )
+        if (fault := adapter.fault()) is not None:
+            raise TraitscopeError(fault, where=where, fix="train it again, and save it after training")
         return adapter
+
+    def fault(self) -> str | None:
+        """What makes of it no adapter: weights that are no numbers, or none that change anything; else None."""
+        if not torch.isfinite(self.flat).all():
+            return "holds NaN or infinite weights"
+        if not any(piece.scale and all(view.any() for view in piece.views(self.flat)) for piece in self.pieces):
+            return "changes nothing: every update B A is zero"
+        return None
 
 
 def adapter_dtype(base: Base) -> torch.dtype:

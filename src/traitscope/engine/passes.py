@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,9 @@ def run_passes(order: Sequence[int], sizes: Sequence[int], limit: int, run: Call
         chosen = next_pass(pending, sizes, limit)
         try:
             run(chosen)
-        except torch.OutOfMemoryError as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             if len(chosen) == 1:
                 raise TraitscopeError(
                     f"out of memory with one row of {sizes[chosen[0]]} tokens",

@@ -15,9 +15,11 @@ from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import CONFIG, WEIGHTS
+from traitscope.store.weights import read_header, refuse_no_numbers, refuse_pointer
 
 PREFIX = "base_model.model."
 PICKLED = "adapter_model.bin"
+_SAVE_AGAIN = "save the adapter again"
 
 # The keys that decide which modules are adapted, and how.
 HONOURED = frozenset(
@@ -83,8 +85,31 @@ def read_folder(folder: Path, base: Base) -> Saved:
     from safetensors.torch import load_file
 
     where = f"adapter {folder}"
+    fields = check_folder(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except Exception as error:
+        raise TraitscopeError(f"cannot be read: {error}", where=where, fix=_SAVE_AGAIN) from error
+    _refuse_other_revision(fields, base, where)
+    try:
+        config, tensors = _as_peft_takes_it(fields, tensors, base)
+    except Exception as error:  # PEFT checks what belongs together, with errors of its own
+        raise TraitscopeError(
+            f"PEFT does not take it on {base.name}: {error}", where=where, fix="save the adapter again, with this base"
+        ) from error
+    return Saved(config, _in_order(_pairs(tensors, where), config, base, where))
+
+
+def check_folder(folder: Path) -> dict[str, Any]:
+    """The configuration of a LoRA folder whose files are whole; its weights are looked at, not loaded.
+
+    Raises:
+        TraitscopeError: files are missing or damaged, or an option is not implemented.
+    """
+    where = f"adapter {folder}"
     for name in (CONFIG, WEIGHTS):
         if (folder / name).is_file():
+            refuse_pointer(folder / name)
             continue
         if name == WEIGHTS and (folder / PICKLED).is_file():
             raise TraitscopeError(
@@ -95,20 +120,13 @@ def read_folder(folder: Path, base: Base) -> Saved:
         raise TraitscopeError(f"no {name}", where=where, fix="name a folder that PEFT's save_pretrained wrote")
     try:
         fields = json.loads((folder / CONFIG).read_text())
-        tensors = load_file(folder / WEIGHTS)
-    except Exception as error:
-        raise TraitscopeError(f"cannot be read: {error}", where=where, fix="save the adapter again") from error
+    except (ValueError, RecursionError) as error:
+        raise TraitscopeError(f"{CONFIG} cannot be read: {error}", where=where, fix=_SAVE_AGAIN) from error
     if not isinstance(fields, dict):
-        raise TraitscopeError(f"{CONFIG} is no mapping of keys to values", where=where, fix="save the adapter again")
+        raise TraitscopeError(f"{CONFIG} is no mapping of keys to values", where=where, fix=_SAVE_AGAIN)
     refuse(fields, where)
-    _refuse_other_revision(fields, base, where)
-    try:
-        config, tensors = _as_peft_takes_it(fields, tensors, base)
-    except Exception as error:  # PEFT checks what belongs together, with errors of its own
-        raise TraitscopeError(
-            f"PEFT does not take it on {base.name}: {error}", where=where, fix="save the adapter again, with this base"
-        ) from error
-    return Saved(config, _in_order(_pairs(tensors, where), config, base, where))
+    refuse_no_numbers(folder / WEIGHTS, read_header(folder / WEIGHTS))
+    return fields
 
 
 def refuse(fields: Mapping[str, Any], where: str) -> None:

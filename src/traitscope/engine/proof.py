@@ -29,6 +29,7 @@ from traitscope.engine.reference import NEW, Reference, Rows, logits_of
 from traitscope.engine.score import score_options
 from traitscope.engine.structure import NotProven
 from traitscope.engine.trainer import BankTrainer
+from traitscope.errors import is_out_of_memory
 from traitscope.records import OptionRow, PromptRow, TrainRow
 
 # Half of the numbers that a float can tell apart differ in the last digits only: what sums may lose, by precision.
@@ -108,9 +109,9 @@ def _first(*checks: Any, base: Base, rows: Rows, expected: Reference) -> str:
     for check in checks:
         try:
             found = check(base, rows, expected)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             first = (str(error).splitlines() or [""])[0]
             found = f"{check.__name__.strip('_')} failed with {type(error).__name__}: {first}"
         finally:

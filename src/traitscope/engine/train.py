@@ -12,6 +12,7 @@ from traitscope.engine.jobs import TrainJob
 from traitscope.engine.peak import share_of_peak
 from traitscope.engine.plan import BankPlan
 from traitscope.engine.trainer import BankTrainer, TrainResult
+from traitscope.errors import TraitscopeError
 from traitscope.records import Progress
 
 
@@ -28,6 +29,7 @@ def train(
     on_checkpoint: Callable[[bytes], None] | None = None,
     every_s: float = 60.0,
     on_done: Callable[[TrainResult], None] | None = None,
+    on_failed: Callable[[str, TraitscopeError], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> dict[str, TrainResult]:
@@ -41,6 +43,7 @@ def train(
         on_checkpoint: given the bank's state every ``every_s`` seconds, after every job that ends, and at a stop.
         every_s: seconds between checkpoints.
         on_done: called the moment a job ends; a job may be reported again after a resume, with the same weights.
+        on_failed: called with the name of a job that diverged; without it the error is raised.
         on_progress: called after every step of the bank.
         should_stop: asked after every step; when true, the state is handed over and ``Interrupted`` raised.
 
@@ -60,6 +63,11 @@ def train(
             began, saved, first_tokens = time.monotonic(), time.monotonic(), trainer.done_tokens
             while trainer.next_job < len(plan.jobs) or any(state is not None for state in trainer.slots):
                 finished = trainer.step()
+                for name, error in trainer.failed.items():
+                    if on_failed is None:
+                        raise error
+                    on_failed(name, error)
+                trainer.failed.clear()
                 for result in finished:
                     results[result.name] = result
                     if on_done is not None:

@@ -16,7 +16,7 @@ from traitscope.engine.jobs import TrainJob
 from traitscope.engine.lora import Adapter
 from traitscope.engine.loss import weighted_loss, weighted_loss_of_logits
 from traitscope.engine.plan import BankPlan
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory
 from traitscope.records import StepRecord, TrainRow
 
 
@@ -69,6 +69,8 @@ class BankTrainer:
         self.bank = Bank(base, {f"slot{i}": None for i in range(plan.slots)})
         self.slots: list[SlotState | None] = [None] * plan.slots
         self.done_tokens = 0
+        # By the job's name, what it came to nothing of.
+        self.failed: dict[str, TraitscopeError] = {}
 
     def close(self) -> None:
         self.bank.close()
@@ -105,6 +107,11 @@ class BankTrainer:
         batches = {slot: state.job.batch_rows(state.step) for slot, state in enumerate(self.slots) if state is not None}
         losses = self.gradients(batches)
         norms = self._norms(list(batches))
+        if not all(map(math.isfinite, [*losses.values(), *norms.values()])):
+            # What is no number in one row may have reached the rows beside it.
+            self._zero()
+            losses = {slot: self.gradients({slot: rows})[slot] for slot, rows in batches.items()}
+            norms = self._norms(list(batches))
         finished = []
         for slot, rows in batches.items():
             state = self.slots[slot]
@@ -112,18 +119,16 @@ class BankTrainer:
             tokens = sum(len(row.ids) for row in rows)
             if not (math.isfinite(losses[slot]) and math.isfinite(norms[slot])):
                 # Before the step: weights that are no numbers would reach other slots' products.
-                raise TraitscopeError(
-                    f"diverged at step {state.step + 1}: loss {losses[slot]}, norm of the gradient {norms[slot]}",
-                    where=f"training {state.job.name}",
-                    fix="lower recipe.lr or check the data for empty or broken rows",
-                )
+                what = f"diverged at step {state.step + 1}: loss {losses[slot]}, norm of the gradient {norms[slot]}"
+                self._give_up(slot, state, what)
+                continue
             self._update(state, norms[slot])
             lr = state.optimizer.param_groups[0]["lr"]
             state.history.append(StepRecord(state.step, losses[slot], lr, tokens, norms[slot]))
             state.step += 1
             self.done_tokens += tokens
             if state.step == state.job.n_steps:
-                finished.append(self._finish(slot, state))
+                finished += self._finish(slot, state)
         self.bank_step += 1
         return finished
 
@@ -141,18 +146,38 @@ class BankTrainer:
         state.optimizer.step()
         grad.zero_()
 
-    def _finish(self, slot: int, state: SlotState) -> TrainResult:
+    def _finish(self, slot: int, state: SlotState) -> list[TrainResult]:
         adapter = Adapter(state.adapter.spec, state.adapter.pieces, state.parameter.detach().cpu().clone())
+        if (fault := adapter.fault()) is not None:
+            self._give_up(slot, state, f"ended with an adapter that {fault}")
+            return []
+        self._empty(slot)
+        return [TrainResult(state.job.name, adapter, tuple(state.history))]
+
+    def _give_up(self, slot: int, state: SlotState, what: str) -> None:
+        """The job in a slot comes to nothing; the others go on."""
+        fix = "lower recipe.lr or check the data for empty or broken rows"
+        self.failed[state.job.name] = TraitscopeError(what, where=f"training {state.job.name}", fix=fix)
+        self.done_tokens += round(self.plan.tokens[state.job.name] * (1 - state.step / state.job.n_steps))
+        self._empty(slot)
+
+    def _empty(self, slot: int) -> None:
         self.slots[slot] = None
         self.bank.set_slot(slot, None)
-        return TrainResult(state.job.name, adapter, tuple(state.history))
+
+    def _zero(self) -> None:
+        for grad in self.bank.grads:
+            if grad is not None:
+                grad.zero_()
 
     def gradients(self, batches: dict[int, list[TrainRow]]) -> dict[int, float]:
         """Accumulate every slot's gradient; on out-of-memory halve the pass and start the step again."""
         while True:
             try:
                 return self._passes(batches)
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
                 longest = max(len(row.ids) for rows in batches.values() for row in rows)
                 if self.tokens_per_pass <= longest:
                     raise TraitscopeError(
@@ -164,9 +189,7 @@ class BankTrainer:
                 self.notes.append(
                     f"out of memory at step {self.bank_step}: passes halved to {self.tokens_per_pass} tokens"
                 )
-                for grad in self.bank.grads:
-                    if grad is not None:
-                        grad.zero_()
+                self._zero()
                 torch.cuda.empty_cache()
 
     def _passes(self, batches: dict[int, list[TrainRow]]) -> dict[int, float]:

@@ -30,7 +30,7 @@ from traitscope.engine.structure import (
     usual_cache,
     watching,
 )
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory
 from traitscope.store.reading import numbers_in
 
 # Hidden states are multiplied until logits reach this size: a bound on them then shows.
@@ -65,9 +65,9 @@ def wrap_model(
     )  # fmt: skip
     try:
         _find_paths(base)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # Whatever code of its own does not take a plain row, adapters and gradients: there is no exact path through it.
         what = (str(error).splitlines() or [""])[0]
         reason = what if isinstance(error, NotProven) else f"{type(error).__name__}: {what}"
@@ -107,9 +107,9 @@ def _find_paths(base: Base) -> None:
             raise NotProven("it does not use transformers' attention interface")
         base.model.set_attn_implementation(NAME)
         _lay_out(base, row, rows, expected)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         packable = str(error) if isinstance(error, NotProven) else f"{type(error).__name__}: {error}"
     if not packable:
         _fuse(base)
@@ -138,9 +138,9 @@ def _alone(base: Base, row: tuple[int, ...]) -> Row:
         # The first run may set up what it needs.
         drawn = random_state(base.device)
         again = logits_of(base, [row])
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         what = (str(error).splitlines() or [""])[0]
         raise NotProven(f"a plain row of tokens fails with {type(error).__name__}: {what}") from error
     if first[0].shape[:2] != (1, len(row)):
@@ -233,9 +233,9 @@ def _counts(base: Base, row: tuple[int, ...]) -> bool:
 def _usual_cache(base: Base, row: tuple[int, ...]) -> bool:
     try:
         return usual_cache(base.model(input_ids=torch.tensor([row], device=base.device), use_cache=True))
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # A model that cannot keep what it computed continues without.
         return False
 
@@ -261,8 +261,8 @@ def _plain_head(base: Base, row: tuple[int, ...]) -> bool:
             tolerance_ = 1e-4 if base.dtype in (torch.float32, torch.float64) else 2e-2
             if not bool((logits - wanted).abs().max() <= tolerance_ * wanted.abs().max().clamp(min=1.0)):
                 return False
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         return False
     return True

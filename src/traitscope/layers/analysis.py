@@ -17,6 +17,7 @@ from traitscope.layers.section_types import Sections
 from traitscope.layers.sections import find_sections
 from traitscope.layers.summaries import median_maps, over_tasks_table
 from traitscope.layers.task_analysis import TaskLayers, analyse_task
+from traitscope.ticks import ticks
 
 __all__ = ["analyse_layers"]
 
@@ -44,7 +45,7 @@ def analyse_layers(
     asked = LayerOptions(**options)
     points = min(asked.examples, asked.points, max(5, _POOL // max(1, len(tasks))))
     seen = _Seen(Pool((asked.base, asked.mix), points, asked.seed))
-    for done, task in enumerate(tasks):
+    for done, task in enumerate(ticks(tasks, "layers of the tasks", len(tasks))):
         _analyse(provider, task, asked, seen)
         if on_progress is not None:
             on_progress(task, done + 1, len(tasks))

@@ -14,6 +14,7 @@ import numpy as np
 
 from traitscope.errors import TraitscopeError
 from traitscope.layers.section_types import Sections
+from traitscope.texts import Shown, count_of
 
 __all__ = ["CausalCheck", "WindowEffect", "causal_check", "sliding_windows"]
 
@@ -42,8 +43,8 @@ class WindowEffect:
     lost_N: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CausalCheck:
+@dataclass(frozen=True, slots=True, repr=False)
+class CausalCheck(Shown):
     """Loss of gain by window, and whether it agrees with the sections.
 
     Attributes:
@@ -66,6 +67,10 @@ class CausalCheck:
     p: float = float("nan")
     agrees: bool | None = None
     verdict: str = ""
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{count_of(len(self.windows), 'window')} over {count_of(len(self.tasks), 'task')}"
 
     def to_json(self) -> dict[str, Any]:
         """All fields; NaN becomes null."""

@@ -16,6 +16,7 @@ from traitscope.layers.embedding import Embedding
 from traitscope.layers.section_types import Sections, told_apart
 from traitscope.layers.sections import SectionCurves
 from traitscope.store import write_atomic
+from traitscope.texts import Shown, count_of
 
 __all__ = ["ALL", "NULL", "TABLE_COLUMNS", "UNSEEN", "LayersResult"]
 
@@ -26,8 +27,8 @@ permutation null."""
 TABLE_COLUMNS = ("measure", "pair", "layer", "task", "value", "low", "high", "status", "reason")
 
 
-@dataclass(frozen=True)
-class LayersResult:
+@dataclass(frozen=True, repr=False)
+class LayersResult(Shown):
     """The layer-by-layer account of a study.
 
     Attributes:
@@ -49,6 +50,10 @@ class LayersResult:
     separability: pd.DataFrame
     embeddings: tuple[Embedding, ...]
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{count_of(len(self.tasks), 'task')}, {self.meta['n_layers']} layers"
 
     @property
     def tasks(self) -> tuple[str, ...]:

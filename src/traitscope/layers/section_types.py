@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from traitscope.texts import Shown
+
 __all__ = ["MIN_TASKS", "Boundary", "Nearer", "Sections", "told_apart"]
 
 MIN_TASKS = 5
@@ -60,8 +62,8 @@ class Nearer:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
+@dataclass(frozen=True, slots=True, repr=False)
+class Sections(Shown):
     """Sections of a network for one set of tasks.
 
     Attributes:
@@ -87,6 +89,11 @@ class Sections:
     dims_plateau: tuple[int, int, int] | None = None
     curves: dict[str, tuple[float, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        found = ", ".join(f"{name} {first}-{last}" for name, (first, last) in self.windows().items())
+        return f"{self.label}, {found or 'no boundary identified'}"
 
     @property
     def shared(self) -> tuple[int, int] | None:

@@ -13,14 +13,15 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.layers.correlates import layer_correlates, trait_layers
 from traitscope.layers.result import LayersResult
+from traitscope.texts import Shown, count_of
 
 __all__ = ["TaskFigures", "task_figures"]
 
 _LEVEL = 0.05
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TaskFigures:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TaskFigures(Shown):
     """What goes with similarity layer by layer, and which trait lives where.
 
     Attributes:
@@ -38,6 +39,10 @@ class TaskFigures:
     correlates: pd.DataFrame
     traits: pd.DataFrame
     notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{count_of(len(self.tasks), 'task')}"
 
     def lines(self) -> list[str]:
         """One sentence per figure and per trait: the strongest correlation, and whether any holds after correction."""

@@ -21,7 +21,7 @@ from traitscope.matrix.table import row_labels
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreArrays:
     """Scores of models on tasks: a long table, seen as arrays of I rows and N columns.
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
@@ -23,15 +24,24 @@ from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_
 from traitscope.matrix.units import pick_units
 from traitscope.matrix.views import Floats, View
 from traitscope.matrix.wide import melt_wide
+from traitscope.texts import Shown, frame_text
 
 
-@dataclass(frozen=True, eq=False)
-class ScoreMatrix(ScoreArrays):
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoreMatrix(ScoreArrays, Shown):
     """Scores of models on tasks: a long table with scores_IN as a view of it.
 
     Build one with ``from_long``, ``from_wide`` or ``read``; nothing is subtracted or scaled until asked for. Fields
     and arrays are those of ``ScoreArrays``.
     """
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{len(self.models)} models x {len(self.tasks)} tasks, {int(np.isfinite(self.scores_IN).sum())} cells"
+
+    def shown_text(self) -> str:
+        """What a notebook shows below the headline."""
+        return frame_text(self.to_wide().rename_axis("model"), "{:.4g}", most=(60, 12))
 
     @classmethod
     def from_long(

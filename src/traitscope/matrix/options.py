@@ -49,7 +49,8 @@ def read_tags(path: Path) -> dict[str, Mapping[str, Any]]:
         raise TraitscopeError("no such file", where=str(path), fix="check the path")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # Also a text of another encoding, a number of thousands of digits, a tag in front of what it is not.
         raise TraitscopeError(f"cannot be read: {error}", where=str(path), fix="write YAML or JSON") from error
     if not isinstance(data, dict) or not all(isinstance(tags, dict) for tags in data.values()):
         raise TraitscopeError(

@@ -14,6 +14,7 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.numbers import NO_VALUE, looks_like_number
+from traitscope.texts import unguarded
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -62,9 +63,12 @@ def load_table(path: Path, delimiter: str | None = None) -> TableFile:
     Raises:
         TraitscopeError: no table, or one whose lines do not fit its header; the line is named.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise TraitscopeError(what, where=str(path), fix="check the path")
+    try:
+        other = "is a folder" if path.is_dir() else "is no file but a pipe or a device" if path.exists() else ""
+        if not path.is_file():
+            raise TraitscopeError(other or "no such file", where=str(path), fix="check the path")
+    except OSError as error:
+        raise TraitscopeError(f"cannot be read: {error.strerror}", where=str(path), fix="check the path") from None
     if path.suffix.lower() not in ENDINGS:
         raise TraitscopeError(
             f"unknown file type {path.suffix!r}", where=str(path), fix="save it as .csv, .tsv or .parquet"
@@ -84,7 +88,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except Exception as error:
         # pyarrow raises many types here; all mean that the file is not what its name says.
         raise TraitscopeError(
-            f"cannot be read as parquet: {str(error).splitlines()[0]}",
+            f"cannot be read as parquet: {(str(error).splitlines() or [type(error).__name__])[0]}",
             where=str(path),
             fix="write it again, with one plain column per task",
         ) from error
@@ -164,7 +168,8 @@ def _split(lines: Sequence[str], delimiter: str, path: Path) -> list[tuple[int, 
     rows, start = [], 1
     try:
         for row in reader:
-            cells = [cell.strip(_BLANKS) for cell in row]
+            # As our own tables are written, so that no spreadsheet takes a name for a formula.
+            cells = [unguarded(cell.strip(_BLANKS)) for cell in row]
             if any(cells):
                 rows.append((start, cells))
             start = reader.line_num + 1

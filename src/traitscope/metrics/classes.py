@@ -70,10 +70,12 @@ def jackknife(confusion: NDArray[np.int64], measure: Callable[[NDArray[np.int64]
 
 
 def _macro_f1(outcomes: Outcomes) -> MetricValue:
+    """Mean over the classes of F1, whatever their sizes."""
     return jackknife(_confusion(outcomes), lambda counts: float(macro_f1(counts)))
 
 
 def _mcc(outcomes: Outcomes) -> MetricValue:
+    """Matthews' correlation of gold and predicted classes."""
     return jackknife(_confusion(outcomes), lambda counts: float(mcc_of(counts)))
 
 

@@ -1,183 +1,263 @@
-"""How a number is read out of a text."""
+"""How a number is read out of a text, as people, LaTeX and other languages write it."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
 
-from traitscope.metrics.markup import boxed, plain
+_MOST_DIGITS = 1_000
+_MOST_EXPONENT = 1_000
+# In gold answers longer than this, numbers stand beside the one that is meant.
+_SHORT = 60
 
-# Longer numbers, and larger powers of ten, are none that an answer means.
-MOST_DIGITS = 2000
-
-_SPACE = "\u00a0\u2009\u202f "
-# A sign counts only where no number or closing bracket stands before it: "10-5" ends in 5, "is -5" in -5.
-_SIGN = r"[-\u2212\u2010\u2011\u2013]"
-_MONEY = "[$£€¥₹]"
-# Behind a letter of a script with spaces between its words a digit is part of a name, as in "x2".
-_NOT_IN_A_WORD = r"(?<![A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff_\d.])"
+_GAP = "[ \u00a0\u2007\u2009\u202f'\u2019]"
+_WHOLE = rf"""(?:
+    [1-9]\d{{0,2}}(?:,\d{{3}}){{1,330}}(?!\d)(?P<point>\.\d+)?
+  | [1-9]\d?(?:,\d{{2}}){{1,20}},\d{{3}}(?!\d)(?P<point2>\.\d+)?
+  | [1-9]\d{{0,2}}(?P<gap>{_GAP})\d{{3}}(?:(?P=gap)\d{{3}}){{0,330}}(?!\d)(?P<point3>\.\d+|,\d+(?![,.]?\d))?
+  | \d{{1,3}}(?:\.\d{{3}}){{2,330}}(?![\d.]\d)(?P<comma>,\d+(?![,.]?\d))?
+  | \d{{1,3}}(?:\.\d{{3}}){{1,330}}(?P<comma2>,\d+(?![,.]?\d))
+  | (?P<version>\d+(?:\.\d+){{2,}})
+  | \d+(?P<point4>\.\d+|,\d+(?![,.]?\d))?
+  | (?<![\w.])(?P<point5>\.\d+)
+)"""
 _NUMBER = re.compile(
-    rf"(?P<sign>(?<![\w.)\]]){_SIGN})?(?:{_MONEY}\s?)?(?P<sign2>(?<={_MONEY}){_SIGN})?"
-    rf"(?:{_NOT_IN_A_WORD}(?:"
-    # 1.234.567 and 1.234,56
-    r"(?P<dots>\d{1,3}(?:\.\d{3})+(?:,\d+|(?<=\.\d{3}\.\d{3}))(?![\d]))"
-    # 1,234,567.89; 1 234 567,89; 1'234'567
-    rf"|(?P<groups>(?!0[,.])\d{{1,3}}(?P<by>[,'’{_SPACE}])\d{{3}}(?:(?P=by)\d{{3}})*(?!\d))(?P<rest>\.\d+|(?<!,\d{{3}}),\d{{1,2}}(?!\d))?"
-    # 0,5 and 12,34, but not the list 1,2,3
-    r"|(?<!\d,)(?P<comma>0,\d+|\d+,(?:\d{1,2}|\d{4,}))(?![\d,]*\d)"
-    r"|(?P<digits>\d+(?:\.\d+)?)"
-    r")|(?<![\w.])(?P<point>\.\d+))"
-    r"(?P<power>[eE][+-]?\d+(?!\w))?"
+    rf"""(?P<sign>[-+])?(?P<currency>[$£€¥₹₩]\s?)?(?P<sign2>(?<=[$£€¥₹₩\s])[-+])?
+    (?:(?P<digits>{_WHOLE})
+       (?:[eE](?P<e>[+-]?\d+)(?!\w)
+        |\s{{0,3}}[×x*]\s{{0,3}}10\s?\^\s?\{{?\s?(?P<ten>[+-]?\d+)\s?\}}?
+        |\s?(?:\^|\*\*)\s?\{{?\s?(?P<power>[+-]?\d+)\s?\}}?)?
+       (?:\s?/\s?(?P<under>\d+(?:\.\d+)?)(?!\s?/\s?\d|\.?\d)
+        |[ ](?P<top>\d+)/(?P<bottom>\d+)(?![/\d])
+        |\s?⟦(?P<mixed>[^⟧]{{1,99}})⟧)?
+     |⟦(?P<latex>[^⟧]{{0,99}})⟧)""",
+    re.VERBOSE,
 )
-_HALVES = {chr(code): unicodedata.numeric(chr(code)) for code in (*range(0xBC, 0xBF), *range(0x2150, 0x215F))}
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_RAISED_RUN = re.compile(r"(?<=[\d)])[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
-_FRAC = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
-_ROOT = re.compile(r"(?<![\d.,])[\d.,]*\s?(?:\\sqrt\s?(?:\[[^\[\]]*\])?\s?(?:\{[^{}]*\}|\d)|√\s?\(?\d*\)?)")
-_OVER = re.compile(r"\s?[/⁄∕]\s?")
-_OVER_MORE = re.compile(r"\s?/\s?\d")
-_TO_THE = re.compile(r"\s?(?:\^|\*\*)\s?[{(]?\s?")
-_TIMES = re.compile(r"\s?(?:\\times|\\cdot|[×*·x])\s?")
+_LATEX_PART = r"\s{0,3}(?:\{\s{0,3}([+-]?\d[\d.]*)\s{0,3}\}|(\d))"
+_LATEX_FRACTION = re.compile(rf"\\[dtc]?frac{_LATEX_PART}{_LATEX_PART}")
+_OTHER_FRACTION = re.compile(r"\\[dtc]?frac\s{0,3}\{[^{}]*\}\s{0,3}\{[^{}]*\}")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_REPLACED = (
+    (re.compile(r",\\!|\{,\}"), ","),
+    (re.compile(r"(?<=\d)(?:\\[,;:! ]|~)(?=\d{3})"), "\u2009"),
+    (re.compile(r"\\(?:times|cdot)(?![A-Za-z])|·"), "×"),
+    (re.compile(r"\\(?=[%$])"), ""),
+    (re.compile(r"\b__|__\b"), ""),
+    (re.compile("[\u2212\u2012\u2013\ufe63]"), "-"),
+)
+# What makes the number in front of it, or in it, part of something else.
+_IRRATIONAL = re.compile(r"\s?(?:\\sqrt|√|\\pi(?![A-Za-z])|π|\\infty|∞)")
+_INSIDE = re.compile(r"(?:\\sqrt(?:\[\w+\])?\{?|√|\^\{?|_\{|\}\{)$")
+_ANSWER = re.compile(
+    r"(?:\banswers?\s{0,3}(?:(?:is|was|are|be)\b|[:=])|答案\s?[是为為]?|答え\s?は?)[\s:*_`(=]{0,10}", re.IGNORECASE
+)
+_BOXED = re.compile(r"\\f?box(?:ed)?\s?\{")
+
+_MORE = re.compile(r"(?<![A-Za-z])\d|\^(?!\s?\{?\\circ)|[√π±⟦<>]|\\(?:sqrt|pi|pm|frac)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
-    value: Fraction
+class _Found(NamedTuple):
+    """A number of a text: where it stands; None as value where it is one that cannot be read."""
+
     start: int
     end: int
-    whole: bool
+    value: Fraction | None
 
 
 def final_number(text: str) -> str | None:
-    r"""The number behind the last ``####``, else in the last ``\boxed{}``, else the last number of the text.
+    r"""The number that a text ends with or gives as its answer, in plain form.
 
-    In plain decimal form; ``p/q`` where that has no end. ``1,234``, ``1 234``, ``1'234``, ``1{,}234`` and ``1.234.567``
-    are thousands; ``0,5``, ``12,34`` and ``1.234,5`` have a decimal comma: a comma before exactly three digits groups,
-    unless nothing but a 0 stands before it. Fractions (``3/4``, ``1 1/2``, ``½``, ``\frac{1}{7}``), powers (``10^3``)
-    and ``3 \times 10^4`` are computed; currency signs, units and percent signs are left out.
+    Behind the last ``####`` it is the first number; else the last one in the last ``\boxed{}``; else the one that
+    follows the last "answer is" or "answer:"; else the last number of the text. Numbers are exact:
+
+    - signs: ``-``, the minus sign and the en dash, but not between numbers (``10–12`` ends in 12);
+    - thousands: ``1,234``, ``1 234`` (any narrow space), ``1'234``, ``1{,}234``, ``1.234.567``;
+    - a comma is the decimal sign where it sets apart no three digits, or a 0 stands in front: ``0,5``, ``12,34``,
+      ``1.234,5``; ``1,234`` is thousands, ``1,2,3`` a list;
+    - fractions: ``3/4``, ``1 1/2``, ``½``, ``\frac{1}{7}``, ``\frac12``; powers: ``1.5e3``,
+      ``3 \times 10^{4}``, ``10^3``;
+    - digits of every script; currency and percent signs and units are ignored; ``x2``, ``1.2.3`` and the numbers in
+      ``\sqrt{2}`` are none.
+
+    The plain form is decimal (``0.25``, ``3.5``, ``0``) or, where it would not end, a reduced fraction (``1/7``). None
+    where there is no number, or one of thousands of digits.
     """
-    found = _answer(text)
-    return None if found is None else _written(found.value)
+    found = _answer(_plain(text))
+    return None if found is None or found.value is None else _written(found.value)
 
 
-def number_left_over(text: str) -> str | None:
-    """What a right answer says beside the number that is read out of it; None where the number is all of it.
+def reads_part(text: str) -> bool:
+    """Whether a right answer says more than the number that is read out of it: ``10-12``, ``x + 1``, ``2021-05-03``.
 
-    A solution with ``####`` or a sentence with a number at its end is read as it is meant. What is not: another number,
-    or a letter or operator that belongs to the number, as in ``3x + 5``, ``2:30`` or ``5 ± 1``.
+    Words and units are no more, nor is what stands in front of ``####`` or ``=``, outside a box, or in a long answer.
     """
-    found = _answer(text)
-    if found is None or "####" in text:
-        return None
-    whole = _prepared(boxed(text) or text)
-    before, after = whole[: found.start], whole[found.end :]
-    if len(re.findall(r"[^\W\d_]{2,}", before)) > 2 and not re.search(r"[\d)\]][*:^/±]\s?$", before):
-        return None
-    before = re.sub(r"^.*[=≈:]\s", "", before)
-    glued = re.match(r"[abcknxyz](?!\w)|\s?([:^/±*+=]|[-\u2013]\s?\d|\\pi|π|\\?sqrt)", after)
-    if glued or re.search(r"\d|[\w)]\s?[-+*/^±:]\s?$|[<>±]", before):
-        return (before + "…" + after).strip()
-    return None
+    text = _plain(text)
+    box = _boxed(text)
+    rest = text.rsplit("####", 1)[1] if "####" in text else box if box is not None else _said(text) or text
+    rest = rest.rsplit("=", 1)[-1].strip()
+    found = list(_numbers(rest))
+    if len(rest) > _SHORT or "\n" in rest or not found:
+        return False
+    before, after = rest[: found[-1].start], rest[found[-1].end :]
+    return (
+        len(found) > 1
+        or re.search(r"[(\[]\s?-?[\d.]+,", rest) is not None
+        or re.search(r"(?<![A-Za-z])\d|\^(?!\s?\{?\\circ)|[√π±⟦<>]|\\(?:sqrt|pi|pm|frac)", before + "\n" + after)
+        is not None
+        or re.search(r"(?<![A-Za-z])[A-Za-z]\s?[-+*/]\s?$", before) is not None
+        or re.match(r"\s?[-+*/]\s?[A-Za-z](?![A-Za-z])|[abcknxyz](?!\w)", after) is not None
+    )
 
 
-def _answer(text: str) -> _Number | None:
+def _answer(text: str) -> _Found | None:
     if "####" in text:
-        return next(iter(_numbers(_prepared(text.rsplit("####", 1)[1]))), None)
-    inside = boxed(text)
-    return next(reversed(_numbers(_prepared(text if inside is None else inside))), None)
+        return next(_numbers(text.rsplit("####", 1)[1]), None)
+    box = _boxed(text)
+    if box is not None:
+        return _last(box)
+    said = _said(text)
+    if said is not None:
+        return _last(said.rsplit("=", 1)[1]) if "=" in said else next(_numbers(said))
+    return _last(text)
 
 
-def _prepared(text: str) -> str:
-    """The text with fractions as ``a/b``, raised digits as powers, and digits of every script as ours."""
-    text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)
-    text = _RAISED_RUN.sub(lambda run: "^" + run[0].translate(_RAISED), _ROOT.sub(" ", plain(text)))
-    text = _FRAC.sub(_over, text)
-    for half in _HALVES.keys() & set(text):
-        value = Fraction(_HALVES[half]).limit_denominator(10)
-        text = re.sub(rf"(?<=\d){half}", f" {value}", text).replace(half, str(value))
-    return text
-
-
-def _over(found: re.Match[str]) -> str:
-    """``a/b``; what is no quotient of two numbers is none."""
-    above, below = (found[1] or found[2] or "").strip(), (found[3] or found[4] or "").strip()
-    if not re.fullmatch(r"-?\d+(?:\.\d+)?", above) or not re.fullmatch(r"\d+(?:\.\d+)?", below):
-        return " "
-    behind = found.string[: found.start()].rstrip()[-1:].isdigit()
-    return f" {above}/{below}" if behind else f"{above}/{below}"
-
-
-def _numbers(text: str) -> list[_Number]:
-    found: list[_Number] = []
-    for match in _NUMBER.finditer(text):
-        one = _read(match)
-        if one is not None:
-            found.append(one)
-            _join(found, text)
-    return found
-
-
-def _read(match: re.Match[str]) -> _Number | None:
-    digits = match["dots"] or match["groups"] or match["comma"] or match["digits"] or match["point"]
-    if len(digits) > MOST_DIGITS:
+def _said(text: str) -> str | None:
+    """The rest of the sentence behind the last "answer is", where it starts with a number."""
+    start = max((match.end() for match in _ANSWER.finditer(text)), default=None)
+    if start is None:
         return None
-    if match["dots"]:
-        digits = digits.replace(".", "").replace(",", ".")
-    elif match["groups"]:
-        digits = digits.replace(match["by"], "") + (match["rest"] or "").replace(",", ".")
-    value = Fraction(digits.replace(",", "."))
-    if match["power"]:
-        power = int(match["power"][1:7])
-        if len(match["power"]) > 6 or abs(power) > MOST_DIGITS:
+    sentence = re.split(r"\n|[.!?](?=\s|$)", text[start:], maxsplit=1)[0]
+    first = next(_numbers(sentence), None)
+    return None if first is None or re.search(r"[^\W_]", sentence[: first.start]) else sentence
+
+
+def _last(text: str) -> _Found | None:
+    return max(_numbers(text), key=lambda found: found.start, default=None)
+
+
+def _boxed(text: str) -> str | None:
+    r"""What the last ``\boxed{}`` holds."""
+    start = None
+    for match in _BOXED.finditer(text):
+        start = match.end()
+    if start is None:
+        return None
+    depth = 1
+    for at in range(start, len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
+        if depth == 0:
+            return text[start:at]
+    return text[start:]
+
+
+def _plain(text: str) -> str:
+    """ASCII digits and signs for those of other scripts, one way of writing for what LaTeX writes in several."""
+    if not text.isascii():
+        text = re.sub("(?<=[0-9)}])[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: f"^{{{m[0].translate(_SUPERSCRIPTS)}}}", text)
+        text = "".join(c if c.isascii() else _ascii(c) for c in text)
+        text = re.sub(r"(?<=\d)‖", " ", text).replace("‖", "")
+    for pattern, replacement in _REPLACED:
+        text = pattern.sub(replacement, text)
+    text = _LATEX_FRACTION.sub(lambda m: f"⟦{m[1] or m[2]}/{m[3] or m[4]}⟧", text)
+    return _OTHER_FRACTION.sub("⟦⟧", text)
+
+
+@lru_cache(maxsize=4096)
+def _ascii(character: str) -> str:
+    digit = unicodedata.decimal(character, None)
+    if digit is not None:
+        return str(digit)
+    if "\uff01" <= character <= "\uff5e":
+        return chr(ord(character) - 0xFEE0)
+    if character in "٫٬⁄":
+        return {"٫": ".", "٬": ",", "⁄": "/"}[character]
+    if unicodedata.decomposition(character).startswith("<fraction>"):
+        # The mark becomes the space of a mixed number.
+        return "‖" + unicodedata.normalize("NFKC", character).replace("⁄", "/")
+    return character
+
+
+def _numbers(text: str) -> Iterator[_Found]:
+    for match in _NUMBER.finditer(text):
+        start = match.start()
+        signed = match["sign"] is not None
+        if signed and start and (_in_word(text[start - 1]) or text[start - 1] in ")]}.%⟧"):
+            signed, start = False, start + 1
+        bare = not signed and match["currency"] is None
+        if (bare and start and _in_word(text[start - 1])) or _INSIDE.search(text, max(0, start - 12), start):
+            continue
+        if match["version"] is not None:
+            continue
+        minus = (match["sign"] if signed else match["sign2"] if match["currency"] else None) == "-"
+        value = None if _IRRATIONAL.match(text, match.end()) else _value(match, text)
+        yield _Found(start, match.end(), value if value is None or not minus else -value)
+
+
+def _in_word(character: str) -> bool:
+    """Whether a digit behind this character is part of a word: letters of scripts that set words apart, and digits."""
+    return character == "_" or character.isdigit() or character.lower() != character.upper()
+
+
+def _value(match: re.Match[str], text: str) -> Fraction | None:
+    if match["latex"] is not None:
+        return _ratio(match["latex"])
+    digits = match["digits"]
+    if len(digits) > _MOST_DIGITS:
+        return None
+    point = next((match[f"point{k}"] for k in ("", 2, 3, 4, 5) if match[f"point{k}"]), None)
+    point = point or match["comma"] or match["comma2"] or ""
+    if point.startswith(",") and _in_list(match, text):
+        return Fraction(point[1:])
+    whole = re.sub(r"\D", "", digits[: len(digits) - len(point)])
+    value = Fraction(f"{whole or 0}.{point[1:] or 0}")
+    exponent = match["e"] or match["ten"]
+    if exponent is not None or match["power"] is not None:
+        size = int((exponent or match["power"])[:6])
+        if abs(size) > _MOST_EXPONENT or (exponent is None and len(digits) * abs(size) > _MOST_DIGITS):
             return None
-        value *= Fraction(10) ** power
-    signed = bool(match["sign"] or match["sign2"])
-    whole = bool(match["digits"]) and value.denominator == 1 and not match["power"]
-    return _Number(-value if signed else value, match.start(), match.end(), whole)
+        if exponent is None and value == 0 and size < 0:
+            return None
+        value = value * Fraction(10) ** size if exponent is not None else value**size
+    if match["under"] is not None:
+        under = Fraction(match["under"]) if len(match["under"]) <= _MOST_DIGITS else Fraction(0)
+        # The last part of a date is no denominator.
+        return under if text[match.start() - 1 : match.start()] == "/" else value / under if under else None
+    added = f"{match['top']}/{match['bottom']}" if match["top"] else match["mixed"]
+    if added is None:
+        return value
+    part = _ratio(added)
+    return None if part is None else value + part
 
 
-def _join(found: list[_Number], text: str) -> None:
-    """Takes the last two or three numbers for one, where they are a fraction, a power or a product with one of ten."""
-    if len(found) < 2:
-        return
-    a, b = found[-2:]
-    between = text[a.end : b.start]
-    if a.whole and b.whole and b.value > 0 and _OVER.fullmatch(between) and not _dated(text, a, b):
-        del found[-2:]
-        one = _Number(a.value / b.value, a.start, b.end, False)
-        c = found[-1] if found else None
-        if c is not None and c.whole and a.value >= 0 and text[c.end : a.start] in (" ", "", "\u2009"):
-            found.pop()
-            sign = -1 if text[c.start : c.end].lstrip()[:1] in "-\u2212\u2013" else 1
-            one = _Number(c.value + sign * one.value, c.start, b.end, False)
-        found.append(one)
-    elif a.whole and b.value.denominator == 1 and _TO_THE.fullmatch(between):
-        if abs(b.value) * len(str(a.value)) > MOST_DIGITS or (not a.value and b.value < 0):
-            return
-        end = b.end + (text[b.end : b.end + 1] in ("}", ")") and between.rstrip()[-1:] in ("{", "("))
-        del found[-2:]
-        one = _Number(a.value ** int(b.value), a.start, end, False)
-        if a.value == 10 and found and _TIMES.fullmatch(text[found[-1].end : a.start]):
-            one = _Number(found[-1].value * one.value, found.pop().start, end, False)
-        found.append(one)
+def _in_list(match: re.Match[str], text: str) -> bool:
+    """Whether the comma of a number parts two: a pair such as (3,4), the end of 1,2,3."""
+    start, end = match.span("digits")
+    paired = text[max(0, start - 1) : start] in ("(", "[") and text[end : end + 1] in (")", "]")
+    return paired or re.fullmatch(r"\d,", text[max(0, start - 2) : start]) is not None
 
 
-def _dated(text: str, a: _Number, b: _Number) -> bool:
-    """Whether more than two numbers are parted by slashes, as in a date."""
-    return text[max(a.start - 2, 0) : a.start].rstrip()[-1:] == "/" or bool(_OVER_MORE.match(text, b.end))
+def _ratio(text: str) -> Fraction | None:
+    over, _, under = text.partition("/")
+    try:
+        return Fraction(over) / Fraction(under) if len(text) < _MOST_DIGITS else None
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def _written(value: Fraction) -> str:
-    below, twos, fives = value.denominator, 0, 0
-    while below % 2 == 0:
-        below, twos = below // 2, twos + 1
-    while below % 5 == 0:
-        below, fives = below // 5, fives + 1
-    if below != 1:
+    """Decimal where that ends, else the reduced fraction."""
+    under, places = value.denominator, 0
+    for prime in (2, 5):
+        count = 0
+        while under % prime == 0:
+            under, count = under // prime, count + 1
+        places = max(places, count)
+    if under != 1 or places > _MOST_DIGITS:
         return f"{value.numerator}/{value.denominator}"
-    places = max(twos, fives)
     digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
-    number = f"{digits[:-places]}.{digits[-places:]}" if places else digits
-    return f"-{number}" if value < 0 else number
+    sign = "-" if value < 0 else ""
+    return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)

@@ -138,7 +138,9 @@ def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figu
         )
     found = effects.of_kind("asymmetry").reset_index(drop=True)
     held = set(effects.held(found, alpha).index)
-    table = table.reset_index(drop=True)
+    # Columns of which nothing is known hold None.
+    numbers = ["i_to_j_lo", "i_to_j_hi", "j_to_i_lo", "j_to_i_hi"]
+    table = table.reset_index(drop=True).astype(dict.fromkeys(numbers, float))
     order = table["difference"].abs().sort_values(ascending=False, kind="stable").index[:limit]
     unit = str(table["unit"].iloc[0])
     scale = 100.0 if unit == "share" else 1.0

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
-from traitscope.texts import count_of
+from traitscope.texts import Shown, count_of
 
 FORMAT = 1
 # Chance from which on a source that was not trained in full is named.
@@ -17,8 +17,8 @@ WORTH_SAYING = 0.1
 COLUMNS = ("task", "source", "expected", "chance", "gain", "lo", "hi", "n", "untrained", "untrained_chance")
 
 
-@dataclass(frozen=True, eq=False)
-class Decision:
+@dataclass(frozen=True, eq=False, repr=False)
+class Decision(Shown):
     """The best source of every target, as far as a budget shows it.
 
     Attributes:
@@ -39,6 +39,10 @@ class Decision:
     spent: float
     budget: float
     margin: float
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{len(self.trained)} of {count_of(len(self.sources), 'source')} trained in full"
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], **facts: Any) -> Decision:

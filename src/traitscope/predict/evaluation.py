@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
+from traitscope.texts import Shown, count_of, frame_text
 
 FORMAT = 1
 ALL, TOGETHER = "each task alone", "near-duplicates together"
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Shown):
     """Predictors under protocols.
 
     Attributes:
@@ -41,6 +42,15 @@ class Evaluation:
     duplicates: tuple[tuple[str, ...], ...]
     ceiling: tuple[float, float] | None
     notes: tuple[str, ...]
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        n = count_of(self.summary()["predictor"].nunique(), "predictor")
+        return f"{n} on {count_of(len(self.bases), 'base model')}, {count_of(len(self.tasks), 'task')}"
+
+    def shown_text(self) -> str:
+        """What a notebook shows below the headline."""
+        return frame_text(self.summary().set_index("predictor"), "{:.3g}", most=(60, 12))
 
     def summary(self) -> pd.DataFrame:
         """Median over the base models of every measure; folds and seconds are sums."""

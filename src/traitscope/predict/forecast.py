@@ -17,6 +17,7 @@ from traitscope.predict.pairs import PairFeatures
 from traitscope.predict.predictor import CannotFit, Prediction, predictor_named
 from traitscope.predict.problem import Problem
 from traitscope.registry import did_you_mean
+from traitscope.texts import Shown, count_of, table_text
 
 if TYPE_CHECKING:
     from traitscope.predict.evaluation import Evaluation
@@ -27,8 +28,8 @@ DEFAULT = "residual gp"
 BASELINES = ("column mean", "additive")
 
 
-@dataclass(frozen=True, eq=False)
-class Forecast:
+@dataclass(frozen=True, eq=False, repr=False)
+class Forecast(Shown):
     """Every cell of one base model as a predictor expects it.
 
     Attributes:
@@ -44,6 +45,20 @@ class Forecast:
     calibration: Calibration
     baselines: dict[str, Prediction]
     scores: ScoreMatrix
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        n = int((self.problem.allowed_IN & ~self.problem.known_IN).sum())
+        return f"{count_of(n, 'predicted cell')} of {self.base} by {self.predictor}"
+
+    def shown_text(self) -> str:
+        """What a notebook shows below the headline."""
+        tasks = [task for n, task in enumerate(self.problem.tasks) if self.problem.allowed_IN[:, n].any()]
+        rows = [["task", "best source", "expected", "status"]]
+        for task in tasks[:40]:
+            best = self.rank_sources(task).iloc[0]
+            rows.append([task, str(best["source"]), f"{best['expected']:+.3f}", str(best["status"])])
+        return table_text(rows, right=(2,))
 
     def skill(self, protocol: str = "cells") -> pd.DataFrame:
         """What the predictor saves of the baselines' squared error on measured cells that are held out.

@@ -10,6 +10,7 @@ from traitscope import plots
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.plots.style import inline_svg, svg_text
+from traitscope.ticks import ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ NAMES = (
 def draw(findings: Findings) -> list[Drawn]:
     """All figures that the contents allow; what a result does not hold is left out."""
     drawn = []
-    for wanted in (*_matrix(findings), *_taught(findings), *_traits(findings), *_effects(findings), *_layers(findings)):
+    every = (*_matrix(findings), *_taught(findings), *_traits(findings), *_effects(findings), *_layers(findings))
+    for wanted in ticks(every, "figures", len(every)):
         try:
             figure = wanted.make()
         except TraitscopeError:

@@ -11,6 +11,7 @@ import pandas as pd
 from traitscope.effects import Effects
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
+from traitscope.texts import guarded
 
 MAX_PAGE_ROWS = 3000
 
@@ -47,10 +48,19 @@ def csv_files(findings: Findings) -> dict[str, str]:
         keys = ("first", "last", "lost", "lost_low", "lost_high", "kept", "kept_low", "kept_high")
         rows = [{key: getattr(w, key) for key in keys} for w in findings.causal.windows]
         frames["causal_windows"] = (pd.DataFrame(rows), False)
-    return {
-        name: frame.to_csv(index=index, lineterminator="\n", float_format="%.10g")
-        for name, (frame, index) in frames.items()
-    }
+    return {name: csv_text(frame, index=index) for name, (frame, index) in frames.items()}
+
+
+def csv_text(frame: pd.DataFrame, *, index: bool) -> str:
+    """A frame as CSV in which no text is a formula to a spreadsheet (``texts.guarded``); numbers stay numbers."""
+    shown = frame.map(_guarded)
+    shown.columns = pd.Index([_guarded(name) for name in frame.columns], name=frame.columns.name)
+    shown.index = pd.Index([_guarded(name) for name in frame.index], name=_guarded(frame.index.name))
+    return shown.to_csv(index=index, lineterminator="\n", float_format="%.10g")
+
+
+def _guarded(value: Any) -> Any:
+    return guarded(value) if isinstance(value, str) else value
 
 
 def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:

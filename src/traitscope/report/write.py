@@ -33,9 +33,9 @@ def write_report(findings: Findings, folder: Path) -> Path:
     for name in set(NAMES) - {figure.name for figure in drawn}:
         (figures / f"{name}.svg").unlink(missing_ok=True)
     for name, text in files.items():
-        write_atomic(tables / f"{name}.csv", text.encode())
+        write_atomic(tables / f"{name}.csv", text.encode(errors="backslashreplace"))
     page = folder / "report.html"
-    write_atomic(page, render_page(findings, drawn, sorted(files)).encode())
+    write_atomic(page, render_page(findings, drawn, sorted(files)).encode(errors="backslashreplace"))
     return page
 
 

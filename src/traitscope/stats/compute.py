@@ -23,6 +23,7 @@ from traitscope.stats.similarity import (
     shared_examples,
     style_similarity,
 )
+from traitscope.ticks import ticks
 
 
 def dataset_stats(
@@ -61,7 +62,7 @@ def dataset_stats(
     counts: Counter[str] = Counter()
     for row in collisions[collisions["collides"].astype(bool)].to_dict("records"):
         counts.update([row["dataset_a"], row["dataset_b"]])
-    for p in prepared:
+    for p in ticks(prepared, "statistics of the datasets", len(prepared)):
         if p.label_shares is not None:
             p.collisions = float(counts[p.data.name])
     frame = pd.DataFrame(

@@ -14,12 +14,13 @@ import pandas as pd
 from traitscope.jsontables import dump_findings, load_findings, plain
 from traitscope.stats.measures import STATISTICS
 from traitscope.stats.similarity import Similarity
+from traitscope.texts import Shown, count_of, frame_text
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DatasetStats:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class DatasetStats(Shown):
     """Hidden statistics of M datasets.
 
     Attributes:
@@ -37,6 +38,10 @@ class DatasetStats:
     similarity: dict[str, Similarity] = field(default_factory=dict)
     dependencies: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{len(self.frame.columns)} statistics of {count_of(len(self.frame), 'dataset')}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,7 +123,7 @@ class DatasetStats:
     def render(self) -> str:
         """Plain text for the terminal: core statistics (rows) by dataset (columns), collisions, methods, notes."""
         table = self.core().T
-        lines = [table.to_string(float_format=lambda v: f"{v:.3g}", na_rep="-")]
+        lines = [frame_text(table, "{:.3g}", missing="-")]
         real = self.collisions[self.collisions["collides"].astype(bool)] if len(self.collisions) else self.collisions
         for row in real.to_dict("records"):
             lines.append(

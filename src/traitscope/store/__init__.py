@@ -5,7 +5,7 @@ Units (adapters and cells) are found again by fingerprint and count only once th
 
 from traitscope.store.cells import CellHead, CellIndex, CellStamp, CellStore
 from traitscope.store.files import put_if_absent, sweep, write_atomic
-from traitscope.store.fingerprints import RowsHash, canonical, differences, fingerprint, fingerprints
+from traitscope.store.fingerprints import RowsHash, canonical, differences, fingerprint
 from traitscope.store.folder import AdapterHead, RunFolder
 from traitscope.store.leases import LeaseLost, Leases
 
@@ -22,7 +22,6 @@ __all__ = [
     "canonical",
     "differences",
     "fingerprint",
-    "fingerprints",
     "put_if_absent",
     "sweep",
     "write_atomic",

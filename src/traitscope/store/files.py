@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -17,6 +18,13 @@ from traitscope.errors import TraitscopeError
 
 TEMPORARY = ".tmp-"
 _FOREIGN_TEMPORARY_S = 3600.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = {
+    *(*_NO_SPACE, errno.EFBIG),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+}
+_NUMBER = re.compile(r"(?:os error|[Ee]rrno:?) ?(\d+)")
+_FREE = "free some space and run the same command again: every finished unit is kept"
 _ELSEWHERE = "make the run folder writable, or copy it elsewhere and work there (--out)"
 
 
@@ -60,35 +68,43 @@ def disk_errors(path: Path, *, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _no_space(path, error.strerror) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR):
-            raise TraitscopeError(
-                f"cannot be written ({error.strerror})",
-                where=str(path),
-                fix=elsewhere,
-            ) from error
-        if error.errno == errno.EFBIG:
-            raise TraitscopeError(
-                "the file is larger than this process may write",
-                where=str(path),
-                fix="raise the limit (ulimit -f) and run the same command again",
-            ) from error
-        raise
     except Exception as error:
-        # Writers in Rust (safetensors) give the system's error number in words only.
-        if f"(os error {errno.ENOSPC})" in str(error):
-            raise _no_space(path, type(error).__name__) from error
-        raise
+        told = disk_problem(error, path, elsewhere=elsewhere)
+        if told is None:
+            raise
+        raise told from error
 
 
-def _no_space(path: Path, words: str | None) -> TraitscopeError:
-    return TraitscopeError(
-        f"no space left on the disk ({words})",
-        where=str(path),
-        fix="free some space and run the same command again: every finished unit is kept",
-    )
+def disk_problem(error: BaseException, path: Path | str, *, elsewhere: str = _ELSEWHERE) -> TraitscopeError | None:
+    """The error of ours for one of a disk that is full, or a place that cannot be written; None for any other."""
+    number = None if isinstance(error, TraitscopeError) else _disk_fault(error)
+    if number is None:
+        return None
+    if number in _NO_SPACE:
+        what, fix = f"no space left on the disk ({os.strerror(number)})", _FREE
+    elif number == errno.EFBIG:
+        what = "the file is larger than this process may write"
+        fix = "raise the limit (ulimit -f) and run the same command again"
+    else:
+        what, fix = f"cannot be written ({os.strerror(number)})", elsewhere
+    return TraitscopeError(what, where=str(path), fix=fix)
+
+
+def _disk_fault(error: BaseException) -> int | None:
+    """The system's number of what a disk refused; libraries in Rust and C++ give it in words, or as a cause."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in seen:
+        seen.append(found)
+        if isinstance(found, OSError) and found.errno is not None:
+            return found.errno if found.errno in _REFUSED else None
+        words = str(found)
+        if (said := _NUMBER.search(words)) is not None and int(said[1]) in _REFUSED:
+            return int(said[1])
+        if (number := next((n for n in (*_NO_SPACE, errno.EFBIG) if os.strerror(n) in words), None)) is not None:
+            return number
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def temporary(path: Path) -> Path:

@@ -64,21 +64,6 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def fingerprints(inputs: Mapping[str, Any], key: str, values: Iterable[str]) -> list[str]:
-    """``fingerprint({**inputs, key: value})`` of each of many values, at the price of little more than one."""
-    mark = "\x00the value\x00"
-    before, *behind = canonical({**inputs, key: mark}).split(canonical(mark))
-    if len(behind) != 1:
-        return [fingerprint({**inputs, key: value}) for value in values]
-    begun = hashlib.sha256(before)
-    found = []
-    for value in values:
-        digest = begun.copy()
-        digest.update(canonical(value) + behind[0])
-        found.append(digest.hexdigest())
-    return found
-
-
 class RowsHash:
     """Fingerprints of every prefix of a task's rows: a cell of n rows keeps the n-th and may grow."""
 

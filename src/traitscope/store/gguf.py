@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
 from traitscope.store.cache import ELSEWHERE, cache_folder, only_one
-from traitscope.store.files import disk_errors, json_bytes, move_folder, sweep, temporary, write_atomic
+from traitscope.store.files import disk_errors, disk_problem, json_bytes, move_folder, sweep, temporary, write_atomic
 from traitscope.store.fingerprints import fingerprint, hash_file
 
 log = logging.getLogger("traitscope")
@@ -162,6 +162,9 @@ def _read_into(folder: Path, file: Path) -> None:
             )
             tokenizer = AutoTokenizer.from_pretrained(file.parent, **named)
     except Exception as error:
+        told = no_memory(where) if is_out_of_memory(error) else disk_problem(error, folder, elsewhere=ELSEWHERE)
+        if told is not None:
+            raise told from error
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
             f"transformers cannot read this GGUF file: {first}",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.files import disk_problem
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
 
@@ -19,6 +20,20 @@ def embedded_base_path() -> Path:
 
 BUILT_IN: dict[str, Callable[[], Path]] = {"embedded": embedded_base_path, SMOLLM2: smollm2_file}
 """Names that stand for a model in an installed package: its folder, or its GGUF file."""
+
+
+def shared_name(model: str, fingerprint: str | None = None) -> str:
+    """A model's name where others read it: of a path of this machine the last part, with the hash of what lies there.
+
+    Hub ids, built-in names and paths inside the study's folder stay as they are.
+
+    Args:
+        model: as the study names it. fingerprint: of the model, where it is known.
+    """
+    path = PurePath(model)
+    if model in BUILT_IN or not (path.is_absolute() or ".." in path.parts or model.startswith("~")):
+        return model
+    return f"{path.name or 'model'}@{fingerprint[:12]}" if fingerprint else path.name or "model"
 
 
 def locate(model: str | Path, root: Path | str = ".") -> str | Path:
@@ -98,6 +113,8 @@ def adapter_folder(asked: ModelSource) -> Path | None:
         files = ["adapter_config.json", "*.safetensors"]
         return Path(snapshot_download(model, revision=revision, allow_patterns=files))
     except Exception as error:
+        if (told := disk_problem(error, f"model {model}")) is not None:
+            raise told from error
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TraitscopeError(
             f"cannot be had from the Hub: {first}",
@@ -154,17 +171,28 @@ class Identity:
         """What the units' fingerprints are made from; names and places are not part of it."""
         return {"fingerprint": self.fingerprint, "dtype": self.dtype}
 
+    @property
+    def shared(self) -> str:
+        """Its name where others read it (see ``shared_name``)."""
+        return shared_name(self.model, self.fingerprint)
+
     def to_json(self) -> dict[str, Any]:
         """For ``lock.json``."""
-        return {key: value for key, value in asdict(self).items() if key != "root"}
+        return {
+            **{key: value for key, value in asdict(self).items() if key != "root"},
+            "model": shared_name(self.model),
+        }
 
 
 def locked(entry: Mapping[str, Any] | None, asked: ModelSource) -> Identity | None:
     """The identity that ``lock.json`` holds, if it is of the same model and revision."""
-    if entry is None or entry.get("model") != asked.model or entry.get("asked") != asked.revision:
+    if entry is None or entry.get("asked") != asked.revision:
+        return None
+    # Earlier versions wrote the path itself.
+    if entry.get("model") not in (asked.model, shared_name(asked.model)):
         return None
     try:
-        return Identity(**entry, root=asked.root)
+        return Identity(**{**entry, "model": asked.model}, root=asked.root)
     except TypeError:
         return None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.causal import not_loaded
 from traitscope.store.fingerprints import TEMPLATES, fingerprint, model_files
 from traitscope.store.models import ModelSource, cached_folder
 
@@ -62,13 +63,8 @@ def max_positions(source: ModelSource) -> int | None:
         config = AutoConfig.from_pretrained(
             target, revision=source.revision or "main", local_files_only=local, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TraitscopeError(
-            f"its configuration cannot be read: {first}",
-            where=f"base model {source.model}",
-            fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
-        ) from error
+    except Exception as error:  # transformers has errors of every kind for what a configuration says
+        raise not_loaded("its configuration cannot be read", error, target, source.model) from error
     return positions_of(config)
 
 
@@ -128,10 +124,5 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(
             target, revision=source.revision or "main", local_files_only=local, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TraitscopeError(
-            f"its tokenizer cannot be loaded: {first}",
-            where=f"base model {source.model}",
-            fix="check the folder" if local else "check the Hub id, the revision, the network and your access token",
-        ) from error
+    except Exception as error:  # tokenizers, sentencepiece and transformers each have their own
+        raise not_loaded("its tokenizer cannot be loaded", error, target, source.model) from error

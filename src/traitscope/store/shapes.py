@@ -6,9 +6,9 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from traitscope.store.models import cached_folder, resolve_model
+from traitscope.store.weights import INDEX, WEIGHTS, read_header, weight_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +33,18 @@ def model_shape(model: str | Path, revision: str | None = None) -> Shape | None:
     folder = resolve_model(model)
     if not isinstance(folder, Path):
         cached = cached_folder(folder, revision)
-        if cached is None:
+        # The configuration may be here before the weights are.
+        if cached is None or not any((cached / name).exists() for name in (WEIGHTS, INDEX)):
             return None
         folder = cached
     config = json.loads((folder / "config.json").read_text())
     parameters, linear = 0, []
-    for path in sorted(folder.glob("*.safetensors")):
-        for name, entry in _header(path).items():
-            if name == "__metadata__":
-                continue
-            shape = entry["shape"]
-            parameters += math.prod(shape)
+    for path in weight_files(folder):
+        for name, entry in read_header(path).items():
+            parameters += math.prod(entry.shape)
             inside = "embed" not in name and "lm_head" not in name and "wte" not in name and "wpe" not in name
-            if len(shape) == 2 and inside:
-                linear.append((int(shape[1]), int(shape[0])))
+            if len(entry.shape) == 2 and inside:
+                linear.append((entry.shape[1], entry.shape[0]))
     layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
     hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
     return Shape(parameters, layers, hidden, tuple(linear))
-
-
-def _header(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        n = int.from_bytes(file.read(8), "little")
-        return dict(json.loads(file.read(n)))

@@ -14,6 +14,7 @@ from traitscope.study import keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
 from traitscope.study.roles import study_roles
+from traitscope.ticks import ticks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ def _scores(study: Context, records: bool) -> ScoreMatrix:
         raise TraitscopeError(
             "no cell has been evaluated yet", where=str(study.folder.root), fix="traitscope run fills it"
         )
-    table = table.assign(base=study.config.base.model, status="measured")
+    table = table.assign(base=study.base_name, status="measured")
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     matrix = ScoreMatrix.from_long(
         table, tags=tags, roles=study_roles(study.config), where=str(study.folder.root / "cells")
@@ -57,13 +58,15 @@ def _scores(study: Context, records: bool) -> ScoreMatrix:
         matrix = matrix.with_run_sd(known)
     if not records:
         return matrix
-    order = {task: i for i, task in enumerate(matrix.tasks)}
-    series: dict[str, dict[str, pd.Series]] = {task: {} for task in order}
-    for model in table["model"].unique():
+    series: dict[str, dict[str, pd.Series]] = {task: {} for task in matrix.tasks}
+    models = table["model"].unique().tolist()
+    for model in ticks(models, "records of the cells", len(models)):
         for task, values in _values(study, str(model)):
-            if task in order:
+            if task in series:
                 series[task][str(model)] = values
-    return matrix.with_records({task: align_records(values) for task, values in series.items() if values})
+    # One example bears no paired error: its task has scores alone.
+    found = {task: cells for task, cells in series.items() if cells and min(map(len, cells.values())) > 1}
+    return matrix.with_records({task: align_records(cells) for task, cells in found.items()})
 
 
 def _values(study: Context, model: str) -> Iterator[tuple[str, pd.Series]]:

@@ -30,6 +30,25 @@ class LayerFindings(NamedTuple):
     causal: CausalCheck | None
     correlates: TaskFigures | None
 
+    def render(self) -> str:
+        """Plain text for the terminal."""
+        parts = (self.layers, self.correlates, self.causal)
+        return "\n".join(part.render() for part in parts if part is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it but the tables of single tasks; NaN becomes null."""
+        return {
+            "layers": self.layers.to_json(),
+            "causal": None if self.causal is None else self.causal.to_json(),
+            "correlates": None if self.correlates is None else json.loads(self.correlates.to_json()),
+        }
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.layers.headline()}>"
+
+    def _repr_html_(self) -> str:
+        return self.layers._repr_html_()
+
     def section_curves(self) -> SectionCurves:
         """What `find_sections` reads: the curves of all tasks in the mix that have a control."""
         return self.layers.section_curves()

@@ -17,7 +17,15 @@ from traitscope.config import BaseConfig, ModelConfig, StudyConfig, load_config
 from traitscope.errors import TraitscopeError
 from traitscope.store import CellIndex, RunFolder, differences
 from traitscope.store.checked import sha256_of
-from traitscope.store.models import Identity, ModelSource, adapter_folder, base_identity, locked, model_identity
+from traitscope.store.models import (
+    Identity,
+    ModelSource,
+    adapter_folder,
+    base_identity,
+    locked,
+    model_identity,
+    shared_name,
+)
 from traitscope.study.data import StudyData
 from traitscope.study.fitting import Reader
 from traitscope.study.present import Present, find_present, locked_units
@@ -93,6 +101,11 @@ class Context:
             day=date.fromisoformat(day) if day else None,
             dated=self.lock.get("dated", ()),
         )
+
+    @property
+    def base_name(self) -> str:
+        """The base's name in tables and findings: a Hub id, or a folder's name with the hash of what it holds."""
+        return shared_name(self.config.base.model, self.lock.get("base", {}).get("fingerprint"))
 
     def recorded_config(self) -> StudyConfig | None:
         """What the folder's own copy of the study says; None if there is none, or it can no longer be understood.

@@ -107,10 +107,6 @@ class StudyData:
         return self.config.resolved_sources()
 
     @cached_property
-    def _source(self) -> dict[str, ResolvedSource]:
-        return {source.name: source for source in self._sources}
-
-    @cached_property
     def _sources_of(self) -> dict[str, list[ResolvedSource]]:
         found: dict[str, list[ResolvedSource]] = {}
         for source in self._sources:
@@ -170,7 +166,7 @@ class StudyData:
             return fingerprint(
                 [[part.name, self._prefix(part, counts[part.name])] for part in self.config.mix_sources(name)]
             )
-        source = self._source[name]
+        source = self._by_name[name]
         return self._prefix(source, self.n_train(source.task))
 
     def n_train(self, task: str) -> int:
@@ -199,13 +195,17 @@ class StudyData:
 
     @cached_property
     def _datasets(self) -> dict[str, str]:
-        found = {source.name: source.task for source in self._sources}
+        found = {name: source.task for name, source in self._by_name.items()}
         return {**found, **{name: name for name in self.config.tasks if name not in found}}
+
+    @cached_property
+    def _by_name(self) -> dict[str, ResolvedSource]:
+        return {source.name: source for source in self.config.resolved_sources()}
 
     def text(self, dataset: str) -> tuple[Example, ...]:
         """A dataset's rows: those that it trains on, or the evaluation rows of a task that has no others."""
-        if dataset in self._source:
-            return self.train(self._source[dataset])
+        if dataset in self._by_name:
+            return self.train(self._by_name[dataset])
         loaded = self.load(dataset)
         return loaded.train or loaded.eval
 

@@ -218,7 +218,7 @@ def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Seque
 
 
 def _commit(work: Work, unit: str, cell: CellUnit, made: Cell, rows: str | None = None) -> None:
-    stamp = CellStamp(cell.fingerprint, cell.scoring, rows or cell.rows, work.units.base.model, cell.inputs)
+    stamp = CellStamp(cell.fingerprint, cell.scoring, rows or cell.rows, work.units.base.shared, cell.inputs)
     staged = work.folder.cells.stage(made, stamp)
     try:
         with work.leases.commit(unit):

@@ -15,10 +15,11 @@ from traitscope.records import Example
 from traitscope.store.models import model_identity
 from traitscope.store.seal import sealed
 from traitscope.study import evaluating, hidden, training
+from traitscope.study.checking import check_study
 from traitscope.study.context import Context
+from traitscope.study.failed import refuse_failed
 from traitscope.study.healing import heal
 from traitscope.study.lock import changed_files, changed_packages, make_lock
-from traitscope.study.overlong import check_rows
 from traitscope.study.part import Part
 from traitscope.study.progress import Stopped
 from traitscope.study.renaming import rename_adapter, rename_cell, renamed_adapters, renamed_cells
@@ -35,14 +36,20 @@ def fill(
     evaluate: bool,
     replace: bool,
     stop: Callable[[], bool] | None,
-    part: Part | None = None,
+    part: Part | Callable[[Units], Part | None] | None = None,
 ) -> Work | None:
     """Trains and evaluates what is missing, in several processes where they pay; None if nothing was missing.
 
-    With ``part`` that alone, and no hidden states.
+    With ``part``, or what chooses one of the units, that alone and no hidden states.
     """
     heal(study)
-    units = study.units()
+    try:
+        units = study.units()
+    except TraitscopeError:
+        # With whatever else is wrong.
+        check_study(study)
+        raise
+    part = part(units) if callable(part) else part
     wanted = units if part is None else part.of(units, study.data)
     state = find_state(wanted, study.folder, study.data)
     if _take_over(study, units, state):
@@ -55,8 +62,9 @@ def fill(
         with suppress(TraitscopeError):  # a folder that cannot be written is still read
             study.folder.prepare()
             _write_down(study, units)
+        refuse_failed(study.folder, wanted.adapters)
         return None
-    check_rows(study.data)
+    check_study(study)
     with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend, part) as work:
         while True:
             # Asked before, so that what others end meanwhile is taken up in one more round.
@@ -71,8 +79,10 @@ def fill(
             except BackendLost as lost:
                 work.backend, left = _alone(study, work.backend, lost), True
             if not left or not (train or others or evaluating.ready_cells(work.state(), work.folder)):
-                return work
+                break
             work.wait(POLL_S)
+    refuse_failed(study.folder, work.wanted.adapters)
+    return work
 
 
 def _take_over(study: Context, units: Units, state: State) -> bool:
@@ -87,7 +97,7 @@ def _take_over(study: Context, units: Units, state: State) -> bool:
                 rename_adapter(folder, unit, head)
                 study.report_to.note(f"{unit.unit} is what adapters/{head.name} was")
             for cell, found in cells:
-                rename_cell(folder, cell, found, units.base.model)
+                rename_cell(folder, cell, found, units.base.shared)
                 study.report_to.note(f"{cell.unit} is what cells/{found.model}/{found.task} was")
     return bool(adapters or cells)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -97,9 +98,9 @@ def find_overlong(
     measure: Lengths = training_lengths if train else evaluation_lengths
     by: dict[str, tuple[str, ...]] = {}
     worst: list[Worst] = []
-    for reader, limit in limits.items():
-        if limit is None:
-            continue
+    for reader, given in limits.items():
+        # Read in any case: an answer may have no token of its own.
+        limit = sys.maxsize if given is None else given
         found = [
             Worst(example.id, *length, limit, reader.name)
             for example, length in zip(examples, measure(task, examples, reader.tokenizer), strict=True)

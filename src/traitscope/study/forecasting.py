@@ -62,8 +62,7 @@ def study_forecast(
     features = study_features(beside, costs, None if name is None else [name], stop)
     roles = study_roles(beside.config)
     more = {source: roles[source] for source in features.sources}
-    base = study.config.base.model
-    return fit_predictor(matrix, features, base, more=more, predictor=predictor or DEFAULT)
+    return fit_predictor(matrix, features, study.base_name, more=more, predictor=predictor or DEFAULT)
 
 
 def study_features(

@@ -11,9 +11,11 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
 from traitscope.matrix import ScoreMatrix
 from traitscope.registry import HOMES
+from traitscope.store.models import shared_name
 from traitscope.study import analysis, capturing, keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
+from traitscope.study.sharing import without_places
 from traitscope.study.state import MOST
 from traitscope.texts import count_of
 
@@ -52,9 +54,9 @@ def gather(study: Context) -> Findings:
         scores=scores,
         **found,
         facts=tuple(_facts(study, scores, lock)),
-        config=study.folder.study_file.read_text(encoding="utf-8") if study.folder.exists() else None,
+        config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
-        warnings=tuple(_warnings(study)),
+        warnings=tuple(without_places(line, study.config, study.recorded_config()) for line in _warnings(study)),
         missing=missing,
     )
 
@@ -80,6 +82,11 @@ def report(study: Context) -> Path:
         return write_report(gather(study), study.folder.root)
 
     return keeping.kept(study, "report", shown, make, report_files, read, tuple(HOMES))
+
+
+def _shown_config(study: Context) -> str:
+    text = study.folder.study_file.read_text(encoding="utf-8")
+    return without_places(text, study.recorded_config(), study.config)
 
 
 def _warnings(study: Context) -> Iterator[str]:
@@ -116,7 +123,7 @@ def _facts(study: Context, scores: ScoreMatrix, lock: Mapping[str, Any] | None) 
     # What the folder was filled with, whatever the study file says by now.
     recipe = RecipeConfig(**(lock or {}).get("recipe", config.recipe.model_dump()))
     base = dict((lock or {}).get("base", {}))
-    named = [config.base.model]
+    named = [shared_name(config.base.model)]
     for key in ("revision", "dtype"):
         if base.get(key):
             named.append(str(base[key]))

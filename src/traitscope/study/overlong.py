@@ -1,10 +1,8 @@
-"""Rows that are too long for a model: refused before anything runs, told in words, counted in cells."""
+"""Rows that are too long for a model: told in words, counted in cells."""
 
 from __future__ import annotations
 
 from traitscope.study.data import StudyData
-from traitscope.study.fitting import refusal
-from traitscope.tasks.chat import check_variables
 
 
 def left_over(data: StudyData, task: str, split: str) -> str | None:
@@ -23,19 +21,3 @@ def cell_overlong(data: StudyData, task: str, model: str) -> dict[str, int]:
         return {"dropped": len(found.ids)} if found.ids else {}
     own = model if model in {reader.name for reader in data.readers} else "base"
     return {"cut": len(found.by[own])} if own in found.by else {}
-
-
-def check_rows(data: StudyData) -> None:
-    """Sees that every row that will be trained on or evaluated can be read as the study says.
-
-    Raises:
-        TraitscopeError: rows are too long for a model, and the study does not say that they are cut or left out; or
-            the base's chat template has no use for a variable that the study gives it.
-    """
-    for name, task in data.tasks.items():
-        if task.config.chat_variables:
-            check_variables(task, data.readers[0].tokenizer)
-        for split in data.splits(name):
-            error = refusal(task, split, data.overlong(name, split))
-            if error is not None:
-                raise error

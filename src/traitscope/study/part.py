@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from traitscope.errors import TraitscopeError, check_count
+from traitscope.registry import did_you_mean
 from traitscope.study.data import StudyData
 from traitscope.study.state import Units
 
@@ -34,3 +36,43 @@ class Part:
                 cells.append(replace(cell, n=n, rows=rows))
         adapters = tuple(unit for unit in units.adapters if unit.name in self.adapters)
         return replace(units, adapters=adapters, cells=tuple(cells))
+
+    @classmethod
+    def chosen(
+        cls,
+        units: Units,
+        *,
+        tasks: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Part | None:
+        """The part that a user names; None where nothing is named.
+
+        Args:
+            tasks: targets. models: rows of the matrix, or sources and mixes for all their seeds. limit: most rows.
+
+        Raises:
+            TraitscopeError: a name that the study does not have, or a limit below 1.
+        """
+        if tasks is None and models is None and limit is None:
+            return None
+        if limit is not None:
+            check_count(limit, "limit")
+        targets = list(dict.fromkeys(cell.task for cell in units.cells))
+        rows = {unit.name: {unit.name, unit.source} if unit.source else {unit.name} for unit in units.models}
+        _known("target", tasks, targets, "tasks")
+        _known("model", models, [*rows, *(name for names in rows.values() for name in names)], "models")
+        kept = {name for name, names in rows.items() if models is None or names & set(models)}
+        wanted = {
+            (cell.model.name, cell.task): cell.n if limit is None else min(limit, cell.n)
+            for cell in units.cells
+            if cell.model.name in kept and (tasks is None or cell.task in tasks)
+        }
+        return cls(frozenset(kept), wanted)
+
+
+def _known(word: str, names: Sequence[str] | None, known: Sequence[str], where: str) -> None:
+    for name in names or ():
+        if name not in known:
+            fix = did_you_mean(name, dict.fromkeys(known))
+            raise TraitscopeError(f"there is no {word} {name!r}", where=f"--{where}", fix=fix)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from traitscope.compute.processes import cores
 from traitscope.store.shapes import model_shape
@@ -76,6 +77,39 @@ class StudyPlan:
     def complete(self) -> bool:
         """True if a run would compute nothing."""
         return self.state.complete
+
+    def missing(self) -> dict[str, list[str]]:
+        """The units that a run would make, by what is to be done."""
+        return {
+            "adapters": [unit.name for unit in self.state.missing_adapters],
+            "cells": [cell.unit.removeprefix("cells/") for cell in self.state.missing_cells],
+            "rescore": [cell.unit.removeprefix("cells/") for cell in self.state.rescore],
+        }
+
+    def left_text(self) -> str:
+        """What a part of a run left to do, in one line."""
+        trained = self.n_adapters - len(self.state.missing_adapters)
+        done = self.n_cells - len(self.state.missing_cells)
+        rows = f", {len(self.state.have)} more on a part of their rows" if self.state.have else ""
+        return (
+            f"incomplete: {trained} of {self.n_adapters} adapters, {done} of {self.n_cells} cells{rows}; "
+            "run without --tasks, --models and --limit makes the rest"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with the estimated cost where it was made."""
+        return {
+            "study": self.study,
+            "folder": str(self.folder),
+            "adapters": self.n_adapters,
+            "cells": self.n_cells,
+            "complete": self.complete,
+            "missing": self.missing(),
+            "changed": dict(self.state.changed),
+            "damaged": dict(self.state.damaged),
+            "cost": None if self.cost is None else asdict(self.cost),
+            "layers": None if self.layers is None else asdict(self.layers),
+        }
 
     def __str__(self) -> str:
         lines = [f"study {self.study} in {self.folder}"]

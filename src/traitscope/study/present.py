@@ -93,11 +93,13 @@ def locked_units(
         mark = lock.get("adapters", {}).get(name, "")
         models.append(ModelUnit(name, "mix" if source in config.mixes else "adapter", source, seed, mark))
     models += [ModelUnit(name, "model", None, None, fingerprint_of(other)) for name, other in identities.items()]
-    readers = ["base", *(name for name, identity in identities.items() if not identity.adapter)]
-    days = {name: lock.get("date") if name in lock.get("dated", ()) else None for name in readers}
-    order, cells = {model.name: i for i, model in enumerate(models)}, list[CellUnit]()
+
+    def day_of(model: str) -> str | None:
+        reader = model if model in identities and not identities[model].adapter else "base"
+        return lock.get("date") if reader in lock.get("dated", ()) else None
+
+    cells: list[CellUnit] = []
     for task in config.target_names():
         if (marks := tasks.get(task)) is not None:
-            cells += cell_units(models, task, config.tasks[task], int(marks["n_eval"]), marks["eval"], days)
-    cells.sort(key=lambda cell: order[cell.model.name])
+            cells += cell_units(models, task, config.tasks[task], int(marks["n_eval"]), marks["eval"], day_of)
     return Units(base, (), tuple(models), identities, tuple(cells))

@@ -52,7 +52,7 @@ def show_tokens(report: Reporter, *parts: Progress) -> None:
         unit="tokens",
         per_s=sum(part.tokens_per_s for part in parts),
         seconds_left=max(part.seconds_left for part in parts),
-        note=parts[-1].note or (f"{share:.0%} of peak" if share is not None else ""),
+        note=parts[-1].note or (f"at {share:.0%} of the device's full speed" if share is not None else ""),
     )
 
 

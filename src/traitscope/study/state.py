@@ -12,6 +12,7 @@ from traitscope.store import CellHead, CellIndex, RunFolder, differences
 from traitscope.store.models import Identity
 from traitscope.store.seal import Damaged
 from traitscope.study.data import StudyData
+from traitscope.study.failed import failure
 from traitscope.study.units import AdapterUnit, CellUnit, ModelUnit, adapter_units, cell_units
 
 # Changes that a refusal names.
@@ -40,12 +41,12 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
         models.append(ModelUnit(adapter.name, kind, adapter.source, adapter.seed, adapter.fingerprint, adapter))
     for name, identity in others.items():
         models.append(ModelUnit(name, "model", None, None, fingerprint_of(identity)))
-    cells = list[CellUnit]()
+    cells: list[CellUnit] = []
     for task in config.target_names():
         n = data.n_eval(task)
         rows_of = data.eval_rows(task, n)
         assert rows_of is not None
-        cells += cell_units(models, task, config.tasks[task], n, rows_of, days)
+        cells += cell_units(models, task, config.tasks[task], n, rows_of, lambda name: days.get(name, days["base"]))
     order = {model.name: index for index, model in enumerate(models)}
     cells.sort(key=lambda cell: order[cell.model.name])
     return Units(base, tuple(adapters), tuple(models), others, tuple(cells))
@@ -90,20 +91,27 @@ class State:
 
 
 def find_state(units: Units, folder: RunFolder, data: StudyData) -> State:
-    """Compares the units of a study with what its folder holds; a unit whose commit mark is damaged is missing."""
-    state = State()
+    """Compares the units of a study with what its folder holds; a unit whose commit mark is damaged is missing.
+
+    An adapter that came to nothing is not, and neither are its cells: ``refuse_failed`` tells of it.
+    """
+    state, failed = State(), set[str]()
     for adapter in units.adapters:
         try:
             head = folder.adapter(adapter.name)
         except Damaged as error:
             head, state.damaged[adapter.unit] = None, error.what
-        if head is None:
+        if head is None and failure(folder, adapter.name, adapter.fingerprint) is not None:
+            failed.add(adapter.name)
+        elif head is None:
             state.missing_adapters.append(adapter)
         elif head.fingerprint != adapter.fingerprint:
             state.changed[adapter.unit] = "; ".join(differences(head.inputs, adapter.inputs)) or "fingerprint"
             state.missing_adapters.append(adapter)
     index = folder.cells.index()
     for cell in units.cells:
+        if cell.model.name in failed:
+            continue
         if (what := index.damaged.get((cell.model.name, cell.task))) is not None:
             state.damaged[cell.unit] = what
         place_cell(cell, index.get(cell.model.name, cell.task), state, folder, data)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.compute import Backend
 from traitscope.config import StudyConfig, load_config
+from traitscope.config.changes import changed_text
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
@@ -16,10 +19,12 @@ from traitscope.study import analysis, belting, capturing, evaluating, filling, 
 from traitscope.study.context import Context, looking_once
 from traitscope.study.costs import layers_cost, study_cost
 from traitscope.study.evidence import gather_evidence
+from traitscope.study.part import Part
 from traitscope.study.planning import StudyPlan
 from traitscope.study.progress import Reporter
 from traitscope.study.state import find_state
 from traitscope.study.work import Work
+from traitscope.texts import count_of, safe, table_text
 
 if TYPE_CHECKING:
     from traitscope.belt import BeltFindings
@@ -47,6 +52,7 @@ class Study(Context):
         source: Path | str | StudyConfig,
         out: Path | str | None = None,
         *,
+        changes: Sequence[str] = (),
         backend: Backend | None = None,
         report: Reporter | None = None,
         every_s: float = 60.0,
@@ -57,6 +63,7 @@ class Study(Context):
         Args:
             source: a study file; or a run folder, which holds a copy of its study file; or a configuration.
             out: the run folder; by default ``runs/<study>`` beside the study file.
+            changes: of the study file's keys, such as ``recipe.rank=16``; the run folder's copy holds them too.
             backend: where the work runs; by default this process, or several of this machine where they pay.
             report: whom to tell about progress; by default nobody.
             every_s: seconds between checkpoints of a training bank.
@@ -67,19 +74,38 @@ class Study(Context):
         """
         options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
         if isinstance(source, StudyConfig):
+            source = source.changed(changes)
             return cls(source, out or source.root / "runs" / source.study, **options)
         path = Path(source)
         if path.is_dir() and (folder := RunFolder(path)).exists():
             root = folder.read_local().get("root")
-            return cls(load_config(folder.study_file, Path(root) if root else None), out or path, **options)
+            config = load_config(folder.study_file, Path(root) if root else None, changes=changes)
+            text = changed_text(folder.study_file, changes) if changes else None
+            return cls(config, out or path, text=text, **options)
         if path.is_dir():
             path = path / "study.yaml"
             if not path.exists():
                 raise TraitscopeError(
                     "this folder holds no study", where=str(path.parent), fix="name a study file, or a run folder"
                 )
-        config = load_config(path)
-        return cls(config, out or path.parent / "runs" / config.study, text=path.read_bytes(), **options)
+        config = load_config(path, changes=changes)
+        text = changed_text(path, changes) if changes else path.read_bytes()
+        return cls(config, out or path.parent / "runs" / config.study, text=text, **options)
+
+    def __repr__(self) -> str:
+        return f"<Study: {safe(self._headline(), line=True)}>"
+
+    def _repr_html_(self) -> str:
+        config = self.config
+        rows = [["task", "answers", "metrics"]]
+        rows += [[name, task.answer.form, ", ".join(task.metrics or ())] for name, task in config.tasks.items()]
+        head = html.escape(safe(self._headline(), line=True))
+        return f"<div><strong>Study</strong>: {head}<pre>{html.escape(table_text(rows, right=()))}</pre></div>"
+
+    def _headline(self) -> str:
+        config = self.config
+        made = f"{count_of(len(config.resolved_sources()), 'source')}, {count_of(len(config.target_names()), 'target')}"
+        return f"{config.study} on {config.base.model}, {made}, in {self.folder.root}"
 
     # ---- what there is to do
 
@@ -99,7 +125,15 @@ class Study(Context):
 
     # ---- doing it
 
-    def run(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
+    def run(
+        self,
+        *,
+        replace: bool = False,
+        stop: Callable[[], bool] | None = None,
+        tasks: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Work | None:
         """Trains and evaluates all that is missing, and captures hidden states of the datasets; None if nothing was.
 
         Several processes may run the same study in the same folder; each unit is done once.
@@ -107,12 +141,15 @@ class Study(Context):
         Args:
             replace: put units that were made under other settings aside (in ``replaced/``), make them anew.
             stop: asked between units and after every training step; when true, the work is saved and stops.
+            tasks, models, limit: a part, which later calls complete: some targets; some rows, or sources for all their
+                seeds; so many rows of every target at most. Hidden states belong to the whole.
 
         Raises:
-            TraitscopeError: the study was changed under the folder, or a unit cannot be made.
+            TraitscopeError: the study was changed under the folder, a unit cannot be made, or there is no such name.
             Stopped: ``stop`` said so.
         """
-        return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop)
+        part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
+        return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop, part=part)
 
     def decide(self, budget: float, *, margin: float = 0.01, stop: Callable[[], bool] | None = None) -> Decision:
         """The best source of every target for a share of the whole grid's cost, into ``analysis/decision.json``.
@@ -136,16 +173,32 @@ class Study(Context):
             budgeted.run(stop)
             return budgeted.finish(stop)
 
-    def train(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
+    def train(
+        self,
+        *,
+        replace: bool = False,
+        stop: Callable[[], bool] | None = None,
+        models: Sequence[str] | None = None,
+    ) -> Work | None:
         """Trains the missing adapters. Arguments and errors as in ``run``."""
-        return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop)
+        part = partial(Part.chosen, models=models)
+        return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop, part=part)
 
-    def evaluate(self, *, replace: bool = False, stop: Callable[[], bool] | None = None) -> Work | None:
+    def evaluate(
+        self,
+        *,
+        replace: bool = False,
+        stop: Callable[[], bool] | None = None,
+        tasks: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Work | None:
         """Evaluates every model whose weights are there, and captures hidden states.
 
         Arguments and errors as in ``run``.
         """
-        return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop)
+        part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
+        return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop, part=part)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
         """Judges all committed cells anew from their records: parser and metrics, no model.

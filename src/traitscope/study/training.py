@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traitscope._version import __version__
-from traitscope.compute import Adapter, Checkpoint, Done, Event, Order, Train, TrainingJob, TrainingPlan
+from traitscope.compute import Adapter, Checkpoint, Diverged, Done, Event, Order, Train, TrainingJob, TrainingPlan
 from traitscope.errors import TraitscopeError
 from traitscope.store import AdapterHead, LeaseLost, fingerprint, write_atomic
 from traitscope.store.seal import Damaged, read_sealed, sealed
+from traitscope.study.failed import settled, write_failure
 from traitscope.study.overlong import left_over
 from traitscope.study.units import AdapterUnit
 from traitscope.study.work import Step, Work
@@ -97,11 +98,11 @@ def train_missing(work: Work) -> bool:
         Stopped: the run was asked to stop; the banks' states are saved.
     """
     _drop_leftovers(work)
-    missing = [unit for unit in work.wanted.adapters if work.folder.adapter(unit.name) is None]
+    missing = [unit for unit in work.wanted.adapters if not settled(work.folder, unit.name, unit.fingerprint)]
     if missing and not _plan_missing(work, missing):
         return True
     banks = open_banks(work)
-    waiting = sum(work.folder.adapter(name) is None for bank in banks for name in bank.adapters)
+    waiting = sum(not settled(work.folder, *one) for bank in banks for one in bank.adapters.items())
     if waiting:
         work.report.stage(f"training {count_of(waiting, 'adapter')} together")
     return work.carry_out(_step(work, bank) for bank in banks)
@@ -121,7 +122,11 @@ def _plan_missing(work: Work, missing: Sequence[AdapterUnit]) -> bool:
         if not held:
             return False
         planned = {name for bank in open_banks(work) for name in bank.adapters}
-        units = {u.name: u for u in missing if u.name not in planned and work.folder.adapter(u.name) is None}
+        units = {
+            unit.name: unit
+            for unit in missing
+            if unit.name not in planned and not settled(work.folder, unit.name, unit.fingerprint)
+        }
         if not units:
             return True
         work.report.stage(f"planning the training of {count_of(len(units), 'adapter')}")
@@ -154,7 +159,7 @@ def _step(work: Work, bank: BankFile) -> Step:
     def order() -> Order | None:
         if not work.folder.plan_path(bank.name).exists():
             return None
-        if all(work.folder.adapter(name) is not None for name in bank.adapters):
+        if all(settled(work.folder, *one) for one in bank.adapters.items()):
             _close(work, bank)
             return None
         work.folder.log("train", bank=bank.name, adapters=sorted(bank.adapters))
@@ -175,6 +180,11 @@ def _step(work: Work, bank: BankFile) -> Step:
             case Adapter():
                 if work.folder.adapter(event.name) is None:
                     _commit(work, bank, units[event.name], event)
+            case Diverged(name, what, fix):
+                with work.leases.commit(bank.name):
+                    write_failure(work.folder, name, bank.adapters[name], what, fix)
+                work.folder.log("failed", unit=units[name].unit, fingerprint=bank.adapters[name], what=what)
+                work.report.note(f"{units[name].unit} {what}; the others go on")
             case Done(stopped=False):
                 _close(work, bank)
             case Done():
@@ -193,7 +203,7 @@ def _close(work: Work, bank: BankFile) -> None:
 
 
 def _commit(work: Work, bank: BankFile, unit: AdapterUnit, made: Adapter) -> None:
-    head = AdapterHead(unit.name, unit.source, unit.seed, work.units.base.model, unit.fingerprint, unit.inputs, {})
+    head = AdapterHead(unit.name, unit.source, unit.seed, work.units.base.shared, unit.fingerprint, unit.inputs, {})
     staged = work.folder.stage_adapter(head, made.config, made.tensors, _card(work, unit, made), made.history)
     with work.leases.commit(bank.name):
         work.folder.commit_adapter(staged, unit.name)
@@ -216,7 +226,7 @@ def _card(work: Work, unit: AdapterUnit, made: Adapter) -> str:
     overlong = "".join(f"| {task} | {says} |\n" for task, says in told if says)
     return f"""---
 library_name: peft
-base_model: {work.units.base.model}
+base_model: {work.units.base.shared}
 tags: [lora, traitscope]
 ---
 # {unit.name}
@@ -225,7 +235,7 @@ A LoRA adapter trained on {what}{altered} by traitscope {__version__}, study `{w
 
 | | |
 | --- | --- |
-| base | {work.units.base.model}, revision {work.units.base.revision or "local"}, {work.units.base.dtype} |
+| base | {work.units.base.shared}, revision {work.units.base.revision or "local"}, {work.units.base.dtype} |
 | rank, alpha | {recipe.rank}, {recipe.alpha:g}{scaling} |
 | dropout | {recipe.dropout:g} |
 | targets | {recipe.targets if isinstance(recipe.targets, str) else ", ".join(recipe.targets)} |
@@ -246,7 +256,7 @@ def _loading(work: Work) -> str:
 The base is a GGUF file. Its weights are those that transformers reads from it in fp32:
 
 ```python
-base = AutoModelForCausalLM.from_pretrained("{file.parent}", gguf_file="{file.name}", dtype="float32")
+base = AutoModelForCausalLM.from_pretrained("FOLDER", gguf_file="{file.name}", dtype="float32")
 model = PeftModel.from_pretrained(base, "path/to/this/folder")
 ```
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,11 +11,14 @@ from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
 from traitscope.config.task import TaskConfig
 from traitscope.metrics import METRICS
 from traitscope.registry import registry
-from traitscope.store import fingerprint, fingerprints
+from traitscope.store import canonical, fingerprint
 from traitscope.tasks.parsers import PARSERS
 
 # Keys that came later: a recipe without them is what it was before.
 _LATER = {"dropout": 0.0, "rslora": False}
+
+# Stands for a model's mark in the text that a fingerprint is made of.
+_MODEL = "the model's own mark"
 
 # Raised only when a component's numbers change for the same input (not its rounding): the units made before
 # then no longer count as the same.
@@ -79,8 +83,7 @@ class CellUnit:
     """One model on one task, with the fingerprints of what its numbers depend on.
 
     Attributes:
-        form: the answer form and how it is computed, the same for every model.
-        fingerprint: of ``inputs``: the model and the form; not how it is judged.
+        fingerprint: of ``inputs``: the model, the answer form, how it is computed; not how it is judged.
         scoring: of the parser and the metrics, which are redone without a model.
         n: evaluation rows wanted.
         rows: fingerprint of those rows as they are rendered.
@@ -92,17 +95,12 @@ class CellUnit:
     scoring: str
     n: int
     rows: str
-    form: Mapping[str, Any]
+    inputs: dict[str, Any]
 
     @property
     def unit(self) -> str:
         """The unit's name in leases and logs."""
         return f"cells/{self.model.name}/{self.task}"
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """What ``fingerprint`` is computed from."""
-        return {"model": self.model.fingerprint, **self.form}
 
 
 def adapter_names(config: StudyConfig) -> dict[str, tuple[str, int]]:
@@ -186,25 +184,30 @@ def reading_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
 
 
 def cell_units(
-    models: Iterable[ModelUnit], name: str, task: TaskConfig, n: int, rows: str, days: Mapping[str, str | None]
+    models: Iterable[ModelUnit], name: str, task: TaskConfig, n: int, rows: str, day_of: Callable[[str], str | None]
 ) -> Iterator[CellUnit]:
-    """The cells of the models on a task over its first ``n`` rows; what they share is found once.
+    """The cells of models on a task over its first ``n`` rows.
 
     Args:
-        models: in any order. name, task: the target. rows: fingerprint of its rows.
-        days: the day that a model's chat template prints, by its name; the base's is that of its adapters.
+        models: the rows of the matrix. name, task: the column. rows: fingerprint of its first ``n`` rows.
+        day_of: the day that a model's chat template prints, by its name.
     """
-    scoring, by_day = fingerprint(scoring_inputs(task)), dict[str | None, list[ModelUnit]]()
+    scoring = fingerprint(scoring_inputs(task))
+    shared: dict[str | None, tuple[dict[str, Any], str, str]] = {}
     for model in models:
-        by_day.setdefault(days.get(model.name, days["base"]), []).append(model)
-    for day, those in by_day.items():
-        form = _form_inputs(task, day)
-        marks = fingerprints(form, "model", [model.fingerprint for model in those])
-        for model, mark in zip(those, marks, strict=True):
-            yield CellUnit(model, name, mark, scoring, n, rows, form)
+        day = day_of(model.name)
+        if day not in shared:
+            inputs = _cell_inputs(task, day)
+            # Of a hundred thousand cells only the model's mark differs: the rest of the text is made once.
+            before, after = canonical({**inputs, "model": _MODEL}).decode().split(_MODEL)
+            shared[day] = inputs, before, after
+        inputs, before, after = shared[day]
+        text = before + canonical(model.fingerprint).decode()[1:-1] + after
+        mark = hashlib.sha256(text.encode()).hexdigest()
+        yield CellUnit(model, name, mark, scoring, n, rows, {"model": model.fingerprint, **inputs})
 
 
-def _form_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
+def _cell_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     answer = task.answer
     computing = "generation" if answer.generate else "scoring"
     inputs: dict[str, Any] = {

@@ -173,7 +173,7 @@ class Division:
                 parts[part] = sorted(rows, key=lambda r: order_key(data.seed, r.id))
                 marks.append(f"{part} {mark}")
         train = parts["train"]
-        used = data.train != 0 or self._config.shots.n
+        used = data.train != 0 or self._config.shots.n > 0
         if train and parts["eval"] and used and data.duplicates != "keep":
             # All eval rows count, not only the chosen ones: evaluating more rows never changes the training.
             asked = {self._renderer.question(r.id, r.values) for r in parts["eval"]}

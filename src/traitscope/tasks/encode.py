@@ -17,11 +17,11 @@ encoded as ``tasks.chat`` says: as ``apply_chat_template`` does, with no special
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, several
 from traitscope.records import Example, OptionRow, PromptRow, TrainRow
 from traitscope.tasks.chat import AnswerEnd, Chat, Turn, sequence_end
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from traitscope.tasks.task import Task
+
+R = TypeVar("R")
 
 
 def prefix_token(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -190,12 +192,31 @@ def training_rows(
         TraitscopeError: if a row is too long, or its answer leaves no room for any prompt.
     """
     encoder = _encoder(task, tokenizer)
-    rows = []
-    for example in examples:
+
+    def row(example: Example) -> TrainRow:
         context, answer = encoder.trained(example)
         context = _fit(task, example, context, len(answer), max_tokens)
-        rows.append(TrainRow((*context, *answer), len(context)))
-    return rows
+        return TrainRow((*context, *answer), len(context))
+
+    return _each(task, examples, row)
+
+
+def _each(task: Task, examples: Sequence[Example], make: Callable[[Example], R]) -> list[R]:
+    """What is made of every example.
+
+    Raises:
+        TraitscopeError: with all that cannot be made, by their examples.
+    """
+    made, errors = [], []
+    for example in examples:
+        try:
+            made.append(make(example))
+        except TraitscopeError as error:
+            where = f"{task.where()}, example {example.id}" if error.where == "tokenizer" else error.where
+            errors.append(TraitscopeError(error.what, where=where, fix=error.fix))
+    if errors:
+        raise several(errors)
+    return made
 
 
 def option_rows(
@@ -213,8 +234,8 @@ def option_rows(
         TraitscopeError: as ``training_rows``.
     """
     encoder = _encoder(task, tokenizer)
-    rows = []
-    for example in examples:
+
+    def row(example: Example) -> OptionRow:
         if example.options is None:
             context, answer = encoder.trained(example)
             options = [answer]
@@ -222,8 +243,9 @@ def option_rows(
             assert example.gold is not None
             context, options = encoder.scored(example, example.options, example.gold)
         context = _fit(task, example, context, max(len(o) for o in options), max_tokens)
-        rows.append(OptionRow(tuple(context), tuple(tuple(o) for o in options)))
-    return rows
+        return OptionRow(tuple(context), tuple(tuple(o) for o in options))
+
+    return _each(task, examples, row)
 
 
 def prompt_rows(
@@ -238,8 +260,11 @@ def prompt_rows(
         TraitscopeError: if a prompt is too long, or the task's generate.max_tokens leaves no room for it.
     """
     encoder, reserve = _encoder(task, tokenizer), room_to_generate(task, tokenizer)
-    contexts = ((example, encoder.asked(example)) for example in examples)
-    return [PromptRow(tuple(_fit(task, example, context, reserve, max_tokens))) for example, context in contexts]
+
+    def row(example: Example) -> PromptRow:
+        return PromptRow(tuple(_fit(task, example, encoder.asked(example), reserve, max_tokens)))
+
+    return _each(task, examples, row)
 
 
 def room_to_generate(task: Task, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -7,28 +7,31 @@ Columns of csv and tsv are text, as they stand in the file; the other formats ke
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from traitscope.config.data import DataConfig
+from traitscope.config.inputfile import read_input
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import calling
 from traitscope.registry import Registry, did_you_mean
+from traitscope.tasks.columnar import Rows, parquet_rows, text_for_bytes
 from traitscope.texts import text_lines
 
-Rows = list[dict[str, Any]]
 Reader = Callable[[Path, DataConfig, str], Rows]
 
 ROW_SOURCES: Registry[Reader] = Registry("file format")
 
-# Text shrinks to a tenth or so; what shrinks to less than this share was made to.
-MOST_RATIO = 200
+# The mark "#" is a token of CoNLL-2003 too, but none that is followed by "key =".
+_COMMENT = re.compile(r"#\s*[\w.:-]+\s*=|#\s*(?:newdoc|newpar)\b")
+_CONLL_U = 10
+# Workbooks and zip archives, old workbooks, gzip, PNG, PDF, Parquet, SQLite.
+_BINARY = (b"PK\3\4", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"\x89PNG", b"%PDF-", b"PAR1", b"SQLite format 3\0")
+_NO_WORD = re.compile(r"\d+[-.]\d+")
 
 _QUOTING: dict[bool, Any] = {True: {"quoting": csv.QUOTE_MINIMAL}, False: {"quoting": csv.QUOTE_NONE}}
 
@@ -46,58 +49,41 @@ def read_rows(name: str, path: Path, data: DataConfig, where: str) -> Rows:
         for i, row in enumerate(rows):
             if not isinstance(row, dict) or not all(isinstance(column, str) for column in row):
                 raise TypeError(f"row {i + 1} is no dict from column names to values but {type(row).__name__}")
-            if any(isinstance(value, bytes | list | dict) for value in row.values()):
-                rows[i] = {column: _decoded(value) for column, value in row.items()}
     return rows
 
 
-def _decoded(value: Any) -> Any:
-    """Bytes that are UTF-8 as text, in lists and objects too: some writers store text so. Others stay as they are."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return value
-    if isinstance(value, list):
-        return [_decoded(item) for item in value]
-    return {key: _decoded(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
 def read_text(path: Path, data: DataConfig, where: str) -> str:
-    """The decoded content of a file, unpacked where it ends in ``.gz``."""
+    """The decoded content of a file, unpacked where it ends in ``.gz``.
+
+    Raises:
+        TraitscopeError: it cannot be read (``config.inputfile``), or has another encoding.
+    """
     try:
-        raw = _unpacked(path, where) if path.suffix == ".gz" else path.read_bytes()
-        text = raw.decode("utf-8-sig" if data.encoding.lower() in ("utf-8", "utf8") else data.encoding)
-    except IsADirectoryError:
-        raise TraitscopeError("this is a folder, not a file", where=where, fix="name a file in it") from None
+        raw = read_input(path, where)
+        if raw.startswith(_BINARY):
+            raise TraitscopeError(
+                "this is no text but a binary file, such as a workbook or an archive",
+                where=where,
+                fix="export it as csv or jsonl, or correct its name",
+            )
+        return raw.decode("utf-8-sig" if data.encoding.lower() in ("utf-8", "utf8") else data.encoding)
+    except FileNotFoundError:
+        raise TraitscopeError("there is no such file", where=where, fix="check the path") from None
     except LookupError:
         raise TraitscopeError(
             f"unknown encoding {data.encoding!r}", where=where, fix="write encoding: utf-8 or latin-1"
         ) from None
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
+    except UnicodeError as error:
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise TraitscopeError(
-            f"line {line} is not {data.encoding} text",
+            f"line {raw[:start].count(bytes([10])) + 1} is not {data.encoding} text",
             where=where,
-            fix="add encoding: latin-1 (or the right one)",
+            fix=f"add encoding: {'utf-16' if _wide(raw) else 'latin-1 (or the right one)'}",
         ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise TraitscopeError(f"the file cannot be read: {error}", where=where, fix="check the file") from None
-    return text
 
 
-def _unpacked(path: Path, where: str) -> bytes:
-    """A gzip file's content, unless it is so much larger that the file was made to fill the memory."""
-    most = max(path.stat().st_size * MOST_RATIO, MOST_RATIO << 20)
-    with gzip.open(path) as file:
-        found = file.read(most + 1)
-    if len(found) > most:
-        raise TraitscopeError(
-            f"the file unpacks to more than {MOST_RATIO} times its size",
-            where=where,
-            fix="unpack it and look at it; name the unpacked file if it is what is meant",
-        )
-    return found
+def _wide(raw: bytes) -> bool:
+    return raw.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
 @ROW_SOURCES.register("csv", version=1, reference="RFC 4180")
@@ -174,14 +160,25 @@ def _json_lines(text: str, where: str) -> Rows:
             continue
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+        except json.JSONDecodeError as error:
             raise TraitscopeError(
-                f"line {number} is not valid JSON: {_json_fault(error)}",
+                f"line {number} is not valid JSON: {error.msg} at character {error.colno}",
                 where=where,
                 fix="mend or remove the line; a file with one JSON value in all needs format: json",
             ) from None
+        except (ValueError, RecursionError) as error:
+            raise _unreadable_json(error, f"line {number}", where) from None
         rows.append(_object(row, f"line {number}", where))
     return rows
+
+
+def _unreadable_json(error: Exception, what: str, where: str) -> TraitscopeError:
+    deep = isinstance(error, RecursionError)
+    return TraitscopeError(
+        f"{what} is not valid JSON: {'it is nested too deep' if deep else 'a number of thousands of digits'}",
+        where=where,
+        fix="remove the line or the key" if deep else "write the number as a text, in quotes",
+    )
 
 
 @ROW_SOURCES.register("json", version=1, reference="RFC 8259")
@@ -190,16 +187,17 @@ def read_json(path: Path, data: DataConfig, where: str) -> Rows:
     text = read_text(path, data, where)
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         # Many files named .json hold one object per line.
-        if getattr(error, "msg", "") == "Extra data" and text.lstrip().startswith("{"):
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
             return _json_lines(text, where)
-        line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise TraitscopeError(
-            f"not valid JSON: {_json_fault(error)}{line}",
+            f"not valid JSON: {error.msg} at line {error.lineno}, character {error.colno}",
             where=where,
             fix="mend the file; one object per line is format: jsonl",
         ) from None
+    except (ValueError, RecursionError) as error:
+        raise _unreadable_json(error, "the file", where) from None
     if data.field is None:
         if isinstance(value, dict):
             keys = ", ".join(list(map(str, value))[:8])
@@ -225,13 +223,6 @@ def read_json(path: Path, data: DataConfig, where: str) -> Rows:
     return _objects(value, f"field {data.field!r}", where)
 
 
-def _json_fault(error: Exception) -> str:
-    """What is wrong with a JSON text, in words."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.colno}"
-    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-
-
 def _objects(value: Any, what: str, where: str) -> Rows:
     if not isinstance(value, list):
         raise TraitscopeError(f"{what} holds no list of rows", where=where, fix="say where the rows are with field:")
@@ -248,54 +239,42 @@ def _object(row: Any, what: str, where: str) -> dict[str, Any]:
     return row
 
 
-@ROW_SOURCES.register("parquet", version=1, reference="Apache Parquet, read by pyarrow")
+@ROW_SOURCES.register("parquet", version=2, reference="Apache Parquet, read by pyarrow")
 def read_parquet(path: Path, data: DataConfig, where: str) -> Rows:
-    """The rows of a parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
-        if sum(group.total_byte_size for group in groups) > MOST_RATIO * max(path.stat().st_size, 1 << 20):
-            raise OSError(f"it unpacks to more than {MOST_RATIO} times its size")
-        return list(file.read().to_pylist())
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise TraitscopeError(
-            f"this is no readable parquet file: {str(error).splitlines()[0]}",
-            where=where,
-            fix="check the file, or say its real format with format:",
-        ) from None
+    """The rows of a parquet file; columns of bytes are text where all of them are UTF-8 (``text_for_bytes``)."""
+    return text_for_bytes(parquet_rows(path, where))
 
 
-@ROW_SOURCES.register("lines", version=1, reference="plain text")
+@ROW_SOURCES.register("lines", version=2, reference="plain text")
 def read_lines(path: Path, data: DataConfig, where: str) -> Rows:
     """One row per line that is not blank, with the single column ``text`` (or the one that ``columns`` names)."""
     column = data.columns[0] if data.columns else "text"
     return [{column: line} for line in text_lines(read_text(path, data, where)) if line.strip()]
 
 
-@ROW_SOURCES.register("conll", version=1, reference="CoNLL-2003 column format")
+@ROW_SOURCES.register("conll", version=2, reference="CoNLL-2003 and CoNLL-U column formats")
 def read_conll(path: Path, data: DataConfig, where: str) -> Rows:
     """One row per sentence: token columns between blank lines, as lists named by ``columns`` (tokens, tags).
 
-    What is no token is left out: ``-DOCSTART-``, comments (``# text = ...``), and, where the first column is an ``id``,
-    the ranges and empty nodes of CoNLL-U (``1-2``, ``3.1``).
+    No tokens are ``-DOCSTART-``, comments in front of a sentence (``# text = ...``) and, where a line has the ten
+    columns of CoNLL-U or the first is an ``id``, its multi-word tokens and empty nodes (``1-2``, ``8.1``).
     """
     columns = data.columns or ("tokens", "tags")
     delimiter = data.delimiter or "\t"
     rows: Rows = []
     sentence: list[list[str]] = []
     for number, line in enumerate([*text_lines(read_text(path, data, where)), ""], start=1):
-        if not line.strip() or line.startswith("-DOCSTART-"):
+        if not line.strip():
             if sentence:
                 rows.append({c: [token[i] for token in sentence] for i, c in enumerate(columns)})
                 sentence = []
             continue
         fields = line.split(delimiter)
-        if line.startswith("#") and len(fields) != len(columns):
+        if fields[0].strip() == "-DOCSTART-":
             continue
-        if columns[0].lower() == "id" and re.fullmatch(r"\d+[-.]\d+", fields[0]):
+        if not sentence and line.startswith("#") and (_COMMENT.match(line) or len(fields) != len(columns)):
+            continue
+        if (len(fields) == _CONLL_U or columns[0].lower() == "id") and _NO_WORD.fullmatch(fields[0]):
             continue
         if len(fields) != len(columns):
             raise TraitscopeError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from traitscope.metrics.markup import boxed, plain
 from traitscope.metrics.numbers import final_number
 from traitscope.plugins import calling
 from traitscope.registry import Registry
+from traitscope.tasks.answers import label_in, letter_in
 from traitscope.texts import text_lines
 
 Parser = Callable[[str, tuple[str, ...]], str | None]
@@ -16,8 +16,6 @@ Parser = Callable[[str, tuple[str, ...]], str | None]
 PARSERS: Registry[Parser] = Registry("parser")
 
 _OWN = "traitscope"
-# Letters and digits of scripts with spaces between words.
-_SPACED = r"[0-9A-Za-z\u00c0-\u024f\u0370-\u052f\u0590-\u06ff_]"
 
 
 def parse(name: str, text: str, classes: tuple[str, ...] | None, where: str) -> str | None:
@@ -67,78 +65,36 @@ def first_word(text: str, classes: tuple[str, ...] = ()) -> str | None:
 
 @PARSERS.register("final_number", version=2, reference="GSM8K (arXiv 2110.14168): the number after ####")
 def last_number(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """The number behind the last ``####`` or in the last ``\\boxed{}``, else the last one, as ``metrics`` reads it."""
+    """The number of the answer, exact and in plain form, as ``metrics.numbers.final_number`` says."""
     return final_number(text)
 
 
 @PARSERS.register("label", version=2, reference=_OWN)
 def label(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """The class word that stands first in the text, as whole words, upper and lower case alike.
+    r"""The class word that the text answers with, as whole words, upper and lower case and markup alike.
 
-    Of two class words that start at the same place the longer one counts. Markdown and LaTeX around it do not.
+    It is the one in the last ``\boxed{}``, else the one behind "answer is", "label:" and the like, else the one that
+    stands first and is not denied ("not positive"). Of two class words that start at the same place the longer one
+    counts; "positive or negative" is no answer. Scripts that set no spaces need none.
     """
-    text = plain(text)
-    best: tuple[int, int, str] | None = None
-    for name in classes:
-        match = re.search(_whole_word(plain(name)), text, re.IGNORECASE)
-        if match and (best is None or (match.start(), -len(name)) < best[:2]):
-            best = (match.start(), -len(name), name)
-    return best[2] if best else None
-
-
-def _whole_word(name: str) -> str:
-    """A pattern of a class word; in scripts that put no spaces between words it may stand anywhere."""
-    before = rf"(?<!{_SPACED})" if re.match(_SPACED, name) else ""
-    after = rf"(?!{_SPACED})" if re.match(_SPACED, name[-1:]) else ""
-    return before + re.escape(name) + after
-
-
-_ANSWER = r"(?i:answer|solution|答案|正解|答え|정답|antwort|réponse|respuesta|risposta|resposta|ответ)"
-_OPTION = r"(?i:option|choice|选项|选择|选)"
-_IS = r"(?i:\s*(?:is|are|was|would be|should be|must be|是|为|は|=|:|：|-|\(s\)))*"
-_LETTER = r"[\s(\[\"'“]*(?P<letter>[A-Z])(?![A-Za-z'’])(?!\s+(?<=I\s)[a-z])"
-_LETTERS = (
-    # alone, in capitals or not
-    r"^[\s(\[\"'“]*(?P<letter>[A-Za-z])[\s)\].:,;!\"'”]*$",
-    rf"{_ANSWER}(?:\s+{_OPTION}|\s+(?i:letter))?{_IS}\s*(?:{_OPTION}\s*|(?i:letter)\s*)?{_LETTER}",
-    rf"{_ANSWER}{_IS}\s*(?:\((?P<letter>[a-z])\)|(?P<bare>[a-z])(?=[\s.)]*$))",
-    rf"{_OPTION}{_IS}{_LETTER}",
-    r"^\s*[(\[\"'“]*(?P<letter>[A-Z])(?=[).:,;\]\"'”]|\s*(?:\n|$)|\s*[-–—]|\s+(?:because|since|as|is)\b)",
-    r"^\s*\(?(?P<letter>[a-z])[).:](?!\w)",
-    r"\((?P<letter>[A-Z])\)",
-)
-# A letter by itself; the words "I" and "A" are none.
-_ALONE = re.compile(r"(?<![A-Za-z'’])(?![IA]\s+(?!or\b|and\b)[a-z])([A-Z])(?![A-Za-z'’])")
-# Letters of other alphabets that look like ours: a keyboard's slip, where nothing else is written in them.
-_ALIKE = str.maketrans("АВЕКМНОРСТХΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEKMHOPCTXABEZHIKMNOPTYX")
+    return label_in(text, classes)
 
 
 @PARSERS.register("letter", version=2, reference="BIG-Bench Hard (arXiv 2210.09261): answers such as (B)")
 def letter(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """An option's capital letter: alone, behind "answer", behind "option", at the start, in brackets.
+    r"""An option's letter, as a capital, markup and LaTeX aside.
 
-    Else the only letter that stands by itself; two different ones are no answer. What stands in the last ``\\boxed{}``
-    or behind the last ``####`` is the answer, where there is one. Where ``classes`` are letters, others do not count.
+    The first that is found: in the last ``\boxed{}``; behind "answer is", "answer:"; in front, as ``B``, ``B.``,
+    ``(B)``, ``B because``; behind "option", "choose", "it's"; the only one in brackets; the one at the end. Letters
+    that are denied ("not A", "(C) is wrong") do not count, ``I`` and ``A`` not where they are words; "A or B" is no
+    answer. Where ``classes`` are letters only those count.
     """
-    inside = boxed(text)
-    text = plain(text.rsplit("####", 1)[-1] if inside is None else inside).replace("$", " ")
-    if len(re.findall(r"[\u0370-\u04ff]", text)) <= 2:
-        text = text.translate(_ALIKE)
-    known = {name for name in classes if re.fullmatch("[A-Z]", name)}
-    for pattern in _LETTERS:
-        for match in re.finditer(pattern, text):
-            found = (match["letter"] or match.groupdict().get("bare") or "").upper()
-            if found in (known or found):
-                return found
-    alone = {found for found in _ALONE.findall(text) if found in (known or found)}
-    if len(alone) == 1:
-        return alone.pop()
-    return "A" if not alone and re.match(r"\s*A\s", text) else None
+    return letter_in(text, classes)
 
 
-@PARSERS.register("code", version=1, reference="CommonMark fenced code blocks")
+@PARSERS.register("code", version=2, reference="CommonMark fenced code blocks")
 def code(text: str, classes: tuple[str, ...] = ()) -> str | None:
-    """The inside of the first fenced code block; the whole text where there is none."""
+    """The inside of the first fenced code block; where none is opened, the whole text up to a closing fence."""
     match = re.search(r"```[^\n`]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
-    body = match.group(1) if match else text
+    body = match.group(1) if match else re.split(r"^```\s*\Z", text, maxsplit=1, flags=re.MULTILINE)[0]
     return body.strip("\n").rstrip() or None

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from traitscope.config.task import GenerateConfig, TaskConfig
-from traitscope.config.template import evaluate, render
+from traitscope.config.task import TaskConfig
+from traitscope.config.template import evaluate, render, whole
 from traitscope.errors import TraitscopeError
-from traitscope.metrics.numbers import final_number, number_left_over
+from traitscope.metrics.numbers import final_number, reads_part
 from traitscope.records import Example
 from traitscope.tasks.parsers import cut_at_stop, parse
 
 Row = dict[str, Any]
-_SURROGATE = re.compile("[\ud800-\udfff]")
 Turns = tuple[tuple[str, str], ...]
-PickShots = Callable[[str, Row], Sequence[tuple[str, Row]]]
+PickShots = Callable[[str], Sequence[tuple[str, Row]]]
 
 
 class Renderer:
@@ -72,20 +70,7 @@ class Renderer:
             name: render(template, row, where=self._at(row_id, "row_tags", name)).strip()
             for name, template in self._config.row_tags.items()
         }
-        self._check_text(row_id, "prompt", [prompt, *(content for _, content in turns)])
-        self._check_text(row_id, "answer", [text, *(options or ()), *references, *tags.values()])
         return Example(row_id, prompt, text, options, gold, references, tags, turns)
-
-    def _check_text(self, row_id: str, key: str, texts: Sequence[str]) -> None:
-        """Refuses half of a pair of surrogates, which JSON may hold and no tokenizer or file can."""
-        for text in texts:
-            if (half := _SURROGATE.search(text)) is not None:
-                shown = text[max(half.start() - 20, 0) : half.start()]
-                raise TraitscopeError(
-                    f"the text holds half a character (\\u{ord(half[0]):x}) behind {shown!r}",
-                    where=self._at(row_id, key),
-                    fix="mend the row in its file, or drop it with data.where",
-                )
 
     def _at(self, row_id: str, *keys: str | int) -> str:
         return f"{self._where(*keys)}, row {row_id}"
@@ -116,7 +101,7 @@ class Renderer:
 
     def _with_shots(self, row_id: str, row: Row, shots: PickShots) -> tuple[Turns, str]:
         turns, prompt = self._prompt(row_id, row)
-        solved = [(self._prompt(i, r), self.answer(i, r)) for i, r in shots(row_id, row)]
+        solved = [(self._prompt(i, r), self.answer(i, r)) for i, r in shots(row_id)]
         if not turns:
             separator = self._config.shots.separator
             return (), "".join(p + a + separator for (_, p), a in solved) + prompt
@@ -141,10 +126,10 @@ class Renderer:
 
     def _options(self, row_id: str, row: Row) -> tuple[str, ...]:
         choice = self._config.answer.choice
-        if isinstance(choice, tuple):
-            return choice
-        assert choice is not None
         where = self._at(row_id, "answer", "choice")
+        if isinstance(choice, tuple):
+            return tuple(whole(option, where) for option in choice)
+        assert choice is not None
         value = evaluate(choice, row, where=where)
         if not isinstance(value, list):
             raise TraitscopeError(
@@ -232,34 +217,46 @@ class Renderer:
                 where=where,
                 fix="choose another parser (answer.generate.parse), or drop such rows with data.where",
             )
-        _check_whole(found[0], generate, where)
         if generate.classes is not None and answers[0] not in generate.classes:
             raise TraitscopeError(
                 f"the right answer {found[0]!r} reads as {answers[0]!r}, which is no class",
                 where=where,
                 fix="add it to generate.classes, or use parse: label",
             )
+        for text, answer in zip(found, answers, strict=True):
+            self._check_reading(text, str(answer), where)
+        if "number_match" in self._config.metric_names and not any(final_number(str(a)) for a in answers):
+            raise TraitscopeError(
+                f"the metric number_match finds no number in the right answer {answers[0]!r}",
+                where=where,
+                fix="use exact_match, or drop such rows with data.where",
+            )
         return tuple(found)
 
-
-def _check_whole(text: str, generate: GenerateConfig, where: str) -> None:
-    """Refuses a right answer that no model could give, or that is read as less than it says."""
-    reached = cut_at_stop(text, generate.stop)
-    lost = text[len(reached) :]
-    cut = next((stop for stop in generate.stop if lost.startswith(stop)), "")
-    if lost and (lost[len(cut) :].strip() or parse(generate.parse, reached, generate.classes, where) is None):
-        raise TraitscopeError(
-            f"the right answer {_shown(text)} holds the stop string {cut!r}, at which every model's answer ends",
-            where=where,
-            fix="take it out of generate.stop, or write a gold that ends before it: "
-            f"{{{{ answer.split({cut!r})[0] }}}}",
-        )
-    if generate.parse == "final_number" and (rest := number_left_over(text)) is not None:
-        raise TraitscopeError(
-            f"of the right answer {_shown(text)} only {final_number(text)} is read; the rest ({rest}) would be ignored",
-            where=where,
-            fix="choose another parser (parse: raw compares the whole text), or drop such rows with data.where",
-        )
+    def _check_reading(self, text: str, answer: str, where: str) -> None:
+        """Refuses a right answer that nobody could give: read as less than it says, or ended by a stop text."""
+        generate = self._config.answer.generate
+        assert generate is not None
+        numeric = generate.parse == "final_number"
+        if (numeric or "number_match" in self._config.metric_names) and reads_part(text):
+            raise TraitscopeError(
+                f"of the right answer {_shown(text)} only {final_number(text)} is read",
+                where=where,
+                fix=f"{'choose parse: raw' if numeric else 'use exact_match'}, let the template give the one number "
+                "that is meant, or drop such rows with data.where",
+            )
+        reached = cut_at_stop(text, generate.stop)
+        lost = text[len(reached) :]
+        stop = next((stop for stop in generate.stop if lost.startswith(stop)), "")
+        # What ends with the stop text is whole: the right answer is cut as a generated one is.
+        cut = parse(generate.parse, reached, generate.classes, where)
+        if cut is None or (cut != answer and lost[len(stop) :].strip()):
+            raise TraitscopeError(
+                f"the right answer {_shown(text)} holds the stop string {stop!r}, at which every model's answer ends",
+                where=where,
+                fix="choose another stop (answer.generate.stop), cut the answer in its template "
+                "({{ answer.split('\\n\\n')[0] }}), or drop such rows with data.where",
+            )
 
 
 def _shown(text: str) -> str:

@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from traitscope.config.data import FOLDER, DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
-from traitscope.tasks.formats import ROW_SOURCES, Rows, read_rows, read_text
+from traitscope.tasks.columnar import Rows, text_for_bytes
+from traitscope.tasks.formats import ROW_SOURCES, read_rows, read_text
 from traitscope.texts import text_lines
 
 _ENDINGS = {
@@ -39,14 +41,14 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
     """The rows of all files that the patterns name, one after the other.
 
     A glob (``*``) takes its files in the order of their names; rows then also have a column ``_file``, the
-    name without its ending.
+    name without its ending. Other signs of globs stand for themselves where such a file is there.
 
     Raises:
         TraitscopeError: if a file is missing, unreadable, empty, or in an unknown format.
     """
     rows: Rows = []
     digest = hashlib.sha256()
-    files = [(path, "*" in pattern) for pattern in patterns for path in _expand(pattern, root, where)]
+    files = [found for pattern in patterns for found in _expand(pattern, root, where)]
     for path, from_glob in files:
         name = format_of(path, data, where)
         at = f"{where}, file {path}"
@@ -54,17 +56,18 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
             found, mark = _read_folder(path, split, at)
             digest.update(mark.encode())
         else:
-            if not path.is_file():
-                raise TraitscopeError(
-                    "is no file but a pipe, a socket or a device", where=at, fix="write what it gives into a file"
-                )
             found = read_rows(name, path, data, at)
             digest.update(path.read_bytes())
+            if (version := ROW_SOURCES.get(name).version) > 1:
+                digest.update(f"{name} {version}".encode())
         if not found:
             raise TraitscopeError("the file has no rows", where=at, fix="name another file, or check field/format")
         rows.extend({**row, "_file": path.name.split(".")[0]} for row in found) if from_glob else rows.extend(found)
     for column, name in data.join.items():
-        (beside,) = _expand(name, root, where)
+        several = _expand(name, root, where)
+        if len(several) > 1:
+            raise TraitscopeError(f"{name} are {len(several)} files", where=where, fix="join one file to each column")
+        beside = several[0][0]
         lines = text_lines(read_text(beside, data, f"{where}, file {beside}"))
         if len(lines) != len(rows):
             raise TraitscopeError(
@@ -80,25 +83,39 @@ def read_files(patterns: Sequence[str], data: DataConfig, root: Path, where: str
 def matching(pattern: str, root: Path) -> list[Path]:
     """The file that a pattern names, there or not; those that match it, by name, where it holds a ``*``.
 
-    No other character has a meaning of its own: brackets and question marks stand in the names of folders.
+    Brackets and question marks stand for themselves where such a file is there, and so does the folder in front.
     """
-    parts = (root / Path(pattern).expanduser()).parts
-    if "*" not in pattern:
-        return [Path(*parts)]
-    first = next((i for i, part in enumerate(parts) if i >= len(root.parts) and "*" in part), len(root.parts))
-    rest = (part.replace("[", "[[]").replace("?", "[?]") for part in parts[first:])
-    return sorted(Path(*parts[:first]).glob("/".join(rest)))
+    path = root / Path(pattern).expanduser()
+    if "*" not in pattern or path.exists():
+        return [path]
+    start, rest = (Path(path.anchor), path.relative_to(path.anchor)) if path.is_absolute() else (Path(), path)
+    literal = "*".join(escape(part) for part in str(rest).split("*"))
+    inside = str(path.relative_to(root)) if path.is_relative_to(root) else ""
+    return sorted(start.glob(literal)) or (sorted(root.glob(inside)) if inside else [])
 
 
-def _expand(pattern: str, root: Path, where: str) -> list[Path]:
-    found = matching(pattern, root)
-    if "*" in pattern and not found:
-        raise TraitscopeError(f"no file matches {pattern}", where=where, fix=f"look in {root.resolve()}")
-    if all(path.exists() for path in found):
-        return found
-    (path,) = found
-    folder = path.parent
-    siblings = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+def _expand(pattern: str, root: Path, where: str) -> list[tuple[Path, bool]]:
+    """The files that a pattern names, and whether it is a glob."""
+    try:
+        path = root / Path(pattern).expanduser()
+        if path.exists():
+            return [(path, False)]
+        if "*" in pattern:
+            found = matching(pattern, root)
+            if found:
+                return [(file, True) for file in found]
+            raise TraitscopeError(f"no file matches {pattern}", where=where, fix=f"look in {root.resolve()}")
+        folder = path.parent
+        siblings = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, TraitscopeError):
+            raise
+        # A name that is too long or no name, a home that is not known, a folder that may not be read.
+        what = f"{pattern[:80]!r} cannot be looked up: {str(error)[:80]}"
+        raise TraitscopeError(what, where=where, fix="check the path") from None
+    if path.is_symlink():
+        what = f"there is no file {path}: it is a link that leads nowhere"
+        raise TraitscopeError(what, where=where, fix="mend the link")
     near = near_names(path.name, siblings)
     fix = f"did you mean {near[0]!r}?" if near else "check the path (it starts from the study file's folder)"
     raise TraitscopeError(f"there is no file {path}", where=where, fix=fix)
@@ -114,7 +131,7 @@ def format_of(path: Path, data: DataConfig, where: str) -> str:
         return data.format
     if path.is_dir():
         return FOLDER
-    endings = [s for s in path.suffixes if s != ".gz"]
+    endings = [s for s in path.suffixes if s.lower() != ".gz"]
     if endings and endings[-1].lower() in _ENDINGS:
         return _ENDINGS[endings[-1].lower()]
     if endings and endings[-1][1:].lower() in ROW_SOURCES:
@@ -122,7 +139,7 @@ def format_of(path: Path, data: DataConfig, where: str) -> str:
     raise TraitscopeError(
         f"the ending of {path.name} does not say its format",
         where=where,
-        fix=f"add format: {', '.join(ROW_SOURCES.names())} or {FOLDER}",
+        fix=f"add format: {', '.join(ROW_SOURCES.names())} or {FOLDER}; workbooks and archives are exported first",
     )
 
 
@@ -134,7 +151,7 @@ def _read_folder(path: Path, split: str | None, where: str) -> tuple[Rows, str]:
         loaded = datasets.load_from_disk(str(path))
     except Exception as error:
         raise TraitscopeError(
-            f"this is no folder saved by datasets.save_to_disk: {str(error).splitlines()[0]}",
+            f"this is no folder saved by datasets.save_to_disk: {(text_lines(str(error)) or ['?'])[0]}",
             where=where,
             fix="name a file in it, or save the dataset there",
         ) from None
@@ -150,7 +167,7 @@ def _read_folder(path: Path, split: str | None, where: str) -> tuple[Rows, str]:
                 f"the folder has no split {split!r}", where=where, fix=did_you_mean(split, list(loaded))
             )
         loaded = loaded[split]
-    rows = list(loaded.to_list())
+    rows = text_for_bytes(list(loaded.to_list()))
     return rows, rows_fingerprint(rows)
 
 
@@ -172,14 +189,14 @@ def read_hub(data: DataConfig, split: str | None, where: str) -> ReadRows:
     try:
         loaded = datasets.load_dataset(data.hub, data.subset, split=split, revision=data.revision)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (text_lines(str(error)) or [type(error).__name__])[0]
         raise TraitscopeError(
             f"the Hub dataset {data.hub!r} (split {split!r}) cannot be loaded: {reason}",
             where=where,
             fix="check id, revision, subset and split, and that this machine reaches the Hub; without a "
             "network save it elsewhere with datasets.save_to_disk and name the folder with path:",
         ) from None
-    rows = list(loaded.to_list())
+    rows = text_for_bytes(list(loaded.to_list()))
     return ReadRows(rows, rows_fingerprint(rows))
 
 

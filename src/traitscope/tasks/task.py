@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 from traitscope.config.task import Form, TaskConfig
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, several
 from traitscope.metrics import METRICS
 from traitscope.records import Example
 from traitscope.tasks.controls import order_key
-from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Row, Tally
+from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Parts, Row, Tally
 from traitscope.tasks.parsers import PARSERS
 from traitscope.tasks.render import PickShots, Renderer
+
+# Broken rows of a task after which no more are looked for.
+MOST_ERRORS = 1000
+
+# Raised when other solved examples are chosen; part of the fingerprint of tasks that have some.
+_SHOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,8 @@ class Task:
         if self.config.answer.generate:
             parser = self.config.answer.generate.parse
             versions[f"parser {parser}"] = PARSERS.get(parser).mark
+        if self.config.shots.n:
+            versions["shots"] = _SHOTS
         return {"task": config, "metrics": list(self.metric_names), "versions": versions}
 
     def fingerprint(self) -> str:
@@ -128,14 +136,16 @@ class Task:
         renderer = Renderer(self.config, self.where)
         division = Division(self.config, self.root, renderer, self.where)
         parts, tally = division.parts(), division.tally
-        shots = self._shots(parts.train, renderer, tally)
+        shots = self._shots(parts, renderer, tally.duplicates)
         n_train: int | Literal["all"] = data.train
         if data.embedded is not None and n_train == "all":
             n_train = EMBEDDED_ROWS["train"]
         train = self._take(parts.train, n_train, "train", tally)
         chosen = self._take(parts.eval, self._eval_count(len(parts.eval)), "eval", tally)
-        train_examples = tuple(renderer.example(r.id, r.values, shots) for r in train)
-        eval_examples = tuple(renderer.example(r.id, r.values, shots) for r in chosen)
+        errors: list[TraitscopeError] = []
+        train_examples, eval_examples = (_rendered(renderer, rows, shots, errors) for rows in (train, chosen))
+        if errors:
+            raise several(errors)
         report = LoadReport(
             tally.rows,
             tally.filtered,
@@ -167,34 +177,37 @@ class Task:
             )
         return rows[:count]
 
-    def _shots(self, train: Sequence[Row], renderer: Renderer, tally: Tally) -> PickShots:
-        """Gives solved examples for a row: never one that asks what the row asks."""
+    def _shots(
+        self, parts: Parts, renderer: Renderer, dropped: int
+    ) -> Callable[[str], list[tuple[str, dict[str, Any]]]]:
+        """Picks the solved examples of a row: never itself, nor one that asks the same, wherever that stands."""
         shots = self.config.shots
-        pool = train[:SHOT_POOL]
-        repeated = f" ({tally.duplicates} more repeat an eval row)" if tally.duplicates else ""
+        if not shots.n:
+            return lambda example_id: []
+        pool = parts.train[:SHOT_POOL]
+        rows = {r.id: r for r in (*parts.train, *parts.eval)}
+        repeats = f" ({dropped} more repeat an eval row)" if dropped else ""
         # One more than n, since an example is never among its own shots.
-        if shots.n and len(pool) <= shots.n:
+        if len(pool) <= shots.n:
             raise TraitscopeError(
-                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there{repeated}",
+                f"{shots.n} solved examples need {shots.n + 1} train rows, and {len(pool)} are there{repeats}",
                 where=self.where("shots", "n"),
                 fix="give the task train rows, or write n: 0",
             )
+        asks = {r.id: renderer.question(r.id, r.values) for r in pool}
 
         def order(*salt: str) -> list[Row]:
             return sorted(pool, key=lambda r: order_key(shots.seed, "shot", *salt, r.id))
 
         fixed = order()
-        asks = {r.id: renderer.question(r.id, r.values) for r in pool} if shots.n else {}
 
-        def pick(example_id: str, row: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-            if not shots.n:
-                return []
-            asked = renderer.question(example_id, dict(row))
-            drawn = fixed if shots.fixed else order(example_id)
-            others = [r for r in drawn if r.id != example_id and asks[r.id] != asked]
+        def pick(example_id: str) -> list[tuple[str, dict[str, Any]]]:
+            own = asks.get(example_id) or renderer.question(example_id, rows[example_id].values)
+            ordered = fixed if shots.fixed else order(example_id)
+            others = [r for r in ordered if r.id != example_id and asks[r.id] != own]
             if len(others) < shots.n:
                 raise TraitscopeError(
-                    f"only {len(others)} train rows ask something else than this row does",
+                    f"only {len(others)} train rows ask something else than this row does{repeats}",
                     where=f"{self.where('shots', 'n')}, row {example_id}",
                     fix=f"write n: {len(others)}, or give the task more train rows",
                 )
@@ -218,6 +231,21 @@ class Task:
             missing = [c for c in self.classes if c not in {e.answer.strip() for e in train}]
             if missing:
                 yield f"no train row has the class {', '.join(missing)}"
+
+
+def _rendered(
+    renderer: Renderer, rows: Sequence[Row], shots: PickShots, errors: list[TraitscopeError]
+) -> tuple[Example, ...]:
+    """The rows' examples; what is wrong with a row is put to ``errors``."""
+    made = []
+    for row in rows:
+        try:
+            made.append(renderer.example(row.id, row.values, shots))
+        except TraitscopeError as error:
+            errors.append(error)
+            if len(errors) == MOST_ERRORS:
+                break
+    return tuple(made)
 
 
 def _shares(examples: Sequence[Example]) -> dict[str, float]:

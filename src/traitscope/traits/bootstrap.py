@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from traitscope.ticks import ticks
 from traitscope.traits.count import HeldOutCells, SequentialTest, folds_of_cells
 from traitscope.traits.factors import fit_factors, largest_residual
 from traitscope.traits.missing import largest_rank
@@ -56,7 +57,7 @@ def bootstrap_count(
     top, rounds = largest_rank(*values_IN.shape), ROUNDS_SIMULATED
     if is_large(*values_IN.shape):
         top, rounds = min(top, MOST_DIRECTIONS), ROUNDS_LARGE
-    for k in range(top):
+    for k in ticks(range(top), "traits above the noise", top):
         fitted = fit_factors(held, precision_IN, k, iterations=ROUNDS)
         observed = float(largest_residual(held, precision_IN, fitted)[0])
         null = np.zeros(0)
@@ -117,7 +118,7 @@ def bootstrap_held_out(
     folds_FIN = folds_FIN[: repetitions(len(folds_FIN), values_IN.shape, FEWEST_FOLDS)]
     errors = [float(_error(held, precision_IN, folds_FIN, 0)[0])]
     p, count = [], None
-    for k in range(1, most + 1):
+    for k in ticks(range(1, most + 1), "traits that predict", most):
         errors.append(float(_error(held, precision_IN, folds_FIN, k)[0]))
         gain = errors[-2] - errors[-1]
         if count is not None:

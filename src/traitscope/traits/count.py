@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from traitscope.ticks import ticks
 from traitscope.traits.missing import complete, largest_rank
 from traitscope.traits.sizes import (
     FEWEST_FOLDS,
@@ -152,7 +153,8 @@ def sequential_permutation(
     energy_M = np.array([(singular[k:] ** 2).sum() for k in range(len(singular))])
 
     def steps() -> Iterator[tuple[float, Floats]]:
-        for k in range(largest_rank(*centred_IN.shape)):
+        top = largest_rank(*centred_IN.shape)
+        for k in ticks(range(top), "traits above the noise", top):
             rest = white - (left[:, :k] * singular[:k]) @ right[:k]
             found = []
             for size in portions(permutations, rest.shape):
@@ -213,7 +215,7 @@ def held_out_cells(
     tested_IN = held_BIN.sum(axis=0)
     use = tested_IN > 0
     errors: list[Floats] = []
-    for k in range(top + 1):
+    for k in ticks(range(top + 1), "traits that predict", top + 1):
         squares, done = np.zeros_like(white), 0
         for size in portions(len(held_BIN), white.shape):
             held = held_BIN[done : done + size]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.roles import TRAINED
+from traitscope.registry import did_you_mean
 from traitscope.traits.bootstrap import ROUNDS
 from traitscope.traits.cells import Cells, cells_of
 from traitscope.traits.count import TraitCount
@@ -47,9 +48,13 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
         The traits; cells that are missing or do not count are filled from the traits kept.
 
     Raises:
-        TraitscopeError: too few rows, columns or cells; unknown option; k out of range.
+        TraitscopeError: too few rows, columns or cells; unknown option or task; k out of range.
     """
     asked = TraitOptions(**options)
+    for word, task in ((word, task) for word, tasks in (asked.words or {}).items() for task in tasks):
+        if task not in scores.tasks:
+            fix = did_you_mean(task, scores.tasks)
+            raise TraitscopeError(f"the word {word!r} stands for an unknown task {task!r}", where="words", fix=fix)
     if asked.run_sd is not None:
         scores = scores.with_run_sd(asked.run_sd)
     everything = cells_of(scores, asked.view, mean=asked.seeds == "mean", own=asked.own == "include")

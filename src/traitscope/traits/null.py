@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from traitscope.texts import frame_text
 from traitscope.traits.pca import explained
 from traitscope.traits.sizes import FEWEST_PERMUTATIONS, portions, repetitions, singular_values
 
@@ -57,7 +58,7 @@ class PermutationNull:
         )
 
     def __str__(self) -> str:
-        return self.frame().round(3).to_string()
+        return frame_text(self.frame(), "{:.3f}")
 
 
 def permutation_null(

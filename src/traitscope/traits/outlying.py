@@ -63,7 +63,7 @@ def outlying_rows(
         distance_I = distance_I * share_I
         limit = max(FAR, TIMES * typical)
         near = [i for i in rest if distance_I[i] <= NEAR * limit]
-        if not near and min(distance_I[rest]) <= limit:
+        if not near:
             # One at a time; of a large matrix a tenth.
             nearest = sorted(rest, key=lambda i: float(distance_I[i]))
             near = nearest[: max(1, len(rest) // 10) if is_large(*values_IN.shape) else 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from traitscope.texts import frame_text
 from traitscope.traits.result import Traits
 
 
@@ -69,7 +70,7 @@ def _null(traits: Traits) -> str:
             "null together %": (100 * frame["null_cumulative"]).round(1),
         }
     )
-    return shown.to_string()
+    return frame_text(shown, "{:.10g}")
 
 
 def _trait_list(traits: Traits) -> str:
@@ -113,7 +114,7 @@ def _trait_list(traits: Traits) -> str:
 def _with_intervals(traits: Traits) -> str:
     """Loadings, with their intervals where the cells' errors are known."""
     if traits.intervals is None:
-        return traits.loadings.T.round(2).to_string()
+        return frame_text(traits.loadings.T, "{:.2f}")
     low, high = traits.intervals.loadings_low_KN, traits.intervals.loadings_high_KN
     table = pd.DataFrame(
         [
@@ -123,4 +124,4 @@ def _with_intervals(traits: Traits) -> str:
         index=list(traits.tasks),
         columns=list(traits.trait_names),
     )
-    return f"{100 * traits.intervals.level:g} % intervals over {traits.intervals.source}\n" + table.to_string()
+    return f"{100 * traits.intervals.level:g} % intervals over {traits.intervals.source}\n" + frame_text(table)

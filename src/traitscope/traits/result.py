@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.texts import Shown, frame_text
 from traitscope.traits.codec import decode, encode
 from traitscope.traits.count import TraitCount
 from traitscope.traits.intervals import Intervals, Stability
@@ -22,8 +23,8 @@ from traitscope.traits.skills import SkillAgreement
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Traits:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Traits(Shown):
     """Traits of a score matrix: ``(view - center) / scale`` is about ``scores @ diag(singular) @ loadings``.
 
     Attributes:
@@ -78,6 +79,15 @@ class Traits:
     missing: int
     seed: int
     notes: tuple[str, ...] = field(default=())
+
+    def headline(self) -> str:
+        """What it is of, in a few words."""
+        return f"{self.k} of {len(self.models)} models x {len(self.tasks)} tasks ({self.view})"
+
+    def shown_text(self) -> str:
+        """What a notebook shows below the headline."""
+        loadings = frame_text(self.loadings.T.rename_axis("task"), "{:+.2f}", most=(60, 12))
+        return f"{self.count.statement}\n\n{loadings}"
 
     @property
     def k(self) -> int:

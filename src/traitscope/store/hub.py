@@ -1,0 +1,59 @@
+"""Whether the Hugging Face Hub can be reached, asked once and briefly: its own client waits for half a minute."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from traitscope.errors import TraitscopeError
+
+PATIENCE_S = 3.0
+
+
+def without_waiting(needed: Iterable[tuple[str, str | None]] = ()) -> None:
+    """Has the libraries go on without the network where the Hub does not answer: what is on this disk is used then.
+
+    An answer of any status is one. Nothing is asked where ``HF_HUB_OFFLINE`` is set.
+
+    Args:
+        needed: models, with their revisions, without which nothing can be done.
+
+    Raises:
+        TraitscopeError: the Hub is silent, and this disk does not hold one of them.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if constants.is_offline_mode() or _answers(constants.ENDPOINT):
+        return
+    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    constants.HF_HUB_OFFLINE = True
+    for model, revision in needed:
+        names = ("config.json", "adapter_config.json")
+        if not any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in names):
+            raise TraitscopeError(
+                f"the Hub ({constants.ENDPOINT}) does not answer, and this disk does not hold the model",
+                where=f"model {model}",
+                fix="mend the network, or name a local folder (from the study file's folder)",
+            )
+
+
+def _answers(endpoint: str) -> bool:
+    """Asked in a thread of its own: looking up a name, a proxy or a slow answer may each take its own time."""
+    found: list[bool] = []
+
+    def ask() -> None:
+        from huggingface_hub import get_session
+
+        try:
+            client: Any = get_session()
+            client.head(endpoint, timeout=PATIENCE_S)
+            found.append(True)
+        except Exception:
+            found.append(False)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE_S)
+    return bool(found and found[0])

@@ -1,0 +1,155 @@
+"""The headers of a model's safetensors files: whether the files are whole, what they hold, whether all are numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitscope.errors import TraitscopeError
+from traitscope.store.fingerprints import BLOCK_BYTES, BLOCKS, FULL_HASH_BYTES
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+# As the format's own readers have it.
+MOST_HEADER_BYTES = 100_000_000
+LFS = b"version https://git-lfs"
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_SAVE_AGAIN = "copy or download the file again, or write it anew with save_pretrained"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor of a file: its number format as safetensors names it, its shape, where its bytes lie in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raises TraitscopeError where Git left a pointer in a large file's place, as a clone without Git LFS does."""
+    with path.open("rb") as file:
+        start = file.read(len(LFS))
+    if start == LFS:
+        raise TraitscopeError(
+            "is a pointer of Git LFS, not the file itself", where=str(path), fix="run `git lfs pull` in its folder"
+        )
+
+
+def read_header(path: Path) -> dict[str, Entry]:
+    """The tensors of a safetensors file by name; nothing of them is read.
+
+    Raises:
+        TraitscopeError: the file is none, is cut short, or says of itself what cannot be.
+    """
+    where, size = str(path), path.stat().st_size
+    refuse_pointer(path)
+    with path.open("rb") as file:
+        first = file.read(8)
+        length = int.from_bytes(first, "little")
+        if len(first) < 8:
+            raise TraitscopeError(f"has {size} bytes: the file is cut short", where=where, fix=_SAVE_AGAIN)
+        if first[:2] == b"PK" or first[:1] == b"\x80":
+            raise TraitscopeError(
+                "is a pickle under another name, which is not read",
+                where=where,
+                fix="write the weights with save_pretrained",
+            )
+        if length > MOST_HEADER_BYTES:
+            raise TraitscopeError(
+                f"is no safetensors file: its header would have {length:,} bytes", where=where, fix=_SAVE_AGAIN
+            )
+        if length > size - 8:
+            raise TraitscopeError(
+                f"has {size:,} bytes and needs more: the file is cut short", where=where, fix=_SAVE_AGAIN
+            )
+        text = file.read(length)
+    try:
+        said = json.loads(text)
+        said.pop("__metadata__", None)
+        found = {name: _entry(entry, 8 + length) for name, entry in said.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise TraitscopeError("is no safetensors file: its header is damaged", where=where, fix=_SAVE_AGAIN) from error
+    needs = max((entry.end for entry in found.values()), default=8 + length)
+    if needs > size:
+        raise TraitscopeError(f"has {size:,} of {needs:,} bytes: the file is cut short", where=where, fix=_SAVE_AGAIN)
+    return found
+
+
+def _entry(said: Mapping[str, Any], start: int) -> Entry:
+    shape, (first, last) = tuple(said["shape"]), said["data_offsets"]
+    if not all(type(n) is int and n >= 0 for n in (*shape, first, last)) or first > last:
+        raise ValueError("no shape, or no place")
+    wanted = math.prod(shape) * _BYTES.get(said["dtype"], 0)
+    if said["dtype"] in _BYTES and wanted != last - first:
+        raise ValueError("the shape has another size than the place")
+    return Entry(str(said["dtype"]), shape, start + first, start + last)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that transformers reads of a model folder.
+
+    Raises:
+        TraitscopeError: there are none, or the index names files that are not in the folder.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    index, where = folder / INDEX, str(folder / INDEX)
+    if not index.is_file():
+        raise TraitscopeError(
+            f"no {WEIGHTS} and no {INDEX}", where=str(folder), fix="write the weights with save_pretrained"
+        )
+    refuse_pointer(index)
+    try:
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise TraitscopeError("is no index of weights", where=where, fix=_SAVE_AGAIN) from error
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise TraitscopeError(
+                f"names {name!r}, which is no file of this folder", where=where, fix="write the weights anew"
+            )
+        if not (folder / name).is_file():
+            raise TraitscopeError(f"names {name}, which is not there", where=where, fix=_SAVE_AGAIN)
+    if not names:
+        raise TraitscopeError("names no file", where=where, fix=_SAVE_AGAIN)
+    return [folder / name for name in names]
+
+
+def refuse_no_numbers(path: Path, entries: Mapping[str, Entry]) -> None:
+    """Raises TraitscopeError where a weight is NaN or infinite; above 1 GiB of a file evenly spaced blocks are read."""
+    parts = [(name, entry) for name, entry in entries.items() if entry.dtype in _BYTES and entry.end > entry.start]
+    if path.stat().st_size > FULL_HASH_BYTES:
+        parts = _sampled(parts)
+    # Read, not mapped: a file that is cut short meanwhile would end the process.
+    with path.open("rb") as file:
+        for name, entry in parts:
+            file.seek(entry.start)
+            for start in range(entry.start, entry.end, BLOCK_BYTES):
+                block = np.frombuffer(file.read(min(BLOCK_BYTES, entry.end - start)), dtype=np.uint8)
+                if not _finite(block, entry.dtype):
+                    raise TraitscopeError(
+                        f"{name} holds NaN or infinite weights",
+                        where=str(path),
+                        fix="take another copy of the model: nothing can be computed with it",
+                    )
+
+
+def _sampled(parts: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
+    """One block of each of some tensors, evenly spaced among them."""
+    chosen = parts[:: -(-len(parts) // BLOCKS)]
+    return [(n, Entry(e.dtype, e.shape, e.start, min(e.end, e.start + BLOCK_BYTES))) for n, e in chosen]
+
+
+def _finite(block: NDArray[np.uint8], dtype: str) -> bool:
+    if dtype == "BF16":
+        # numpy has no such format: an exponent of ones alone is what is not finite.
+        return bool(((block.view(np.uint16) & 0x7F80) != 0x7F80).all())
+    return bool(np.isfinite(block.view({"F64": np.float64, "F32": np.float32, "F16": np.float16}[dtype])).all())

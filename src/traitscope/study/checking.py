@@ -1,0 +1,156 @@
+"""All that would stop a study in its middle, found before anything runs: by ``check``, and by a run that begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from traitscope.config import RecipeConfig
+from traitscope.config.yamlfile import KeyPath
+from traitscope.errors import TraitscopeError
+from traitscope.store.causal import Skeleton, check_model, check_tokens
+from traitscope.store.models import adapter_folder
+from traitscope.study.context import Context
+from traitscope.study.fitting import refusal
+from traitscope.study.units import mix_recipe
+from traitscope.tasks.chat import check_variables
+from traitscope.texts import count_of
+
+# Problems that are told in full.
+MOST = 20
+
+
+class Found:
+    """Problems as they are found; one and the same is told once."""
+
+    def __init__(self) -> None:
+        self.errors: list[TraitscopeError] = []
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """An error inside is kept, and what follows goes on."""
+        try:
+            yield
+        except TraitscopeError as error:
+            if str(error) not in map(str, self.errors):
+                self.errors.append(error)
+
+    def raise_all(self, where: str) -> None:
+        """Raises TraitscopeError where there is a problem: it itself, or all of them in one of the place ``where``."""
+        if not self.errors:
+            return
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        told = "".join(f"\n- {error}" for error in self.errors[:MOST])
+        more = f"\n- and {len(self.errors) - MOST} more" if len(self.errors) > MOST else ""
+        raise TraitscopeError(
+            f"{count_of(len(self.errors), 'problem')} must be mended first:{told}{more}",
+            where=where,
+            fix="mend each as it says",
+        ) from None
+
+
+def check_study(study: Context) -> None:
+    """Sees that a study's models are whole, that its rows can be read, and that its recipes fit the base.
+
+    No weights are loaded. A model that is still on the Hub is looked at once it is here.
+
+    Raises:
+        TraitscopeError: with all that is wrong; a run would end at the first of it.
+    """
+    check_rest(study, check_models(study))
+
+
+def check_models(study: Context) -> Skeleton | None:
+    """The models' part of ``check_study``; the base without weights, None where it is not on this disk."""
+    found = Found()
+    base = _check_models(study, found)
+    found.raise_all(study.config.where())
+    return base
+
+
+def check_rest(study: Context, base: Skeleton | None) -> None:
+    """The other part: rows are measured with the tokenizers of models that are in order."""
+    found = Found()
+    if base is not None:
+        _check_recipes(study, base, found)
+    _check_rows(study, found)
+    found.raise_all(study.config.where())
+
+
+def _check_models(study: Context, found: Found) -> Skeleton | None:
+    base = None
+    with found.kept():
+        source = study.asked(study.config.base)
+        if (base := check_model(source)) is not None:
+            check_tokens(study.data.readers[0].tokenizer, base, source)
+    for name, model in study.config.models.items():
+        with found.kept():
+            source = study.asked(model)
+            if (folder := adapter_folder(source)) is not None:
+                _check_adapter(folder)
+            elif (other := check_model(source)) is not None:
+                reader = next(reader for reader in study.data.readers if reader.name == name)
+                check_tokens(reader.tokenizer, other, source)
+    return base
+
+
+def _check_adapter(folder: Path) -> None:
+    # Imports torch.
+    from traitscope.engine.peft_folder import check_folder
+
+    check_folder(folder)
+
+
+def _check_recipes(study: Context, base: Skeleton, found: Found) -> None:
+    config = study.config
+    places: dict[str, KeyPath] = {source.name: ("sources", index) for index, source in enumerate(config.sources or ())}
+    recipes = [(places.get(source.name, ("recipe",)), source.recipe) for source in config.resolved_sources()]
+    recipes += [(("mixes", name), mix_recipe(config, name)) for name in config.mixes]
+    for place, recipe in recipes:
+        own = (recipe.targets, recipe.layers) != (config.recipe.targets, config.recipe.layers)
+        with found.kept():
+            _check_recipe(recipe, base, partial(config.where, *(place if own else ("recipe",))))
+
+
+def _check_recipe(recipe: RecipeConfig, base: Skeleton, where: Callable[[str], str]) -> None:
+    if recipe.layers is not None and recipe.layers[1] >= base.layers:
+        raise TraitscopeError(
+            f"layers {recipe.layers[0]}-{recipe.layers[1]} are not inside the model's 0-{base.layers - 1}",
+            where=where("layers"),
+            fix=f"give [first, last] with 0 <= first <= last <= {base.layers - 1}",
+        )
+    if recipe.targets == "all-linear" or not base.linear:
+        return
+    for target in recipe.targets:
+        if not any(name == target or name.endswith(f".{target}") for name in base.linear):
+            known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in base.linear}))
+            raise TraitscopeError(
+                f"target module {target!r} matches no linear layer of the base",
+                where=where("targets"),
+                fix=f"use all-linear or some of: {known}",
+            )
+
+
+def _check_rows(study: Context, found: Found) -> None:
+    data = study.data
+    for name, task in data.tasks.items():
+        with found.kept():
+            data.load(name)
+            if task.config.chat_variables:
+                check_variables(task, data.readers[0].tokenizer)
+            for split in data.splits(name):
+                error = refusal(task, split, data.overlong(name, split))
+                if error is not None:
+                    raise error
+    if found.errors:
+        return
+    # What is trained: the rows that are left, controls, mixes.
+    for source in study.config.resolved_sources():
+        with found.kept():
+            data.train(source)
+    for mix in study.config.mixes:
+        with found.kept():
+            data.mix(mix)

@@ -1,0 +1,146 @@
+"""Finding the letter or the class word that a free text answers with."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+
+# Capitals of other alphabets that look as Latin ones do.
+_ALIKE = str.maketrans("АВСЕНКМОРТХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABCEHKMOPTXIJSABEZHIKMNOPTX")
+_MARKUP = re.compile(r"\*\*|__|[*`~]|(?<!\w)_|_(?!\w)|\\[()\[\]]|\$|</?(?:b|i|strong|em|answer)>", re.IGNORECASE)
+_LATEX = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt)?|math(?:bf|rm|sf|it)|mbox|operatorname)\s?\{([^{}]{0,200})\}")
+_BOXED = re.compile(r"\\f?box(?:ed)?\s?\{([^{}]{0,200})\}")
+_ANSWER = (
+    r"(?i:\b(?:answers?|label|class|category|prediction|solution|antwort|respuesta|réponse|risposta|resposta)"
+    r"(?:\s(?:choice|option|letter))?\b[^.:=\n]{0,60}?\s?(?:\b(?:is|are|be|was|ist|es|est|è|é)\b|[:=]|->|→)"
+    r"|答案\s?[是为為]?\s?:?|答え\s?は?\s?:?|[选選]择?項?|ответ\s?:?)"
+)
+_STOP = r"(?![A-Za-z0-9À-ÿ]|['’][a-z])"
+_OPEN = r"[\s:\-\"'“‘«\[({]{0,6}"
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|rather than|instead of)|不是)\s?[(\"'“‘]{0,2}$", re.I
+)
+_GOES_ON = re.compile(r"\s(?!(?:because|since|as|is|or|and)\b)[A-Za-z]")
+_WRONG = re.compile(r"[)\"'”’.]{0,2}\s(?:is|are|was)\s(?:not\b|wrong|incorrect|false|ruled)", re.IGNORECASE)
+_ALSO = r"[)\"'”’]{0,2}\s?(?:,\s?)?(?:\bor\b|\band\b|/|&|,)\s?(?:option\s)?[(\"'“‘]{0,2}"
+
+# A lower-case letter is an option's only where nothing but a stop follows.
+_SAID = re.compile(
+    _ANSWER
+    + r"(?i:\s?(?:the\s)?(?:option|choice|letter))?"
+    + _OPEN
+    + rf"(?:([A-Z]){_STOP}|([a-z])(?=\s?[).:,;\]]|\s?$|\n))"
+)
+_FRONT = re.compile(
+    r"\A\s{0,99}(?:[(\[\"'“‘]{1,2}([A-Za-z])[)\].:\"'”’]"
+    r"|([A-Z])(?=[).:,;\]]|\s?$|\n|\s[-–—]|\s(?:because|since|as|is|or|and)\b)|([a-z])(?=[).:]|\s?$|\n)|([B-HJ-Z])(?=\s))"
+)
+_CHOSEN = re.compile(
+    r"(?i:\b(?:option|choice|choose|chose|pick|select|go with|going with|it is|it['’]s|that is|that['’]s|must be|think)"
+    r"(?:\s(?:option|choice|letter|is))?)" + _OPEN + rf"([A-Z]){_STOP}"
+)
+
+
+def label_in(text: str, classes: Sequence[str]) -> str | None:
+    """The class word that a text answers with (``parsers.label``)."""
+    text = _bare(text, case=False)
+    for match in reversed(list(_BOXED.finditer(text))):
+        found = _labels(match[1], classes)
+        if found:
+            return found[0][2]
+    text = _BOXED.sub(r"\1", text)
+    found = _labels(text, classes)
+    for match in re.finditer(_ANSWER + _OPEN, text, re.IGNORECASE):
+        said = next((f for f in found if f[0] == match.end()), None)
+        if said is not None:
+            return _one_of(said, found, text)
+    while found and (one := _one_of(found[0], found, text)) is None:
+        found = found[2:]
+    return one if found else None
+
+
+def _labels(text: str, classes: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Where class words start and end that are not denied, in order, the longest of those at one place."""
+    found: dict[int, tuple[int, int, str]] = {}
+    for name in classes:
+        for match in _word(_bare(name, case=False)).finditer(text):
+            start, end = match.span()
+            if start not in found or end > found[start][1]:
+                found[start] = (start, end, name)
+    kept: list[tuple[int, int, str]] = []
+    for one in sorted(found.values()):
+        inside = bool(kept) and one[0] < kept[-1][1]
+        if not inside and not _DENIED.search(text, max(0, one[0] - 24), one[0]):
+            kept.append(one)
+    return kept
+
+
+@lru_cache(maxsize=1024)
+def _word(name: str) -> re.Pattern[str]:
+    # Letters that are no case pairs (Chinese, Thai and others) belong to scripts without spaces.
+    before = r"(?<!\w)" if _spaced(name[:1]) else ""
+    after = r"(?!\w)" if _spaced(name[-1:]) else ""
+    return re.compile(before + re.escape(name) + after, re.IGNORECASE)
+
+
+def _spaced(character: str) -> bool:
+    name = unicodedata.name(character, "")
+    return not name.startswith(("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR"))
+
+
+def _one_of(found: tuple[int, int, str], others: Sequence[tuple[int, int, str]], text: str) -> str | None:
+    """The class word; None where another one stands beside it as an equal."""
+    also = re.compile(_ALSO, re.IGNORECASE).match(text, found[1])
+    beside = also is not None and any(o[0] == also.end() and o[2] != found[2] for o in others)
+    return None if beside else found[2]
+
+
+def letter_in(text: str, classes: Sequence[str]) -> str | None:
+    """The option's letter that a text answers with (``parsers.letter``)."""
+    text = _bare(text, case=True)
+    known = {c.strip().strip("().").upper() for c in classes}
+    known = known if known and all(len(k) == 1 and k.isalpha() for k in known) else set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    for match in reversed(list(_BOXED.finditer(text))):
+        inside = re.match(rf"\s?[(\[]?([A-Za-z]){_STOP}(?=\s?[)\].:]|\s?$)", match[1])
+        if inside and inside[1].upper() in known:
+            return inside[1].upper()
+    text = _BOXED.sub(r"\1", text)
+    for match in (*_SAID.finditer(text), *_FRONT.finditer(text), *_CHOSEN.finditer(text)):
+        at = match.lastindex or 1
+        found = match[at].upper()
+        if found in known and not _is_word(text, *match.span(at)) and not _denied(text, *match.span(at)):
+            return found if _alone(found, text, match.end(at)) else None
+    bracketed = [m for m in re.finditer(r"[(\[]([A-Z])[)\]]", text) if m[1] in known and not _denied(text, *m.span(1))]
+    if bracketed:
+        return bracketed[0][1] if len({m[1] for m in bracketed}) == 1 else None
+    last = re.search(r"(?<![A-Za-z0-9À-ÿ])([A-Z])[\s.!)\]\"'”’]{0,9}$", text)
+    if last and last[1] in known and not _denied(text, *last.span(1)):
+        before = re.search(r"([A-Z])[)\]]?,?\s(?:or|and)\s[(\[]?$", text[max(0, last.start(1) - 12) : last.start(1)])
+        return None if before else last[1]
+    return None
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    """Whether a letter is the article or the pronoun: "A dog", "I think"."""
+    return text[start:end] in "AI" and _GOES_ON.match(text, end) is not None
+
+
+def _denied(text: str, start: int, end: int) -> bool:
+    return bool(_DENIED.search(text, max(0, start - 24), start) or _WRONG.match(text, end))
+
+
+def _alone(found: str, text: str, end: int) -> bool:
+    """Whether no other letter stands beside it as an equal: "A or B"."""
+    other = re.compile(_ALSO + r"([A-Z])" + _STOP).match(text, end)
+    return other is None or other[1] == found or _denied(text, *other.span(1))
+
+
+def _bare(text: str, *, case: bool) -> str:
+    """The text without markup, in composed and compatible characters."""
+    text = unicodedata.normalize("NFKC", text)
+    text = _LATEX.sub(r"\1", _LATEX.sub(r"\1", text))
+    text = _MARKUP.sub("", text)
+    # Whole words of other alphabets keep their letters.
+    return re.sub(r"(?<!\w)\w(?!\w)", lambda m: m[0].translate(_ALIKE), text) if case else text
