@@ -220,9 +220,8 @@ def test_spans_that_agree_overlap_by_one() -> None:
     share = found.singular_K**2 / (found.singular_K**2).sum()
     for noise, low, high in ((1e-6, 0.999999, 1.0), (8.0, 0.5, 0.97)):
         copies = values + noise * rng.normal(size=(40, 11, 10))
-        made = resample(
-            found, share, np.broadcast_to(values, copies.shape), copies, decompose, level=0.95, source="noise"
-        )
+        truths = decompose(np.broadcast_to(values, copies.shape))
+        made = resample(found, share, truths, decompose(copies), level=0.95, source="noise")
         angles = [
             (np.cos(subspace_angles(found.loadings_KN.T, np.linalg.svd(c - c.mean(axis=0))[2][:3].T)) ** 2).mean()
             for c in copies

@@ -63,7 +63,7 @@ class ScoreArrays:
     @cached_property
     def models(self) -> tuple[str, ...]:
         """Names of the I rows, in order of appearance."""
-        return tuple(dict.fromkeys(row_labels(self.table)))
+        return tuple(row_labels(self.table).unique().tolist())
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
@@ -79,12 +79,7 @@ class ScoreArrays:
     @cached_property
     def _at(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Row and column index of every line of ``_shown``."""
-        row = {name: i for i, name in enumerate(self.models)}
-        col = {name: n for n, name in enumerate(self.tasks)}
-        return (
-            np.array([row[name] for name in self._shown["row"]], dtype=np.int64),
-            np.array([col[name] for name in self._shown["task"]], dtype=np.int64),
-        )
+        return _places(self.models, self._shown["row"]), _places(self.tasks, self._shown["task"])
 
     def _grid(self, column: str, fill: float = np.nan) -> Floats:
         """One column of the table as an I x N array."""
@@ -184,3 +179,7 @@ class ScoreArrays:
             where="score matrix",
             fix="use base_index_I, or select one base model first",
         )
+
+
+def _places(names: tuple[str, ...], shown: pd.Series) -> npt.NDArray[np.int64]:
+    return np.asarray(pd.Index(names, dtype=object).get_indexer(pd.Index(shown, dtype=object)), dtype=np.int64)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.noise import CellNoise, SeedNoise
+from traitscope.matrix.noise import CellNoise, PairedFactors, SeedNoise
 from traitscope.matrix.paired import Records, bootstrap_means, paired_means
 from traitscope.matrix.units import full_mark
 from traitscope.matrix.views import View
@@ -19,7 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 def _present(records: Records, task: str, models: Sequence[str]) -> dict[str, npt.ArrayLike]:
     """The records of a task, of models that are rows."""
-    return {m: v for m, v in records.get(task, {}).items() if m in models}
+    known = set(models)
+    return {m: v for m, v in records.get(task, {}).items() if m in known}
 
 
 def record_stderr(values: npt.ArrayLike, unit: str) -> float | None:
@@ -33,9 +34,12 @@ def fill_stderr(
 ) -> Floats:
     """Standard errors with the unknown ones (NaN) taken from the example records, where there are any."""
     filled_IN = stderr_IN.copy()
+    if not np.isnan(stderr_IN).any():
+        return filled_IN
+    row = {model: i for i, model in enumerate(models)}
     for n, task in enumerate(tasks):
         for model, values in _present(records, task, models).items():
-            i = models.index(model)
+            i = row[model]
             if np.isnan(stderr_IN[i, n]):
                 found = record_stderr(values, units[task])
                 filled_IN[i, n] = np.nan if found is None else found
@@ -68,6 +72,24 @@ def paired_covariance(
             correlation_II[np.ix_(at, at)] = correlation
         covariance_NII[n] = correlation_II * np.outer(stderr_I, stderr_I)
     return covariance_NII
+
+
+def paired_factors(
+    stderr_IN: Floats, records: Records, models: Sequence[str], tasks: Sequence[str]
+) -> PairedFactors | None:
+    """The same as factors; None without records."""
+    if not records:
+        return None
+    row, factors = {model: i for i, model in enumerate(models)}, []
+    for task in tasks:
+        present = {model: np.asarray(v, dtype=float) for model, v in records.get(task, {}).items() if model in row}
+        width = len(next(iter(present.values()))) if len(present) > 1 else 0
+        unit_IS = np.zeros((len(models), width))
+        if width:
+            unit_IS[[row[model] for model in present]] = np.stack(list(present.values()))
+            unit_IS -= unit_IS.mean(axis=1, keepdims=True)
+        factors.append(unit_IS)
+    return PairedFactors(tuple(factors), np.zeros_like(stderr_IN)).with_stderr(np.nan_to_num(stderr_IN))
 
 
 def seed_variance(rows: pd.DataFrame, scores_IN: Floats, transfer_IN: npt.NDArray[np.bool_]) -> SeedNoise | None:
@@ -144,10 +166,12 @@ def cell_noise(raw: View, units: Mapping[str, str], n_IN: Floats, seed: SeedNois
         paired = paired.copy()
         for n in range(len(raw.tasks)):
             np.fill_diagonal(paired[n], stderr_IN[:, n] ** 2)
-    words = "standard errors of the cells" if paired is None else "example records, paired over models"
+    factors = None if raw.factors is None else raw.factors.with_stderr(stderr_IN)
+    alone = paired is None and factors is None
+    words = "standard errors of the cells" if alone else "example records, paired over models"
     if seed is not None:
         words += f", and {seed.words}"
-    return CellNoise(stderr_IN**2, paired, seed, words)
+    return CellNoise(stderr_IN**2, paired, seed, words, factors)
 
 
 def replicates(raw: View, noise: CellNoise | None, records: Records, count: int, seed: int) -> Floats:

@@ -15,7 +15,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix import cell_errors, derive, views
 from traitscope.matrix.arrays import ScoreArrays
 from traitscope.matrix.doubts import reading_notes, refuse_large_errors, refuse_summaries
-from traitscope.matrix.noise import CellNoise, SeedNoise
+from traitscope.matrix.noise import LARGE, CellNoise, PairedFactors, SeedNoise
 from traitscope.matrix.paired import Records, check_records
 from traitscope.matrix.pairs import Own, own_note, own_roles, refuse_near_names
 from traitscope.matrix.reading import binomial_stderr, table_from_file
@@ -171,7 +171,8 @@ class ScoreMatrix(ScoreArrays, Shown):
 
     def raw(self) -> View:
         """Scores as measured."""
-        return View("raw", self.models, self.tasks, self.scores_IN, self.stderr_IN, self.covariance_NII)
+        errors = self.covariance_NII, self.factors
+        return View("raw", self.models, self.tasks, self.scores_IN, self.stderr_IN, *errors)
 
     def gains(self, *, partial: bool = False) -> View:
         """Improvement over each row's base, with paired standard errors where records are known.
@@ -192,8 +193,20 @@ class ScoreMatrix(ScoreArrays, Shown):
 
     @cached_property
     def covariance_NII(self) -> Floats | None:
-        """Covariance of the rows' errors within each task (paired over examples); None without records."""
+        """Covariance of the rows' errors within each task (paired over examples); None without records.
+
+        None for a matrix of more than ``noise.LARGE`` cells too: see ``factors``.
+        """
+        if self.scores_IN.size > LARGE:
+            return None
         return cell_errors.paired_covariance(self.stderr_IN, self.records, self.models, self.tasks)
+
+    @cached_property
+    def factors(self) -> PairedFactors | None:
+        """The covariance of a large matrix's errors as factors; None for others, and without records."""
+        if self.scores_IN.size <= LARGE:
+            return None
+        return cell_errors.paired_factors(self.stderr_IN, self.records, self.models, self.tasks)
 
     @cached_property
     def seed_variance(self) -> SeedNoise | None:

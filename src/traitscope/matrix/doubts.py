@@ -56,7 +56,10 @@ def refuse_summaries(raw: View, base_index_I: npt.NDArray[np.int64], where: str)
     """
     is_base_I = base_index_I == np.arange(len(raw.models))
     for i, model in enumerate(raw.models):
-        name, others_I = model.strip().lower(), np.arange(len(raw.models)) != i
+        name = model.strip().lower()
+        if name not in SPREADS and name not in SUMMARIES and name not in _EXTREMES:
+            continue
+        others_I = np.arange(len(raw.models)) != i
         what = "the spread" if name in SPREADS else ""
         for rows_I in (others_I, others_I & ~is_base_I):
             if rows_I.sum() > 1:

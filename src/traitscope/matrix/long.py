@@ -12,6 +12,7 @@ from traitscope.matrix.columns import KNOWN_NAMES, match_names, plain_name
 from traitscope.matrix.lmeval import error_partner, lower_is_better
 from traitscope.matrix.numbers import numbers_or_error, read_numbers
 from traitscope.matrix.runs import Long, refuse_twice, run_name, run_numbers, trained_on
+from traitscope.matrix.table import by_name
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -101,7 +102,7 @@ def _note_metrics(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
             if len(several) > 1 and "primary" not in table.columns:
                 notes.append(f"{task} has {', '.join(several)}; {several[0]} is shown (metric=... for another)")
     names = table["metric"] if "metric" in table.columns else pd.Series("", index=table.index)
-    lower = names.map(lower_is_better) | table["task"].map(lower_is_better)
+    lower = by_name(names, lower_is_better) | by_name(table["task"], lower_is_better)
     if "higher_is_better" in table.columns:
         return table
     if lower.any():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 # Degrees of freedom from which on a variance counts as known.
 KNOWN = 1e9
+# Cells of a matrix from which on covariances are held as factors, and variances are computed in place of drawn.
+LARGE = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,58 @@ class SeedNoise:
 
 
 @dataclass(frozen=True, eq=False)
+class PairedFactors:
+    """Covariance of the rows' errors within each task as ``factors @ factors'`` and what every row has alone.
+
+    What example records give without the I x I products: those of 1,000 models on 200 tasks would fill 1.6 GB.
+
+    Attributes:
+        factors: per task [I, S]; a row without records has zeros.
+        alone_IN: the part of each cell's error variance that it shares with no other.
+    """
+
+    factors: tuple[Floats, ...]
+    alone_IN: Floats
+
+    def rows(self, at: list[int]) -> PairedFactors:
+        """Some of the rows, by their indices."""
+        return PairedFactors(tuple(one[at] for one in self.factors), self.alone_IN[at])
+
+    @property
+    def dense_NII(self) -> Floats:
+        """The covariance itself, of few rows."""
+        alone_NII = np.eye(len(self.alone_IN)) * self.alone_IN.T[:, None, :]
+        return np.stack([one @ one.T for one in self.factors]) + alone_NII
+
+    def with_stderr(self, stderr_IN: Floats) -> PairedFactors:
+        """The same correlations under other standard errors."""
+        factors, alone_IN = [], np.zeros_like(stderr_IN)
+        for n, one in enumerate(self.factors):
+            size_I = np.sqrt((one**2).sum(axis=1))
+            unit = one / np.where(size_I > 0, size_I, 1.0)[:, None]
+            factors.append(unit * stderr_IN[:, n, None])
+            alone_IN[:, n] = np.where(size_I > 0, 0.0, stderr_IN[:, n] ** 2)
+        return PairedFactors(tuple(factors), alone_IN)
+
+    def scaled(self, factor_IN: Floats) -> PairedFactors:
+        """The covariance of errors that are so many times as large."""
+        factors = tuple(one * factor_IN[:, n, None] for n, one in enumerate(self.factors))
+        return PairedFactors(factors, self.alone_IN * factor_IN**2)
+
+    def with_row(self, other_I: npt.NDArray[np.int64]) -> Floats:
+        """Covariance of every row's errors with those of another row, [I, N]."""
+        shared_IN = np.stack([(one * one[other_I]).sum(axis=1) for one in self.factors], axis=1)
+        return shared_IN + np.where((other_I == np.arange(len(other_I)))[:, None], self.alone_IN, 0.0)
+
+    def draw(self, count: int, rng: np.random.Generator) -> Floats:
+        """Draws of the errors, noise_RIN."""
+        noise_RIN = rng.standard_normal((count, *self.alone_IN.shape)) * np.sqrt(self.alone_IN)
+        for n, one in enumerate(self.factors):
+            noise_RIN[:, :, n] += rng.standard_normal((count, one.shape[1])) @ one.T
+        return noise_RIN
+
+
+@dataclass(frozen=True, eq=False)
 class CellNoise:
     """Errors of all cells: Gaussian, independent between tasks, within a task with a covariance over models.
 
@@ -49,12 +104,29 @@ class CellNoise:
         covariance_NII: covariance of those errors over models, per task; None for independent cells.
         seed: the part from training seeds, None where every source has one seed only.
         source: in words, where the numbers come from.
+        factors: the covariance of a large matrix, in place of ``covariance_NII``.
     """
 
     examples_IN: Floats
     covariance_NII: Floats | None
     seed: SeedNoise | None
     source: str
+    factors: PairedFactors | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether the errors of a task's cells go together, as those over the same examples do."""
+        return self.covariance_NII is not None or self.factors is not None
+
+    def rows(self, index: list[int]) -> CellNoise:
+        """Some of the rows, by their indices."""
+        return replace(
+            self,
+            examples_IN=self.examples_IN[index],
+            covariance_NII=None if self.covariance_NII is None else self.covariance_NII[:, index][:, :, index],
+            factors=None if self.factors is None else self.factors.rows(index),
+            seed=None if self.seed is None else replace(self.seed, seeds_IN=self.seed.seeds_IN[index]),
+        )
 
     @property
     def variance_IN(self) -> Floats:
@@ -76,12 +148,19 @@ class CellNoise:
     def draw_examples(self, count: int, rng: np.random.Generator) -> Floats:
         """Draws of the part from finite examples, noise_RIN."""
         n_models, n_tasks = self.examples_IN.shape
+        if self.factors is not None:
+            return self.factors.draw(count, rng)
         if self.covariance_NII is None:
             return rng.standard_normal((count, n_models, n_tasks)) * np.sqrt(self.examples_IN)
-        values, vectors = np.linalg.eigh(self.covariance_NII)
-        root_NII = vectors * np.sqrt(np.clip(values, 0.0, None))[:, None, :]
         normal_NRI = rng.standard_normal((n_tasks, count, n_models))
-        return np.moveaxis(normal_NRI @ np.swapaxes(root_NII, 1, 2), 0, 2)
+        return np.moveaxis(normal_NRI @ np.swapaxes(self._root_NII, 1, 2), 0, 2)
+
+    @cached_property
+    def _root_NII(self) -> Floats:
+        """What turns independent draws into draws with the covariance."""
+        assert self.covariance_NII is not None
+        values, vectors = np.linalg.eigh(self.covariance_NII)
+        return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None))[:, None, :])
 
     def draw_seeds(self, count: int, rng: np.random.Generator) -> Floats:
         """Draws of the part from training seeds, noise_RIN.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -102,9 +103,8 @@ def own_note(own: Own, roles: Mapping[str, Role], tasks: Sequence[str]) -> str:
     if alone and n_own:
         shown = ", ".join(map(str, alone[:10])) + (", ..." if len(alone) > 10 else "")
         note += f"; every cell of {shown} counts as transfer (own= says which do not)"
-    likely = {name: task for name in alone if (task := _named_in(name, tasks)) is not None}
-    if likely:
-        name, task = next(iter(likely.items()))
+    likely = ((name, task) for name in alone if (task := _named_in(name, tasks)) is not None)
+    for name, task in islice(likely, 1):
         note += f"; was {name} trained on {task}?"
     altered = [f"{name} (of {role.parent})" for name, role in roles.items() if role.kind == "control"]
     return note + (f"; controls by their names: {', '.join(altered[:10])}" if altered else "")

@@ -49,11 +49,12 @@ def roles_by_name(sources: Iterable[str], tasks: Iterable[str]) -> dict[str, Rol
         tasks: names of the tasks.
     """
     names, columns = list(dict.fromkeys(sources)), set(tasks)
+    parents = {*names, *columns}
     found = {}
     for name in names:
         parent, _, change = name.rpartition(".")
         # Versions are no controls: llama-3.1 is not made from llama-3.
-        if change.isidentifier() and parent in {*names, *columns} and name not in columns:
+        if change.isidentifier() and parent in parents and name not in columns:
             found[name] = Role("control", copies=frozenset({parent}), parent=parent)
         else:
             found[name] = Role("source", own=frozenset({name} & columns))

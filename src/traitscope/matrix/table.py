@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,13 @@ def _numbers(table: pd.DataFrame, column: str, where: str) -> pd.Series:
             fix="write numbers with a decimal point, and leave missing cells empty",
         )
     return numbers.astype(float)
+
+
+def by_name(column: pd.Series, true_of: Callable[[str], bool]) -> pd.Series:
+    """What holds of the names in a column, each asked once."""
+    codes, names = pd.factorize(column)
+    told = np.array([bool(true_of(name)) for name in names], dtype=bool)
+    return pd.Series(told[codes] if len(names) else False, index=column.index)
 
 
 def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -97,7 +104,7 @@ def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     full["metric"] = full["metric"].astype(str)
     full["seed"] = pd.to_numeric(full["seed"], errors="coerce").astype("Float64")
     known = full["higher_is_better"].astype(object)
-    lower = full["metric"].map(lower_is_better) | full["task"].map(lower_is_better)
+    lower = by_name(full["metric"], lower_is_better) | by_name(full["task"], lower_is_better)
     full["higher_is_better"] = known.where(known.notna(), ~lower).astype(bool)
     strange = sorted(set(full["status"].astype(str)) - set(STATUSES))
     if strange:
@@ -134,10 +141,10 @@ def pick_metrics(table: pd.DataFrame, metric: str | Mapping[str, str] | None, wh
     """
     chosen: dict[str, str] = {}
     for task, rows in table.groupby("task", sort=False):
-        known = list(dict.fromkeys(rows["metric"]))
+        known = rows["metric"].unique().tolist()
         wanted = metric if isinstance(metric, str) or metric is None else metric.get(str(task))
         if wanted is None:
-            primary = list(dict.fromkeys(rows.loc[rows["primary"], "metric"])) or known[:1]
+            primary = rows.loc[rows["primary"], "metric"].unique().tolist() or known[:1]
             if len(primary) > 1:
                 raise TraitscopeError(
                     f"task {task!r} has several primary metrics: {', '.join(primary)}",
@@ -148,7 +155,7 @@ def pick_metrics(table: pd.DataFrame, metric: str | Mapping[str, str] | None, wh
         if wanted in known:
             chosen[str(task)] = wanted
     if not chosen:
-        names = ", ".join(dict.fromkeys(table["metric"]))
+        names = ", ".join(table["metric"].unique())
         raise TraitscopeError(f"no task has the metric {metric!r}", where=where, fix=f"metrics: {names}")
     return chosen
 

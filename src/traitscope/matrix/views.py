@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.matrix.noise import PairedFactors
 from traitscope.matrix.units import full_mark
 
 Floats = npt.NDArray[np.float64]
@@ -25,6 +26,7 @@ class View:
         values_IN: the numbers; NaN where the cell is missing.
         stderr_IN: their standard errors; NaN where not known.
         covariance_NII: covariance between the rows' errors within each task, or None without example records.
+        factors: the same of a large matrix (more than ``noise.LARGE`` cells).
     """
 
     kind: str
@@ -33,6 +35,7 @@ class View:
     values_IN: Floats
     stderr_IN: Floats
     covariance_NII: Floats | None = None
+    factors: PairedFactors | None = None
 
     def frame(self) -> pd.DataFrame:
         """The values as a table: models down, tasks across."""
@@ -82,9 +85,11 @@ def gains(raw: View, base_index_I: npt.NDArray[np.int64], sign_N: Floats, *, par
         variance = variance - 2.0 * shared_IN
         contrast_II = np.eye(len(base_I)) - np.eye(len(base_I))[base_I]
         contrast = np.einsum("ij,njk,lk->nil", contrast_II, np.nan_to_num(covariance), contrast_II)
+    if raw.factors is not None and known_I.all():
+        variance = variance - 2.0 * raw.factors.with_row(base_I)
     variance = np.where(np.arange(len(base_I))[:, None] == base_I[:, None], 0.0, variance)
     stderr = np.sqrt(np.clip(np.where(known_I[:, None], variance, np.nan), 0.0, None))
-    return replace(raw, kind="gain", values_IN=values, stderr_IN=stderr, covariance_NII=contrast)
+    return replace(raw, kind="gain", values_IN=values, stderr_IN=stderr, covariance_NII=contrast, factors=None)
 
 
 def z_scores(raw: View) -> View:
@@ -100,7 +105,9 @@ def z_scores(raw: View) -> View:
     safe_N = np.where(spread_N > 0, spread_N, 1.0)
     scaled = None if raw.covariance_NII is None else raw.covariance_NII / (safe_N**2)[:, None, None]
     values = (raw.values_IN - centre_N) / safe_N
-    return replace(raw, kind="z", values_IN=values, stderr_IN=raw.stderr_IN / safe_N, covariance_NII=scaled)
+    factors = None if raw.factors is None else raw.factors.scaled(np.ones_like(raw.values_IN) / safe_N)
+    stderr = raw.stderr_IN / safe_N
+    return replace(raw, kind="z", values_IN=values, stderr_IN=stderr, covariance_NII=scaled, factors=factors)
 
 
 def log_odds(raw: View, units: Mapping[str, str], n_IN: Floats) -> View:
@@ -124,7 +131,8 @@ def log_odds(raw: View, units: Mapping[str, str], n_IN: Floats) -> View:
     top_N = np.array([full_mark(units[t]) for t in raw.tasks])
     values, stderr = logit_with_stderr(raw.values_IN / top_N, raw.stderr_IN / top_N, n_IN)
     covariance = raw.covariance_NII
+    slope_IN = np.divide(stderr, raw.stderr_IN, out=np.zeros_like(stderr), where=raw.stderr_IN > 0)
     if covariance is not None:
-        slope_NI = np.divide(stderr, raw.stderr_IN, out=np.zeros_like(stderr), where=raw.stderr_IN > 0).T
-        covariance = covariance * slope_NI[:, :, None] * slope_NI[:, None, :]
-    return replace(raw, kind="logit", values_IN=values, stderr_IN=stderr, covariance_NII=covariance)
+        covariance = covariance * slope_IN.T[:, :, None] * slope_IN.T[:, None, :]
+    factors = None if raw.factors is None else raw.factors.scaled(slope_IN)
+    return replace(raw, kind="logit", values_IN=values, stderr_IN=stderr, covariance_NII=covariance, factors=factors)

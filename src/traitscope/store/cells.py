@@ -75,6 +75,10 @@ class CellStore:
         """The cell's folder."""
         return self.folder / model / task
 
+    def records_path(self, model: str, task: str) -> str:
+        """Where the cell's records lie; as text, which is made sooner where there are 200,000 of them."""
+        return f"{self.folder}/{model}/{task}/examples.parquet"
+
     def stage(self, cell: Cell, stamp: CellStamp) -> Staged:
         """Writes a cell under temporary names; ``Staged.commit`` makes it count."""
         folder = self.path(cell.model, cell.task)

@@ -26,39 +26,40 @@ class Checked:
     def __init__(self, root: Path, known: Mapping[str, Any] | None = None) -> None:
         self.root = root
         self._known = dict(known or {})
+        self._begins = len(str(root)) + 1
 
-    def fault(self, path: Path, expected: str, hash_of: Callable[[bytes], str] = sha256_of) -> str | None:
+    def fault(self, path: Path | str, expected: str, hash_of: Callable[[bytes], str] = sha256_of) -> str | None:
         """What is wrong with a file; None where it is what was written.
 
         Args:
             path: the file. expected: its hash. hash_of: gives it from the file's bytes.
         """
         try:
-            status = path.lstat()
+            status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
                 if not self.inside(path):
                     return "is a link that leads out of the run folder"
-                status = path.stat()
+                status = Path(path).stat()
         except (FileNotFoundError, NotADirectoryError):
             return "is missing"
         except OSError as error:
             return f"cannot be read ({error.strerror})"
         if not stat.S_ISREG(status.st_mode):
             return "is no file"
-        key = str(path)[len(str(self.root)) + 1 :]
+        key = str(path)[self._begins :]
         mark = [status.st_size, status.st_mtime_ns, status.st_ino, expected]
         if self._known.get(key) == mark:
             return None
         self._known.pop(key, None)
         try:
-            if hash_of(path.read_bytes()) != expected:
+            if hash_of(Path(path).read_bytes()) != expected:
                 return "is not the file that was written (sha256 differs)"
         except OSError as error:
             return f"cannot be read ({error.strerror})"
         self._known[key] = mark
         return None
 
-    def inside(self, path: Path) -> bool:
+    def inside(self, path: Path | str) -> bool:
         """Whether a path, its links followed, lies in the folder."""
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root))
 

@@ -117,7 +117,7 @@ def _cells(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
                 if task != "index.json":
                     yield from cell_damage(folder, model, task, checked)
                 continue
-            what = checked.fault(folder.cells.path(model, task) / "examples.parquet", head.examples_sha256)
+            what = checked.fault(folder.cells.records_path(model, task), head.examples_sha256)
             if what is not None:
                 yield Damage(f"{unit}/examples.parquet", what, unit, COMPUTED)
 

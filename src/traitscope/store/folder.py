@@ -80,6 +80,7 @@ class RunFolder:
         self.root = root
         self.cells = CellStore(root / "cells")
         self._rows: dict[str, tuple[tuple[int, int], RowsHash]] = {}
+        self._local: tuple[tuple[int, int, int], dict[str, Any]] | None = None
         self._refuse_links()
 
     def _refuse_links(self) -> None:
@@ -202,8 +203,13 @@ class RunFolder:
 
     def read_local(self) -> dict[str, Any]:
         """``local.json``: what holds on this machine only (where the data lies, fingerprints of its rows)."""
+        path = self.root / "local.json"
         try:
-            return read_sealed(self.root / "local.json", fix="delete it")
+            status = path.stat()
+            mark = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if self._local is None or self._local[0] != mark:
+                self._local = mark, read_sealed(path, fix="delete it")
+            return self._local[1]
         except (OSError, TraitscopeError):
             return {}
 

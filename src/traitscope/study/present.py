@@ -70,8 +70,7 @@ def _unfit(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyData, t
         return "made from other evaluation rows"
     if head.scoring != cell.scoring:
         return "judged by another parser or other metrics"
-    path = folder.cells.path(head.model, head.task) / "examples.parquet"
-    what = folder.checked.fault(path, head.examples_sha256)
+    what = folder.checked.fault(folder.cells.records_path(head.model, head.task), head.examples_sha256)
     return None if what is None else f"examples.parquet {what}"
 
 

@@ -11,6 +11,7 @@ from traitscope.ticks import ticks
 from traitscope.traits.count import HeldOutCells, SequentialTest, folds_of_cells
 from traitscope.traits.factors import fit_factors, largest_residual
 from traitscope.traits.missing import largest_rank
+from traitscope.traits.sizes import FEWEST_FOLDS, MOST_DIRECTIONS, SIMULATED_LARGE, is_large, portions, repetitions
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,6 +21,8 @@ BATCH, ENOUGH = 50, 10
 CLEAR = 8.0
 # From its own truth a simulated matrix is fitted sooner than the observed one from nothing.
 ROUNDS, ROUNDS_SIMULATED, ROUNDS_HELD_OUT = 100, 20, 30
+# So many rows tell the factors almost from the start.
+ROUNDS_LARGE, ROUNDS_HELD_OUT_LARGE = 6, 10
 SIMULATED_HELD_OUT = 19
 FOLDS = 10
 
@@ -49,17 +52,20 @@ def bootstrap_count(
         method: in words, where the errors come from.
     """
     held = np.where(precision_IN > 0, values_IN, 0.0)[None]
+    draws = repetitions(draws, values_IN.shape, SIMULATED_LARGE)
     p, edge, seen, count = [], [], [], 0
-    top = largest_rank(*values_IN.shape)
+    top, rounds = largest_rank(*values_IN.shape), ROUNDS_SIMULATED
+    if is_large(*values_IN.shape):
+        top, rounds = min(top, MOST_DIRECTIONS), ROUNDS_LARGE
     for k in ticks(range(top), "traits above the noise", top):
         fitted = fit_factors(held, precision_IN, k, iterations=ROUNDS)
         observed = float(largest_residual(held, precision_IN, fitted)[0])
         null = np.zeros(0)
         while len(null) < draws and (null >= observed).sum() < ENOUGH:
-            size = min(BATCH, draws - len(null))
-            copies = np.where(precision_IN > 0, fitted.draw(size, rng) + draw(size), 0.0)
-            again = fit_factors(copies, precision_IN, k, start=fitted, iterations=ROUNDS_SIMULATED)
-            null = np.concatenate([null, largest_residual(copies, precision_IN, again)])
+            for size in portions(min(BATCH, draws - len(null)), values_IN.shape):
+                copies = np.where(precision_IN > 0, fitted.draw(size, rng) + draw(size), 0.0)
+                again = fit_factors(copies, precision_IN, k, start=fitted, iterations=rounds)
+                null = np.concatenate([null, largest_residual(copies, precision_IN, again)])
             if (1 + len(null)) * alpha >= 1 and observed > null.mean() + CLEAR * null.std():
                 break
         reached = np.flatnonzero(null >= observed)
@@ -109,6 +115,7 @@ def bootstrap_held_out(
     if folds_FIN is None:
         return None
     held = np.where(precision_IN > 0, values_IN, 0.0)[None]
+    folds_FIN = folds_FIN[: repetitions(len(folds_FIN), values_IN.shape, FEWEST_FOLDS)]
     errors = [float(_error(held, precision_IN, folds_FIN, 0)[0])]
     p, count = [], None
     for k in ticks(range(1, most + 1), "traits that predict", most):
@@ -119,8 +126,12 @@ def bootstrap_held_out(
         null = np.array([np.inf])
         if gain > 0:
             without = fit_factors(held, precision_IN, k - 1, iterations=ROUNDS)
-            copies = np.where(precision_IN > 0, without.draw(SIMULATED_HELD_OUT, rng) + draw(SIMULATED_HELD_OUT), 0.0)
-            null = _error(copies, precision_IN, folds_FIN, k - 1) - _error(copies, precision_IN, folds_FIN, k)
+            found = []
+            for size in portions(SIMULATED_HELD_OUT, values_IN.shape):
+                copies = np.where(precision_IN > 0, without.draw(size, rng) + draw(size), 0.0)
+                worse, better = (_error(copies, precision_IN, folds_FIN, n) for n in (k - 1, k))
+                found.append(worse - better)
+            null = np.concatenate(found)
         p.append((1 + int((null >= gain).sum())) / (1 + len(null)))
         if p[-1] > 0.05:
             count = k - 1
@@ -139,7 +150,8 @@ def _error(values_BIN: Floats, precision_IN: Floats, folds_FIN: npt.NDArray[np.b
     """Mean squared standardised error of held-out cells of every matrix, [B]."""
     total = np.zeros(len(values_BIN))
     for out_IN in folds_FIN:
-        fitted = fit_factors(values_BIN, np.where(out_IN, 0.0, precision_IN), k, iterations=ROUNDS_HELD_OUT)
+        rounds = ROUNDS_HELD_OUT_LARGE if is_large(*out_IN.shape) else ROUNDS_HELD_OUT
+        fitted = fit_factors(values_BIN, np.where(out_IN, 0.0, precision_IN), k, iterations=rounds)
         squares = precision_IN * (values_BIN - fitted.fitted_BIN) ** 2
         total += np.where(out_IN, squares, 0.0).sum(axis=(1, 2))
     return total / folds_FIN.sum()

@@ -14,10 +14,11 @@ from traitscope.matrix import CellNoise, ScoreMatrix
 from traitscope.matrix.units import full_mark
 from traitscope.matrix.views import logit_with_stderr
 from traitscope.traits.known_errors import known_errors
+from traitscope.traits.sizes import is_large
 
 Floats = npt.NDArray[np.float64]
 
-# Draws from which the cells' error variances in the view are taken: exact to 4 %.
+# Draws from which the cells' error variances in the view are taken: exact to 4 %; of large matrices they are computed.
 MEASURING = 1000
 
 
@@ -39,14 +40,8 @@ class Cells:
 
     def rows(self, at: Sequence[int]) -> Cells:
         """Some of the rows, by their indices."""
-        noise, index = self.noise, list(at)
-        if noise is not None:
-            noise = replace(
-                noise,
-                examples_IN=noise.examples_IN[index],
-                covariance_NII=None if noise.covariance_NII is None else noise.covariance_NII[:, index][:, :, index],
-                seed=None if noise.seed is None else replace(noise.seed, seeds_IN=noise.seed.seeds_IN[index]),
-            )
+        index = list(at)
+        noise = None if self.noise is None else self.noise.rows(index)
         part = self.matrix.select(models=[self.matrix.models[i] for i in index])
         return Cells(part, self.view, noise, self.counted_IN[index])
 
@@ -74,16 +69,50 @@ class Cells:
         """
         if self.noise is None:
             return np.where(self.gaps_IN, 0.0, 1.0)
+        seen_N = (~self.gaps_IN).sum(axis=0)
+        around_IN = self._computed_IN if is_large(*self.gaps_IN.shape) else self._measured_IN
+        variance_IN = around_IN * seen_N / np.maximum(seen_N - 1, 1)
+        # A cell without any error, as the base's own gain, would decide its column alone.
+        floor_N = 0.01 * variance_IN.sum(axis=0) / np.maximum(seen_N, 1)
+        return np.where(self.gaps_IN, 0.0, 1.0 / np.maximum(np.maximum(variance_IN, floor_N), 1e-300))
+
+    @property
+    def _measured_IN(self) -> Floats:
+        """Error variance around the task's mean as draws have it."""
+        assert self.noise is not None
         seed = self.noise.seed
         sure = None if seed is None else replace(seed, df_N=np.full_like(seed.df_N, np.inf), shared_df=np.inf)
         known = replace(self.noise, seed=sure)
         drawn = np.where(self.gaps_IN, 0.0, self.errors_in_view(known.draw(MEASURING, np.random.default_rng(0))))
         seen_N = (~self.gaps_IN).sum(axis=0)
         drawn -= drawn.sum(axis=1, keepdims=True) / np.maximum(seen_N, 1) * ~self.gaps_IN
-        variance_IN = (drawn**2).mean(axis=0) * seen_N / np.maximum(seen_N - 1, 1)
-        # A cell without any error, as the base's own gain, would decide its column alone.
-        floor_N = 0.01 * variance_IN.sum(axis=0) / np.maximum(seen_N, 1)
-        return np.where(self.gaps_IN, 0.0, 1.0 / np.maximum(np.maximum(variance_IN, floor_N), 1e-300))
+        return np.asarray((drawn**2).mean(axis=0))
+
+    @property
+    def _computed_IN(self) -> Floats:
+        """The same without draws, task by task: what they come to, the more there are of them."""
+        assert self.noise is not None
+        noise, size = self.noise, self.errors_in_view(np.ones((1, *self.gaps_IN.shape)))[0]
+        if self.view == "gain":
+            size = np.broadcast_to(self.matrix.sign_N, self.gaps_IN.shape)
+        alone_IN = noise.examples_IN if noise.factors is None else noise.factors.alone_IN
+        bases = np.unique(self.matrix.base_index_I[self.matrix.base_index_I >= 0])
+        found_IN = np.zeros(self.gaps_IN.shape)
+        for n in range(self.gaps_IN.shape[1]):
+            apart_I = alone_IN[:, n] + noise.seed_variance_IN[:, n]
+            shared = np.zeros((len(apart_I), len(bases)))
+            # What a base has alone is in the gains of all its rows.
+            shared[bases, np.arange(len(bases))] = np.sqrt(apart_I[bases])
+            apart_I[bases] = 0.0
+            both = shared if noise.factors is None else np.hstack([noise.factors.factors[n], shared])
+            if self.view == "gain":
+                both = both - both[self.matrix.base_index_I]
+            seen_I = ~self.gaps_IN[:, n]
+            count, both, apart_I = max(int(seen_I.sum()), 1), both * size[:, n, None], apart_I * size[:, n] ** 2
+            rest = both - both[seen_I].sum(axis=0) / count
+            own_I = apart_I * (1 - 2 / count) + apart_I[seen_I].sum() / count**2
+            found_IN[:, n] = (rest**2).sum(axis=1) + own_I
+        return found_IN
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
         """Draws of the cells' errors in the view, [count, I, N]; the errors must be known."""

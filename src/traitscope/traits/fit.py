@@ -18,7 +18,7 @@ from traitscope.traits.count import TraitCount
 from traitscope.traits.counting import LEVEL, Counted, count_directions, outlying
 from traitscope.traits.factors import fit_factors
 from traitscope.traits.headline import state_count
-from traitscope.traits.intervals import Decomposer, Resampled, resample, stability
+from traitscope.traits.intervals import Decomposed, Decomposer, Resampled, resample, stability
 from traitscope.traits.missing import largest_rank
 from traitscope.traits.naming import name_single, propose_names, task_labels
 from traitscope.traits.null import PermutationNull, permutation_null
@@ -27,6 +27,7 @@ from traitscope.traits.pca import centre_and_scale, principal_components
 from traitscope.traits.projection import Projected, project
 from traitscope.traits.result import Traits
 from traitscope.traits.rotation import Rotated, rotate
+from traitscope.traits.sizes import FEWEST_REPLICATES, is_large, portions, repetitions, size_note
 from traitscope.traits.skills import declared_skills, skill_agreement
 
 Floats = npt.NDArray[np.float64]
@@ -64,6 +65,8 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     kept_rows = [i for j, i in enumerate(of_fit) if j not in far]
     cells = everything.rows(kept_rows)
     matrix, notes = cells.matrix, [*cells.notes(), *_notes(everything, cells, asked)]
+    shortened = size_note(cells.values_IN.shape, asked.permutations, asked.replicates, len(cells.adapters_J))
+    notes += [] if shortened is None else [shortened]
     if stay:
         odd = ", ".join(candidates.matrix.models[j] for j in stay)
         notes.append(f"{odd}: low on most tasks and unlike the rest, but counted, as tasks have too few rows without")
@@ -243,14 +246,22 @@ def _resample(cells: Cells, fitted: _Fitted, asked: TraitOptions) -> Resampled:
         return Resampled(None, np.full(fitted.k, np.nan), float("nan"))
     rng = np.random.default_rng(asked.seed)
     held = np.where(cells.gaps_IN, 0.0, cells.values_IN)[None]
-    truths_RIN = fit_factors(held, cells.precision_IN, fitted.k, iterations=ROUNDS).draw(asked.replicates, rng)
-    copies_RIN = np.where(cells.gaps_IN, np.nan, truths_RIN + cells.draw(asked.replicates, rng))
+    factors = fit_factors(held, cells.precision_IN, fitted.k, iterations=ROUNDS)
+    count, decompose, parts = asked.replicates, fitted.decompose, []
+    if is_large(*cells.values_IN.shape):
+        count = repetitions(count, cells.values_IN.shape, FEWEST_REPLICATES)
+        decompose = replace(decompose, start=factors)
+    portion_sizes = portions(count, cells.values_IN.shape) if is_large(*cells.values_IN.shape) else [count]
+    for size in portion_sizes:
+        truths_RIN = factors.draw(size, rng)
+        copies_RIN = np.where(cells.gaps_IN, np.nan, truths_RIN + cells.draw(size, rng))
+        parts.append((decompose(truths_RIN), decompose(copies_RIN)))
+    truths, copies = ((np.concatenate(found) for found in zip(*side, strict=True)) for side in zip(*parts, strict=True))
     return resample(
         fitted.turned.components,
         fitted.explained_K,
-        truths_RIN,
-        copies_RIN,
-        fitted.decompose,
+        Decomposed(*truths),
+        Decomposed(*copies),
         level=asked.level,
         source=cells.noise.source,
     )

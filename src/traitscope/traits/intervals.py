@@ -10,12 +10,24 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from traitscope.traits.factors import fit_factors
+from traitscope.traits.factors import Factors, fit_factors
 from traitscope.traits.missing import complete
 from traitscope.traits.pca import Components
 from traitscope.traits.rotation import rotate
+from traitscope.traits.sizes import FEWEST_LEFT_OUT, evenly, is_large, leading_components, portions
 
 Floats = npt.NDArray[np.float64]
+# Rounds of the factors that fill gaps: from nothing, and from factors that are near.
+ROUNDS, ROUNDS_NEAR = 60, 10
+
+
+class Decomposed(NamedTuple):
+    """The traits of a stack of matrices."""
+
+    scores_BIK: Floats
+    singular_BK: Floats
+    loadings_BKN: Floats
+    explained_BK: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +57,9 @@ class Stability:
 
     Attributes:
         figure_K: one number per trait: the smallest of the three below (of the medians for ``noise_K``).
-        adapter_out_JK: leave-one-adapter-out: loadings, one row per adapter left out.
+        adapter_out_JK: leave-one-adapter-out: loadings, one row per adapter left out (of a large matrix some).
         adapters: names of the adapters left out.
-        task_out_NK: leave-one-task-out: scores, one row per task left out.
+        task_out_NK: leave-one-task-out: scores, one row per task; NaN where it was not left out.
         noise_K: median over noise replicates, loadings; NaN without standard errors.
         subspace: mean squared cosine of the principal angles between the span of the traits and that of a
             replicate (median over replicates): indifferent to rotation within the span; NaN without noise.
@@ -68,12 +80,14 @@ class Decomposer:
     Attributes:
         precision_IN: 1 / error variance of the cells (one for all matrices, or one each), with which gaps are filled by
             factors; None where the errors are not known, and gaps are filled by regularised iterative PCA.
+        start: factors near to those that fill the gaps, from which they are found in few rounds; None: from nothing.
     """
 
     k: int
     scale: bool
     rotation: str | None
     precision_IN: Floats | None = None
+    start: Factors | None = None
 
     def fill(self, values_BIN: Floats) -> Floats:
         """The matrices with their gaps (NaN) filled."""
@@ -83,27 +97,49 @@ class Decomposer:
         if self.precision_IN is None:
             return complete(values_BIN, self.k)
         held = np.where(gaps, 0.0, values_BIN)
-        fitted = fit_factors(held, np.where(gaps, 0.0, self.precision_IN), self.k)
+        rounds = ROUNDS if self.start is None else ROUNDS_NEAR
+        fitted = fit_factors(held, np.where(gaps, 0.0, self.precision_IN), self.k, start=self.start, iterations=rounds)
         return np.where(gaps, fitted.fitted_BIN, values_BIN)
 
-    def without_each(self, values_IN: Floats, at: Sequence[int], axis: int) -> tuple[Floats, Floats, Floats, Floats]:
+    def without_each(self, values_IN: Floats, at: Sequence[int], axis: int) -> Decomposed:
         """As a call, on the matrices that lack one row (axis 0) or column (axis 1) each."""
-        left = self.precision_IN
-        if left is not None:
-            left = np.stack([np.delete(left, i, axis=axis) for i in at])
-        return replace(self, precision_IN=left)(np.stack([np.delete(values_IN, i, axis=axis) for i in at]))
+        found, done = [], 0
+        for size in portions(len(at), values_IN.shape):
+            part, left = at[done : done + size], self.precision_IN
+            if left is not None:
+                left = np.stack([np.delete(left, i, axis=axis) for i in part])
+            stack = np.stack([np.delete(values_IN, i, axis=axis) for i in part])
+            found.append(replace(self, precision_IN=left)(stack))
+            done += size
+        return Decomposed(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
-    def __call__(self, values_BIN: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    def __call__(self, values_BIN: Floats) -> Decomposed:
         """Scores BIK, singular BK, loadings BKN and explained BK of a stack of matrices, gaps filled."""
+        parts, done = [], 0
+        for size in portions(len(values_BIN), values_BIN.shape):
+            part = slice(done, done + size)
+            given = self.precision_IN
+            precision = given[part] if given is not None and given.ndim == 3 else given
+            parts.append(replace(self, precision_IN=precision)._decompose(values_BIN[part]))
+            done += size
+        return Decomposed(*(np.concatenate(found) for found in zip(*parts, strict=True)))
+
+    def _decompose(self, values_BIN: Floats) -> Decomposed:
         filled = self.fill(values_BIN)
         centred = filled - filled.mean(axis=-2, keepdims=True)
         if self.scale:
             spread = centred.std(axis=-2, ddof=1, keepdims=True)
             centred = centred / np.where(spread > 1e-12, spread, 1.0)
-        u, s, vt = np.linalg.svd(centred, full_matrices=False)
+        if is_large(*centred.shape[-2:]):
+            found = [leading_components(one, self.k) for one in centred]
+            u, s, vt = (np.stack(parts) for parts in zip(*found, strict=True))
+            energy = (centred**2).sum(axis=(-2, -1))[..., None]
+        else:
+            u, s, vt = np.linalg.svd(centred, full_matrices=False)
+            energy = (s**2).sum(axis=-1, keepdims=True)
         turned = rotate(u[..., : self.k], s[..., : self.k], vt[..., : self.k, :], self.rotation).components
-        total = np.maximum((s**2).sum(axis=-1, keepdims=True), 1e-300)
-        return turned.scores_IK, turned.singular_K, turned.loadings_KN, turned.singular_K**2 / total
+        total = np.maximum(energy, 1e-300)
+        return Decomposed(turned.scores_IK, turned.singular_K, turned.loadings_KN, turned.singular_K**2 / total)
 
 
 def match_components(reference_KN: Floats, others_BMN: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -140,9 +176,8 @@ class Resampled(NamedTuple):
 def resample(
     found: Components,
     explained_K: Floats,
-    truths_RIN: Floats,
-    replicates_RIN: Floats,
-    decompose: Decomposer,
+    truths: Decomposed,
+    replicates: Decomposed,
     *,
     level: float,
     source: str,
@@ -154,11 +189,11 @@ def resample(
 
     Args:
         found: the traits. explained_K: their shares.
-        truths_RIN: matrices without noise. replicates_RIN: the same as they might have been measured, NaN in gaps.
-        decompose: how the traits were made. level: nominal coverage. source: what was resampled.
+        truths: the traits of matrices without noise. replicates: of the same as they might have been measured.
+        level: nominal coverage. source: what was resampled.
     """
-    true_scores, _, true_loadings, true_explained = decompose(truths_RIN)
-    scores_RIK, _, loadings_RKN, explained_RK = decompose(replicates_RIN)
+    true_scores, _, true_loadings, true_explained = truths
+    scores_RIK, _, loadings_RKN, explained_RK = replicates
     index_RK, cosine_RK = match_components(true_loadings, loadings_RKN)
     sign_RK = np.where(cosine_RK < 0, -1.0, 1.0)
     loadings_RKN = np.take_along_axis(loadings_RKN, index_RK[:, :, None], axis=1) * sign_RK[:, :, None]
@@ -175,7 +210,7 @@ def resample(
     share = reach(*(np.take_along_axis(a, order_RK, axis=1) for a in (explained_RK, true_explained)))
     spans_RNK, _ = np.linalg.qr(np.swapaxes(true_loadings, 1, 2))
     others_RNK, _ = np.linalg.qr(np.swapaxes(loadings_RKN, 1, 2))
-    overlap_R = ((np.swapaxes(spans_RNK, 1, 2) @ others_RNK) ** 2).sum(axis=(1, 2)) / max(decompose.k, 1)
+    overlap_R = ((np.swapaxes(spans_RNK, 1, 2) @ others_RNK) ** 2).sum(axis=(1, 2)) / max(len(found.singular_K), 1)
     cosine_RK = np.take_along_axis(np.abs(cosine_RK), order_RK, axis=1)
     made = Intervals(
         loadings_low_KN=np.clip(found.loadings_KN - loading, -1.0, 1.0),
@@ -185,7 +220,7 @@ def resample(
         explained_low_K=np.clip(explained_K - share, 0.0, 1.0),
         explained_high_K=np.clip(explained_K + share, 0.0, 1.0),
         level=level,
-        replicates=len(replicates_RIN),
+        replicates=len(explained_RK),
         source=source,
     )
     return Resampled(made, np.median(cosine_RK, axis=0), float(np.median(overlap_R)))
@@ -206,9 +241,16 @@ def stability(
         models: the rows' names. adapters_J: rows to leave out, one at a time (the base stays).
         resampled: the traits of matrices with redrawn noise.
     """
+    columns_N = np.arange(values_IN.shape[1])
+    if is_large(*values_IN.shape):
+        # One row or column of so many hardly moves what the gaps are filled with.
+        values_IN = decompose.fill(values_IN[None])[0]
+        adapters_J = adapters_J[evenly(len(adapters_J), FEWEST_LEFT_OUT)]
+        columns_N = columns_N[evenly(len(columns_N), FEWEST_LEFT_OUT)]
     adapter_out_JK = _without_each_row(found, values_IN, decompose, adapters_J)
-    task_out_NK = _without_each_column(found, values_IN, decompose)
-    worst = np.vstack([adapter_out_JK.min(axis=0), task_out_NK.min(axis=0), resampled.noise_K])
+    task_out_NK = _without_each_column(found, values_IN, decompose, columns_N)
+    tried_NK = task_out_NK[columns_N]
+    worst = np.vstack([adapter_out_JK.min(axis=0), tried_NK.min(axis=0), resampled.noise_K])
     return Stability(
         figure_K=np.where(np.isnan(worst).all(axis=0), np.nan, np.fmin.reduce(worst, axis=0)),
         adapter_out_JK=adapter_out_JK,
@@ -235,11 +277,16 @@ def _without_each_row(
     return cosine_JK
 
 
-def _without_each_column(found: Components, values_IN: Floats, decompose: Decomposer) -> Floats:
-    """Absolute cosine of every trait's scores with its match, [N, K]; NaN where too little is left for K traits."""
+def _without_each_column(
+    found: Components, values_IN: Floats, decompose: Decomposer, columns: npt.NDArray[np.int64]
+) -> Floats:
+    """Absolute cosine of every trait's scores with its match, [N, K]; NaN where too little is left for K traits.
+
+    NaN for other columns than those that are to be left out, too.
+    """
     n_models, n_tasks = values_IN.shape
     cosine_NK = np.full((n_tasks, decompose.k), np.nan)
     if min(n_models - 1, n_tasks - 1) >= decompose.k:
-        scores, _, _, _ = decompose.without_each(values_IN, range(n_tasks), 1)
-        cosine_NK[:] = np.abs(match_components(found.scores_IK.T, np.swapaxes(scores, 1, 2))[1])
+        scores, _, _, _ = decompose.without_each(values_IN, columns.tolist(), 1)
+        cosine_NK[columns] = np.abs(match_components(found.scores_IK.T, np.swapaxes(scores, 1, 2))[1])
     return cosine_NK

@@ -39,7 +39,7 @@ def known_errors(scores: ScoreMatrix, matrix: ScoreMatrix) -> CellNoise | None:
     if (seed.df_N >= KNOWN).all():
         # A deviation between runs that the user knows is one on the same examples.
         return replace(noise, seed=seed)
-    if noise.covariance_NII is None:
+    if not noise.paired:
         seed = squeezed(seed, noise.examples_IN[trained_I].mean(axis=0))
         beyond_IN = np.maximum(noise.examples_IN - seed.variance_N, 0.0)
         return replace(noise, examples_IN=np.where(trained_I[:, None], beyond_IN, noise.examples_IN), seed=seed)
@@ -99,14 +99,19 @@ def _inverse_trigamma(value: float) -> float:
 
 def _examples_between_seeds(scores: ScoreMatrix) -> Floats:
     """The part of the variance between seeds that is their examples', pooled over sources per task, [N]."""
-    covariance_NII = scores.covariance_NII
+    covariance_NII, factors = scores.covariance_NII, scores.factors
     total_N, df = np.zeros(len(scores.tasks)), 0
-    if covariance_NII is None:
+    if covariance_NII is None and factors is None:
         return total_N
     rows = scores.rows.assign(at=np.arange(len(scores.rows)))
     for _, at in rows[rows["source"].notna()].groupby(["base", "source"], sort=False)["at"]:
         if len(at) > 1:
-            block = covariance_NII[:, at.to_numpy()][:, :, at.to_numpy()]
+            index = at.to_numpy()
+            if covariance_NII is not None:
+                block = covariance_NII[:, index][:, :, index]
+            else:
+                assert factors is not None
+                block = factors.rows(index.tolist()).dense_NII
             # The sample variance of values with this covariance: (trace - mean of all) / (S - 1), times S - 1.
             total_N += np.trace(block, axis1=1, axis2=2) - block.sum(axis=(1, 2)) / len(at)
             df += len(at) - 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigh
+
+from traitscope.traits.sizes import is_large
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,6 +49,16 @@ def complete(values_BIN: Floats, k: int, *, iterations: int = 300, tolerance: fl
     return filled[0] if single else filled
 
 
+def _leading(gram: Floats, k: int, large: bool) -> tuple[Floats, Floats]:
+    """The k largest eigenvalues, in rising order, and their vectors; of large matrices no others are computed."""
+    if not large:
+        squares, vectors = np.linalg.eigh(gram)
+        return squares[:, -k:], vectors[:, :, -k:]
+    size = gram.shape[1]
+    found = [eigh(one, subset_by_index=[size - k, size - 1]) for one in gram]
+    return np.stack([squares for squares, _ in found]), np.stack([vectors for _, vectors in found])
+
+
 def low_rank(filled_BIN: Floats, k: int, n_models: int, n_tasks: int) -> Floats:
     """Column means plus k shrunken components of complete matrices."""
     mean = filled_BIN.mean(axis=1, keepdims=True)
@@ -55,8 +68,7 @@ def low_rank(filled_BIN: Floats, k: int, n_models: int, n_tasks: int) -> Floats:
     # The Gram matrix of the smaller side is several times faster than an SVD and exact enough to fill with.
     wide = n_tasks <= n_models
     gram = np.swapaxes(centred, 1, 2) @ centred if wide else centred @ np.swapaxes(centred, 1, 2)
-    squares, vectors = np.linalg.eigh(gram)
-    top, vectors = squares[:, -k:], vectors[:, :, -k:]
+    top, vectors = _leading(gram, k, is_large(n_models, n_tasks))
     rest = np.maximum(np.trace(gram, axis1=1, axis2=2) - top.sum(axis=1), 0.0)
     noise = rest / max((n_models - 1 - k) * (n_tasks - k), 1)
     shrink = np.clip(1.0 - noise[:, None] * max(n_models - 1, n_tasks) / np.maximum(top, 1e-300), 0.0, 1.0)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from traitscope.texts import frame_text
 from traitscope.traits.pca import explained
+from traitscope.traits.sizes import FEWEST_PERMUTATIONS, portions, repetitions, singular_values
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,15 +72,15 @@ def permutation_null(
 
     Args:
         centred_IN: centred (and scaled, if the analysis is) columns without missing cells.
-        permutations: number of draws. alpha: level of ``count``.
+        permutations: number of draws, fewer on a large matrix (``sizes``). alpha: level of ``count``.
     """
     rank = min(centred_IN.shape[0] - 1, centred_IN.shape[1])
-    observed_M = explained(np.asarray(np.linalg.svd(centred_IN, compute_uv=False)[:rank], dtype=np.float64))
-    chunk = max(1, 2_000_000 // centred_IN.size)
+    observed_M = explained(singular_values(centred_IN)[:rank])
+    permutations = repetitions(permutations, centred_IN.shape, FEWEST_PERMUTATIONS)
     drawn = []
-    for start in range(0, permutations, chunk):
-        copies = np.broadcast_to(centred_IN, (min(chunk, permutations - start), *centred_IN.shape))
-        drawn.append(np.linalg.svd(rng.permuted(copies, axis=1), compute_uv=False)[:, :rank])
+    for size in portions(permutations, centred_IN.shape):
+        copies = np.broadcast_to(centred_IN, (size, *centred_IN.shape))
+        drawn.append(singular_values(rng.permuted(copies, axis=1))[:, :rank])
     null_RM = explained(np.concatenate(drawn).astype(np.float64))
     return PermutationNull(
         explained_M=observed_M,

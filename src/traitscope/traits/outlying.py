@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traitscope.traits.factors import fit_factors
+from traitscope.traits.sizes import is_large
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,15 +52,22 @@ def outlying_rows(
     share_I = np.nanmean(np.where(np.isfinite(values_IN), above_IN < 0, np.nan), axis=1)
     order = sorted(np.flatnonzero(candidates_I & (share_I >= LOW)).tolist(), key=lambda i: float(level_I[i]))
     rest = order[: max(n_models // 4, 2)]
+    k = None
     while rest:
-        core = [i for i in range(n_models) if i not in rest]
-        distance_I = _distances(values_IN, precision_IN, core, count(core))
+        core = np.setdiff1d(np.arange(n_models), rest).tolist()
+        if k is None or not is_large(*values_IN.shape):
+            k = count(core)
+        distance_I = _distances(values_IN, precision_IN, core, k)
         typical = float(np.median(distance_I[core]))
         # The fewer of its tasks are low, the farther off a row must be.
         distance_I = distance_I * share_I
         limit = max(FAR, TIMES * typical)
         near = [i for i in rest if distance_I[i] <= NEAR * limit]
-        near = near or [i for i in rest if distance_I[i] == min(distance_I[rest]) <= limit]
+        if not near and min(distance_I[rest]) <= limit:
+            # One at a time; of a large matrix a tenth.
+            nearest = sorted(rest, key=lambda i: float(distance_I[i]))
+            near = nearest[: max(1, len(rest) // 10) if is_large(*values_IN.shape) else 1]
+            near = [i for i in near if distance_I[i] <= limit]
         if not near:
             break
         rest = [i for i in rest if i not in near]
@@ -69,9 +77,11 @@ def outlying_rows(
 def _distances(values_IN: Floats, precision_IN: Floats, core: list[int], k: int) -> Floats:
     """How many errors, in root mean square, each row is off what k directions of the core without it can make."""
     n_models = len(values_IN)
+    large = is_large(*values_IN.shape)
     held = np.where(precision_IN > 0, values_IN, 0.0)
     inside = np.isin(np.arange(n_models), core)
-    there_II = inside[None, :] & ~np.eye(n_models, dtype=bool)
+    # One row of so many hardly moves the directions: those of all the core then serve for every row.
+    there_II = inside[None, :] & ~np.eye(n_models, dtype=bool) if not large else inside[None, :]
     others_BIN = precision_IN[core][None] * there_II[:, core, None]
     # A task that the core without the row has not seen says nothing of the row.
     blind_BN = others_BIN.sum(axis=1) == 0
@@ -82,7 +92,7 @@ def _distances(values_IN: Floats, precision_IN: Floats, core: list[int], k: int)
     rest_IN = held - fitted.mean_BN
     doubt_I = np.full(n_models, 1.0 + 1.0 / max(len(core) - 1, 1))
     if k:
-        loadings = fitted.loadings_BNK
+        loadings = np.broadcast_to(fitted.loadings_BNK, (*held.shape, k))
         gram = np.einsum("ink,in,inl->ikl", loadings, weight_IN, loadings) + 1e-3 * np.eye(k)
         pull = np.einsum("ink,in->ik", loadings, weight_IN * rest_IN)
         scores = np.linalg.solve(gram, pull[..., None])[..., 0]
