@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -202,14 +203,14 @@ def _pad(text: str, width: int, right: bool) -> str:
     return blank + text if right else text + blank
 
 
-class Shown:
+class Shown(ABC):
     """A result as a notebook and an interpreter show it: a headline, and the text that the terminal has."""
 
     __slots__ = ()
 
+    @abstractmethod
     def headline(self) -> str:
         """What it is of, in a few words."""
-        raise NotImplementedError
 
     def shown_text(self) -> str:
         """What a notebook shows below the headline: the terminal's text, where a result has that."""

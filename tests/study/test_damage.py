@@ -58,7 +58,13 @@ def folder_in_place(path: Path) -> None:
     path.mkdir()
 
 
-DAMAGES: list[Callable[[Path], None]] = [flip, digit, cut, empty, null, five, folder_in_place, Path.unlink]
+def pipe(path: Path) -> None:
+    """What reads it would wait for ever."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGES: list[Callable[[Path], None]] = [flip, digit, cut, empty, null, five, folder_in_place, pipe, Path.unlink]
 
 # One file of every kind, and whether a run makes it again to the byte.
 FILES = {

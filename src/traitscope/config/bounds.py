@@ -171,8 +171,8 @@ def check_call(name: str, value: Any, args: tuple[Any, ...]) -> None:
     if isinstance(value, str):
         if len(value) > _SHORT.get(name, MOST_TEXT):
             raise TooMuch(f"gives {name} a text of more than {_SHORT[name]:,} characters")
-        if name in ("format", "strftime"):
-            check_format(value, args)
+        if name == "format":
+            check_percent(value, args)
         if name == "replace" and len(args) > 1 and isinstance(args[0], str) and isinstance(args[1], str):
             room(len(value) + (value.count(args[0]) if args[0] else len(value) + 1) * len(args[1]))
         if name == "indent" and args and isinstance(args[0], str):
@@ -185,12 +185,22 @@ def check_call(name: str, value: Any, args: tuple[Any, ...]) -> None:
         if hasattr(parts, "__len__") and isinstance(between, str):
             room(len(parts) * len(between))
     if name == "strftime":
-        check_format("".join(a for a in args if isinstance(a, str)), ())
+        check_percent("".join(a for a in args if isinstance(a, str)), ())
 
 
-def check_format(text: str, args: tuple[Any, ...]) -> None:
-    """Refuses widths of five digits and more, also those that come from the arguments."""
-    taken = re.search(r"%[^%a-zA-Z]*\*|\{[^{}]*\{", text) is not None
-    wide = taken and any(isinstance(a, int) and abs(a) > _WIDEST for a in args)
-    if wide or re.search(r"[%{][^%{}a-zA-Z]*\d{5,}|:[^{}]*\d{5,}[^{}]*\}", text):
+def check_width(spec: str) -> None:
+    """Refuses a format's specification that holds a number of five digits and more."""
+    if re.search(r"\d{5,}", spec):
         raise TooMuch(f"formats to a width of more than {_WIDEST:,}")
+
+
+def check_percent(text: str, args: tuple[Any, ...]) -> None:
+    """Refuses widths of five digits and more behind a %, also those that the arguments give, and too many wide ones."""
+    specs = re.findall(r"%([^%a-zA-Z]*)", text)
+    wide = any(isinstance(a, int) and abs(a) > _WIDEST for a in args)
+    for spec in specs:
+        check_width(spec)
+        if "*" in spec and wide:
+            raise TooMuch(f"formats to a width of more than {_WIDEST:,}")
+    widths = [_WIDEST if "*" in spec else max(map(int, re.findall(r"\d+", spec)), default=0) for spec in specs]
+    room(len(text) + sum(widths))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, wraps
 from typing import Any
 
 import regex
 from jinja2 import StrictUndefined, nodes, pass_context
 from jinja2.runtime import Context, LoopContext, Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
 from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
 
 from traitscope.config.bounds import (
     MOST_BITS,
     MOST_ITEMS,
     TooMuch,
     check_call,
-    check_format,
+    check_percent,
+    check_width,
     current,
     drained,
     plain,
@@ -131,8 +133,17 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return attr not in ("translate", "to_bytes", "from_bytes") and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        wrapped = super().wrap_str_format(value)
-        return None if wrapped is None else wraps(wrapped)(lambda *a, **k: _format(wrapped, value.__self__, a, k))
+        if super().wrap_str_format(value) is None:
+            return None
+        text: str = value.__self__
+
+        def formatted(*args: Any, **kwargs: Any) -> str:
+            if value.__name__ == "format_map":
+                args, kwargs = (), *args
+            given = {key: plain(v) for key, v in kwargs.items()}
+            return type(text)(_formatter(self, text).vformat(text, tuple(map(plain, args)), given))
+
+        return formatted
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         current.get().step()
@@ -146,7 +157,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
                     if not isinstance(many, str | bytes) and len(many) * times > MOST_ITEMS:
                         raise TooMuch(f"makes a list of more than {MOST_ITEMS:,} items")
         elif operator == "%" and isinstance(left, str):
-            check_format(left, right if isinstance(right, tuple) else (right,))
+            check_percent(left, right if isinstance(right, tuple) else (right,))
             plain(right)
         return plain(super().call_binop(context, operator, left, right))
 
@@ -164,9 +175,22 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return out if isinstance(out, _OPAQUE) else plain(out)
 
 
-def _format(call: Callable[..., str], text: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    check_format(text, (*args, *kwargs.values()))
-    return call(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
+class _Bounded(SandboxedFormatter):
+    """``str.format`` with the widths as they are once what stands inside them has been put in."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        check_width(format_spec)
+        made = super().format_field(value, format_spec)
+        current.get().step(len(made))
+        return made
+
+
+class _BoundedEscaping(_Bounded, SandboxedEscapeFormatter):
+    pass
+
+
+def _formatter(environment: TemplateEnvironment, text: str) -> SandboxedFormatter:
+    return _BoundedEscaping(environment, escape=text.escape) if isinstance(text, Markup) else _Bounded(environment)
 
 
 def _prefix(value: Any, text: str) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Cell, ExampleRecord, Score
-from traitscope.store.files import Staged, sweep, write_atomic
+from traitscope.store.files import Staged, read_file, sweep, write_atomic
 from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.shards import gathered
 from traitscope.store.tables import read_parquet, records_bytes, records_from
@@ -155,7 +155,7 @@ class CellStore:
         stamp, head = self._head_now(model, task)
         while time.monotonic() < patience:
             with suppress(FileNotFoundError):
-                data = path.read_bytes()
+                data = read_file(path)
             if head is not None and data is not None and hashlib.sha256(data).hexdigest() == head["examples_sha256"]:
                 return head, read_parquet(data, where=str(path), fix=REDO)
             # While a cell is replaced its mark is gone for a moment, and is another file then, whatever it says.

@@ -107,6 +107,17 @@ def _disk_fault(error: BaseException) -> int | None:
     return None
 
 
+def read_file(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        FileNotFoundError: there is none: nothing, or a folder or a pipe in its place, which would be waited for.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    return path.read_bytes()
+
+
 def temporary(path: Path) -> Path:
     """A name beside ``path`` that says which process writes it, so that leftovers can be told from work."""
     return path.parent / f"{TEMPORARY}{machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -13,7 +12,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,18 +24,19 @@ from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import (
     disk_errors,
     move_folder,
+    read_file,
     sweep,
     temporary,
     write_atomic,
 )
 from traitscope.store.fingerprints import RowsHash
 from traitscope.store.leases import Leases
+from traitscope.store.log import append_line, log_line
 from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
 
 _REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
 _RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
-_CRC = b', "crc": "'
 SWEPT = (
     *("", "plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"),
     *("figures", "tables", "belt", "cells", "checkpoints"),
@@ -156,11 +155,8 @@ class RunFolder:
 
     def write_if_changed(self, path: Path, data: bytes) -> bool:
         """Writes a file unless it already holds exactly this; True if it was written."""
-        try:
-            if path.read_bytes() == data:
-                return False
-        except FileNotFoundError:
-            pass
+        if path.is_file() and path.read_bytes() == data:
+            return False
         write_atomic(path, data)
         return True
 
@@ -184,11 +180,7 @@ class RunFolder:
             "event": event,
             **fields,
         }
-        body = json.dumps(line, ensure_ascii=False).removesuffix("}").encode()
-        with disk_errors(self.root / "run.jsonl"), (self.root / "run.jsonl").open("ab") as file:
-            # A line that a kill cut short must not spoil the next one.
-            cut = file.tell() > 0 and _last_byte(self.root / "run.jsonl") != b"\n"
-            file.write(b"\n" * cut + body + _CRC + f'{crc32(body):08x}"}}\n'.encode())
+        append_line(self.root / "run.jsonl", line)
 
     def read_log(self) -> list[dict[str, Any]]:
         """The log's lines; a line cut short by a kill is left out."""
@@ -196,10 +188,8 @@ class RunFolder:
 
     def read_lines(self) -> list[bytes]:
         """The log's lines as they stand."""
-        try:
-            return [line for line in (self.root / "run.jsonl").read_bytes().split(b"\n") if line]
-        except (FileNotFoundError, IsADirectoryError):
-            return []
+        path = self.root / "run.jsonl"
+        return [line for line in path.read_bytes().split(b"\n") if line] if path.is_file() else []
 
     def read_local(self) -> dict[str, Any]:
         """``local.json``: what holds on this machine only (where the data lies, fingerprints of its rows)."""
@@ -243,7 +233,7 @@ class RunFolder:
         """
         path = self.task_path(task)
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except FileNotFoundError:
             raise TraitscopeError("there is no such task", where=str(path), fix="traitscope ls tasks") from None
         table = read_parquet(data, where=str(path), fix=_REWRITTEN)
@@ -355,7 +345,7 @@ class RunFolder:
         with suppress(OSError):
             states = [(path.stat().st_mtime_ns, path) for path in self.checkpoint_path(bank).glob("*.safetensors")]
             for _, path in sorted(states, reverse=True):
-                state = path.read_bytes()
+                state = read_file(path)
                 if sha256_of(state) == path.stem:
                     return state
         return None
@@ -388,21 +378,3 @@ def _mark(made: Path, head: AdapterHead) -> None:
     files = {path.relative_to(made).as_posix(): sha256_of(path.read_bytes()) for path in paths}
     mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files}
     (made / "unit.json").write_bytes(sealed(mark))
-
-
-def log_line(line: bytes) -> dict[str, Any] | None:
-    """What a line of the log says; None where it was cut short or spoilt."""
-    body, mark, crc = line.rpartition(_CRC)
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(told, dict) or not {"time", "event"} <= told.keys():
-        return None
-    return told if not mark or crc == f'{crc32(body):08x}"}}'.encode() else None
-
-
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from traitscope.store.files import disk_errors, machine, process_start, write_atomic
+from traitscope.store.files import disk_errors, machine, process_start, read_file, write_atomic
 
 
 class LeaseLost(RuntimeError):
@@ -91,7 +91,7 @@ class Leases:
     def holder(self, unit: str) -> Owner | None:
         """Who holds the unit, alive or not; None if nobody does."""
         try:
-            return Owner(**json.loads(self.path(unit).read_bytes()))
+            return Owner(**json.loads(read_file(self.path(unit))))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.files import read_file
 
 FORMAT = 2
 _SEAL = b',\n  "sha256": "'
@@ -66,8 +68,7 @@ def read_sealed(path: Path, *, fix: str) -> dict[str, Any]:
         FileNotFoundError: it is not there.
         Damaged, TraitscopeError: as ``unseal``.
     """
-    try:
-        data = path.read_bytes()
-    except IsADirectoryError:
-        raise Damaged("is damaged: a folder in a file's place", where=str(path), fix=fix) from None
-    return unseal(data, where=str(path), fix=fix)
+    # One look: a file may be put in its place between two.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Damaged("is damaged: what is in its place is no file", where=str(path), fix=fix)
+    return unseal(read_file(path), where=str(path), fix=fix)

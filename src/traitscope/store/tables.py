@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord
+from traitscope.store.files import read_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +75,8 @@ def read_marks(path: Path) -> dict[str, str] | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file():
+        return None
     try:
         metadata = pq.read_schema(path).metadata or {}
         return dict(json.loads(metadata[b"traitscope"]))
@@ -184,7 +187,7 @@ def read_losses(path: Path) -> list[float]:
         TraitscopeError: the file is damaged.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except FileNotFoundError:
         return []
     fix = "delete this adapter's folder and run the same command again: only this adapter is trained anew"

@@ -11,7 +11,8 @@ from traitscope.store import RunFolder, write_atomic
 from traitscope.store.adapters import CARD
 from traitscope.store.checked import Checked
 from traitscope.store.damage import Damage, find_damage, read_findings
-from traitscope.store.folder import log_line
+from traitscope.store.files import read_file
+from traitscope.store.log import log_line
 from traitscope.store.seal import sealed
 from traitscope.study.context import Context
 from traitscope.study.probes import FOLDER as PROBES
@@ -46,7 +47,7 @@ def _study_file(folder: RunFolder) -> Iterator[Damage]:
     """The copy of the study file; an edited one is the study from the next run on."""
     heals = "written again by a run of the study file"
     try:
-        text = folder.study_file.read_bytes()
+        text = read_file(folder.study_file)
     except OSError:
         yield Damage("study.yaml", "is missing", "study.yaml", heals)
         return
