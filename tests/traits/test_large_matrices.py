@@ -97,7 +97,7 @@ def test_a_large_matrix_has_the_planted_directions_and_says_what_was_shortened(s
 
 
 def test_nothing_is_shortened_up_to_the_limit() -> None:
-    assert noise.LARGE == sizes.LARGE == 20_000
+    assert noise.LARGE == sizes.LARGE == 5_000
     assert sizes.repetitions(1000, (200, 100), 39) == 1000
     assert sizes.repetitions(1000, (200, 101), 39) < 1000
     assert sizes.size_note((200, 100), 1000, 500, 200) is None

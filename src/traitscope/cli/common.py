@@ -68,7 +68,7 @@ SetOption = Annotated[
 ]
 TasksOption = Annotated[
     list[str] | None,
-    typer.Option("--tasks", help="Only these targets this time; with commas.", autocompletion=tasks_of),
+    typer.Option("--tasks", help="Only these tasks this time; with commas.", autocompletion=tasks_of),
 ]
 ModelsOption = Annotated[
     list[str] | None,

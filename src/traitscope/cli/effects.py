@@ -10,12 +10,15 @@ from traitscope.cli.common import (
     DEFAULT_STUDY,
     SEEDS,
     JsonOption,
+    ModelsOption,
     OutOption,
     RunSdOption,
     SetOption,
+    TasksOption,
     friendly,
     open_study,
     read_run_sd,
+    split_names,
     working,
 )
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
@@ -37,6 +40,8 @@ def effects(
             parser=number(above=0, below=1), metavar="NUMBER", help="Level after Benjamini-Hochberg correction."
         ),
     ] = 0.05,
+    tasks: TasksOption = None,
+    models: ModelsOption = None,
     seed: Annotated[int, typer.Option(**SEEDS, help="Seed of bootstrap and permutations.")] = 0,
     run_sd: RunSdOption = None,
     explain: Annotated[
@@ -47,6 +52,7 @@ def effects(
 ) -> None:
     """Gains with intervals, class pull, answer lengths, asymmetry, controls, surprises; corrected over all cells."""
     known = read_run_sd(run_sd)
+    rows, columns = split_names(models, "--models"), split_names(tasks, "--tasks")
     if is_matrix(source):
         from traitscope.effects import measure_effects
 
@@ -55,13 +61,13 @@ def effects(
             raise TraitscopeError("--explain is for a study", where=str(source), fix=fix)
         matrix = matrix_options.read(source)
         with working():
-            found = measure_effects(matrix, seed=seed, run_sd=known)
+            found = measure_effects(matrix, models=rows, tasks=columns, seed=seed, run_sd=known)
         write_result(out, found.to_json())
         explained = None
     else:
         opened, report = open_study(source, out, changes=changes)
         with working(report):
-            found = opened.effects(seed=seed, run_sd=known)
+            found = opened.effects(models=rows, tasks=columns, seed=seed, run_sd=known)
             explained = opened.explain(seed=seed, run_sd=known) if explain else None
     if not json:
         say(found.render(limit, alpha))

@@ -30,7 +30,7 @@ from traitscope.effects.result import Effects, findings_frame
 from traitscope.effects.surprises import surprise_rows
 from traitscope.effects.tags import tag_rows
 from traitscope.errors import TraitscopeError
-from traitscope.matrix import ScoreMatrix
+from traitscope.matrix import ScoreMatrix, looked_at
 from traitscope.stats.result import DatasetStats
 from traitscope.ticks import ticks
 
@@ -43,6 +43,8 @@ def measure_effects(
     records: Records | None = None,
     stats: DatasetStats | None = None,
     *,
+    models: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
     tags: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     training: Mapping[str, Sequence[float]] | None = None,
@@ -62,6 +64,7 @@ def measure_effects(
         records: by (model, task) a frame with the columns of ExampleRecord; may be lazy, every cell is looked
             up once.
         stats: statistics of the sources and tasks (answer lengths, label words, similarities).
+        models, tasks: what to look at; all of it unless the matrix is large (see ``looked_at``).
         classes: class names of the choice tasks, in class order; guessed from the gold answers where not
             given.
         tags: tags besides the records' own: task -> example id -> key -> value (several values joined by
@@ -83,6 +86,9 @@ def measure_effects(
             fix="use at least 100 replicates, 99 permutations, and a level from 0.5 to below 1",
         )
     matrix = matrix if run_sd is None else matrix.with_run_sd(run_sd)
+    part = looked_at(matrix, models, tasks)
+    if (len(part.models), len(part.tasks)) < matrix.scores_IN.shape:
+        matrix = matrix.select(models=part.models, tasks=part.tasks)
     grid = Grid.of(matrix).in_shares() if records else Grid.of(matrix)
     habits = _habits(stats)
     label_shares = {} if stats is None else {name: stats.label_shares(name) for name in stats.names}
@@ -114,7 +120,7 @@ def measure_effects(
     rows["controls_elsewhere"] = controls_elsewhere(rows["controls"], level)
     rows["pooled"] = pooled_rows(rows["lengths"], rows["class_pull"], grid, level)
     similarity = None if stats is None else stats.similarity.get("semantic")
-    notes: list[str] = []
+    notes = [part.note] if part.note else []
     for found, said in (
         asymmetry_rows(grid, gains, level),
         domain_rows(grid, gains, similarity, permutations, seed, level),

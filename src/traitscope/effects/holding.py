@@ -25,5 +25,5 @@ def rows_of(finding: Mapping[str, Any]) -> list[str]:
 
 def held(rows: pd.DataFrame, alpha: float = ALPHA) -> pd.DataFrame:
     """Findings with q of at most ``alpha`` whose interval leaves out no effect."""
-    size_known = [excludes_none(dict(row)) for _, row in rows[["lo", "hi", "unit"]].iterrows()]
-    return rows[(rows["q"] <= alpha) & np.array(size_known, dtype=bool)]
+    none = np.where(rows["unit"] == "ratio", 1.0, 0.0)
+    return rows[(rows["q"] <= alpha) & ~((rows["lo"] <= none) & (none <= rows["hi"]))]

@@ -17,7 +17,10 @@ from traitscope.metrics.confusion import confusion_replicates, count_codes
 Floats = NDArray[np.float64]
 # From confusion matrices in the last two axes to one number each.
 OfCounts = Callable[[NDArray[Any]], Floats]
-SWAPS = 20_000
+# A test ends where so many swaps have reached the observed change (Besag and Clifford 1991, Biometrika 78:301).
+SWAPS, ENOUGH = 20_000, 1000
+# So few examples that differ are swapped in every way.
+EVERY_WAY = 11
 # Entries of confusion matrices held at a time.
 BLOCK = 4_000_000
 
@@ -136,7 +139,10 @@ def counts_change(
 
 
 def swap_p(panel: Panel, m: int, other: int, seen_S: NDArray[np.bool_], measure: OfCounts) -> float:
-    """Two-sided p that two models' answers are exchangeable, example by example; at least 1 / (swaps + 1)."""
+    """Two-sided p that two models' answers are exchangeable, example by example.
+
+    Of all swaps where few examples differ, else of random ones and at least 1 / (swaps + 1).
+    """
     at_S = np.flatnonzero(seen_S & (panel.pred_MS[m] != panel.pred_MS[other]))
     ours_CP, theirs_CP = (_counts(panel, k, seen_S).astype(float) for k in (m, other))
     observed = abs(float(measure(ours_CP) - measure(theirs_CP)))
@@ -149,17 +155,29 @@ def swap_p(panel: Panel, m: int, other: int, seen_S: NDArray[np.bool_], measure:
     rows = np.arange(len(at_S))
     change_SX[rows, moved[: len(at_S)]] -= 1.0
     change_SX[rows, moved[len(at_S) :]] += 1.0
-    rng = np.random.default_rng([panel.seed, zlib.crc32(panel.task.encode()), 2])
-    hits = done = 0
-    while done < SWAPS:
-        block = min(SWAPS - done, 2000, max(1, BLOCK // ours_CP.size))
-        swapped_RS = rng.integers(0, 2, size=(block, len(at_S)), dtype=np.int8).astype(np.float32)
+
+    def reaching(swapped_RS: NDArray[Any]) -> NDArray[np.int64]:
+        """Which of the swaps change the measure by as much as was observed."""
         delta_RX = (swapped_RS @ change_SX).astype(float)
-        one, two = (np.repeat(counts.reshape(1, -1), block, axis=0) for counts in (ours_CP, theirs_CP))
+        one, two = (np.repeat(counts.reshape(1, -1), len(swapped_RS), axis=0) for counts in (ours_CP, theirs_CP))
         one[:, cells] += delta_RX
         two[:, cells] -= delta_RX
         difference_R = measure(one.reshape(-1, *shape)) - measure(two.reshape(-1, *shape))
-        hits += int((np.abs(difference_R) >= observed - 1e-12).sum())
+        return np.flatnonzero(np.abs(difference_R) >= observed - 1e-12)
+
+    most = max(1, BLOCK // ours_CP.size)
+    if len(at_S) <= EVERY_WAY and 2 ** len(at_S) <= most:
+        every_RS = np.arange(2 ** len(at_S))[:, None] >> np.arange(len(at_S)) & 1
+        return len(reaching(every_RS.astype(np.float32))) / len(every_RS)
+    rng = np.random.default_rng([panel.seed, zlib.crc32(panel.task.encode()), 2])
+    hits = done = 0
+    while done < SWAPS:
+        block = min(SWAPS - done, 2 * ENOUGH, most)
+        swapped_RS = rng.integers(0, 2, size=(block, len(at_S)), dtype=np.int8)
+        reached = reaching(swapped_RS.astype(np.float32))
+        if hits + len(reached) >= ENOUGH:
+            return ENOUGH / (done + int(reached[ENOUGH - hits - 1]) + 1)
+        hits += len(reached)
         done += block
     return (hits + 1) / (SWAPS + 1)
 

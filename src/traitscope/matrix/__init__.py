@@ -8,6 +8,7 @@ from traitscope.matrix.paired import (
     bootstrap_means,
     paired_means,
 )
+from traitscope.matrix.part import MatrixPart, looked_at
 from traitscope.matrix.roles import Role
 from traitscope.matrix.table import COLUMNS
 from traitscope.matrix.views import View
@@ -17,6 +18,7 @@ read_matrix = ScoreMatrix.read
 __all__ = [
     "COLUMNS",
     "CellNoise",
+    "MatrixPart",
     "PairedMeans",
     "Role",
     "ScoreMatrix",
@@ -24,6 +26,7 @@ __all__ = [
     "View",
     "align_records",
     "bootstrap_means",
+    "looked_at",
     "paired_means",
     "read_matrix",
 ]

@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 # Degrees of freedom from which on a variance counts as known.
 KNOWN = 1e9
 # Cells of a matrix from which on covariances are held as factors, and variances are computed in place of drawn.
-LARGE = 20_000
+LARGE = 5_000
 
 
 @dataclass(frozen=True, eq=False)

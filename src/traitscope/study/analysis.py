@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
@@ -14,6 +15,7 @@ from traitscope.study import keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
 from traitscope.study.roles import study_roles
+from traitscope.study.units import adapter_names
 from traitscope.ticks import ticks
 
 if TYPE_CHECKING:
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traitscope.effects import Effects, Explanation
-    from traitscope.matrix import ScoreMatrix
+    from traitscope.matrix import MatrixPart, ScoreMatrix
     from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
 
 
+# So many datasets are all held beside each other; the pairs of more would take minutes.
+MOST_DATASETS = 200
 # What plugins may add that dataset statistics are made with.
 DATA_KINDS = ("statistic", "file format", "control")
 
@@ -40,7 +44,15 @@ def scores(study: Context, *, records: bool = False) -> ScoreMatrix:
     return study.seen(f"scores {records}", lambda: _scores(study, records))
 
 
-def _scores(study: Context, records: bool) -> ScoreMatrix:
+def scores_of(study: Context, part: MatrixPart) -> ScoreMatrix:
+    """The score matrix of some models and tasks, with records."""
+    everything = scores(study)
+    if len(part.models) * len(part.tasks) >= everything.scores_IN.size:
+        return scores(study, records=True)
+    return study.seen(f"scores of {part}", lambda: _scores(study, True, part))
+
+
+def _scores(study: Context, records: bool, part: MatrixPart | None = None) -> ScoreMatrix:
     from traitscope.matrix import ScoreMatrix, align_records
 
     table = study.score_table()
@@ -48,6 +60,8 @@ def _scores(study: Context, records: bool) -> ScoreMatrix:
         raise TraitscopeError(
             "no cell has been evaluated yet", where=str(study.folder.root), fix="traitscope run fills it"
         )
+    if part is not None:
+        table = table[table["model"].isin(part.models) & table["task"].isin(part.tasks)]
     table = table.assign(base=study.base_name, status="measured")
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     matrix = ScoreMatrix.from_long(
@@ -106,21 +120,48 @@ class _NoTokenizer(Exception):
     """The base is not at hand."""
 
 
-def dataset_statistics(study: Context, **options: Any) -> DatasetStats:
+def part_looked_at(
+    study: Context, models: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+) -> MatrixPart:
+    """What is looked at cell by cell: all of a study, unless it is large (``matrix.looked_at``)."""
+    from traitscope.matrix import looked_at
+
+    return study.seen(f"part {models} {tasks}", lambda: looked_at(scores(study), models, tasks))
+
+
+def compared_datasets(study: Context, part: MatrixPart | None = None) -> dict[str, str]:
+    """The datasets that are held beside each other, name -> task: of a large study those of a part.
+
+    Args:
+        part: whose sources and tasks; by default what is looked at cell by cell.
+    """
+    from traitscope.matrix.part import spread_evenly
+
+    every = study.data.datasets()
+    if len(every) <= MOST_DATASETS:
+        return every
+    if part is None and study.score_table().empty:
+        return {name: every[name] for name in spread_evenly(list(every), MOST_DATASETS)}
+    part = part or part_looked_at(study)
+    sources = {source for name, (source, _) in adapter_names(study.config).items() if name in part.models}
+    return {name: task for name, task in every.items() if name in sources or name in part.tasks}
+
+
+def dataset_statistics(study: Context, part: MatrixPart | None = None, **options: Any) -> DatasetStats:
     """Statistics of every source's train rows (controls included) and of the eval rows of the other tasks.
 
-    Kept in ``analysis/stats.json``; lengths in tokens are counted by the base's tokenizer. Hidden states are those that
-    the folder holds; none are captured here.
+    Kept in ``analysis/stats.json``; of large studies those of a part (see ``compared_datasets``). Lengths in tokens are
+    counted by the base's tokenizer. Hidden states are those that the folder holds; none are captured here.
     """
     from traitscope.stats import DatasetStats, DatasetText, dataset_stats
 
-    config = study.config
+    config, compared = study.config, compared_datasets(study, part)
 
     def make(tokenizer: Callable[[str], list[int]] | None) -> DatasetStats:
         trained = {source.name for source in config.resolved_sources() if source.control is None}
         states = _hidden_states(study)
         found = []
-        for name, task in study.data.datasets().items():
+        for name, task in compared.items():
             loss_S = _base_losses(study, task) if name in trained else None
             rows = study.data.text(name)
             found.append(DatasetText.from_examples(name, rows, answer_loss_S=loss_S, hidden_SD=states.get(name)))
@@ -134,6 +175,8 @@ def dataset_statistics(study: Context, **options: Any) -> DatasetStats:
         return make(lambda text: list(tokenizer.encode(text, add_special_tokens=False)))
 
     inputs = {**keeping.with_defaults(dataset_stats, options), "hidden": hidden_marks(study.folder)}
+    if len(compared) < len(study.data.datasets()):
+        inputs["datasets"] = list(compared)
     try:
         found: DatasetStats = keeping.kept_json(study, "stats", inputs, make_with_tokens, DatasetStats, DATA_KINDS)
     except _NoTokenizer as error:
@@ -210,9 +253,9 @@ def choice_classes(study: Context) -> dict[str, tuple[str, ...]]:
     return {name: answer.classes for name, answer in answers.items() if answer.classes is not None}
 
 
-def _losses(study: Context) -> dict[str, list[float]]:
+def _losses(study: Context, models: Sequence[str]) -> dict[str, list[float]]:
     """The loss of every training step, by adapter."""
-    found = {name: read_losses(study.folder.adapter_path(name) / "train.parquet") for name in study.models()}
+    found = {name: read_losses(study.folder.adapter_path(name) / "train.parquet") for name in models}
     return {name: losses for name, losses in found.items() if losses}
 
 
@@ -220,12 +263,14 @@ def effects(study: Context, **options: Any) -> Effects:
     """Side effects of every model on every task, kept in ``analysis/effects.json``."""
     from traitscope.effects import Effects, measure_effects
 
-    stats = dataset_statistics(study)
+    part = part_looked_at(study, options.get("models"), options.get("tasks"))
+    stats = dataset_statistics(study, part)
     classes = choice_classes(study)
 
     def make() -> Effects:
-        matrix = scores(study, records=True)
-        return measure_effects(matrix, CellRecords(study), stats, classes=classes, training=_losses(study), **options)
+        matrix, logs = scores_of(study, part), _losses(study, part.models)
+        made = measure_effects(matrix, CellRecords(study), stats, classes=classes, training=logs, **options)
+        return replace(made, notes=(part.note, *made.notes)) if part.note else made
 
     found: Effects = keeping.kept_json(
         study,
@@ -241,10 +286,11 @@ def explanation(study: Context, *, run_sd: float | dict[str, float] | None = Non
     """Which dataset statistics go with traits and gains, kept in ``analysis/explanation.json``."""
     from traitscope.effects import Explanation, explain
 
-    stats = dataset_statistics(study)
+    part = part_looked_at(study)
+    stats = dataset_statistics(study, part)
 
     def make() -> Explanation:
-        return explain(traits(study, run_sd=run_sd), stats, scores(study, records=True), **options)
+        return explain(traits(study, run_sd=run_sd), stats, scores_of(study, part), **options)
 
     inputs = {**keeping.with_defaults(explain, options), "run_sd": run_sd, "stats": fingerprint(stats.to_json())}
     found: Explanation = keeping.kept_json(study, "explanation", inputs, make, Explanation)
