@@ -121,7 +121,7 @@ def _write_cell(root: Path, cell: CellUnit, examples: bytes, n: int, scores: lis
         "inputs": cell.inputs,
     }
     (folder / "examples.parquet").write_bytes(examples)
-    (folder / "cell.json").write_bytes(sealed(head))
+    (folder / "cell.json").write_bytes(sealed(head, "cell.json"))
 
 
 def write_long_csv(path: Path, models: int, tasks: int, seeds: int = 1) -> Path:

@@ -195,7 +195,9 @@ CASES = [
     ),
     Case(
         "a cell without its keys",
-        run_folder({"cells/base/one/cell.json": sealed({"n": 3})}, lambda study: study.records("base", "one")),
+        run_folder(
+            {"cells/base/one/cell.json": sealed({"n": 3}, "cell.json")}, lambda study: study.records("base", "one")
+        ),
         ("cells/base/one/cell.json", "keys are missing", "is computed anew"),
     ),
     Case(

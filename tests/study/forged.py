@@ -13,5 +13,6 @@ def forge(path: Path, **changes: Any) -> dict[str, Any]:
     """Changes keys of a sealed file; one that is None goes. Returns what it said before."""
     before = json.loads(path.read_bytes())
     del before["sha256"]
-    path.write_bytes(sealed({key: value for key, value in {**before, **changes}.items() if value is not None}))
+    after = {key: value for key, value in {**before, **changes}.items() if value is not None}
+    path.write_bytes(sealed(after, path.name))
     return dict(before)

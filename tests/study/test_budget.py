@@ -151,7 +151,7 @@ def test_a_damaged_plan_is_named(study_file: Path, decided: tuple[Study, Decisio
     shutil.copytree(decided[0].folder.root, tmp_path / "copy")
     file = tmp_path / "copy" / "plan" / "budget.json"
     plan = file.read_bytes()
-    for content, word in ((b"{", "not JSON"), (sealed({}), "keys are missing"), (b"5", "holds '5'")):
+    for content, word in ((b"{", "not JSON"), (sealed({}, "budget.json"), "keys are missing"), (b"5", "holds '5'")):
         file.write_bytes(content)
         with pytest.raises(TraitscopeError, match=word):
             Study.open(tmp_path / "copy").decide(0.8)

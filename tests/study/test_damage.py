@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -18,7 +19,7 @@ from traitscope.cli import app
 from traitscope.errors import TraitscopeError
 from traitscope.store import RunFolder
 from traitscope.store.seal import sealed
-from traitscope.study import Study
+from traitscope.study import Study, keeping
 from traitscope.study.healing import verify
 
 
@@ -64,7 +65,20 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-DAMAGES: list[Callable[[Path], None]] = [flip, digit, cut, empty, null, five, folder_in_place, pipe, Path.unlink]
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def other_encoding(path: Path) -> None:
+    """JSON, and not in UTF-8."""
+    path.write_bytes('"ééééééé"'.encode("utf-16"))
+
+
+DAMAGES: list[Callable[[Path], None]] = [
+    *(flip, digit, cut, empty, null, five, folder_in_place, pipe, link_to_itself, other_encoding),
+    Path.unlink,
+]
 
 # One file of every kind, and whether a run makes it again to the byte.
 FILES = {
@@ -253,15 +267,15 @@ def test_a_checkpoint_is_known_by_its_content(tmp_path: Path) -> None:
 def test_a_seal_holds_for_every_byte() -> None:
     from traitscope.store.seal import Damaged, unseal
 
-    data = sealed({"a": [1, 2.5], "ü": None})
-    assert unseal(data, where="", fix="") == {"format": 2, "a": [1, 2.5], "ü": None}
+    data = sealed({"a": [1, 2.5], "ü": None}, "a.json")
+    assert unseal(data, "a.json", where="", fix="") == {"format": 2, "a": [1, 2.5], "ü": None}
     for place in range(len(data)):
         changed = bytearray(data)
         changed[place] ^= 1
         with pytest.raises((Damaged, TraitscopeError)):
-            unseal(bytes(changed), where="", fix="")
+            unseal(bytes(changed), "a.json", where="", fix="")
     with pytest.raises(Damaged):
-        unseal(data[: len(data) // 2] + b"}", where="", fix="")
+        unseal(data[: len(data) // 2] + b"}", "a.json", where="", fix="")
 
 
 def test_a_folder_of_an_earlier_format_is_read(study: Path) -> None:
@@ -282,3 +296,124 @@ def test_a_cell_under_anothers_name_is_not_its_cell(study: Path) -> None:
     assert found.what == "is the cell of tone-s0 on tone"
     forge(folder / "adapters/tone-s0/unit.json", name="sums-s0")
     assert "adapters/tone-s0/unit.json" in [damage.path for damage in verify(RunFolder(folder))]
+
+
+def exchange(one: Path, other: Path) -> None:
+    between = one.with_name("between")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("cells/all-s0", "cells/sums-s0"),
+        ("cells/all-s0/tone", "cells/all-s0/sums"),
+        ("plan/scoring.json", "plan/bank-*.json"),
+        ("adapters/tone-s0", "adapters/sums-s0"),
+        ("lock.json", "local.json"),
+    ],
+)
+def test_whole_files_in_each_others_place_are_damage_and_healed(study: Path, pair: tuple[str, str]) -> None:
+    folder = study.parent / "runs/tiny"
+    before = snapshot(folder)
+    exchange(*(one(folder, place) for place in pair))
+    assert verify(RunFolder(folder))
+    Study.open(study).run()
+    Study.open(study).report()
+    assert verify(RunFolder(folder)) == []
+    after = snapshot(folder)
+    units = {k for k in before if k.startswith(("adapters/", "cells/")) and "/records-" not in k}
+    assert {k: after.get(k) for k in units} == {k: before[k] for k in units}
+
+
+@pytest.mark.parametrize(
+    "name", ["tasks", "figures", "tables", "adapters", "cells", "analysis", "hidden", "plan", "gradients", "new"]
+)
+def test_a_file_in_a_folders_place_is_put_aside(study: Path, name: str) -> None:
+    folder = study.parent / "runs/tiny"
+    shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / name).write_text("no folder")
+    assert name in [damage.path for damage in verify(RunFolder(folder))]
+    Study.open(study).run()
+    Study.open(study).report()
+    assert verify(RunFolder(folder)) == []
+    assert [path.read_text() for path in folder.glob(f"quarantine/*/{name}")] == ["no folder"]
+
+
+def test_what_kept_its_size_and_time_is_found_by_verify_and_then_by_a_run(study: Path) -> None:
+    folder = study.parent / "runs/tiny"
+    path = folder / "cells/all-s0/sums/cell.json"
+    Study.open(study).scores()
+    before, status = path.read_bytes(), path.stat()
+    with path.open("r+b") as file:
+        file.seek(len(before) // 2)
+        file.write(b"#")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [damage.path for damage in verify(RunFolder(folder))] == ["cells/all-s0/sums/cell.json"]
+    Study.open(study).run()
+    assert path.read_bytes() == before
+
+
+def test_two_damages_of_one_unit_are_healed_at_once(study: Path) -> None:
+    folder = study.parent / "runs/tiny"
+    before = snapshot(folder / "adapters")
+    for name in ("README.md", "adapter_model.safetensors", "unit.json"):
+        flip(folder / "adapters/tone-s0" / name)
+    Study.open(study).run()
+    assert snapshot(folder / "adapters") == before
+
+
+def test_rows_of_a_larger_evaluation_are_written_again(study: Path) -> None:
+    """The study asks for fewer rows now; the cells keep those that they have."""
+    folder = study.parent / "runs/tiny"
+    text = study.read_text()
+    study.write_text(text.replace("eval: 8", "eval: 6"))
+    assert study.read_text() != text
+    Study.open(study).run()
+    rows, cells = (folder / "tasks/tone.parquet").read_bytes(), snapshot(folder / "cells")
+    (folder / "tasks/tone.parquet").unlink()
+    Study.open(study).run()
+    assert (folder / "tasks/tone.parquet").read_bytes() == rows
+    assert snapshot(folder / "cells") == cells and verify(RunFolder(folder)) == []
+
+
+def test_losses_that_were_changed_are_not_shown(study: Path) -> None:
+    folder = study.parent / "runs/tiny"
+    shutil.copy(folder / "adapters/sums-s0/train.parquet", folder / "adapters/tone-s0/train.parquet")
+    (folder / "analysis/effects.json").unlink()
+    curves = Study.open(study).effects().tables["curves"]
+    assert "sums-s0" in set(curves["model"]) and "tone-s0" not in set(curves["model"])
+
+
+def test_prompts_that_were_changed_are_not_shown(study: Path) -> None:
+    flip(study.parent / "runs/tiny/tasks/tone.parquet")
+    with pytest.raises(TraitscopeError, match="sha256 differs"):
+        Study.open(study).examples("tone")
+
+
+def test_a_finding_that_another_process_replaced_is_not_taken_for_ones_own(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, others = keeping.record, []
+
+    def late(*args: Any) -> None:
+        if not others:
+            others.append(True)
+            Study.open(study).traits(rotate="varimax", own="include")
+        record(*args)
+
+    monkeypatch.setattr(keeping, "record", late)
+    assert Study.open(study).traits(rotate="promax", own="include").rotation == "promax"
+    assert Study.open(study).traits(rotate="promax", own="include").rotation == "promax"
+    assert verify(RunFolder(study.parent / "runs/tiny")) == []
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"id": 1}', "null", "\x00"])
+def test_a_lease_that_nobody_can_have_written_holds_nothing(study: Path, content: str) -> None:
+    leases = study.parent / "runs/tiny/leases"
+    leases.mkdir(exist_ok=True)
+    (leases / "adapters~tone-s0.json").write_text(content)
+    shutil.rmtree(study.parent / "runs/tiny/adapters/tone-s0")
+    assert Study.open(study).run() is not None

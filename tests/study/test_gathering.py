@@ -101,8 +101,8 @@ def test_a_finding_that_could_not_be_kept_is_given_all_the_same(study_file: Path
         raise FileNotFoundError
 
     study = Study.open(study_file)
-    assert keeping.kept(study, "mine", {}, lambda: "found", lambda _: [], read) == "found"
-    assert keeping.kept(study, "other", {}, lambda: "found", lambda _: [], lambda: "as kept") == "as kept"
+    assert keeping.kept(study, "mine", {}, lambda: "found", lambda _: {}, read) == "found"
+    assert keeping.kept(study, "other", {}, lambda: "found", lambda _: {}, lambda: "as kept") == "as kept"
 
 
 def test_a_deviation_between_runs_in_the_study_file_is_an_error_of_every_finding(study_file: Path) -> None:

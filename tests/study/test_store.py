@@ -224,7 +224,7 @@ def test_a_table_of_no_cells_has_the_columns(tmp_path: Path) -> None:
         (b"null", "no object"),
         (b"[" * 100_000, "not JSON"),
         (b'{"model": "a-s0"}', "sha256 differs"),
-        (sealed({"model": "a-s0"}), "keys are missing"),
+        (sealed({"model": "a-s0"}, "cell.json"), "keys are missing"),
     ],
 )
 def test_a_damaged_cell_is_named_with_what_to_do(tmp_path: Path, damage: bytes, message: str) -> None:
@@ -336,7 +336,7 @@ def fill(folder: Path, n_models: int, n_tasks: int) -> None:
         for t in range(n_tasks):
             place = folder / f"m{m}-s0" / f"t{t}"
             place.mkdir(parents=True)
-            (place / "cell.json").write_bytes(sealed({**head, "model": f"m{m}-s0", "task": f"t{t}"}))
+            (place / "cell.json").write_bytes(sealed({**head, "model": f"m{m}-s0", "task": f"t{t}"}, "cell.json"))
             (place / "examples.parquet").touch()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from traitscope import plots
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
+from traitscope.matrix import looked_at
 from traitscope.plots.style import inline_svg, svg_text
 from traitscope.ticks import ticks
 
@@ -62,8 +63,14 @@ NAMES = (
 
 
 def draw(findings: Findings) -> list[Drawn]:
-    """All figures that the contents allow; what a result does not hold is left out."""
-    drawn = []
+    """All figures that the contents allow; what a result does not hold is left out.
+
+    Of a large matrix they show the part that is looked at cell by cell (``matrix.looked_at``).
+    """
+    drawn, part = [], looked_at(findings.scores)
+    if part.note:
+        traits = findings.traits and findings.traits.shown(part.models, part.tasks)
+        findings = replace(findings, scores=findings.scores.select(models=part.models, tasks=part.tasks), traits=traits)
     every = (*_matrix(findings), *_taught(findings), *_traits(findings), *_effects(findings), *_layers(findings))
     for wanted in ticks(every, "figures", len(every)):
         try:

@@ -100,7 +100,7 @@ class CellStore:
             "examples_sha256": hashlib.sha256(examples).hexdigest(),
             "inputs": stamp.inputs,
         }
-        return Staged({folder / "examples.parquet": examples, folder / "cell.json": sealed(head)})
+        return Staged({folder / "examples.parquet": examples, folder / "cell.json": sealed(head, "cell.json")})
 
     def read_json(self, model: str, task: str) -> dict[str, Any]:
         """``cell.json`` as it stands.
@@ -176,13 +176,13 @@ class CellStore:
         except (FileNotFoundError, _NoCell):
             return None, None
 
-    def index(self) -> CellIndex:
-        """All committed cells; reads only the ``cell.json`` files that changed since the last time."""
+    def index(self, *, anew: bool = False) -> CellIndex:
+        """All committed cells; reads only the ``cell.json`` files that changed since the last time, or all ``anew``."""
         models, damaged = {}, {}
         if self.folder.is_dir():
             for entry in sorted(os.scandir(self.folder), key=lambda entry: entry.name):
                 if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                    model = _ModelIndex.refreshed(Path(entry.path))
+                    model = _ModelIndex.refreshed(Path(entry.path), anew)
                     damaged.update({(entry.name, task): what for task, what in model.damaged.items()})
                     if model.cells:
                         models[entry.name] = model
@@ -205,8 +205,8 @@ class _ModelIndex:
         self.scores: dict[str, list[Any]] = {name: [] for name in _SCORE_COLUMNS}
 
     @classmethod
-    def refreshed(cls, folder: Path) -> _ModelIndex:
-        old = cls._load(folder)
+    def refreshed(cls, folder: Path, anew: bool) -> _ModelIndex:
+        old = None if anew else cls._load(folder)
         stamps: dict[str, list[int]] = {}
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -234,7 +234,8 @@ class _ModelIndex:
                     fresh.damaged[task] = error.what
                 except _NoCell:
                     continue  # it is replaced at this moment
-        fresh._save(folder)
+        if not anew:
+            fresh._save(folder)
         return fresh
 
     def only(self, kept: Container[tuple[str, str]]) -> _ModelIndex:
@@ -266,6 +267,8 @@ class _ModelIndex:
     def _load(cls, folder: Path) -> _ModelIndex | None:
         try:
             data = read_sealed(folder / "index.json", fix="delete it")
+            if data["model"] != folder.name:
+                return None
             index = cls(folder.name, data["source"], data["seed"])
             columns = [data["cells"][name] for name in _CELL_COLUMNS]
             index.cells = {task: list(rest) for task, *rest in zip(*columns, strict=True)}
@@ -280,13 +283,14 @@ class _ModelIndex:
             for name, value in zip(_CELL_COLUMNS, [task, *row], strict=True):
                 cells[name].append(value)
         data = {
+            "model": self.model,
             "source": self.source,
             "seed": self.seed,
             "cells": cells,
             "scores": self.scores,
         }
         try:
-            write_atomic(folder / "index.json", sealed(data, indent=None))
+            write_atomic(folder / "index.json", sealed(data, "index.json", indent=None))
         except TraitscopeError:
             return  # a cache: a folder that cannot be written is still read
 

@@ -20,11 +20,13 @@ class Checked:
 
     Args:
         root: the run folder.
-        known: what an earlier process found, as ``to_json`` gave it; nothing where all is to be read.
+        known: what an earlier process found, as ``to_json`` gave it; None where all is to be read, sizes and times or
+            not (``anew``).
     """
 
     def __init__(self, root: Path, known: Mapping[str, Any] | None = None) -> None:
         self.root = root
+        self.anew = known is None
         self._known = dict(known or {})
         self._begins = len(str(root)) + 1
 

@@ -12,7 +12,7 @@ from traitscope.store.adapters import CARD
 from traitscope.store.arrays import arrays_fault
 from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import TEMPORARY
-from traitscope.store.folder import RunFolder
+from traitscope.store.folder import FOLDERS, RunFolder
 from traitscope.store.log import log_line
 from traitscope.store.seal import Damaged, read_sealed
 from traitscope.store.shards import PREFIX, SUFFIX
@@ -46,6 +46,9 @@ def find_damage(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
     Args:
         folder: the folder. checked: what is known of its files; one that knows nothing has everything read.
     """
+    for name in FOLDERS:
+        if os.path.lexists(folder.root / name) and not (folder.root / name).is_dir():
+            yield Damage(name, "is no folder", name, MADE)
     for name in ("lock.json", "local.json"):
         yield from _sealed(folder, name, WRITTEN)
     yield from _log(folder)
@@ -108,7 +111,7 @@ def _cells(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
     models = _entries(folder.root / "cells")
     for model in models:
         yield from _sealed(folder, f"cells/{model}/index.json", WRITTEN)
-    index = folder.cells.index()
+    index = folder.cells.index(anew=checked.anew)
     for model in models:
         if (folder.root / "cells" / model).is_symlink():
             yield Damage(f"cells/{model}", "is a link in the place of a model's cells", f"cells/{model}", COMPUTED)
@@ -162,7 +165,7 @@ def _log(folder: RunFolder) -> Iterator[Damage]:
 def _findings(folder: RunFolder, checked: Checked) -> Iterator[Damage]:
     path = "analysis/inputs.json"
     yield from _sealed(folder, path, MADE)
-    if not (folder.root / path).exists() and _entries(folder.analysis):
+    if not os.path.lexists(folder.root / path) and _entries(folder.analysis):
         yield Damage(path, "is missing", path, MADE)
     for name, finding in read_findings(folder).items():
         for file, expected in finding["files"].items():

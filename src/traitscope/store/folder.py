@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,9 @@ from traitscope.store.tables import examples_bytes, examples_from, history_bytes
 
 _REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
 _RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
-SWEPT = (
-    *("", "plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"),
-    *("figures", "tables", "belt", "cells", "checkpoints"),
+FOLDERS = (
+    *("plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"),
+    *("figures", "tables", "belt", "cells", "checkpoints", "probes", "new"),
 )
 STARTED = ("lock.json", "plan", "cells", "adapters")
 
@@ -96,7 +96,7 @@ class RunFolder:
     def checked(self) -> Checked:
         """Which files were found to be what was written; as ``local.json`` remembers them."""
         known = self.read_local().get("checked")
-        return Checked(self.root, known if isinstance(known, dict) else None)
+        return Checked(self.root, known if isinstance(known, dict) else {})
 
     @property
     def study_file(self) -> Path:
@@ -145,7 +145,7 @@ class RunFolder:
             probe = temporary(self.root / "probe")
             probe.write_bytes(b"")
             probe.unlink()
-        for folder in SWEPT:
+        for folder in ("", *FOLDERS):
             sweep(self.root / folder)
         for folder in ("cells", "checkpoints"):
             for entry in os.scandir(self.root / folder) if (self.root / folder).is_dir() else ():
@@ -205,7 +205,9 @@ class RunFolder:
 
     def write_local(self, value: Mapping[str, Any]) -> None:
         """Replaces ``local.json``, with what was ``checked``; it is a cache and may be deleted."""
-        self.write_if_changed(self.root / "local.json", sealed({**value, "checked": self.checked.to_json()}))
+        self.write_if_changed(
+            self.root / "local.json", sealed({**value, "checked": self.checked.to_json()}, "local.json")
+        )
 
     # ---- tasks
 
@@ -236,6 +238,9 @@ class RunFolder:
             data = read_file(path)
         except FileNotFoundError:
             raise TraitscopeError("there is no such task", where=str(path), fix="traitscope ls tasks") from None
+        known = (self.read_lock() or {}).get("tasks", {}).get(task, {}).get("sha256")
+        if known is not None and known != sha256_of(data):
+            raise Damaged("is not the file that was written (sha256 differs)", where=str(path), fix=_REWRITTEN)
         table = read_parquet(data, where=str(path), fix=_REWRITTEN)
         return {"train": [], "eval": [], **examples_from(table)}
 
@@ -298,11 +303,15 @@ class RunFolder:
             history: every training step.
         """
         made = temporary(self.adapter_path(head.name))
-        with disk_errors(made):
-            made.mkdir(parents=True)
-            write_adapter(made, config, tensors, card)
-            (made / "train.parquet").write_bytes(history_bytes(history))
-            _mark(made, replace(head, card=card))
+        try:
+            with disk_errors(made):
+                made.mkdir(parents=True)
+                write_adapter(made, config, tensors, card)
+                (made / "train.parquet").write_bytes(history_bytes(history))
+                _mark(made, replace(head, card=card))
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)  # what fills a disk must not stay on it
+            raise
         return made
 
     def restage_adapter(self, head: AdapterHead, fresh: AdapterHead) -> Path:
@@ -364,7 +373,13 @@ class RunFolder:
         """Moves files and folders, by their paths in the run folder, into a new folder ``under``; returns where."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         aside = self.root / under / f"{stamp}-{uuid.uuid4().hex[:6]}"
-        for unit in units:
+        if (self.root / under).exists() and not (self.root / under).is_dir():
+            fix = "move it away: what is put aside goes into a folder of this name"
+            raise TraitscopeError("is a file", where=str(self.root / under), fix=fix)
+        wanted = set(units)
+        for unit in wanted:
+            if any(str(above) in wanted for above in PurePosixPath(unit).parents):
+                continue  # it goes with its folder
             with disk_errors(aside), suppress(FileNotFoundError):
                 (self.root / unit).lstat()
                 (aside / unit).parent.mkdir(parents=True, exist_ok=True)
@@ -377,4 +392,4 @@ def _mark(made: Path, head: AdapterHead) -> None:
     paths = [path for path in sorted(made.rglob("*")) if path.is_file()]
     files = {path.relative_to(made).as_posix(): sha256_of(path.read_bytes()) for path in paths}
     mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files}
-    (made / "unit.json").write_bytes(sealed(mark))
+    (made / "unit.json").write_bytes(sealed(mark, "unit.json"))

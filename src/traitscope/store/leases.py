@@ -91,9 +91,11 @@ class Leases:
     def holder(self, unit: str) -> Owner | None:
         """Who holds the unit, alive or not; None if nobody does."""
         try:
-            return Owner(**json.loads(read_file(self.path(unit))))
-        except (FileNotFoundError, ValueError, TypeError):
+            owner = Owner(**json.loads(read_file(self.path(unit))))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        kinds = {"pid": int}
+        return owner if all(isinstance(v, kinds.get(k, str)) for k, v in vars_of(owner).items()) else None
 
     def busy(self) -> dict[str, Owner]:
         """Units that other live processes work on at this moment."""

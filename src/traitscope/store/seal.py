@@ -24,19 +24,22 @@ class Damaged(TraitscopeError):
     """A file of the run folder is not what was written."""
 
 
-def sealed(value: Mapping[str, Any], *, indent: int | None = 2) -> bytes:
-    """JSON for people, keys in the order given, ``format`` first and the SHA-256 of all that stands before it last."""
-    told = {"format": FORMAT, **{key: value[key] for key in value if key != "format"}}
+def sealed(value: Mapping[str, Any], of: str, *, indent: int | None = 2) -> bytes:
+    """JSON for people, keys in the order given, ``format`` first and the SHA-256 of all that stands before it last.
+
+    ``of`` is the name of the file, so that it is not taken for another one that is whole too.
+    """
+    told = {"format": FORMAT, "file": of, **{key: value[key] for key in value if key not in ("format", "file")}}
     text = json.dumps(told, indent=indent, ensure_ascii=False, allow_nan=False)
     body = text.encode().removesuffix(b"}").rstrip()
     return body + _SEAL + hashlib.sha256(body).hexdigest().encode() + _END
 
 
-def unseal(data: bytes, *, where: str, fix: str) -> dict[str, Any]:
+def unseal(data: bytes, of: str, *, where: str, fix: str) -> dict[str, Any]:
     """What ``sealed`` was given, with its ``format``.
 
     Raises:
-        Damaged: it is not JSON, no object, or not what was sealed; ``fix`` says what to do about it.
+        Damaged: it is not JSON, no object, not what was sealed, or another file; ``fix`` says what to do about it.
         TraitscopeError: it was written by a later traitscope.
     """
     try:
@@ -44,10 +47,10 @@ def unseal(data: bytes, *, where: str, fix: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise Damaged(f"is damaged: not JSON ({error})", where=where, fix=fix) from None
     if not isinstance(found, dict):
-        raise Damaged(f"is damaged: it holds {data[:20].decode()!r}, no object", where=where, fix=fix)
+        raise Damaged(f"is damaged: it holds {str(found)[:20]!r}, no object", where=where, fix=fix)
     version = found.get("format")
     body, _, seal = data.rpartition(_SEAL)
-    told = found.pop("sha256", None)
+    told, name = found.pop("sha256", None), found.pop("file", None)
     if version == 1 and told is None:
         return found
     if seal != hashlib.sha256(body).hexdigest().encode() + _END:
@@ -58,6 +61,8 @@ def unseal(data: bytes, *, where: str, fix: str) -> dict[str, Any]:
             where=where,
             fix="use the traitscope version that lock.json names, or start a new run folder (--out)",
         )
+    if name != of:
+        raise Damaged(f"is damaged: it is {name} in the place of {of}", where=where, fix=fix)
     return found
 
 
@@ -68,7 +73,13 @@ def read_sealed(path: Path, *, fix: str) -> dict[str, Any]:
         FileNotFoundError: it is not there.
         Damaged, TraitscopeError: as ``unseal``.
     """
-    # One look: a file may be put in its place between two.
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise Damaged("is damaged: what is in its place is no file", where=str(path), fix=fix)
-    return unseal(read_file(path), where=str(path), fix=fix)
+    try:
+        # One look: a file may be put in its place between two.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Damaged("is damaged: what is in its place is no file", where=str(path), fix=fix)
+        data = read_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise Damaged(f"cannot be read ({error.strerror})", where=str(path), fix=fix) from None
+    return unseal(data, path.name, where=str(path), fix=fix)

@@ -255,8 +255,17 @@ def choice_classes(study: Context) -> dict[str, tuple[str, ...]]:
 
 def _losses(study: Context, models: Sequence[str]) -> dict[str, list[float]]:
     """The loss of every training step, by adapter."""
-    found = {name: read_losses(study.folder.adapter_path(name) / "train.parquet") for name in models}
-    return {name: losses for name, losses in found.items() if losses}
+    found = {}
+    for name in models:
+        path = study.folder.adapter_path(name) / "train.parquet"
+        head = study.folder.adapter(name)
+        if head is None or "train.parquet" not in head.files:
+            continue
+        if (what := study.folder.checked.fault(path, head.files["train.parquet"])) is not None:
+            study.report_to.note(f"no losses of {name}: train.parquet {what}")
+        elif losses := read_losses(path):
+            found[name] = losses
+    return found
 
 
 def effects(study: Context, **options: Any) -> Effects:

@@ -92,9 +92,9 @@ def study_belt(
                 raise OSError(f"{name} is gone")
         return found
 
-    def write(found: BeltFindings) -> list[Path]:
-        merged = [file for name in found.merged for file in merged_path(study, name).iterdir()]
-        return [*keeping.save(study, path.name, found.to_json().encode()), *merged]
+    def write(found: BeltFindings) -> dict[Path, str]:
+        merged = (file for name in found.merged for file in merged_path(study, name).iterdir())
+        return {**keeping.save(study, path.name, found.to_json().encode()), **keeping.hashes_of(merged)}
 
     return keeping.kept(
         study,

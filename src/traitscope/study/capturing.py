@@ -65,14 +65,14 @@ def study_layers(study: Context, *, mix: str | None = None, causal: bool = True,
     asked = {"mix": rows.mix, "causal": causal, "settings": settings, "adapters": marks, **options}
     folder = study.folder
 
-    def write(found: LayerFindings) -> list[Path]:
+    def write(found: LayerFindings) -> dict[Path, str]:
         folder.prepare()
-        files = found.layers.save(folder.root)
+        files = keeping.hashes_of(found.layers.save(folder.root))
         if found.causal is not None:
             text = json.dumps(found.causal.to_json(), indent=1, allow_nan=False)
-            files += keeping.save(study, "causal.json", text.encode())
+            files |= keeping.save(study, "causal.json", text.encode())
         if found.correlates is not None:
-            files += keeping.save(study, "correlates.json", (found.correlates.to_json() + "\n").encode())
+            files |= keeping.save(study, "correlates.json", (found.correlates.to_json() + "\n").encode())
         return files
 
     def read() -> LayerFindings:

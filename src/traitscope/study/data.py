@@ -58,6 +58,7 @@ class StudyData:
         self._keys: dict[str, str] = {}
         self._hashes: dict[tuple[str, str | None], RowsHash] = {}
         self._altered: dict[tuple[str, str | None], tuple[Example, ...]] = {}
+        self._more: dict[tuple[str, int], tuple[Example, ...]] = {}
 
     def printed_day(self, name: str, model: ModelSource) -> str | None:
         """The day that the chat template of a model prints; None where it prints none."""
@@ -182,6 +183,18 @@ class StudyData:
         if n > self.n_eval(task):
             return None
         return str(self._known(task, f"eval {n}", lambda: self._hash(task, "eval").prefix(n)))
+
+    def more_eval(self, task: str, n: int) -> tuple[Example, ...]:
+        """The evaluation rows of a task if it asked for ``n``, the first ones being those that it asks for now."""
+        config = self.config.tasks[task]
+        if not isinstance(config.data.eval, int):
+            return self.load(task).eval
+        if (task, n) in self._more:
+            return self._more[task, n]
+        asked = config.model_copy(update={"data": config.data.model_copy(update={"eval": n})})
+        rows = Task(task, asked, self.config.root, date=self.day).load().eval
+        self._more[task, n] = self._kept(task, "eval", rows) if config.overlong == "drop" else rows
+        return self._more[task, n]
 
     def marks(self, task: str) -> dict[str, str]:
         """What ``tasks/<task>.parquet`` is known by: fingerprints of its rows and the number of eval rows."""

@@ -79,11 +79,11 @@ def scoring_plan(work: Work, source: ModelSource) -> ScoringPlan:
         return fresh
     path = work.folder.root / "plan" / "scoring.json"
     content = {**asdict(fresh), "groups": []}
-    if not put_if_absent(path, sealed(content)):
+    if not put_if_absent(path, sealed(content, path.name)):
         old = read_sealed(path, fix=_FIX)
         if old.get("device") == fresh.device and old.keys() >= content.keys():
             return ScoringPlan(**{key: old[key] for key in asdict(fresh)})
-        write_atomic(path, sealed(content))
+        write_atomic(path, sealed(content, path.name))
     return fresh
 
 
@@ -110,7 +110,7 @@ def _groups(
         if fresh:
             try:
                 with work.leases.commit("plan"):
-                    write_atomic(path, sealed(content))
+                    write_atomic(path, sealed(content, path.name))
             except LeaseLost:
                 return None
     return [group for group in content["groups"] if any(name in names for name in group)]
@@ -283,21 +283,30 @@ def write_tasks(config: StudyConfig, folder: RunFolder, data: StudyData) -> dict
 
     Rows of an evaluation that was larger before are kept: cells were made from them.
     """
-    known = (folder.read_lock() or {}).get("tasks", {})
+    known, most = (folder.read_lock() or {}).get("tasks", {}), dict[str, int]()
+    for head in folder.cells.index():
+        most[head.task] = max(most.get(head.task, 0), head.n)
     return {
-        name: _write_task(name, folder, data) or known.get(name, {}).get("sha256") or hash_file(folder.task_path(name))
+        name: _write_task(name, folder, data, most.get(name, 0))
+        or known.get(name, {}).get("sha256")
+        or hash_file(folder.task_path(name))
         for name in config.tasks
     }
 
 
-def _write_task(name: str, folder: RunFolder, data: StudyData) -> str | None:
-    """The SHA-256 of what was written; None where the file stays as it is."""
+def _write_task(name: str, folder: RunFolder, data: StudyData, most: int) -> str | None:
+    """The SHA-256 of what was written; None where the file stays as it is. Cells have at most so many rows."""
     wanted, held = data.marks(name), folder.task_marks(name)
     if held == wanted:
         return None
     loaded = data.load(name)
     rows: Sequence[Example] = loaded.eval
-    if held is not None and int(held["n_eval"]) > len(rows):
+    if held is None and most > len(rows):
+        more = data.more_eval(name, most)
+        hashes = RowsHash(more)
+        if hashes.prefix(len(rows)) == wanted["eval"]:
+            rows, wanted = more, {**wanted, "eval": hashes.whole, "n_eval": str(len(more))}
+    elif held is not None and int(held["n_eval"]) > len(rows):
         stored = folder.read_task(name)["eval"]
         hashes = RowsHash(stored)
         if hashes.prefix(len(rows)) == wanted["eval"]:

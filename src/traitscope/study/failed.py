@@ -23,7 +23,8 @@ def failure_path(folder: RunFolder, name: str) -> Path:
 def write_failure(folder: RunFolder, name: str, fingerprint: str, what: str, fix: str) -> None:
     """Records why the training of the adapter with this fingerprint came to nothing."""
     content = {"adapter": name, "fingerprint": fingerprint, "what": what, "fix": fix}
-    write_atomic(failure_path(folder, name), sealed(content))
+    path = failure_path(folder, name)
+    write_atomic(path, sealed(content, path.name))
 
 
 def failure(folder: RunFolder, name: str, fingerprint: str) -> TraitscopeError | None:

@@ -228,7 +228,7 @@ def _write_down(study: Context, units: Units) -> None:
             "new units agree with old ones to rounding, not to the bit"
         )
     study.folder.write_if_changed(study.folder.study_file, text)
-    study.folder.write_if_changed(study.folder.root / "lock.json", sealed(lock))
+    study.folder.write_if_changed(study.folder.root / "lock.json", sealed(lock, "lock.json"))
     _remember(study)
 
 

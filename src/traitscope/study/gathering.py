@@ -11,6 +11,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
 from traitscope.matrix import ScoreMatrix
 from traitscope.registry import HOMES
+from traitscope.store.files import read_file
 from traitscope.store.models import shared_name
 from traitscope.study import analysis, capturing, keeping
 from traitscope.study.context import Context
@@ -26,7 +27,7 @@ def gather(study: Context) -> Findings:
     Raises:
         TraitscopeError: no cell is there yet.
     """
-    scores = analysis.scores(study, records=True)
+    scores = analysis.scores(study, records=not analysis.part_looked_at(study).note)
     parts: dict[str, Callable[[Context], Any]] = {
         "stats": analysis.dataset_statistics,
         "traits": analysis.traits,
@@ -66,8 +67,12 @@ def report(study: Context) -> Path:
     from traitscope.report import report_files, write_report
 
     page = study.folder.root / "report.html"
+    if not study.folder.exists():
+        raise TraitscopeError(
+            "nothing has been trained or evaluated yet", where=str(study.folder.root), fix="traitscope run fills it"
+        )
     shown = {
-        "study": study.folder.study_file.read_text(encoding="utf-8"),
+        "study": _study_text(study),
         "lock": study.folder.read_lock(),
         "hidden": hidden_marks(study.folder),
         "warnings": list(_warnings(study)),
@@ -81,12 +86,21 @@ def report(study: Context) -> Path:
     def make() -> Path:
         return write_report(gather(study), study.folder.root)
 
-    return keeping.kept(study, "report", shown, make, report_files, read, tuple(HOMES))
+    def write(made: Path) -> dict[Path, str]:
+        return keeping.hashes_of(report_files(made))
+
+    return keeping.kept(study, "report", shown, make, write, read, tuple(HOMES))
 
 
 def _shown_config(study: Context) -> str:
-    text = study.folder.study_file.read_text(encoding="utf-8")
-    return without_places(text, study.recorded_config(), study.config)
+    return without_places(_study_text(study), study.recorded_config(), study.config)
+
+
+def _study_text(study: Context) -> str:
+    try:
+        return read_file(study.folder.study_file).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _warnings(study: Context) -> Iterator[str]:

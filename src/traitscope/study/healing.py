@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from traitscope.errors import TraitscopeError
@@ -23,7 +25,7 @@ OTHER_STUDY = "is not the study file that lock.json was written with"
 
 
 def verify(folder: RunFolder) -> list[Damage]:
-    """Reads all of a run folder and names every file that is not what was written; nothing is changed.
+    """Reads all of a run folder and names every file that is not what was written; no content is changed.
 
     Raises:
         TraitscopeError: there is no run folder.
@@ -32,15 +34,21 @@ def verify(folder: RunFolder) -> list[Damage]:
         raise TraitscopeError(
             "this folder holds no study", where=str(folder.root), fix="name a run folder, or the study file of one"
         )
-    return list(_all_damage(folder))
+    found = list(_all_damage(folder))
+    for damage in found:
+        # A run reads what has another time than it knows: damage that kept size and time is found by it then.
+        with suppress(OSError):
+            os.utime(folder.root / damage.path, follow_symlinks=False)
+    return found
 
 
 def _all_damage(folder: RunFolder) -> Iterator[Damage]:
     yield from _study_file(folder)
     yield from find_damage(folder, Checked(folder.root))
-    if (folder.root / PROBES).is_dir():
-        for damage in _all_damage(RunFolder(folder.root / PROBES)):
-            yield replace(damage, path=f"{PROBES}/{damage.path}", unit=f"{PROBES}/{damage.unit}")
+    inner = [PROBES, *(f"new/{path.name}" for path in sorted((folder.root / "new").glob("*")))]
+    for place in (place for place in inner if (folder.root / place).is_dir()):
+        for damage in _all_damage(RunFolder(folder.root / place)):
+            yield replace(damage, path=f"{place}/{damage.path}", unit=f"{place}/{damage.unit}")
 
 
 def _study_file(folder: RunFolder) -> Iterator[Damage]:
@@ -75,7 +83,7 @@ def heal(study: Context) -> list[Damage]:
         if found:
             _put_aside(folder, found)
     for damage in found[:SHOWN]:
-        study.report_to.note(f"{damage.path} {damage.what}: {damage.unit} is {damage.heals}")
+        study.report_to.note(f"{damage.path} {damage.what}: {damage.unit} is put aside, to be {damage.heals}")
     if len(found) > SHOWN:
         study.report_to.note(f"and {count_of(len(found) - SHOWN, 'damage')} more, as traitscope verify names them")
     return found
@@ -103,4 +111,4 @@ def forget_findings(folder: RunFolder, names: set[str | None]) -> None:
     if gone := known.keys() & names:
         # The report shows all of them.
         kept = {name: finding for name, finding in known.items() if name not in {*gone, "report"}}
-        write_atomic(folder.analysis / "inputs.json", sealed({"findings": kept}))
+        write_atomic(folder.analysis / "inputs.json", sealed({"findings": kept}, "inputs.json"))

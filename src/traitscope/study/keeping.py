@@ -14,6 +14,7 @@ from traitscope.registry import plugin_marks
 from traitscope.store import fingerprint
 from traitscope.store.checked import sha256_of
 from traitscope.store.damage import read_findings
+from traitscope.store.files import read_file
 from traitscope.store.seal import sealed
 from traitscope.study.context import Context
 from traitscope.study.roles import study_roles
@@ -54,14 +55,14 @@ def kept(
     name: str,
     options: Mapping[str, Any],
     make: Callable[[], T],
-    write: Callable[[T], Iterable[Path]],
+    write: Callable[[T], Mapping[Path, str]],
     read: Callable[[], T],
     kinds: Sequence[str] = (),
 ) -> T:
     """A finding as it was written, if it was made from the present cells with these options; else made now.
 
-    What each finding was made from stands in ``analysis/inputs.json``, with the hashes of the files that ``write``
-    names. Files that are not what was written go to ``quarantine/``. ``kinds`` are those of registered things that
+    What each finding was made from stands in ``analysis/inputs.json``, with the hashes that ``write`` gives of its
+    files. Files that are not what was written go to ``quarantine/``. ``kinds`` are those of registered things that
     it is made with.
     """
     mark = fingerprint([cells_mark(study, *kinds), {key: str(value) for key, value in options.items()}])
@@ -91,13 +92,20 @@ def _is_kept(study: Context, name: str, mark: str) -> bool:
     return not damaged
 
 
-def record(study: Context, name: str, mark: str, files: Iterable[Path]) -> None:
-    """Notes in ``analysis/inputs.json`` what a finding was made from and which files it is."""
+def record(study: Context, name: str, mark: str, files: Mapping[Path, str]) -> None:
+    """Notes in ``analysis/inputs.json`` what a finding was made from, and the hashes of its files as it wrote them.
+
+    Another process may have written others by now: they do not have these hashes, so the finding is made again.
+    """
     root = study.folder.root
-    with suppress(FileNotFoundError):  # one that could not be written: the finding is made again
-        hashes = {path.relative_to(root).as_posix(): sha256_of(path.read_bytes()) for path in sorted(files)}
-        findings = {**read_findings(study.folder), name: {"mark": mark, "files": hashes}}
-        save(study, "inputs.json", sealed({"findings": dict(sorted(findings.items()))}))
+    hashes = {path.relative_to(root).as_posix(): sha256 for path, sha256 in sorted(files.items())}
+    findings = {**read_findings(study.folder), name: {"mark": mark, "files": hashes}}
+    save(study, "inputs.json", sealed({"findings": dict(sorted(findings.items()))}, "inputs.json"))
+
+
+def hashes_of(paths: Iterable[Path]) -> dict[Path, str]:
+    """The hashes of files that were just written."""
+    return {path: sha256_of(read_file(path)) for path in paths if path.is_file()}
 
 
 def with_defaults(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,11 +135,11 @@ def kept_json(
     )
 
 
-def save(study: Context, name: str, data: bytes) -> list[Path]:
-    """Writes a file of ``analysis/`` and names it; a folder that cannot be written is still analysed."""
+def save(study: Context, name: str, data: bytes) -> dict[Path, str]:
+    """Writes a file of ``analysis/`` and gives its hash; a folder that cannot be written is still analysed."""
     path = study.folder.analysis / name
     try:
         study.folder.write_if_changed(path, data)
     except TraitscopeError as error:
         study.report_to.note(f"not saved: {error.what} ({path})")
-    return [path]
+    return {path: sha256_of(data)}

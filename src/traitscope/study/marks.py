@@ -28,7 +28,7 @@ def marks(study: Context) -> Marks | None:
         matrix = analysis.scores(study, records=True)
         return measure_marks(matrix, analysis.CellRecords(study), analysis.choice_classes(study))
 
-    def write(found: Marks) -> list[Path]:
+    def write(found: Marks) -> dict[Path, str]:
         cells = [[model, task, mark] for (model, task), mark in found.cells.items()]
         text = json.dumps({"cells": cells, "constant": dict(found.constant)}, ensure_ascii=False)
         return keeping.save(study, path.name, f"{text}\n".encode())

@@ -82,4 +82,4 @@ def write_rounds(
     """Writes the rounds, with the budget and the margin that they were decided under."""
     told = [{"kind": r.kind, "sources": list(r.sources), "probe_rows": r.probe_rows, "rows": r.rows} for r in rounds]
     content = {"share": share, "margin": margin, "sources": list(sources), "targets": list(targets)}
-    write_atomic(path, sealed({**content, "rounds": told}))
+    write_atomic(path, sealed({**content, "rounds": told}, path.name))

@@ -8,7 +8,7 @@ from typing import Any
 
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
-from traitscope.store import CellHead, CellIndex, RunFolder, differences
+from traitscope.store import CellHead, CellIndex, RowsHash, RunFolder, differences
 from traitscope.store.models import Identity
 from traitscope.store.seal import Damaged
 from traitscope.study.data import StudyData
@@ -147,6 +147,8 @@ def changed_rows(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyD
         return head.rows != data.eval_rows(cell.task, head.n)
     # More rows were evaluated than are asked for now: the stored rows must begin with the present ones.
     stored = folder.task_rows(cell.task)
+    if len(stored) < head.n:
+        stored = RowsHash(data.more_eval(cell.task, head.n))  # the folder's copy of them is lost
     return stored.prefix(head.n) != head.rows or stored.prefix(cell.n) != cell.rows
 
 

@@ -40,7 +40,7 @@ class BankFile:
         """The file's content."""
         state = "done" if self.done else "open"
         plan = {"threads": self.plan.threads, "device": self.plan.device, "bank": self.plan.bank}
-        return sealed({"state": state, "adapters": self.adapters, **plan})
+        return sealed({"state": state, "adapters": self.adapters, **plan}, f"{self.name}.json")
 
 
 def recorded_banks(work: Work) -> list[BankFile]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,34 @@ class Traits(Shown):
     def _proposed(self, name: str) -> str:
         """The proposed name of T1, T2, ..."""
         return self.names[self.trait_names.index(name)].proposed
+
+    def shown(self, models: Collection[str], tasks: Collection[str]) -> Traits:
+        """The same traits with some models and tasks alone, as a figure that has no room for all shows them."""
+        at_I = [i for i, name in enumerate(self.models) if name in models]
+        at_N = [n for n, name in enumerate(self.tasks) if name in tasks]
+        ends, beside = self.intervals, self.projected
+        at_P = [p for p, name in enumerate(beside.models) if name in models]
+        return replace(
+            self,
+            models=tuple(self.models[i] for i in at_I),
+            tasks=tuple(self.tasks[n] for n in at_N),
+            loadings_KN=self.loadings_KN[:, at_N],
+            scores_IK=self.scores_IK[at_I],
+            intervals=ends
+            and replace(
+                ends,
+                loadings_low_KN=ends.loadings_low_KN[:, at_N],
+                loadings_high_KN=ends.loadings_high_KN[:, at_N],
+                scores_low_IK=ends.scores_low_IK[at_I],
+                scores_high_IK=ends.scores_high_IK[at_I],
+            ),
+            projected=replace(
+                beside,
+                models=tuple(beside.models[p] for p in at_P),
+                kinds=tuple(beside.kinds[p] for p in at_P),
+                scores_PK=beside.scores_PK[at_P],
+            ),
+        )
 
     def to_json(self) -> str:
         """All of it as JSON text; NaN becomes null."""
