@@ -25,7 +25,10 @@ class TraitscopeError(ValueError):
 
 
 # How libraries in C++ say that an allocation failed, on a CPU too.
-_NO_MEMORY = ("out of memory", "not enough memory", "std::bad_alloc", "bad allocation", "cannot allocate memory")
+_NO_MEMORY = (
+    *("out of memory", "not enough memory", "std::bad_alloc", "bad allocation", "cannot allocate memory"),
+    *("failed to map segment", "could not create a primitive", "cannot create a primitive"),
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -34,7 +37,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         return False
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError | OSError) and any(words in str(error).lower() for words in _NO_MEMORY)
+    return isinstance(error, RuntimeError | OSError | ImportError) and any(
+        words in str(error).lower() for words in _NO_MEMORY
+    )
 
 
 @contextmanager

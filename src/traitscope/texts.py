@@ -86,16 +86,24 @@ def table_text(rows: Sequence[Sequence[str]], *, right: Collection[int] | None =
         indent: stands before every line.
     """
     flush = range(1, len(rows[0])) if right is None else right
-    cells = [[safe(cell, line=True) for cell in row] for row in rows]
+    everything = "".join(cell for row in rows for cell in row)
+    # Of a hundred thousand rows that need no care none is taken.
+    plain = everything.isascii() and everything.isprintable()
+    cells = [list(row) if plain else [safe(cell, line=True) for cell in row] for row in rows]
+    length, pad = (len, _pad_plain) if plain else (_length, _pad)
     width = _WIDTH.get()
     hidden: list[str] = []
     if width is not None:
         cells, hidden = _fit(cells, width - len(indent))
-    widths = [max(_length(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = []
-    for row in cells:
-        padded = [_pad(c, w, i in flush) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append(indent + _GAP.join(padded).rstrip())
+    columns = list(zip(*cells, strict=True))
+    if width is not None:
+        length, pad = _length, _pad  # a name that was cut has dots in it
+    widths = [max(map(length, column)) for column in columns]
+    padded = [
+        [pad(cell, width, i in flush) for cell in column]
+        for i, (column, width) in enumerate(zip(columns, widths, strict=True))
+    ]
+    lines = [indent + _GAP.join(row).rstrip() for row in zip(*padded, strict=True)]
     if hidden:
         named = ", ".join(hidden[:3]) + (", ..." if len(hidden) > 3 else "")
         lines.append(f"{indent}({count_of(len(hidden), 'column')} more: {named}; a wider terminal, a file or --json")
@@ -196,6 +204,10 @@ def _length(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
+
+
+def _pad_plain(text: str, width: int, right: bool) -> str:
+    return text.rjust(width) if right else text.ljust(width)
 
 
 def _pad(text: str, width: int, right: bool) -> str:

@@ -417,3 +417,16 @@ def test_a_lease_that_nobody_can_have_written_holds_nothing(study: Path, content
     (leases / "adapters~tone-s0.json").write_text(content)
     shutil.rmtree(study.parent / "runs/tiny/adapters/tone-s0")
     assert Study.open(study).run() is not None
+
+
+def test_a_copied_study_reads_its_own_rows(study: Path, tmp_path: Path) -> None:
+    """Not those of the study that it was copied from, whose place ``local.json`` remembers."""
+    folder = study.parent / "runs/tiny"
+    (folder / "tables/scores.csv").unlink()
+    (folder / "tasks/tone.parquet").unlink()
+    Study.open(study).run()
+    shutil.copytree(study.parent, tmp_path / "second")
+    assert Study.open(tmp_path / "second/runs/tiny").config.root == (tmp_path / "second").resolve()
+    # A folder that was moved without its study still knows where that is.
+    shutil.copytree(folder, tmp_path / "alone")
+    assert Study.open(tmp_path / "alone").config.root == study.parent.resolve()

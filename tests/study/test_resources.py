@@ -177,3 +177,17 @@ def test_every_file_of_a_run_folder_has_the_mode_that_the_user_wants(mask: int, 
     for name, mode in modes(study.folder.root).items():
         wanted = 0o777 if (study.folder.root / name).is_dir() else 0o666
         assert mode == wanted & ~mask, (name, oct(mode))
+
+
+def test_a_limit_that_the_libraries_do_not_fit_in_is_said_before_they_are_loaded(tmp_path: Path, base: Path) -> None:
+    study = tiny.make_study(tmp_path, base)
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))\n"
+        "from traitscope.cli import main\n"
+        f"sys.argv = ['traitscope', sys.argv[1], {str(study)!r}]\n"
+        "main()"
+    )
+    for verb in ("run", "check"):
+        done = subprocess.run([sys.executable, "-c", code, verb], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "ulimit -v" in done.stderr and "Traceback" not in done.stderr

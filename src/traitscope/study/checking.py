@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,8 @@ from traitscope.texts import count_of
 
 # Problems that are told in full.
 MOST = 20
+# Bytes of address space that the libraries and a tiny model take.
+LEAST_SPACE = 2_000_000_000
 
 
 class Found:
@@ -65,10 +68,27 @@ def check_study(study: Context) -> None:
 
 def check_models(study: Context) -> Skeleton | None:
     """The models' part of ``check_study``; the base without weights, None where it is not on this disk."""
+    check_address_space()
     found = Found()
     base = _check_models(study, found)
     found.raise_all(study.config.where())
     return base
+
+
+def check_address_space() -> None:
+    """Refuses a limit under which the libraries alone could not be loaded: some of them hang there, or crash.
+
+    Raises:
+        TraitscopeError: this process may use less than ``LEAST_SPACE``.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 <= limit < LEAST_SPACE:
+        raise TraitscopeError(
+            f"this process may use {limit / 1e9:.1f} GB of address space, and torch with its companions takes "
+            f"{LEAST_SPACE / 1e9:.0f} GB before any model is loaded",
+            where="ulimit -v",
+            fix=f"raise the limit: ulimit -v {LEAST_SPACE // 1000} or more",
+        )
 
 
 def check_rest(study: Context, base: Skeleton | None) -> None:

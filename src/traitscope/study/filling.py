@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -244,7 +245,9 @@ def _study_text(study: Context) -> bytes:
 
 def _remember(study: Context) -> None:
     try:
-        study.folder.write_local({"root": str(study.config.root.resolve()), "tasks": study.data.to_remember()})
+        root, place = study.config.root.resolve(), study.folder.root.resolve()
+        local = {"root": str(root), "root_from_here": os.path.relpath(root, place), "here": str(place)}
+        study.folder.write_local({**local, "tasks": study.data.to_remember()})
     except TraitscopeError:
         return  # a cache: a folder that cannot be written is still read
 

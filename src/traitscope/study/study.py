@@ -78,8 +78,7 @@ class Study(Context):
             return cls(source, out or source.root / "runs" / source.study, **options)
         path = Path(source)
         if path.is_dir() and (folder := RunFolder(path)).exists():
-            root = folder.read_local().get("root")
-            config = load_config(folder.study_file, Path(root) if root else None, changes=changes)
+            config = load_config(folder.study_file, _root_of(folder), changes=changes)
             text = changed_text(folder.study_file, changes) if changes else None
             return cls(config, out or path, text=text, **options)
         if path.is_dir():
@@ -323,3 +322,14 @@ class Study(Context):
     def traits(self, **options: Any) -> Traits:
         """Latent traits of the score matrix, into ``analysis/traits.json`` (options of ``fit_traits``)."""
         return analysis.traits(self, **options)
+
+
+def _root_of(folder: RunFolder) -> Path | None:
+    """Where the study's files lie: beside a run folder that was moved or copied with them, else where they were."""
+    local = folder.read_local()
+    place, way = local.get("here"), local.get("root_from_here")
+    if isinstance(way, str) and place != str(folder.root.resolve()):
+        beside = (folder.root.resolve() / way).resolve()
+        if beside.is_dir() and any(beside.glob("*.yaml")):
+            return beside
+    return Path(local["root"]) if isinstance(local.get("root"), str) else None
