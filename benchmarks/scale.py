@@ -18,7 +18,16 @@ from benchmarks.harness import Report, Row, environment
 from benchmarks.scale_folder import write_folder, write_long_csv, write_study
 
 # Verb, its arguments, seconds at the full size.
-VERBS = {"ls cells": 10, "ls adapters": 10, "plan": 60, "traits": 60, "effects": 60, "report": 60, "run": 60}
+VERBS = {
+    "ls cells": 10,
+    "ls adapters": 10,
+    "plan": 60,
+    "traits": 60,
+    "stats": 60,
+    "effects": 60,
+    "report": 60,
+    "run": 60,
+}
 GIGABYTES = 4.0
 
 # Runs the command line, then says the largest memory it had.
@@ -50,7 +59,7 @@ PCA().fit((wide - wide.mean()) / wide.std())
 class Sizes:
     """Models x tasks of the folders and of the study that is checked, and of the tables."""
 
-    folders: tuple[tuple[int, int], ...] = ((20, 10), (200, 100))
+    folders: tuple[tuple[int, int], ...] = ((20, 10), (60, 40))
     checked: tuple[int, int] = (200, 100)
     tables: tuple[tuple[int, int], ...] = ((500, 100),)
     patience_s: float = 600.0
@@ -58,7 +67,7 @@ class Sizes:
 
 SIZES = {
     "default": Sizes(),
-    "full": Sizes(((20, 10), (200, 100), (1000, 200)), (1000, 200), ((500, 100), (5000, 200)), 1200.0),
+    "full": Sizes(((60, 40), (200, 100), (1000, 200)), (1000, 200), ((500, 100), (5000, 200)), 1200.0),
     "tiny": Sizes(((6, 4),), (6, 4), ((8, 5),)),
 }
 

@@ -79,6 +79,9 @@ def write_folder(folder: Path, models: int, tasks: int) -> Path:
         m, t = order[cell.model.name], int(cell.task[1:])
         _write_cell(root, cell, *outcomes[cell.task][skills[m, t]])
     study.run()
+    cells = study.folder.cells
+    for model, marks in cells.index().marks().items():
+        cells.gather(model, marks)
     return path
 
 

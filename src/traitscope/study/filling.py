@@ -13,6 +13,7 @@ from traitscope.compute.pool import Pool, PoolStopped
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
+from traitscope.store import RunFolder
 from traitscope.store.models import model_identity
 from traitscope.store.seal import sealed
 from traitscope.study import evaluating, hidden, training
@@ -26,8 +27,11 @@ from traitscope.study.progress import Stopped
 from traitscope.study.renaming import rename_adapter, rename_cell, renamed_adapters, renamed_cells
 from traitscope.study.state import State, Units, all_units, find_state, refuse_changes
 from traitscope.study.work import Work
+from traitscope.ticks import ticks
 
 POLL_S = 0.5
+# Up to so many cells whoever reads their records opens each.
+MOST_APART = 5_000
 
 
 def fill(
@@ -82,8 +86,20 @@ def fill(
             if not left or not (train or others or evaluating.ready_cells(work.state(), work.folder)):
                 break
             work.wait(POLL_S)
+        if evaluate:
+            _gather_records(study.folder)
     refuse_failed(study.folder, work.wanted.adapters)
     return work
+
+
+def _gather_records(folder: RunFolder) -> None:
+    """Of many cells the records of every model in one file, so that findings need not open a hundred thousand."""
+    index = folder.cells.index()
+    if len(index) > MOST_APART:
+        marks = index.marks()
+        for model in ticks(marks, "records of the cells", len(marks)):
+            with suppress(TraitscopeError):  # what was damaged meanwhile is named by the next run
+                folder.cells.gather(model, marks[model])
 
 
 def _take_over(study: Context, units: Units, state: State) -> bool:
