@@ -89,15 +89,15 @@ def planted(n_models: int, n_tasks: int, sd: float) -> ScoreMatrix:
 
 @pytest.mark.parametrize("sd", [0.0, 0.02])
 def test_a_large_matrix_has_the_planted_directions_and_says_what_was_shortened(sd: float) -> None:
-    found = fit_traits(planted(211, 100, sd))
+    found = fit_traits(planted(106, 50, sd))
     assert found.count.supported == 3
-    assert any("21100 cells are more than 20000" in note for note in found.notes)
+    assert any("5300 cells are more than 5000" in note for note in found.notes)
     assert found.stability.adapter_out_JK.shape[0] == sizes.FEWEST_LEFT_OUT
     assert found.loadings_KN @ found.loadings_KN.T == pytest.approx(np.eye(3), abs=1e-6)
 
 
 def test_nothing_is_shortened_up_to_the_limit() -> None:
     assert noise.LARGE == sizes.LARGE == 5_000
-    assert sizes.repetitions(1000, (200, 100), 39) == 1000
-    assert sizes.repetitions(1000, (200, 101), 39) < 1000
-    assert sizes.size_note((200, 100), 1000, 500, 200) is None
+    assert sizes.repetitions(1000, (100, 50), 39) == 1000
+    assert sizes.repetitions(1000, (100, 51), 39) < 1000
+    assert sizes.size_note((100, 50), 1000, 500, 100) is None

@@ -85,7 +85,7 @@ def disk_problem(error: BaseException, path: Path | str, *, elsewhere: str = _EL
     elif number == errno.EFBIG:
         what = "the file is larger than this process may write"
         fix = "raise the limit (ulimit -f) and run the same command again"
-    elif number == errno.ENOTDIR:
+    elif number == errno.ENOTDIR and elsewhere == _ELSEWHERE:
         what, fix = f"cannot be written ({os.strerror(number)})", "move away the file that stands in a folder's place"
     else:
         what, fix = f"cannot be written ({os.strerror(number)})", elsewhere
