@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,9 +19,12 @@ from typer.testing import CliRunner
 from traitscope.cli import app
 from traitscope.errors import TraitscopeError
 from traitscope.store import RunFolder
+from traitscope.store.checked import Checked
 from traitscope.store.seal import sealed
 from traitscope.study import Study, keeping
 from traitscope.study.healing import verify
+from traitscope.study.renaming import renamed_adapters, renamed_cells
+from traitscope.study.state import find_state
 
 
 def flip(path: Path) -> None:
@@ -430,3 +434,55 @@ def test_a_copied_study_reads_its_own_rows(study: Path, tmp_path: Path) -> None:
     # A folder that was moved without its study still knows where that is.
     shutil.copytree(folder, tmp_path / "alone")
     assert Study.open(tmp_path / "alone").config.root == study.parent.resolve()
+
+
+def test_a_known_file_is_read_again_where_its_time_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    checked = Checked(tmp_path, {})
+    expected = hashlib.sha256(b"one").hexdigest()
+    assert checked.fault(path, expected) is None
+    later = path.stat().st_mtime_ns + 1_000_000
+    path.write_bytes(b"two")
+    os.utime(path, ns=(later, later))
+    assert checked.fault(path, expected) is not None
+    # The same size and time, another file.
+    (tmp_path / "other").write_bytes(b"one")
+    assert checked.fault(tmp_path / "other", hashlib.sha256(b"two").hexdigest()) is not None
+
+
+def test_checkpoints_are_looked_at_and_go_with_their_plan(study: Path) -> None:
+    folder = RunFolder(study.parent / "runs/tiny")
+    plan = one(folder.root, "plan/bank-*.json")
+    folder.write_checkpoint(plan.stem, b"a state")
+    assert verify(folder) == []
+    state = one(folder.root, "checkpoints/*/*")
+    state.write_bytes(b"A state")
+    assert [damage.path for damage in verify(folder)] == [state.relative_to(folder.root).as_posix()]
+    state.write_bytes(b"a state")
+    flip(plan)
+    Study.open(study).run()
+    assert not state.exists(), "a state of training fits its own plan alone"
+    folder.write_checkpoint("bank-nobody", b"a state")
+    assert [damage.what for damage in verify(folder)] == ["has no plan in plan/"]
+
+
+def test_records_that_were_changed_are_no_evidence(study: Path) -> None:
+    flip(study.parent / "runs/tiny/cells/all-s0/sums/examples.parquet")
+    opened = Study.open(study)
+    assert "sha256 differs" in opened.present().left_out["cells/all-s0/sums"]
+    assert bool(opened.scores().to_wide().loc["all-s0"].isna()["sums"])
+
+
+@pytest.mark.parametrize("file", ["cells/base/sums/examples.parquet", "adapters/sums-s0/adapter_model.safetensors"])
+def test_what_is_damaged_is_not_taken_over_under_a_new_name(study: Path, file: str) -> None:
+    """The task ``sums`` is called ``adding`` now; nothing of a file that is damaged comes with it."""
+    folder = study.parent / "runs/tiny"
+    flip(folder / file)
+    study.write_text(study.read_text().replace("  sums:", "  adding:"))
+    opened = Study.open(study)
+    state = find_state(opened.units(), opened.folder, opened.data)
+    names = [unit.name for unit, _ in renamed_adapters(opened.units(), state, opened.folder)]
+    cells = [cell.unit for cell, _ in renamed_cells(opened.units(), state, opened.folder, opened.data)]
+    assert (names == []) is file.startswith("adapters") and (names == ["adding-s0"]) is file.startswith("cells")
+    assert ("cells/base/adding" in cells) is file.startswith("adapters") and len(cells) > 1

@@ -1,4 +1,4 @@
-"""A killed and resumed study ends with the same bytes; two processes share a folder without doing a unit twice."""
+"""A killed and resumed study ends with the same bytes; several processes share a folder without doing a unit twice."""
 
 from __future__ import annotations
 
@@ -46,12 +46,29 @@ def test_kills_at_random_moments_leave_the_bytes_of_an_undisturbed_run(
         assert snapshot(out) == snapshot(undisturbed), f"trial {trial} after {done} kills"
 
 
-def test_two_processes_fill_one_folder_and_do_every_unit_once(
+@pytest.mark.verify
+def test_five_processes_of_which_four_are_killed_leave_the_same_bytes(
     tmp_path: Path, forks: Forks, reference: tuple[Path, Path, float]
 ) -> None:
+    study, undisturbed, seconds = reference
+    rng = random.Random(3)
+    for trial in range(12):
+        out = tmp_path / f"trial-{trial}"
+        pids = [forks.start(study, out, stale_s=1.0) for _ in range(5)]
+        for pid in pids[:4]:
+            if forks.wait(pid, rng.uniform(0.02, 0.8) * seconds) is None:
+                forks.kill(pid)
+        assert forks.wait(pids[4]) == 0
+        assert snapshot(out) == snapshot(undisturbed), f"trial {trial}"
+
+
+@pytest.mark.parametrize("n", [2, pytest.param(5, marks=pytest.mark.verify)])
+def test_several_processes_fill_one_folder_and_do_every_unit_once(
+    tmp_path: Path, forks: Forks, reference: tuple[Path, Path, float], n: int
+) -> None:
     study, undisturbed, _ = reference
-    pids = [forks.start(study, tmp_path / "out") for _ in range(2)]
-    assert [forks.wait(pid) for pid in pids] == [0, 0]
+    pids = [forks.start(study, tmp_path / "out") for _ in range(n)]
+    assert [forks.wait(pid) for pid in pids] == [0] * n
     assert snapshot(tmp_path / "out") == snapshot(undisturbed)
     for event in ("adapter", "cell"):
         expected = Counter(log_of(undisturbed, event))
