@@ -15,9 +15,11 @@ from datetime import date, datetime, time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from traitscope.config.bounds import SECONDS
 from traitscope.errors import TraitscopeError
 from traitscope.registry import near_names
 from traitscope.store.reading import CLOCK
+from traitscope.tasks.deadline import TookTooLong, within
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -195,9 +197,16 @@ class Chat:
 
     def _render(self, turns: list[Turn], *, add_generation_prompt: bool) -> str:
         try:
-            text: Any = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=add_generation_prompt, **self._options
-            )
+            with within():
+                text: Any = self._tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=add_generation_prompt, **self._options
+                )
+        except TookTooLong:
+            raise TraitscopeError(
+                f"the tokenizer's chat template takes more than {SECONDS:g} seconds",
+                where=self._where,
+                fix="write a plain prompt and remove chat, or mend the template",
+            ) from None
         except Exception as error:
             raise TraitscopeError(
                 f"the tokenizer's chat template refuses these turns: {error}",
