@@ -44,21 +44,9 @@ SWEPT = (
     *("figures", "tables", "belt", "cells", "checkpoints"),
 )
 STARTED = ("lock.json", "plan", "cells", "adapters")
-# All that is ever written right into a run folder.
-COMMON = {"study.yaml", "report.html", "figures", "tables", "tasks"}  # others have such too
-OWN = {
-    *COMMON,
-    *SWEPT,
-    *STARTED,
-    "study.yaml",
-    "local.json",
-    "run.jsonl",
-    "report.html",
-    "quarantine",
-    "replaced",
-    "probes",
-    "new",
-}
+# All that is ever written right into a run folder; the first of it is found elsewhere too.
+COMMON = {"study.yaml", "report.html", "figures", "tables", "tasks"}
+OWN = COMMON | {*SWEPT, *STARTED, "local.json", "run.jsonl", "quarantine", "replaced", "probes", "new"}
 
 
 @dataclass(frozen=True, slots=True)
