@@ -102,6 +102,8 @@ def test_a_report_holds_no_sign_that_steers(tmp_path: Path) -> None:
 def test_tables_of_a_report_guard_names_of_rows_and_columns_too() -> None:
     frame = pd.DataFrame([["=1", 2.0]], index=["+row"], columns=["@column", "-2"]).rename_axis("=name")
     assert csv_text(frame, index=True) == "'=name,'@column,'-2\n'+row,'=1,2\n"
+    frame = pd.DataFrame([["a\u202eb", 2.0]], index=["\u200frow"], columns=["\ufeffcolumn", "2"])
+    assert csv_text(frame, index=True) == ",\\ufeffcolumn,2\n\\u200frow,a\\u202eb,2\n"
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
