@@ -90,14 +90,14 @@ def table_text(rows: Sequence[Sequence[str]], *, right: Collection[int] | None =
     # Of a hundred thousand rows that need no care none is taken.
     plain = everything.isascii() and everything.isprintable()
     cells = [list(row) if plain else [safe(cell, line=True) for cell in row] for row in rows]
-    length, pad = (len, _pad_plain) if plain else (_length, _pad)
+    length, pad = (len, _pad_plain) if plain else (display_width, _pad)
     width = _WIDTH.get()
     hidden: list[str] = []
     if width is not None:
         cells, hidden = _fit(cells, width - len(indent))
     columns = list(zip(*cells, strict=True))
     if width is not None:
-        length, pad = _length, _pad  # a name that was cut has dots in it
+        length, pad = display_width, _pad  # a name that was cut has dots in it
     widths = [max(map(length, column)) for column in columns]
     padded = [
         [pad(cell, width, i in flush) for cell in column]
@@ -139,9 +139,9 @@ def _cell(value: Any, form: str, missing: str) -> str:
 def _fit(cells: list[list[str]], width: int) -> tuple[list[list[str]], list[str]]:
     """The cells in at most ``width`` columns, and the headers of the table's columns that have no room."""
     columns = list(zip(*cells, strict=True))
-    natural = [max(map(_length, column)) for column in columns]
+    natural = [max(map(display_width, column)) for column in columns]
     least = [
-        max([min(n, _LEAST), *(_length(c) for c in column if _NUMBER.fullmatch(c.strip()))])
+        max([min(n, _LEAST), *(display_width(c) for c in column if _NUMBER.fullmatch(c.strip()))])
         for n, column in zip(natural, columns, strict=True)
     ]
     kept = len(columns)
@@ -167,7 +167,7 @@ def _fit(cells: list[list[str]], width: int) -> tuple[list[list[str]], list[str]
 
 def different(names: Sequence[str], widths: Sequence[int]) -> list[str]:
     """Names cut in their middle to some widths, so that different ones stay different."""
-    made = {name: name for name, width in zip(names, widths, strict=True) if _length(name) <= width}
+    made = {name: name for name, width in zip(names, widths, strict=True) if display_width(name) <= width}
     taken = set(made.values())
     out = []
     for name, width in zip(names, widths, strict=True):
@@ -175,7 +175,7 @@ def different(names: Sequence[str], widths: Sequence[int]) -> list[str]:
             made[name] = next(cut for cut in _cuts(name, width) if cut not in taken)
             taken.add(made[name])
         # The same name may stand in columns of several widths.
-        out.append(made[name] if _length(made[name]) <= width else next(_cuts(name, width)))
+        out.append(made[name] if display_width(made[name]) <= width else next(_cuts(name, width)))
     return out
 
 
@@ -193,11 +193,11 @@ def _cuts(name: str, width: int) -> Iterator[str]:
 def _head(text: str, width: int) -> str:
     if text.isascii():
         return text[:width]
-    end = next((k for k in range(len(text)) if _length(text[: k + 1]) > width), len(text))
+    end = next((k for k in range(len(text)) if display_width(text[: k + 1]) > width), len(text))
     return text[:end]
 
 
-def _length(text: str) -> int:
+def display_width(text: str) -> int:
     """Columns of a terminal that a text takes."""
     if text.isascii():
         return len(text)
@@ -211,7 +211,7 @@ def _pad_plain(text: str, width: int, right: bool) -> str:
 
 
 def _pad(text: str, width: int, right: bool) -> str:
-    blank = " " * (width - _length(text))
+    blank = " " * (width - display_width(text))
     return blank + text if right else text + blank
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from pathlib import Path
@@ -173,3 +174,41 @@ def test_a_hub_that_does_not_answer_is_told_within_five_seconds(
         with pytest.raises(TraitscopeError, match=r"model some/model: the Hub .* does not answer.*\n  fix: "):
             without_waiting([("some/model", None)])
         assert time.monotonic() - begun < 5 and constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize("named", ["base", "models", "hub"])
+def test_a_filled_folder_looks_at_the_network_once_where_something_must_be_asked(
+    named: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    from traitscope.cli.common import open_study
+    from traitscope.store import hub
+    from traitscope.store.reading import load_tokenizer
+
+    asked: list[object] = []
+    monkeypatch.setattr(hub, "without_waiting", lambda needed=(): asked.append(list(needed)))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    open_study(copy, None, quiet=True)
+    assert asked == []
+    text = copy.read_text()
+    if named == "base":
+        text = re.sub(r"model: [^,]*", "model: some-org/none-model", text, count=1)
+    elif named == "models":
+        text += "models: {more: some-org/none-model}\n"
+    else:
+        text = text.replace(
+            "path: {train: tone-train.jsonl, eval: tone-eval.jsonl}",
+            "hub: some-org/none, splits: {train: train, eval: test}",
+        )
+    copy.write_text(text)
+    opened, _ = open_study(copy, None, quiet=True)
+    # What was filled is read without its models, so none is needed.
+    assert asked == [[]]
+    if named != "hub":
+        begun = time.monotonic()
+        with pytest.raises(TraitscopeError, match=r"^model some-org/none-model: the Hub .* does not answer.*\n  fix: "):
+            load_tokenizer(opened.asked(opened.config.base)) if named == "base" else opened.units()
+        assert time.monotonic() - begun < 5

@@ -15,9 +15,13 @@ from typer.testing import CliRunner
 
 from traitscope.cli import app
 from traitscope.cli.common import working
-from traitscope.cli.output import say
+from traitscope.cli.output import in_colour, say
 from traitscope.cli.reporter import Live, Plain
-from traitscope.texts import different, fitted, safe, safe_json, table_text
+from traitscope.findings import Findings
+from traitscope.matrix import ScoreMatrix
+from traitscope.report import write_report
+from traitscope.report.tables import csv_text
+from traitscope.texts import different, fitted, guarded, safe, safe_json, table_text, unguarded
 from traitscope.ticks import ticks
 
 EVIL = ["\x1b[2Jcleared", "\x9b31mred", "two\nlines", "bidi\u202eevil", "bell\x07", "=cmd|' /C calc'!A0"]
@@ -63,6 +67,84 @@ def test_what_is_unsafe_is_shown_and_json_stays_the_same(evil: str) -> None:
     assert safe("naïve 数据\tand\nmore") == "naïve 数据\tand\nmore"
 
 
+# Unicode's marks of direction, its separators of lines, the byte order mark, and the tags.
+MARKS = [0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF, 0xE0041]
+
+
+@pytest.mark.parametrize("code", MARKS, ids=hex)
+def test_no_mark_of_direction_is_left(code: int) -> None:
+    sign = chr(code)
+    assert sign not in safe(f"a{sign}b") and sign not in safe_json(f'"a{sign}b"')
+    assert f"{code:x}" in safe(sign)
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_a_report_holds_no_sign_that_steers(tmp_path: Path) -> None:
+    signs = "".join(map(chr, MARKS)) + "\x1b\x9b"
+    frame = pd.DataFrame(np.random.default_rng(0).normal(50, 5, (4, 3)), index=["base", f"=a{signs}", "b", "c"])
+    frame.columns = [f"x{signs}", "y", "z"]
+    findings = Findings(
+        name=f"n{signs}",
+        scores=ScoreMatrix.from_wide(frame),
+        facts=((f"f{signs}", signs),),
+        config=f"tags: {signs}",
+        lock={signs: signs},
+    )
+    page = write_report(findings, tmp_path)
+    files = [page, *tmp_path.glob("figures/*.svg"), *tmp_path.glob("tables/*.csv")]
+    assert len(files) >= 5
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert not set(signs) & set(text), path
+        assert "\\u202e" in text, path
+
+
+def test_tables_of_a_report_guard_names_of_rows_and_columns_too() -> None:
+    frame = pd.DataFrame([["=1", 2.0]], index=["+row"], columns=["@column", "-2"]).rename_axis("=name")
+    assert csv_text(frame, index=True) == "'=name,'@column,'-2\n'+row,'=1,2\n"
+    frame = pd.DataFrame([["a\u202eb", 2.0]], index=["\u200frow"], columns=["\ufeffcolumn", "2"])
+    assert csv_text(frame, index=True) == ",\\ufeffcolumn,2\n\\u200frow,a\\u202eb,2\n"
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_no_cell_begins_a_formula(first: str) -> None:
+    for text in (f"{first}1", f"'{first}1", f"''{first}1"):
+        assert guarded(text) == f"'{text}" and unguarded(guarded(text)) == text
+    assert guarded(f"a{first}1") == f"a{first}1"
+
+
+TEXTS = {
+    "cjk": "注意：" + "这个数据集的名字很长，" * 12,
+    "words": "- a " + "数据集 of rows " * 20,
+    "emoji": "  " + "👩‍👧 🙂 a word🙂🙂 " * 15,
+    "mixed": "很长word很长" * 15,
+    "plain": "note: " + "a sentence of plain words " * 12,
+}
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_prose_fits_by_the_columns_that_it_takes(
+    text: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    say(text)
+    lines = capsys.readouterr().out.removesuffix("\n").split("\n")
+    assert max(map(cell_len, lines)) <= columns
+    # Lines are filled, nothing is lost, and no word of letters is broken.
+    assert all(cell_len(line) > columns - 16 for line in lines[:-1])
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    for word in ("sentence", "plain", "word", "rows"):
+        assert sum(line.count(word) for line in lines) == text.count(word)
+    assert not any(line.startswith("\u200d") for line in lines)
+
+
+def test_a_path_stays_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    say("written to /a/rather-long/path-of/many-parts.json and more")
+    assert "/a/rather-long/path-of/many-parts.json" in capsys.readouterr().out.split()
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])
 def test_a_table_fits_keeps_names_apart_and_numbers_whole(columns: int) -> None:
     tasks = [f"mmlu_college_{name}_5shot" for name in ("physics", "philosophy", "medicine", "maths")]
@@ -103,6 +185,20 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pyte
             say("note: base  0.500+")
         said[tuple(env.items())] = capsys.readouterr().out
     assert ["\x1b[" in text for text in said.values()] == [False, True, False, False]
+
+
+def test_a_dumb_terminal_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    stream: Any = Terminal()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert in_colour(stream)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not in_colour(stream)
 
 
 def test_loops_say_how_much_time_is_left() -> None:

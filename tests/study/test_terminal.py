@@ -253,6 +253,24 @@ def test_wrong_answers_stand_beside_the_base(places: dict[str, str]) -> None:
     assert "base: " in text and "log-likelihood" in text
 
 
+def test_half_an_answer_is_not_right() -> None:
+    from types import SimpleNamespace
+
+    from traitscope.cli.listing import example_rows
+
+    records = [
+        SimpleNamespace(id=str(share), correct=share, pred="p", gold="g", output=None, loss=1.0, logprobs=None)
+        for share in (0.0, 0.25, 0.99, 1.0)
+    ]
+    study: Any = SimpleNamespace(
+        config=SimpleNamespace(tasks={"t": None}),
+        models=lambda: ("base",),
+        read_records=lambda model, task: records,
+        examples=lambda task: {"eval": []},
+    )
+    assert [row["id"] for row in example_rows(study, "base", "t", 9, wrong=True)] == ["0.0", "0.25", "0.99"]
+
+
 def test_a_shell_completes_studies_tasks_and_models(places: dict[str, str]) -> None:
     study = Path(places["STUDY"])
     context: Any = type("Context", (), {"params": {"study": study}})

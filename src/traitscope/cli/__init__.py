@@ -96,6 +96,7 @@ def main() -> None:
     import logging
     import warnings
 
+    _open_streams()
     shown = warnings.showwarning
 
     def show(*args: Any, **kwargs: Any) -> None:
@@ -109,6 +110,14 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     app()
+
+
+def _open_streams() -> None:
+    """Puts nothing in the place of a standard stream that whoever started this closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free: the stream's own, unless a file took it, so that no later file does.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 __all__ = ["app", "main"]

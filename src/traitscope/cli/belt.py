@@ -14,9 +14,12 @@ from traitscope.cli.common import (
     SetOption,
     TaskOption,
     friendly,
+    keep_findings,
     open_study,
+    refuse_unused,
     working,
 )
+from traitscope.cli.completion import words
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
 from traitscope.cli.output import say, say_json
 from traitscope.cli.parsing import number
@@ -41,10 +44,18 @@ def belt(
     ] = None,
     merge: Annotated[
         list[str] | None,
-        typer.Option(help="Judge the belt merged into one: linear, ties, dare or none; may be repeated."),
+        typer.Option(
+            help="Judge the belt merged into one: linear, ties, dare or none; may be repeated.",
+            autocompletion=words("linear", "ties", "dare", "none"),
+        ),
     ] = None,
-    weights: Annotated[str, typer.Option(help="Of merged adapters: equal, or gain over the base.")] = "equal",
-    rule: Annotated[str, typer.Option(help="Router: centroid, arrow or none.")] = "centroid",
+    weights: Annotated[
+        str,
+        typer.Option(help="Of merged adapters: equal, or gain over the base.", autocompletion=words("equal", "gain")),
+    ] = "equal",
+    rule: Annotated[
+        str, typer.Option(help="Router: centroid, arrow or none.", autocompletion=words("centroid", "arrow", "none"))
+    ] = "centroid",
     seed: Annotated[int, typer.Option(**SEEDS, help="Of the halves that choose and judge.")] = 0,
     changes: SetOption = None,
     json: JsonOption = False,
@@ -55,9 +66,16 @@ def belt(
     """
     from traitscope.study.belting import check_options
 
+    if merge and "none" in merge and len(merge) > 1:
+        raise TraitscopeError("none goes alone", where="--merge", fix="leave out none, or the other ways")
     ways = () if merge == ["none"] else tuple(merge or ("linear",))
     check_options(ways, weights, None if rule == "none" else rule)
+    refuse_unused([(weights != "equal" and not ways, "--weights")], "does nothing without --merge")
     if is_matrix(source):
+        refuse_unused(
+            [(merge, "--merge"), (weights != "equal", "--weights"), (rule != "centroid", "--rule")],
+            "is for a study: a matrix file has no adapters",
+        )
         from traitscope.belt import BeltFindings, choose_belt
 
         if out is not None:
@@ -67,7 +85,12 @@ def belt(
         with working():
             found = BeltFindings(choice=choose_belt(scores, loss=loss, size=size, seed=seed))
     else:
+        if out is not None:
+            from traitscope.study.exporting import check_place
+
+            check_place(out)
         opened, report = open_study(source, None, changes=changes)
+        keep_findings(opened, changes)
         with working(report):
             found = opened.belt(
                 tasks=task or None,

@@ -55,6 +55,8 @@ def check(
                 _show(name, found, prompts)
     check_rest(opened, base)
     plan = opened.plan(cost=True)
+    if not plan.complete:
+        opened.folder.check_writable()
     if json:
         say_json({"notes": notes, "tasks": tasks, **plan.to_json()})
         return

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from traitscope.cli.completion import models_of, study_files, tasks_of
-from traitscope.cli.output import say, say_error, width
+from traitscope.cli.output import drop_output, say, say_error, width
 from traitscope.cli.parsing import number
 from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
-from traitscope.texts import fitted
+from traitscope.texts import count_of, fitted
 
 if TYPE_CHECKING:
     from traitscope.config import StudyConfig
@@ -52,6 +51,7 @@ RunSdOption = Annotated[
 BudgetOption = Annotated[
     str | None, typer.Option("--budget", help="Share of the whole grid's cost that may be spent, such as 25%.")
 ]
+MARGIN = 0.01
 MarginOption = Annotated[
     float,
     typer.Option(
@@ -98,7 +98,7 @@ def friendly(verb: F) -> F:
                 return verb(*args, **kwargs)
         except BrokenPipeError:
             # The reader of our output (head, a pager) went away: not an error of ours.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_output()
             raise typer.Exit(0) from None
         except Exception as error:
             told = _told(error)
@@ -132,6 +132,7 @@ def open_study(
     source: Path | StudyConfig, out: Path | None, *, quiet: bool = False, changes: Sequence[str] | None = None
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
+    from traitscope.cli.hub import hub_models, settled
     from traitscope.cli.reporter import make_reporter
     from traitscope.study import Study
 
@@ -147,13 +148,41 @@ def open_study(
         # Nothing may ask the network then, and bars of loading would break the live line.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    else:
+    elif not settled(opened):
         from traitscope.store.hub import without_waiting
 
-        # A folder that was filled is analysed without its models, and what is done asks nothing.
-        if not opened.folder.exists():
-            without_waiting(models)
+        # A folder that was filled is analysed without its models.
+        without_waiting(() if opened.folder.exists() else models)
     return opened, report
+
+
+def keep_findings(study: Study, changes: Sequence[str] | None) -> None:
+    """Refuses changes that would put findings without some cells in the place of those of the whole folder.
+
+    Raises:
+        TraitscopeError: under the changes cells of the folder are left out.
+    """
+    if changes and study.folder.exists() and (left_out := study.present().left_out):
+        raise TraitscopeError(
+            f"under it {count_of(len(left_out), 'cell')} would be left out, and the folder's findings replaced by ones "
+            "without",
+            where=f"--set {', '.join(changes)}",
+            fix="leave it out, or fill another folder first (run --set ... --out DIR) and name that",
+        )
+
+
+def refuse_unused(given: Iterable[tuple[object, str]], says: str, fix: str = "leave it out") -> None:
+    """Refuses the first option that was given and that nothing would heed.
+
+    Args:
+        given: whether it was, and the option. says: why it is none here. fix: what to write instead.
+
+    Raises:
+        TraitscopeError: one was given.
+    """
+    for was_given, option in given:
+        if was_given:
+            raise TraitscopeError(says, where=option, fix=fix)
 
 
 @contextmanager
@@ -193,21 +222,6 @@ def split_names(given: Sequence[str] | None, option: str) -> list[str] | None:
     if given and not names:
         raise TraitscopeError("an empty list of names", where=option, fix="name one, or leave the option out")
     return list(dict.fromkeys(names)) or None
-
-
-def hub_models(config: StudyConfig) -> list[tuple[str, str | None]]:
-    """The models that a study names on the Hub, with their revisions."""
-    from traitscope.store.models import locate
-
-    found = []
-    named = [(config.base.model, config.base.revision), *((m.model, m.revision) for m in config.models.values())]
-    for model, revision in named:
-        try:
-            if not isinstance(locate(model, config.root), Path):
-                found.append((model, revision))
-        except TraitscopeError:
-            continue  # gone: a verb that needs it says so, and the Hub has it no more than this disk
-    return found
 
 
 @dataclass

@@ -16,12 +16,20 @@ from traitscope.cli.common import (
     SetOption,
     TasksOption,
     friendly,
+    keep_findings,
     open_study,
     read_run_sd,
     split_names,
     working,
 )
-from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.cli.matrixfile import (
+    MatrixOptions,
+    SourceArgument,
+    check_result,
+    is_matrix,
+    takes_matrix_options,
+    write_result,
+)
 from traitscope.cli.output import say, say_json
 from traitscope.cli.parsing import number
 from traitscope.errors import TraitscopeError
@@ -59,6 +67,7 @@ def effects(
         if explain:
             fix = "name a study: a matrix file holds no datasets"
             raise TraitscopeError("--explain is for a study", where=str(source), fix=fix)
+        check_result(out, source)
         matrix = matrix_options.read(source)
         with working():
             found = measure_effects(matrix, models=rows, tasks=columns, seed=seed, run_sd=known)
@@ -66,6 +75,7 @@ def effects(
         explained = None
     else:
         opened, report = open_study(source, out, changes=changes)
+        keep_findings(opened, changes)
         with working(report):
             found = opened.effects(models=rows, tasks=columns, seed=seed, run_sd=known)
             explained = opened.explain(seed=seed, run_sd=known) if explain else None

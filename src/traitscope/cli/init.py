@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from traitscope.cli.common import JsonOption, friendly
+from traitscope.cli.matrixfile import STUDY_ENDINGS
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
 
@@ -24,6 +26,9 @@ def init(
     from traitscope.store import put_if_absent, write_atomic
 
     text = files("traitscope").joinpath("presets/study.yaml").read_bytes()
+    if path.suffix.lower() not in STUDY_ENDINGS and not path.is_dir():
+        fix = f"name it {path.with_suffix('.yaml').name}, say"
+        raise TraitscopeError("a study file ends in .yaml or .yml", where=str(path), fix=fix)
     if path.is_dir():
         raise TraitscopeError("is a folder", where=str(path), fix=f"name the file: {path / 'study.yaml'}")
     if force:
@@ -33,4 +38,5 @@ def init(
     if json:
         say_json({"written": str(path)})
     else:
-        say(f"{path} written; `traitscope check {path}` validates it, `traitscope run {path}` fills its folder")
+        typed = shlex.quote(str(path))
+        say(f"{path} written; `traitscope check {typed}` validates it, `traitscope run {typed}` fills its folder")

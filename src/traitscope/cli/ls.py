@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, JsonOption, OutOption, SetOption, friendly, open_study
+from traitscope.cli.common import DEFAULT_STUDY, JsonOption, OutOption, SetOption, friendly, open_study, refuse_unused
 from traitscope.cli.completion import models_of, study_files, tasks_of
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
@@ -60,13 +60,16 @@ def ls(
     """
     from traitscope.cli import listing
 
-    for given, option in ((wrong, "--wrong"), (n != 5, "-n")):
-        if given and what is not What.examples:
-            raise TraitscopeError("is for examples", where=option, fix="leave it out, or write ls examples")
+    if what is not What.examples:
+        refuse_unused([(wrong, "--wrong"), (n != 5, "-n")], "is for examples", fix="leave it out, or write ls examples")
+    if what not in (What.cells, What.examples):
+        refuse_unused([(task, "--task"), (model, "--model")], "is for cells and examples")
     if wrong and model is None:
         raise TraitscopeError("wrong by which model?", where="--wrong", fix="add --model NAME")
     # A study's plugins may have added to what is built in.
     needed = what in (What.adapters, What.cells, What.examples) or study != DEFAULT_STUDY or study.exists()
+    if not needed:
+        refuse_unused([(out, "--out"), (changes, "--set")], "is for a study", fix="name a study, or leave it out")
     opened = open_study(study, out, quiet=True, changes=changes)[0] if needed else None
     if what is What.examples:
         assert opened is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from traitscope.cli.completion import study_files
+from traitscope.cli.completion import study_files, words
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PANEL = "A matrix file"
 STUDY_ENDINGS = (".yaml", ".yml")
+UNITS = ("fraction", "percent", "other")
 
 SourceArgument = Annotated[
     Path,
@@ -30,15 +32,15 @@ SourceArgument = Annotated[
 ]
 
 
-def _option(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=PANEL)
+def _option(text: str, *choices: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=PANEL, autocompletion=words(*choices) if choices else None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixOptions:
     """How a matrix file is read; a verb with ``takes_matrix_options`` has each field as an option."""
 
-    layout: Annotated[str, _option("long, wide or auto.")] = "auto"
+    layout: Annotated[str, _option("long, wide or auto.", "long", "wide", "auto")] = "auto"
     rows: Annotated[str | None, _option("Wide: column, or columns with commas, that name the rows.")] = None
     values: Annotated[str | None, _option('Score columns, or tasks, or patterns; "!" before one leaves it out.')] = None
     where: Annotated[list[str] | None, _option("Rows to keep: column=a,b (NA: empty), column>=3.")] = None
@@ -57,8 +59,8 @@ class MatrixOptions:
         str | None, _option("File of a row's own tasks (source,task), or none; by equal names if left out.")
     ] = None
     metric: Annotated[str | None, _option("Metric to show; each task's first if left out.")] = None
-    unit: Annotated[str | None, _option("fraction, percent or other; guessed if left out.")] = None
-    duplicates: Annotated[str, _option("Rows of one name: error or mean.")] = "error"
+    unit: Annotated[str | None, _option("fraction, percent or other; guessed if left out.", *UNITS)] = None
+    duplicates: Annotated[str, _option("Rows of one name: error or mean.", "error", "mean")] = "error"
     examples: Annotated[list[str] | None, _option("task=1319: examples, for binomial standard errors.")] = None
     lower_is_better: Annotated[str | None, _option("Tasks whose scores are errors or losses.")] = None
     tags: Annotated[Path | None, _option("YAML or JSON file with the tasks' kinds and skills.")] = None
@@ -135,8 +137,39 @@ def is_matrix(source: Path) -> bool:
     return source.suffix.lower() in ENDINGS or (source.is_file() and source.suffix.lower() not in STUDY_ENDINGS)
 
 
+def check_result(out: Path | None, source: Path) -> None:
+    """Sees, before any work, that what will be found in a matrix file may take the place of what is at ``out``.
+
+    Raises:
+        TraitscopeError: that is the matrix itself, no regular file, or one that holds no earlier result.
+    """
+    from traitscope.config.inputfile import check_file
+
+    if out is None:
+        return
+    where, fix = f"--out {out}", "name a new file"
+    if out.is_symlink() and not out.exists():
+        raise TraitscopeError("this is a link that leads nowhere", where=where, fix=fix)
+    try:
+        check_file(out, where)
+    except FileNotFoundError:
+        return
+    if source.exists() and out.samefile(source):
+        raise TraitscopeError("this is the matrix itself", where=where, fix=fix)
+    if out.stat().st_size and not _is_result(out):
+        raise TraitscopeError("is there and holds no earlier result", where=where, fix=fix)
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("format"), int)
+
+
 def write_result(out: Path | None, text: str) -> None:
-    """Writes what was found in a matrix file, if a place was named."""
+    """Writes what was found in a matrix file, if a place was named (see ``check_result``)."""
     if out is not None:
         from traitscope.store import write_atomic
 

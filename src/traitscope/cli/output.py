@@ -7,14 +7,14 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import typer
 
 from traitscope.errors import TraitscopeError
-from traitscope.texts import safe, safe_json
+from traitscope.texts import display_width, safe, safe_json
 
 # Rules of a colour each: words that ask for attention, and marks behind scores.
 _COLOURS = (
@@ -51,13 +51,41 @@ def say(text: object = "", *, err: bool = False, bold: bool = False, wrap: bool 
         shown = "\n".join(_wrapped(line, columns) for line in shown.split("\n"))
     if in_colour(stream):
         shown = typer.style(shown, bold=True) if bold else _coloured(shown)
-    typer.echo(shown, err=err, nl=nl, color=in_colour(stream))
+    _echo(shown, err=err, nl=nl, color=in_colour(stream))
 
 
 def say_json(found: str | Mapping[str, Any] | list[Any]) -> None:
     """One JSON document on standard output; numbers that are not finite are null."""
     text = found if isinstance(found, str) else json.dumps(_plain(found), indent=1, ensure_ascii=False, allow_nan=False)
-    typer.echo(safe_json(text.rstrip("\n")))
+    _echo(safe_json(text.rstrip("\n")))
+
+
+def _echo(text: str, *, err: bool = False, **how: Any) -> None:
+    try:
+        typer.echo(text, err=err, **how)
+    except BrokenPipeError:
+        if not err:
+            raise
+    except OSError as error:
+        # Of standard error that takes nothing nobody can be told.
+        if not err:
+            raise full_output(error) from None
+
+
+def full_output(error: OSError) -> TraitscopeError:
+    """The error for standard output that takes no more; what is still to be written goes nowhere."""
+    drop_output()
+    return TraitscopeError(
+        f"cannot be written: {error.strerror}",
+        where="standard output",
+        fix="free some space where it goes to, or send it elsewhere",
+    )
+
+
+def drop_output() -> None:
+    """Has what is still to be written to standard output go nowhere, so that the end of the process is no error."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_error(error: TraitscopeError) -> None:
@@ -78,12 +106,36 @@ def _plain(value: Any) -> Any:
 
 
 def _wrapped(line: str, columns: int) -> str:
-    if len(line) <= columns:
+    if display_width(line) <= columns:
         return line
     indent = re.match(r"[ ]*(?:[-|] )?", line)
     behind = " " * min(len(indent[0]) + (0 if indent[0].strip() else 2), columns // 2) if indent else ""
-    # Words stay whole: a path or a command can be copied.
-    return textwrap.fill(line, columns, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
+    lines, taken = [""], 0
+    for piece in _pieces(line):
+        if taken + display_width(piece.rstrip(" ")) > columns and lines[-1].strip():
+            lines.append(behind)
+            taken, piece = len(behind), piece.lstrip(" ")
+        lines[-1] += piece
+        taken += display_width(piece)
+    return "\n".join(one.rstrip(" ") for one in lines)
+
+
+def _pieces(line: str) -> list[str]:
+    """Between which a line may be broken: words, which stay whole so that a path can be copied, and wide characters."""
+    pieces = [""]
+    for sign in line:
+        wide = display_width(sign) == 2
+        # What has no width of its own belongs to the character before it.
+        fresh = sign != " " and (pieces[-1].endswith(" ") or wide or _ends_wide(pieces[-1], sign))
+        if fresh and pieces[-1].strip(" "):
+            pieces.append(sign)
+        else:
+            pieces[-1] += sign
+    return pieces
+
+
+def _ends_wide(piece: str, following: str) -> bool:
+    return bool(piece) and display_width(piece[-1]) == 2 and display_width(following) == 1
 
 
 def _coloured(text: str) -> str:

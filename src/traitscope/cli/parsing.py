@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from traitscope.cli.output import drop_output, full_output, say_error
+from traitscope.errors import TraitscopeError
 from traitscope.texts import safe
+
+# A suffix may be nothing; of all else an empty text says nothing, and as a path it would be the current folder.
+_MAY_BE_EMPTY = ("stderr_suffix",)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def number(
@@ -49,7 +56,7 @@ class Verb(TyperCommand):
     """A verb whose command line is looked over before it is read."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer does, once no space is missing and no option stands in the place of a value."""
+        """As typer does, once no space is missing, no option stands in the place of a value, none is empty or twice."""
         options = {name: param for param in self.params for name in param.opts if name.startswith("-")}
         flags = {name for name, param in options.items() if getattr(param, "is_flag", False)}
         long = sorted((name for name in options if name.startswith("--")), key=len, reverse=True)
@@ -69,7 +76,29 @@ class Verb(TyperCommand):
                 ctx.fail(f"{safe(word, line=True)}: is a space missing before {glued}?")
             takes = word in options and word not in flags
             value_of = word if value_of is None and takes else None
-        return super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            self._refuse_empty_and_twice(ctx, args)
+        typed = list(args)  # reading it empties the list
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            short = next(
+                (word for word in typed if len(word) > 2 and word[-2:] in options and word not in options), None
+            )
+            if short is not None and "unexpected extra argument" in str(getattr(error, "message", "")):
+                ctx.fail(f"{safe(short, line=True)}: is a space missing before {short[-2:]}?")
+            raise
+
+    def _refuse_empty_and_twice(self, ctx: Any, args: list[str]) -> None:
+        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for param in order:
+            name = max(param.opts, key=len) if param.param_type_name == "option" else f"the argument {param.name}"
+            once = param.param_type_name == "option" and not (param.multiple or getattr(param, "is_flag", False))
+            if once and order.count(param) > 1:
+                ctx.fail(f"{name} is given {order.count(param)} times: give it once")
+            values = given.get(param.name)
+            if param.name not in _MAY_BE_EMPTY and "" in (values if isinstance(values, list | tuple) else [values]):
+                ctx.fail(f"{name} is empty: give a value, or leave it out")
 
 
 def _glued(word: str, options: list[str]) -> str | None:
@@ -95,7 +124,22 @@ class Verbs(TyperGroup):
 def _told(act: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return act(*args, **kwargs)
+    except SystemExit as end:
+        # So rich ends a process whose help nobody reads any more.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise typer.Exit(0) from None
+        raise
+    except BrokenPipeError:
+        drop_output()
+        raise typer.Exit(0) from None
+    except TraitscopeError as error:
+        say_error(error)
+        raise typer.Exit(2) from None
     except Exception as error:
+        # Help and completion are written by typer; verbs tell of their own files.
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            say_error(full_output(error))
+            raise typer.Exit(2) from None
         if isinstance(message := getattr(error, "message", None), str) and hasattr(error, "exit_code"):
             error.message = safe(message)  # type: ignore[attr-defined]
         raise

@@ -9,6 +9,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    MARGIN,
     BudgetOption,
     JsonOption,
     MarginOption,
@@ -17,10 +18,14 @@ from traitscope.cli.common import (
     friendly,
     open_study,
     read_share,
+    refuse_unused,
 )
+from traitscope.cli.completion import words
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
+
+RULE = "expected improvement"
 
 
 @friendly
@@ -30,11 +35,15 @@ def plan(
     source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
     budget: BudgetOption = None,
-    margin: MarginOption = 0.01,
+    margin: MarginOption = MARGIN,
     of: Annotated[str | None, typer.Option(help="Of a matrix: the base model that is measured next.")] = None,
     rule: Annotated[
-        str, typer.Option(help="Of a matrix: expected improvement (best source per target) or knowledge gradient.")
-    ] = "expected improvement",
+        str,
+        typer.Option(
+            help="Of a matrix: expected improvement (best source per target) or knowledge gradient.",
+            autocompletion=words(RULE, "knowledge gradient"),
+        ),
+    ] = RULE,
     changes: SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -43,6 +52,13 @@ def plan(
     With --budget 25% the next round of such a run. Of a matrix file the cells to measure next, best first, until that
     share of its transfer cells is measured.
     """
+    if is_matrix(source):
+        refuse_unused([(out, "--out"), (margin != MARGIN, "--margin")], "is for a study")
+    else:
+        refuse_unused([(of, "--of"), (rule != RULE, "--rule")], "is for a matrix file")
+        refuse_unused(
+            [(budget is None and margin != MARGIN, "--margin")], "goes with --budget", "add --budget 25%, say"
+        )
     if not is_matrix(source):
         text, found = _study_plan(source, out, budget, margin, changes)
     elif budget is None:

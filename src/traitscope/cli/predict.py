@@ -18,17 +18,29 @@ from traitscope.cli.common import (
     SetOption,
     TaskOption,
     friendly,
+    keep_findings,
     open_study,
+    refuse_unused,
     split_names,
     stop_on_signal,
 )
-from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.cli.completion import words
+from traitscope.cli.matrixfile import (
+    MatrixOptions,
+    SourceArgument,
+    check_result,
+    is_matrix,
+    takes_matrix_options,
+    write_result,
+)
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
     from traitscope.predict.forecast import Forecast
     from traitscope.study import Study
+
+EVIDENCE = "text,base,probe"
 
 
 @friendly
@@ -46,8 +58,12 @@ def predict(
         bool, typer.Option("--probe", help="Train short adapters first, of --new and of sources without one.")
     ] = False,
     evidence: Annotated[
-        str, typer.Option(help="Of a study: text, base (makes mean gradients), probe, adapters; with commas.")
-    ] = "text,base,probe",
+        str,
+        typer.Option(
+            help="Of a study: text, base (makes mean gradients), probe, adapters; with commas.",
+            autocompletion=words("text", "base", "probe", "adapters"),
+        ),
+    ] = EVIDENCE,
     others: Annotated[
         list[Path] | None,
         typer.Option(help="Long matrix of other base models: columns base, model, source, task, value."),
@@ -64,7 +80,11 @@ def predict(
     ] = None,
     predictors: Annotated[str | None, typer.Option(help="Names with commas. [default: all; one to forecast]")] = None,
     protocols: Annotated[
-        str | None, typer.Option(help="cells, source, column, probes, quarter, base. [default: all]")
+        str | None,
+        typer.Option(
+            help="cells, source, column, probes, quarter, base. [default: all]",
+            autocompletion=words("cells", "source", "column", "probes", "quarter", "base"),
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(**SEEDS, help="Seed of the folds.")] = 0,
     changes: SetOption = None,
@@ -77,6 +97,17 @@ def predict(
     the sources and the additive model say. --new FILE forecasts a dataset that no adapter was trained on. --evaluate
     judges every predictor on held-out cells; with --family every base model is forecast in turn from the others.
     """
+    of_studies: list[tuple[object, str]] = [
+        *((new, "--new"), (like, "--like"), (probe, "--probe"), (others, "--others"), (mix_rows, "--mix-rows")),
+    ]
+    if is_matrix(source):
+        refuse_unused([*of_studies, (evidence != EVIDENCE, "--evidence")], "is for a study", "name a study file")
+        check_result(out, source)
+    if evaluate:
+        refuse_unused([(task, "--task"), *of_studies, (explain, "--explain")], "does not go with --evaluate")
+    else:
+        refuse_unused([(protocols, "--protocols"), (seed, "--seed")], "goes with --evaluate", "add --evaluate")
+        refuse_unused([(of and not is_matrix(source), "--of")], "is for a matrix file, or goes with --evaluate")
     names = _names(predictors, "--predictors")
     if evaluate:
         text, shown = _evaluated(
@@ -125,15 +156,6 @@ def _forecast(
     predictor = predictors[0] if predictors else DEFAULT
     study, rows, mixes = None, dict[str, int](), dict[str, dict[str, int]]()
     if is_matrix(asked.source):
-        of_studies = (
-            (asked.new, "--new"),
-            (asked.like, "--like"),
-            (asked.probe, "--probe"),
-            (asked.others, "--others"),
-        )
-        for value, option in (*of_studies, (asked.mix_rows, "--mix-rows")):
-            if value:
-                raise TraitscopeError(f"{option} is for a study", where=str(asked.source), fix="name a study file")
         found = fit_predictor(matrix_options.read(asked.source), base=of, predictor=predictor)
     else:
         for given, lacks, option in (
@@ -178,6 +200,7 @@ def _study_forecast(asked: _Asked, predictor: str) -> tuple[Study, Forecast]:
     from traitscope.study.forecasting import study_forecast
 
     opened, report = open_study(asked.source, asked.out, quiet=asked.quiet, changes=asked.changes)
+    keep_findings(opened, asked.changes)
     others = [ScoreMatrix.read(path, layout="long") for path in asked.others]
     try:
         with stop_on_signal() as stop, report:  # type: ignore[attr-defined]
@@ -225,6 +248,7 @@ def _evaluated(
         from traitscope.study.forecasting import study_features
 
         study, _ = open_study(source, out, quiet=quiet, changes=changes)
+        keep_findings(study, changes)
         scores, features = study.scores(), study_features(study, _names(evidence, "--evidence") or ())
     begun = time.monotonic()
     with make_reporter(quiet=quiet) as report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from traitscope.cli.common import (
     RunSdOption,
     SetOption,
     friendly,
+    keep_findings,
     open_study,
     read_run_sd,
     working,
@@ -46,6 +48,7 @@ def report(
         raise TraitscopeError("a study's report takes no such option", where="--run-sd", fix=fix)
     else:
         opened, reporter = open_study(source, out, changes=changes)
+        keep_findings(opened, changes)
         with working(reporter):
             page = opened.report()
     if json:
@@ -54,6 +57,19 @@ def report(
         say_json({"report": str(page), "files": [str(path) for path in report_files(page)]})
     else:
         say(page, wrap=False)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuses a place that is neither new, nor an empty folder, nor holds a report of a matrix."""
+    what, page = None, folder / "report.html"
+    if (folder / "study.yaml").exists():
+        what = "is the run folder of a study"
+    elif not folder.is_dir():
+        what = "is there and is no folder" if os.path.lexists(folder) else None
+    elif any(folder.iterdir()) and not (page.is_file() and b"traitscope report</title>" in page.read_bytes()[:4096]):
+        what = "is not empty and holds no report"
+    if what is not None:
+        raise TraitscopeError(what, where=str(folder), fix="name a new or an empty folder with --out")
 
 
 def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_sd: list[str] | None) -> Path:
@@ -65,8 +81,7 @@ def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_s
     from traitscope.traits import fit_traits
 
     folder = out if out is not None else source.with_name(f"{source.stem}-report")
-    if (folder / "study.yaml").exists():
-        raise TraitscopeError("is the run folder of a study", where=str(folder), fix="name another folder with --out")
+    _refuse_foreign(folder)
     scores = options.read(source)
     known = read_run_sd(run_sd)
     if known is not None:

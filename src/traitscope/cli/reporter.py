@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -53,7 +54,8 @@ class Plain:
 
     def _line(self, text: str) -> None:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
-        print(f"{now} {safe(text, line=True)}", file=sys.stderr, flush=True)  # noqa: T201  (this is the command line)
+        with suppress(OSError):  # nobody listens
+            print(f"{now} {safe(text, line=True)}", file=sys.stderr, flush=True)  # noqa: T201  (the command line)
 
 
 class Live:

@@ -11,6 +11,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    MARGIN,
     BudgetOption,
     JsonOption,
     LimitOption,
@@ -25,6 +26,7 @@ from traitscope.cli.common import (
     friendly,
     open_study,
     read_share,
+    refuse_unused,
     split_names,
     stop_on_signal,
 )
@@ -47,7 +49,7 @@ def run(
     changes: SetOption = None,
     quiet: QuietOption = False,
     budget: BudgetOption = None,
-    margin: MarginOption = 0.01,
+    margin: MarginOption = MARGIN,
     json: JsonOption = False,
 ) -> None:
     """Train and evaluate all that is missing; the same command goes on after a kill.
@@ -57,6 +59,7 @@ def run(
     target's best source within that share of the cost, and prints the choice.
     """
     part = read_part(tasks, models, limit)
+    refuse_unused([(budget is None and margin != MARGIN, "--margin")], "goes with --budget", "add --budget 25%, say")
     if budget is None:
         fill(
             study,

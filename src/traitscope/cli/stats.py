@@ -13,6 +13,7 @@ from traitscope.cli.common import (
     SetOption,
     StudyArgument,
     friendly,
+    keep_findings,
     open_study,
     working,
 )
@@ -29,6 +30,7 @@ def stats(
 ) -> None:
     """Statistics of every dataset: lengths, labels and their collisions, style, readability, similarity."""
     opened, report = open_study(study, out, changes=changes)
+    keep_findings(opened, changes)
     with working(report):
         found = opened.dataset_stats(spacy=spacy)
     if json:

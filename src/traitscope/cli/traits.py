@@ -16,11 +16,20 @@ from traitscope.cli.common import (
     RunSdOption,
     SetOption,
     friendly,
+    keep_findings,
     open_study,
     read_run_sd,
     working,
 )
-from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options, write_result
+from traitscope.cli.completion import words
+from traitscope.cli.matrixfile import (
+    MatrixOptions,
+    SourceArgument,
+    check_result,
+    is_matrix,
+    takes_matrix_options,
+    write_result,
+)
 from traitscope.cli.output import say, say_json
 
 
@@ -30,20 +39,29 @@ def traits(
     matrix_options: MatrixOptions,
     source: SourceArgument = DEFAULT_STUDY,
     out: OutOption = None,
-    view: Annotated[str, typer.Option(help="raw, gain (over the base) or logit.")] = "raw",
+    view: Annotated[
+        str, typer.Option(help="raw, gain (over the base) or logit.", autocompletion=words("raw", "gain", "logit"))
+    ] = "raw",
     scale: Annotated[bool, typer.Option("--scale", help="Divide columns by their standard deviation.")] = False,
-    rotate: Annotated[str | None, typer.Option(help="varimax or promax.")] = None,
+    rotate: Annotated[
+        str | None, typer.Option(help="varimax or promax.", autocompletion=words("varimax", "promax"))
+    ] = None,
     k: Annotated[
         int | None, typer.Option(min=1, help="Traits to keep. [default: as many as the cells support]")
     ] = None,
     own: Annotated[
         str,
-        typer.Option(help="exclude: own tasks and copies count as not observed; include (with --rows all: the paper)."),
+        typer.Option(
+            help="exclude: own tasks and copies count as not observed; include (with --rows all: the paper).",
+            autocompletion=words("exclude", "include"),
+        ),
     ] = "exclude",
-    seeds: Annotated[str, typer.Option(help="mean: one row per source; rows: one per seed.")] = "mean",
+    seeds: Annotated[
+        str, typer.Option(help="mean: one row per source; rows: one per seed.", autocompletion=words("mean", "rows"))
+    ] = "mean",
     run_sd: RunSdOption = None,
     seed: Annotated[int, typer.Option(**SEEDS, help="Seed of permutations and bootstrap.")] = 0,
-    words: Annotated[
+    own_words: Annotated[
         list[str] | None, typer.Option("--word", help="name=task,task: a word of yours for what tasks share.")
     ] = None,
     changes: SetOption = None,
@@ -64,10 +82,10 @@ def traits(
         "seeds": seeds,
         "seed": seed,
     }
-    if words:
+    if own_words:
         from traitscope.matrix.options import read_words
 
-        options["words"] = read_words(words)
+        options["words"] = read_words(own_words)
     options["run_sd"] = read_run_sd(run_sd)
     columns = [name.strip() for name in (matrix_options.rows or "").split(",")]
     if "all" in columns:
@@ -75,12 +93,14 @@ def traits(
         named = ",".join(name for name in columns if name != "all")
         matrix_options = replace(matrix_options, rows=named or None)
     if is_matrix(source):
+        check_result(out, source)
         matrix = matrix_options.read(source)
         with working():
             found = fit_traits(matrix, **options)
         write_result(out, found.to_json())
     else:
         opened, report = open_study(source, out, changes=changes)
+        keep_findings(opened, changes)
         with working(report):
             found = opened.traits(**options)
     if json:

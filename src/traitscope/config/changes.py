@@ -40,7 +40,9 @@ def with_changes(data: Any, places: Places, changes: Sequence[str]) -> tuple[Any
     data, given = copy.deepcopy(data), dict[KeyPath, str]()
     for change in changes:
         path, value = _read(change)
-        given[_put(data, path, value)] = f"{OPTION} {change.partition('=')[0].strip()}"
+        place, made = _put(data, path, value)
+        # What lacks in a section that a change made is the change's fault too.
+        given |= dict.fromkeys((place[:made], place), f"{OPTION} {change.partition('=')[0].strip()}")
     return data, replace(places, given={**places.given, **given})
 
 
@@ -60,9 +62,10 @@ def _read(change: str) -> tuple[list[str], Any]:
     return parts, parse_yaml(text, f"{OPTION} {key.strip()}")[0]
 
 
-def _put(data: Any, parts: Sequence[str], value: Any) -> KeyPath:
-    """Puts a value at its place, making the mappings above it; returns the place."""
+def _put(data: Any, parts: Sequence[str], value: Any) -> tuple[KeyPath, int]:
+    """Puts a value at its place, making the mappings above it; gives the place, and how far its first new key goes."""
     path: list[str | int] = []
+    made = len(parts)
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         if isinstance(data, list):
@@ -89,12 +92,12 @@ def _put(data: Any, parts: Sequence[str], value: Any) -> KeyPath:
         inner = data[key] if isinstance(data, list) else data.get(key)
         short = next((word for place, word in _SHORT.items() if _fits(place, path)), None)
         if inner is None:
-            inner = {}
+            inner, made = {}, min(made, len(path))
         elif short is not None and not isinstance(inner, Mapping | list):
             inner = {short: inner}
         data[key] = inner
         data = inner
-    return tuple(path)
+    return tuple(path), made
 
 
 def _fits(place: tuple[str | None, ...], path: Sequence[str | int]) -> bool:

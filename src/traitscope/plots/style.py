@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec
 
+from traitscope.texts import safe
+
 Figure = Any
 Axes = Any
 P = ParamSpec("P")
@@ -106,7 +108,7 @@ def svg_text(figure: Figure, name: str) -> str:
     with look(**{"svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata=nothing)
     # Names of groups (axes_1) and images repeat from figure to figure; nothing refers to them.
-    svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue().decode())
+    svg = re.sub(r'<g id="[^"]*"', "<g", safe(file.getvalue().decode()))
     return re.sub(r' id="(image[0-9a-f]+)"', lambda m: m[0] if f"#{m[1]}" in svg else "", svg)
 
 

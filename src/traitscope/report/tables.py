@@ -11,7 +11,7 @@ import pandas as pd
 from traitscope.effects import Effects
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
-from traitscope.texts import guarded
+from traitscope.texts import guarded, safe
 
 MAX_PAGE_ROWS = 3000
 
@@ -52,7 +52,7 @@ def csv_files(findings: Findings) -> dict[str, str]:
 
 
 def csv_text(frame: pd.DataFrame, *, index: bool) -> str:
-    """A frame as CSV in which no text is a formula to a spreadsheet (``texts.guarded``); numbers stay numbers."""
+    """A frame as CSV in which no text steers a reader or is a formula to a spreadsheet; numbers stay numbers."""
     shown = frame.map(_guarded)
     shown.columns = pd.Index([_guarded(name) for name in frame.columns], name=frame.columns.name)
     shown.index = pd.Index([_guarded(name) for name in frame.index], name=_guarded(frame.index.name))
@@ -60,7 +60,7 @@ def csv_text(frame: pd.DataFrame, *, index: bool) -> str:
 
 
 def _guarded(value: Any) -> Any:
-    return guarded(value) if isinstance(value, str) else value
+    return guarded(safe(value)) if isinstance(value, str) else value
 
 
 def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:

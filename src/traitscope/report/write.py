@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from traitscope.findings import Findings
+from traitscope.texts import safe
 
 
 def write_report(findings: Findings, folder: Path) -> Path:
@@ -33,9 +34,9 @@ def write_report(findings: Findings, folder: Path) -> Path:
     for name in set(NAMES) - {figure.name for figure in drawn}:
         (figures / f"{name}.svg").unlink(missing_ok=True)
     for name, text in files.items():
-        write_atomic(tables / f"{name}.csv", text.encode(errors="backslashreplace"))
+        write_atomic(tables / f"{name}.csv", text.encode())
     page = folder / "report.html"
-    write_atomic(page, render_page(findings, drawn, sorted(files)).encode(errors="backslashreplace"))
+    write_atomic(page, safe(render_page(findings, drawn, sorted(files))).encode())
     return page
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
 from traitscope.store.files import disk_problem
+from traitscope.store.hub import not_at_hand
 from traitscope.store.models import ModelSource, cached_folder
 from traitscope.store.weights import INDEX, WEIGHTS, Entry, read_header, refuse_no_numbers, refuse_pointer, weight_files
 
@@ -71,6 +72,8 @@ def not_loaded(what: str, error: BaseException, target: str | Path, model: str |
     if is_out_of_memory(error):
         return no_memory(where)
     if (told := disk_problem(error, where, elsewhere="give the user who runs this the right to it")) is not None:
+        return told
+    if not local and (told := not_at_hand(str(target))) is not None:
         return told
     words = str(error).strip()
     if "trust_remote_code" in words or "custom code" in words:

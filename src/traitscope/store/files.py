@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -152,9 +153,11 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes or replaces a file in one step.
 
     Raises:
-        TraitscopeError: the disk is full or the folder cannot be written; the old file is then untouched.
+        TraitscopeError: the disk is full or the folder cannot be written, or there is a device; what was there is then
+            untouched.
     """
     with disk_errors(path):
+        _refuse_device(path)
         written = _write_temporary(path, data)
         try:
             written.replace(path)
@@ -162,6 +165,13 @@ def write_atomic(path: Path, data: bytes) -> None:
             written.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def _refuse_device(path: Path) -> None:
+    mode = path.stat().st_mode if path.exists() else 0
+    # A rename would put a file in its place, for the whole machine.
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise TraitscopeError("is a device, not a file", where=str(path), fix="name a file")
 
 
 class Staged:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from traitscope.store.adapters import CARD, write_adapter
 from traitscope.store.cells import CellStore
 from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import (
+    TEMPORARY,
     disk_errors,
     move_folder,
     read_file,
@@ -42,6 +44,9 @@ FOLDERS = (
     *("figures", "tables", "belt", "cells", "checkpoints", "probes", "new"),
 )
 STARTED = ("lock.json", "plan", "cells", "adapters")
+# All that is ever written right into a run folder; the first of it is found elsewhere too.
+COMMON = {"study.yaml", "report.html", "figures", "tables", "tasks"}
+OWN = COMMON | {*FOLDERS, *STARTED, "local.json", "run.jsonl", "quarantine", "replaced"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,13 @@ class RunFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        if any(path.is_file() for path in (root, *root.parents)):
+        if any(path.exists() and not path.is_dir() for path in (root, *root.parents)):
             raise TraitscopeError(
                 "is a file, or lies in one, and no folder", where=str(root), fix="name another run folder with --out"
+            )
+        if root.is_symlink() and not root.exists():
+            raise TraitscopeError(
+                "is a link that leads nowhere", where=str(root), fix="name another run folder with --out"
             )
         self.root = root
         self.cells = CellStore(root / "cells")
@@ -129,6 +138,34 @@ class RunFolder:
     def exists(self) -> bool:
         """True if a study has been started here (a study file alone does not make a run folder)."""
         return self.study_file.is_file() and any((self.root / name).exists() for name in STARTED)
+
+    def refuse_foreign(self) -> None:
+        """Refuses a folder of other things: a run would write over them, or put them aside as damage.
+
+        Raises:
+            TraitscopeError: it has no lock, and holds what no run writes or nothing that only a run writes.
+        """
+        if not self.root.is_dir() or (self.root / "lock.json").exists():
+            return
+        names = {path.name for path in self.root.iterdir() if not path.name.startswith(".")}
+        if names - OWN or (names and names <= COMMON):
+            raise TraitscopeError(
+                "is not empty and no run folder", where=str(self.root), fix="name a new or an empty folder with --out"
+            )
+
+    def check_writable(self) -> None:
+        """What ``prepare`` finds out of a folder that cannot be written; leaves nothing behind.
+
+        Raises:
+            TraitscopeError: the folder cannot be written.
+        """
+        place = next(path for path in (self.root.absolute(), *self.root.absolute().parents) if path.is_dir())
+        try:
+            with disk_errors(self.root), TemporaryDirectory(prefix=TEMPORARY, dir=place):
+                pass
+        except FileNotFoundError as error:
+            # What is no disk, such as /proc, says so of the name that was tried.
+            raise FileNotFoundError(error.errno, error.strerror, str(self.root)) from None
 
     def leases(self, *, beat_s: float = 5.0, stale_s: float = 60.0) -> Leases:
         """The leases of this folder for this process."""

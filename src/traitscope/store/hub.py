@@ -23,20 +23,37 @@ def without_waiting(needed: Iterable[tuple[str, str | None]] = ()) -> None:
     Raises:
         TraitscopeError: the Hub is silent, and this disk does not hold one of them.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants
 
     if constants.is_offline_mode() or _answers(constants.ENDPOINT):
         return
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     constants.HF_HUB_OFFLINE = True
     for model, revision in needed:
-        names = ("config.json", "adapter_config.json")
-        if not any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in names):
-            raise TraitscopeError(
-                f"the Hub ({constants.ENDPOINT}) does not answer, and this disk does not hold the model",
-                where=f"model {model}",
-                fix="mend the network, or name a local folder (from the study file's folder)",
-            )
+        if (told := not_at_hand(model, revision)) is not None:
+            raise told
+
+
+def on_this_disk(model: str, revision: str | None = None) -> bool:
+    """Whether the Hub's cache holds a model or an adapter, or at least its configuration."""
+    from huggingface_hub import try_to_load_from_cache
+
+    names = ("config.json", "adapter_config.json")
+    return any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in names)
+
+
+def not_at_hand(model: str, revision: str | None = None) -> TraitscopeError | None:
+    """The error for a model of the Hub that this disk does not hold, where the Hub is not asked; None otherwise."""
+    from huggingface_hub import constants
+
+    if not constants.is_offline_mode() or on_this_disk(model, revision):
+        return None
+    return TraitscopeError(
+        f"the Hub ({constants.ENDPOINT}) does not answer, or HF_HUB_OFFLINE is set, and this disk does not hold the "
+        "model",
+        where=f"model {model}",
+        fix="mend the network, or name a local folder (from the study file's folder)",
+    )
 
 
 def _answers(endpoint: str) -> bool:

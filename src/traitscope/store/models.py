@@ -11,6 +11,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.store.files import disk_problem
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
+from traitscope.store.hub import not_at_hand
 
 
 def embedded_base_path() -> Path:
@@ -105,6 +106,8 @@ def adapter_folder(asked: ModelSource) -> Path | None:
     model, revision = asked.located(), asked.revision
     if isinstance(model, Path):
         return model if (model / "adapter_config.json").is_file() else None
+    if (told := not_at_hand(model, revision)) is not None:
+        raise told
     from huggingface_hub import file_exists, snapshot_download
 
     try:

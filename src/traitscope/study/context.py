@@ -66,6 +66,7 @@ class Context:
     ) -> None:
         self.config = config
         self.folder = RunFolder(Path(folder))
+        self.folder.refuse_foreign()
         self.text = text
         self.report_to: Reporter = report or Silent()
         self.every_s = every_s

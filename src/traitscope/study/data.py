@@ -320,11 +320,16 @@ def _files(data: DataConfig, root: Path) -> Iterable[Path]:
     if data.embedded is not None:
         # The rows are made by these files, so that a change of them is a change of the data.
         yield from sorted((Path(__file__).parents[1] / "tasks" / "embedded").glob("*.py"))
-    for path in (path for pattern in [*data.join.values(), *_patterns(data)] for path in matching(pattern, root)):
+    for path in (path for pattern in named_files(data) for path in matching(pattern, root)):
         if path.is_dir():
             yield from sorted(child for child in path.rglob("*") if child.is_file())
         elif path.is_file():
             yield path
+
+
+def named_files(data: DataConfig) -> list[str]:
+    """Every file, folder and glob that a task's data names, as the study writes it."""
+    return [*data.join.values(), *_patterns(data)]
 
 
 def _patterns(data: DataConfig) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -75,9 +76,7 @@ def _written(out: Path) -> Iterator[Path]:
         TraitscopeError: ``out`` holds something else than a belt, or cannot be written.
     """
     try:
-        out = out.resolve()
-        if out.exists() and not _replaceable(out):
-            raise TraitscopeError("is there and is no belt", where=str(out), fix="name another folder with --out")
+        out = check_place(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out.parent, prefix=".belt-") as place:
             folder, before = Path(place) / "belt", Path(place) / "before"
@@ -99,6 +98,19 @@ def _written(out: Path) -> Iterator[Path]:
         raise TraitscopeError(
             f"cannot be written: {reason}", where=str(out), fix="name another folder with --out"
         ) from error
+
+
+def check_place(out: Path) -> Path:
+    """The folder that a place of a belt is, links followed.
+
+    Raises:
+        TraitscopeError: it is there and holds no belt, or is a link that leads nowhere.
+    """
+    found = Path(os.path.realpath(out))
+    if os.path.lexists(found) and not _replaceable(found):
+        what = "is a link that leads nowhere" if found.is_symlink() else "is there and is no belt"
+        raise TraitscopeError(what, where=str(out), fix="name another folder with --out")
+    return found
 
 
 def _replaceable(out: Path) -> bool:

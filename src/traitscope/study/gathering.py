@@ -49,7 +49,7 @@ def gather(study: Context) -> Findings:
     layers = found.pop("layers", None)
     if layers is not None:
         found |= layers._asdict()
-    lock = study.folder.read_lock()
+    lock, known = study.folder.read_lock(), (study.config, study.recorded_config())
     return Findings(
         name=study.config.study,
         scores=scores,
@@ -57,8 +57,8 @@ def gather(study: Context) -> Findings:
         facts=tuple(_facts(study, scores, lock)),
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
-        warnings=tuple(without_places(line, study.config, study.recorded_config()) for line in _warnings(study)),
-        missing=missing,
+        warnings=tuple(without_places(line, *known) for line in _warnings(study)),
+        missing={name: without_places(reason, *known) for name, reason in missing.items()},
     )
 
 

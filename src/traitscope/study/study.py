@@ -15,6 +15,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
 from traitscope.store import RunFolder
+from traitscope.store.models import shared_name
 from traitscope.study import analysis, belting, capturing, evaluating, filling, gathering, healing
 from traitscope.study.context import Context, looking_once
 from traitscope.study.costs import layers_cost, study_cost
@@ -104,7 +105,8 @@ class Study(Context):
     def _headline(self) -> str:
         config = self.config
         made = f"{count_of(len(config.resolved_sources()), 'source')}, {count_of(len(config.target_names()), 'target')}"
-        return f"{config.study} on {config.base.model}, {made}, in {self.folder.root}"
+        base, folder = shared_name(config.base.model), shared_name(str(self.folder.root))
+        return f"{config.study} on {base}, {made}, in {folder}"
 
     # ---- what there is to do
 
