@@ -30,6 +30,7 @@ _OPEN = r"[\s:\-\"'“‘«\[({]{0,6}"
 _DENIED = re.compile(
     r"(?:(?:\b(?:not|never|neither|nor|no|without|hardly|barely|cannot|rather than|instead of)\b|n['’]t\b)"
     r"(?:\s(?:be|been|seem|seems|look|sound|feel|really|very|quite|entirely|at all|the|an?|any|option|choice)){0,2}"
+    r"|n['’]t\s(?:think|believe|say)(?:\sthat)?\s(?:it|this|the answer)\sis(?:\s(?:the|an?|option|choice)){0,2}"
     r"|不是|[不没沒未非])\s?[(\"'“‘]{0,2}$|\bnon-?\s?$",
     re.IGNORECASE,
 )
