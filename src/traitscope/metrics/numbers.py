@@ -119,8 +119,7 @@ def reads_part(text: str) -> bool:
         return False
     before, after = rest[: found[-1].start], rest[found[-1].end :]
     return (
-        len(found) > 1
-        or _PAIR.search(rest) is not None
+        _PAIR.search(rest) is not None
         or _MORE.search(before + "\n" + after) is not None
         or re.search(r"(?<![A-Za-z])[A-Za-z]\s?(?:[-+*/]|(?i:minus|plus|times))\s?$", before) is not None
         or re.match(r"\s?[-+*/]\s?[A-Za-z](?![A-Za-z])|[abceijknqruxyz](?!\w)", after) is not None
