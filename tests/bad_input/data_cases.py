@@ -76,7 +76,39 @@ CASES = [
         data("{path: a.csv}", {"a.csv": b"text,label\ncaf\xe9,no\n"}),
         ("line 2 is not utf-8", "latin-1"),
     ),
-    Case("an unknown encoding", data("{path: rows.jsonl, encoding: utf-9}"), ("unknown encoding 'utf-9'", "latin-1")),
+    *(
+        Case(
+            f"an encoding of no file: {name}",
+            data(f'{{path: rows.jsonl, encoding: "{name}"}}'),
+            ("data.encoding", "unknown encoding", "latin-1"),
+        )
+        for name in (
+            "utf-9",
+            "utf-8\\u202e",
+            "unicode_escape",
+            "raw-unicode-escape",
+            "idna",
+            "punycode",
+            "hex",
+            "rot13",
+            "",
+        )
+    ),
+    *(
+        Case(
+            f"an empty list: {keys}", data(f"{{{keys}}}"), ("study.yaml:6", "the list is empty", "write what it should")
+        )
+        for keys in (
+            "path: []",
+            "path: {train: [], eval: rows.jsonl}",
+            "path: {train: rows.jsonl, eval: []}",
+            "path: rows.jsonl, columns: []",
+            "hub: x/y, splits: {train: []}",
+        )
+    ),
+    Case("an empty name of a joined file", data('{path: rows.jsonl, join: {more: ""}}'), ("join", "empty")),
+    Case("a joined column without a name", data('{path: rows.jsonl, join: {"": rows.jsonl}}'), ("join", "empty")),
+    Case("a home that is not there", data('{path: "~nobody-here/rows.jsonl"}'), ("data.path", "no file")),
     Case(
         "not a parquet file", data("{path: a.parquet}", {"a.parquet": "x"}), ("a.parquet", "no readable parquet file")
     ),

@@ -49,7 +49,20 @@ CASES = [
         study(GENERATE, '{generate: {gold: " {{ label }}"}}\n    metrics: [number_match]'),
         ("number_match finds no number", "use exact_match"),
     ),
+    *(
+        Case(
+            f"a number without end: {number}",
+            study("{{ text }}", "{{ n }}", {"rows.jsonl": f'{{"text": "x", "label": "no", "n": {number}}}\n' * 10}),
+            ("prompt, row all-", "prints an infinite number", "data.where"),
+        )
+        for number in ("Infinity", "-Infinity", "1e999")
+    ),
     # answers, metrics, parsers
+    Case(
+        "no class words",
+        study(GENERATE, '{generate: {gold: " {{ label }}", classes: []}}'),
+        ("answer.generate.classes", "the list is empty"),
+    ),
     Case(
         "an unknown metric",
         study("  two:", "    metrics: [acuracy]\n  two:"),

@@ -6,6 +6,11 @@ from bad_input.sound import CHOICE, PROMPT, STUDY, Case, data, study, write
 from traitscope.config import load_config
 
 CASES = [
+    Case(
+        "a deviation beyond the scale",
+        study("study: sound", "study: sound\nrun_sd: 500"),
+        ("study.yaml:2", "run_sd", "100"),
+    ),
     # the file as a whole
     Case(
         "no such study file",

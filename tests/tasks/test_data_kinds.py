@@ -16,6 +16,7 @@ from traitscope.config import TaskConfig
 from traitscope.errors import TraitscopeError
 from traitscope.tasks import Task
 
+ANY = {"choice": ["a", "b"], "gold": "0", "gold_is": "index"}
 ODD = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
 
 
@@ -127,6 +128,8 @@ def test_what_is_no_sentence_of_a_conll_file_is_none(tmp_path: Path) -> None:
     data = {"path": "a.conll", "columns": ["tokens", "pos", "tags"], "delimiter": " ", "train": 0, "eval": "all"}
     shown = {"prompt": "{{ tokens | join(' ') }}", "answer": {"loss": "{{ tags | join(' ') }}"}}
     assert set(texts(task(tmp_path, data, **shown))) == {"EU #", "Rome"}
+    (tmp_path / "a.conll").write_text("-DOCSTART-\n\nEU NNP B\n\n-DOCSTART-\nRome NNP B\n")
+    assert set(texts(task(tmp_path, data, **shown))) == {"EU", "Rome"}
     (tmp_path / "u.conll").write_text("# text = im Haus\n1-2\tim\n1\tin\n2\tdem\n2.1\t_\n3\tHaus\n\n")
     data = {"path": "u.conll", "columns": ["id", "tokens"], "train": 0, "eval": "all"}
     assert texts(task(tmp_path, data, **{**shown, "answer": {"loss": "x"}})) == ["in dem Haus"]
@@ -157,6 +160,23 @@ def test_a_right_answer_can_be_given_and_is_read_whole(
     else:
         with pytest.raises(TraitscopeError, match=f"generate.gold, row all-0: .*{fault}"):
             made.load()
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_single_precision_is_written_as_short_as_it_is_read(tmp_path: Path, kind: Any) -> None:
+    held = pa.array([0.8, 0.1, None, 3.0], pa.float64()).cast(pa.float32()).cast(kind, safe=False)
+    held = held if kind != pa.float64() else pa.array([0.8, 0.1, None, 3.0])
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 2, 3, 4]), held)
+    nested = pa.StructArray.from_arrays([held, lists], ["x", "y"])
+    pq.write_table(pa.table({"n": held, "many": lists, "deep": nested}), tmp_path / "rows.parquet")
+    where = {"path": "rows.parquet", "train": 0, "eval": "all", "where": "n is not none"}
+    made = task(tmp_path, where, prompt="{{ n }} {{ many | tojson }} {{ deep.x }} {{ deep.y | tojson }}", answer=ANY)
+    assert set(texts(made)) == {"0.8 [0.8, 0.1] 0.8 [0.8, 0.1]", "0.1 [] 0.1 []", "3.0 [3.0] 3.0 [3.0]"}
+
+
+def test_a_file_may_be_called_like_a_home_folder(tmp_path: Path) -> None:
+    write_rows(tmp_path / "~x.jsonl", ["a", "b"])
+    assert set(texts(task(tmp_path, {"path": "~x.jsonl", "train": 0, "eval": 2}))) == {"a", "b"}
 
 
 def bomb(path: Path, content: bytes) -> None:

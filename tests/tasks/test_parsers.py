@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from traitscope.metrics.numbers import final_number, reads_part
-from traitscope.tasks.parsers import PARSERS
+from traitscope.tasks.parsers import PARSERS, cut_at_stop
 
 LABELS = ("positive", "negative", "not sure")
 TABLE = yaml.safe_load((Path(__file__).parent / "parsed_answers.yaml").read_text(encoding="utf-8"))
@@ -81,6 +81,19 @@ def test_long_numbers_are_exact_and_those_of_thousands_of_digits_none() -> None:
 )  # fmt: skip
 def test_a_right_answer_that_says_more_than_its_number(gold: str, part: bool) -> None:
     assert reads_part(gold) == part
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "left"),
+    [
+        ("a#b##c", ("##", "#"), "a"),
+        ("a#b##c", ("#", "##"), "a"),
+        ("one\ntwo.", (".", "\n"), "one"),
+        ("a", ("b", "c"), "a"),
+    ],
+)
+def test_an_answer_ends_at_the_first_of_several_stops(text: str, stops: tuple[str, ...], left: str) -> None:
+    assert cut_at_stop(text, stops) == left
 
 
 @pytest.mark.parametrize("entry", list(PARSERS), ids=lambda e: e.name)

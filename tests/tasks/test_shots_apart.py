@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,25 @@ def test_rows_of_both_files(loaded: Loaded, fixed: bool, duplicates: str, train:
     trained, evaluated = loaded(rows(range(20)), rows(range(8, 14), " {}  "), shots, train=train, duplicates=duplicates)
     assert len(trained) == train and len(evaluated) == 6
     assert apart(trained, 2) and apart(evaluated, 2)
+
+
+@pytest.mark.parametrize("near", ["q{} ", "q{}\u00a0", "q{}\u200a", "Q{}", "\uff51{}", "  q{}\t"])
+@pytest.mark.parametrize("duplicates", ["drop", "keep"])
+def test_nearly_the_same_question_is_the_same(loaded: Loaded, near: str, duplicates: str) -> None:
+    alike = [{"text": near.format(n), "label": "no"} for n in range(6)]
+    shots = {"n": 3, "fixed": False}
+    trained, evaluated = loaded(rows(range(6)) + rows(range(20, 24)), alike, shots, train=4, duplicates=duplicates)
+    numbers = [re.findall(r"^\s*[qQ\uff51](\d+)", e.prompt, re.MULTILINE) for e in (*trained, *evaluated)]
+    assert all(len(found) == 4 and found[-1] not in found[:-1] for found in numbers), numbers
+    if duplicates == "drop":
+        assert {found[-1] for found in numbers[:4]} == {"20", "21", "22", "23"}
+
+
+def test_nearly_equal_rows_of_one_file_stand_on_one_side(loaded: Loaded) -> None:
+    both = rows(range(20)) + rows(range(20), " {} ") + rows(range(20), "{}\u00a0")
+    trained, evaluated = loaded(both, None, {"n": 0}, train="all", eval=8)
+    asked = [{e.prompt.split("\n")[0].strip() for e in side} for side in (trained, evaluated)]
+    assert len(evaluated) == len(asked[1]) == 8 and len(trained) == 36 and not asked[0] & asked[1]
 
 
 @pytest.mark.parametrize("fixed", [True, False])

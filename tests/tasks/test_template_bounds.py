@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+from task_helpers import write_rows
 
+from traitscope.config import TaskConfig
 from traitscope.config.problems import Problem
 from traitscope.config.template import check_condition, check_template, evaluate, holds, render
 from traitscope.errors import TraitscopeError
+from traitscope.tasks import Task
 
 ROW = {"text": "one two", "n": 3, "f": 2.5, "xs": ["a", "b"], "d": {"k": 1}, "long": "a" * 30_000 + "!"}
 GROW = "{%% set s = namespace(x=%s) %%}{%% for i in range(90) %%}{%% set s.x = %s %%}{%% endfor %%}{{ s.x }}"
@@ -130,15 +134,23 @@ def test_time_and_size_are_bounded(template: str) -> None:
     assert "prompt, row 1: the template " in str(caught.value) and len(str(caught.value)) < 600
 
 
-def test_a_template_out_of_bounds_is_tried_once() -> None:
-    template = "{{ long | regex_findall('(a+a+a+)+$') }}"
-    with pytest.raises(TraitscopeError):
-        render(template, ROW, where="row 1")
+def test_a_template_out_of_bounds_is_tried_on_one_row_of_a_task_and_again_on_other_rows(tmp_path: Path) -> None:
+    slow = "{{ text | regex_replace('(a+a+)+$', '') }}"
+    settings = {"prompt": slow, "answer": {"choice": ["a", "b"], "gold": "0"}}
+    data = {"path": "rows.jsonl", "train": 0, "eval": "all", "duplicates": "keep"}
     start = time.monotonic()
-    for row in range(1000):
-        with pytest.raises(TraitscopeError, match=f"row {row}"):
-            render(template, ROW, where=f"row {row}")
-    assert time.monotonic() - start < 1
+    write_rows(tmp_path, [{"text": f"{'a' * 3000}{n}!"} for n in range(40)], "rows.jsonl")
+    with pytest.raises(TraitscopeError, match="takes too long on this text"):
+        Task("t", TaskConfig(data=data, **settings), tmp_path).load()
+    assert time.monotonic() - start < 8
+    write_rows(tmp_path, [{"text": f"{n}!"} for n in range(40)], "rows.jsonl")
+    assert len(Task("t", TaskConfig(data=data, **settings), tmp_path).load().eval) == 40
+
+
+def test_the_steps_of_a_rendering_are_bounded_before_its_seconds_are() -> None:
+    loops = "{% for i in range(1000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}"
+    with pytest.raises(TraitscopeError, match="takes more than 1,000,000 steps"):
+        render(loops, ROW, where="prompt, row 1")
 
 
 @pytest.mark.parametrize(

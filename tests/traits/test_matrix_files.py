@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix import ScoreMatrix
+from traitscope.matrix import ScoreMatrix, doubts
 
 PLAIN = "model,rte,sst\nbase,0.1,0.5\np,0.2,0.75\nq,0.3,0.25\n"
 MEANT = [[0.1, 0.5], [0.2, 0.75], [0.3, 0.25]]
@@ -197,7 +198,16 @@ def test_a_semicolon_beats_a_comma_that_splits_numbers(tmp_path: Path) -> None:
         ("model,rte,sst\nbase,1,2\np,3,8\nq,5,4\nBest,5,8\n", "row 'Best' is the best or the least of the others"),
         ("dataset,base,p\nrte,.1,.2\nsst,.1,.3\n", "a column is named 'base', and no row"),
         ("model,rte,rte_stderr\nbase,.5,.02\np,.6,2\n", "standard error 2 of p on rte, whose scores lie"),
-        ("model,task,value,n\nbase,rte,.5,-3\n", "negative number of examples"),
+        ("model,task,value,n\nbase,rte,.5,-3\n", "-3 is no number of examples"),
+        ("model,task,value,n\nbase,rte,.5,0\n", r"0 is no number of examples \(model base, task rte\)"),
+        ("model,task,value,n\nbase,rte,.5,10.5\n", "10.5 is no number of examples"),
+        (
+            "model,task,value,higher_is_better\nbase,rte,.5,true\np,rte,.6,false\n",
+            "task 'rte', metric 'score' is better when higher in some rows and when lower in others",
+        ),
+        ("model,rte,±\nbase,.1,.1\n", "'±' looks like the spread"),
+        ("model,rte,+/-\nbase,.1,.1\n", "'\\+/-' looks like the spread"),
+        ("model,rte\nbase,.1\np,30\nq,.2\n", "30 of p on rte stands among fractions, such as 0.2"),
         ("model,rte,sst_stderr\nbase,.1,.5\n", "'sst_stderr' holds standard errors of no column"),
         ("model,run,rte\nbase,,1\np,1,2\np,2,2\n", r"model 'p' has 2 values .*line 3, row 2; line 4, row 3"),
         ("model,tag,rte\nbase,,1\np,u,2\np,v,2\n", r"they differ in tag \(u, v\)"),
@@ -218,6 +228,7 @@ def test_what_is_not_meant_as_it_stands_is_refused_with_its_place(
     [
         ("model,xnli,xnli_hi\nbase,.1,.1\n", ("xnli", "xnli_hi")),
         ("model,rte\nbase,.1\nmean,.3\np,.2\n", ("rte",)),
+        ("model,rte\nbase,1\np,30\nq,0\n", ("rte",)),
         ('model,"arc.acc,none",n-samples.arc.effective,config.batch\nbase,.1,90,8\n', ("arc",)),
     ],
 )
@@ -347,3 +358,39 @@ def test_a_missing_base_is_named_as_that(tmp_path: Path) -> None:
     for text in (PLAIN, "model,task,value\np,rte,1\n"):
         with pytest.raises(TraitscopeError, match="no base row: no row is named 'llama'"):
             ScoreMatrix.read(write(tmp_path, text), base="llama")
+
+
+@pytest.mark.parametrize("option", ["family", "source_column"])
+def test_a_column_of_scores_names_no_rows(tmp_path: Path, option: str) -> None:
+    path = write(tmp_path, "model,t0,t1\nbase,.1,.2\na,.3,.1\n")
+    with pytest.raises(TraitscopeError, match=f"{option}: column 't0' holds numbers"):
+        ScoreMatrix.read(path, **{option: "t0"})
+
+
+def test_a_column_of_scores_that_tells_runs_apart_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, "model,t0,t1\nbase,.1,.2\na,.3,.1\n")
+    assert any("t0 holds fractions and tells runs apart" in n for n in ScoreMatrix.read(path, seed_column="t0").notes)
+
+
+@pytest.mark.parametrize(("models", "tasks", "times"), [(3, 2_000, 4), (5_000, 1, 8)])
+def test_reading_takes_as_long_as_the_file_is(tmp_path: Path, models: int, tasks: int, times: int) -> None:
+    """A file of so many times the cells takes so many times as long, and not the square of that."""
+    seconds = []
+    for part in (1, times):
+        shape = (models * part, tasks) if models > tasks else (models, tasks * part)
+        frame = pd.DataFrame(np.random.default_rng(0).random(shape).round(6)).add_prefix("t")
+        frame.insert(0, "model", [f"m{k}" for k in range(shape[0])])
+        frame.to_csv(tmp_path / "m.csv", index=False)
+        start = time.process_time()
+        assert ScoreMatrix.read(tmp_path / "m.csv").scores_IN.shape == shape
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < 1.35 * times * seconds[0] + 0.2, seconds
+
+
+def test_whole_copies_are_told_among_many_rows(tmp_path: Path) -> None:
+    cells = np.random.default_rng(0).random((6_000, 3)).round(6)
+    cells[4_321] = cells[17]
+    frame = pd.DataFrame(cells, index=[f"m{k}" for k in range(len(cells))], columns=["x", "y", "z"])
+    raw = ScoreMatrix.from_wide(frame).raw()
+    found = doubts.reading_notes(raw, dict.fromkeys(raw.tasks, "fraction"), np.full(len(cells), -1))
+    assert [note for note in found if "copied" in note] == ["m17 and m4321 have 3 identical scores: copied by mistake?"]

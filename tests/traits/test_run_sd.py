@@ -125,3 +125,14 @@ def test_a_cell_counts_the_seeds_that_it_has() -> None:
         half = (gains["hi"] - gains["lo"]) / 2
         assert half["a", "a"] == pytest.approx(1.959964 * np.sqrt(2 * 0.03**2 + 0.02**2), rel=1e-5)
         assert half["a", "b"] == pytest.approx(1.959964 * np.sqrt(2 * 0.03**2 + 0.02**2 / 3), rel=1e-5)
+
+
+@pytest.mark.parametrize("sd", [100.5, 1e300, dict.fromkeys(TASKS, 1e10)])
+def test_a_deviation_beyond_every_scale_is_refused(sd: Any) -> None:
+    with pytest.raises(TraitscopeError, match="is more than any deviation between runs"):
+        ScoreMatrix.from_long(table(1)).with_run_sd(sd)
+
+
+def test_the_largest_deviation_that_is_taken_has_traits() -> None:
+    for sd in (100.0, dict.fromkeys(TASKS, 1e9)):
+        fit_traits(ScoreMatrix.from_long(table(1)), run_sd=sd, **COUNT)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,8 @@ class MatrixOptions:
         from traitscope.matrix.options import read_typed
 
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return read_typed(source, n=given.pop("examples") or (), where=given.pop("where") or (), **given)
+        matrix = read_typed(source, n=given.pop("examples") or (), where=given.pop("where") or (), **given)
+        return dataclasses.replace(matrix, notes=tuple(map(_as_typed, matrix.notes)))
 
     def given(self) -> list[tuple[str, str]]:
         """The options that were given, as (name, text) pairs in their order."""
@@ -87,6 +89,27 @@ class MatrixOptions:
                 name = "--" + field.name.replace("_", "-")
                 pairs += [(name, str(one)) for one in (value if isinstance(value, list) else [value])]
         return pairs
+
+
+# Where Python's name is another one than the option's.
+_OPTIONS = {"units": "unit", "own": "own-pairs", "run_sd": "run-sd"}
+
+
+def _as_typed(text: str) -> str:
+    """Options in a message as they are typed: ``--task-column ...`` for Python's ``task_column=...``."""
+    names = [*(field.name for field in dataclasses.fields(MatrixOptions)), *_OPTIONS]
+    # rows="all" has its option beside it already; ", family" at the end of a place is one.
+    python = rf"(?<![\w.'\"=-])(?P<name>{'|'.join(names)})=(?P<end> ?)(?!\")"
+    text = re.sub(python, lambda m: f"--{_OPTIONS.get(m['name'], m['name'])}".replace("_", "-") + " ", text)
+    place = rf"(?<=, )(?:{'|'.join(names)})\Z|\A(?:{'|'.join(_OPTIONS)})\Z"
+    return re.sub(place, lambda m: f"--{_OPTIONS.get(m[0], m[0])}".replace("_", "-"), text)
+
+
+def _check_given(given: Sequence[tuple[str, str]], source: Path) -> None:
+    for name, text in given:
+        # An empty path reads as the folder that one is in.
+        if (text == "." and name == "--tags") or not (text if name == "--delimiter" else text.strip()):
+            raise TraitscopeError(f"{name} is empty", where=str(source), fix="give it a value, or leave it out")
 
 
 def takes_matrix_options(
@@ -108,7 +131,14 @@ def takes_matrix_options(
             raise TraitscopeError(f"{alone[0][0]} is for a matrix file", where=str(given["source"]), fix="leave it out")
         if given.get("changes") and is_matrix(given["source"]):
             raise TraitscopeError("--set is for a study", where=str(given["source"]), fix="leave it out")
-        verb(matrix_options=options, **given)
+        if not is_matrix(given["source"]):
+            return verb(matrix_options=options, **given)
+        _check_given(options.given(), given["source"])
+        try:
+            verb(matrix_options=options, **given)
+        except TraitscopeError as error:
+            where, fix = (None if text is None else _as_typed(text) for text in (error.where, error.fix))
+            raise TraitscopeError(_as_typed(error.what), where=where, fix=fix) from error
 
     own = inspect.signature(verb, eval_str=True)
     kept = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import numbers
 import re
 import time
@@ -25,13 +26,15 @@ SECONDS = 5.0
 """Time that one rendering may take; its steps end it sooner unless each of them is slow."""
 
 _WIDEST = 10_000
+# Python reads no longer ones, and Jinja would give 0 for them.
+_LONGEST_INT = 4_000
 MOST_BITS = 64_000
 # Filters of jinja2 and markupsafe whose time grows with the square of the text.
 _SHORT = {"wordwrap": 100_000, "urlize": 100_000, "striptags": 300_000}
 _WIDTHS = {"center", "ljust", "rjust", "zfill", "expandtabs", "indent", "batch", "tojson", "round"}
 _VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 _LISTS: Any = (list, tuple, set, frozenset, range, *_VIEWS)
-_PLAIN = (numbers.Number, decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID, type(None))
+_PLAIN = (numbers.Real, decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID, type(None))
 
 
 class TooMuch(Exception):
@@ -43,7 +46,7 @@ class Drained(list[Any]):
 
 
 class Unprintable(Exception):
-    """A value that a template would print but that is no text; ``kind`` is "missing", "list" or a type's name."""
+    """A value that a template would print but that is no text; ``kind``: "missing", "list", "infinite" or a type."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -92,7 +95,7 @@ def printable(value: Any) -> Any:
     """A value that may stand in a text: text or a number, a date or the like.
 
     Raises:
-        Unprintable: it is missing, a list or mapping, or an object. UndefinedError: there is no such column.
+        Unprintable: it is missing, infinite, a list or mapping, or an object. UndefinedError: there is no such column.
     """
     if isinstance(value, str):
         return str(value)  # jinja's Markup is a kind of text too
@@ -104,6 +107,8 @@ def printable(value: Any) -> Any:
         raise Unprintable("list")
     if not isinstance(value, _PLAIN):
         raise Unprintable(type(value).__name__)
+    if isinstance(value, numbers.Real | decimal.Decimal) and value in (math.inf, -math.inf):
+        raise Unprintable("infinite")
     return value
 
 
@@ -173,6 +178,8 @@ def check_call(name: str, value: Any, args: tuple[Any, ...]) -> None:
             raise TooMuch(f"gives {name} a text of more than {_SHORT[name]:,} characters")
         if name == "format":
             check_percent(value, args)
+        if name == "int" and len(value) > _LONGEST_INT:
+            raise TooMuch(f"reads a number of more than {_LONGEST_INT:,} digits")
         if name == "replace" and len(args) > 1 and isinstance(args[0], str) and isinstance(args[1], str):
             room(len(value) + (value.count(args[0]) if args[0] else len(value) + 1) * len(args[1]))
         if name == "indent" and args and isinstance(args[0], str):
@@ -195,7 +202,14 @@ def check_width(spec: str) -> None:
 
 
 def check_percent(text: str, args: tuple[Any, ...]) -> None:
-    """Refuses widths of five digits and more behind a %, also those that the arguments give, and too many wide ones."""
+    """Refuses what may not be printed, and widths of five digits and more behind a %, be they those of the arguments.
+
+    Raises:
+        Unprintable: a list, an object or nothing is among the arguments. TooMuch: the widths are too many or too large.
+    """
+    for value in args:
+        for one in value.values() if isinstance(value, Mapping) and "%(" in text else [value]:
+            printable(one)
     specs = re.findall(r"%([^%a-zA-Z]*)", text)
     wide = any(isinstance(a, int) and abs(a) > _WIDEST for a in args)
     for spec in specs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -15,6 +17,8 @@ from traitscope.config.template import check_condition
 FOLDER = "folder"
 # Far above what anybody means: a number beyond is a slip of the pen, and would end in an error of a library.
 MOST = 1_000_000_000
+# Ways to write text in ASCII: what they read is what no file says.
+_NO_FILE = ("unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
@@ -29,8 +33,15 @@ def _filled(text: str) -> str:
     return text
 
 
+def some(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not texts:
+        raise Problem("the list is empty", fix="write what it should hold, or remove the key")
+    return texts
+
+
 Filled = Annotated[str, AfterValidator(_filled)]
 Texts = Annotated[tuple[Filled, ...], BeforeValidator(one_or_many)]
+SomeTexts = Annotated[Texts, AfterValidator(some)]
 Count = Annotated[int, Field(ge=0, le=MOST)]
 # numpy's and torch's generators both take it.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -39,8 +50,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class SplitPaths(Settings):
     """Separate files (or separate splits of one source) for training and for evaluation."""
 
-    train: Texts | None = Field(None, description="File, glob or split that a source trains on")
-    eval: Texts | None = Field(None, description="File, glob or split that models are evaluated on")
+    train: SomeTexts | None = Field(None, description="File, glob or split that a source trains on")
+    eval: SomeTexts | None = Field(None, description="File, glob or split that models are evaluated on")
 
     @model_validator(mode="after")
     def _some(self) -> SplitPaths:
@@ -57,7 +68,7 @@ class DataConfig(Settings):
     ``train`` that repeat a question of ``eval`` are dropped (see ``duplicates``).
     """
 
-    path: Texts | SplitPaths | None = Field(
+    path: SomeTexts | SplitPaths | None = Field(
         None,
         description="A file, glob or list of them, or {train: ..., eval: ...}; from the study file's folder",
     )
@@ -74,11 +85,11 @@ class DataConfig(Settings):
         None,
         description="Dotted key of the row list in a JSON object; * takes every key (column _key says which)",
     )
-    columns: Texts | None = Field(None, description="Column names of a file without a header line")
+    columns: SomeTexts | None = Field(None, description="Column names of a file without a header line")
     delimiter: str | None = Field(None, description="The one character between columns (csv and tsv)")
     quotes: bool | None = Field(None, description='Whether "..." encloses values; default: true for csv, false for tsv')
     encoding: str = Field("utf-8", description="Text encoding of the file")
-    join: dict[str, str] = Field(
+    join: dict[Filled, Filled] = Field(
         default_factory=dict,
         description="Extra columns from plain text files with one line per row: {column: file}",
     )
@@ -134,15 +145,25 @@ class DataConfig(Settings):
             check_name("file format", name, also=(FOLDER,))
         return name
 
+    @field_validator("encoding")
+    @classmethod
+    def _encoding(cls, name: str) -> str:
+        try:
+            # Python finds a codec under a name with any other characters in it too.
+            known = re.fullmatch(r"[A-Za-z0-9 _.:-]+", name) is not None and codecs.lookup(name).name not in _NO_FILE
+            b"a".decode(name, "ignore")
+        except (LookupError, ValueError):
+            known = False
+        if not known:
+            raise Problem(f"unknown encoding {name!r}", fix="write encoding: utf-8 or latin-1")
+        return name
+
     @field_validator("columns")
     @classmethod
     def _columns(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
         twice = sorted({c for c in columns or () if (columns or ()).count(c) > 1})
-        if twice or columns == ():
-            raise Problem(
-                f"the column {twice[0]!r} is named twice" if twice else "the list is empty",
-                fix="name every column once, in the file's order",
-            )
+        if twice:
+            raise Problem(f"the column {twice[0]!r} is named twice", fix="name every column once, in the file's order")
         return columns
 
     @field_validator("where_")

@@ -9,7 +9,8 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import regex
-from jinja2 import StrictUndefined, nodes, pass_context
+from jinja2 import StrictUndefined, nodes, pass_context, pass_eval_context
+from jinja2.filters import do_join, make_attrgetter
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
 from jinja2.utils import Cycler, Joiner, Namespace
@@ -33,7 +34,7 @@ from traitscope.config.bounds import (
 # Filters that would write out whatever they are given.
 _OF_TEXT = {
     *("string", "upper", "lower", "trim", "replace", "title", "capitalize", "center", "escape", "e", "forceescape"),
-    *("safe", "indent", "truncate", "wordcount", "wordwrap", "striptags", "urlize", "regex_findall"),
+    *("safe", "indent", "truncate", "wordcount", "wordwrap", "striptags", "urlize", "regex_findall", "pprint"),
 }
 # Values of Jinja's own that may be called and handed on, but neither printed nor put into lists.
 _OPAQUE = (Namespace, Cycler, Joiner, Macro, LoopContext)
@@ -47,8 +48,8 @@ def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def bounded(*args: Any, **kwargs: Any) -> Any:
         current.get().step()
         given = [plain(a) for a in (*args[first:], *kwargs.values())]
-        if name in _OF_TEXT and given:
-            printable(given[0])
+        for value in given[: 3 if name == "replace" else 1] if name in _OF_TEXT else ():
+            printable(value)
         check_call(name, given[0] if given else None, tuple(given[1:]))
         return plain(drained(call(*args, **kwargs)))
 
@@ -121,6 +122,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         # Another text at every start.
         del self.filters["random"], self.globals["lipsum"]
         self.filters |= {"regex_replace": _regex_replace, "regex_findall": _regex_findall, "prefix": _prefix}
+        self.filters["join"] = _join
         self.filters = {name: _bounded(name, call) for name, call in self.filters.items()}
         self.filters |= {"_each": _each, "_static": _static, "_plain": plain, "_printable": printable}
 
@@ -178,6 +180,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 class _Bounded(SandboxedFormatter):
     """``str.format`` with the widths as they are once what stands inside them has been put in."""
 
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        return super().convert_field(printable(value), conversion)
+
     def format_field(self, value: Any, format_spec: str) -> str:
         check_width(format_spec)
         made = super().format_field(value, format_spec)
@@ -191,6 +196,14 @@ class _BoundedEscaping(_Bounded, SandboxedEscapeFormatter):
 
 def _formatter(environment: TemplateEnvironment, text: str) -> SandboxedFormatter:
     return _BoundedEscaping(environment, escape=text.escape) if isinstance(text, Markup) else _Bounded(environment)
+
+
+@pass_eval_context
+def _join(context: Any, value: Any, d: Any = "", attribute: Any = None) -> str:
+    """Jinja's ``join``, of items that may be printed."""
+    if attribute is not None:
+        value = map(make_attrgetter(context.environment, attribute), value)
+    return do_join(context, [printable(item) for item in value], printable(d))
 
 
 def _prefix(value: Any, text: str) -> Any:

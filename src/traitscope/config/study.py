@@ -59,7 +59,7 @@ class StudyConfig(Settings):
         default_factory=dict, description="Further models to evaluate: {name: Hub id, folder or GGUF file}"
     )
     layers: LayersConfig | None = Field(None, description="The layer-by-layer account; left out: none")
-    run_sd: RunSd | dict[str, RunSd] | None = Field(
+    run_sd: Annotated[RunSd, Field(le=100)] | dict[str, RunSd] | None = Field(
         None, description="Deviation of scores between training runs, where known: points, or {task: in its unit}"
     )
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")

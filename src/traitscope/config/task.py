@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from traitscope.config.data import MOST, DataConfig, Seed, Texts, one_or_many
+from traitscope.config.data import MOST, DataConfig, Seed, Texts, one_or_many, some
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_template
@@ -25,7 +25,7 @@ class GenerateConfig(Settings):
     parse: str = Field("raw", description="How the answer is read out of the generated text")
     max_tokens: int = Field(64, ge=1, le=MOST, description="Most tokens generated per answer")
     stop: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field((), description="Texts that end the answer")
-    classes: tuple[str, ...] | None = Field(
+    classes: Annotated[tuple[str, ...], AfterValidator(some)] | None = Field(
         None, description="Class words, where the answer is one of a few (needed by parse: label)"
     )
 

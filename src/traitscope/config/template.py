@@ -27,8 +27,10 @@ _ONE_EXPRESSION = re.compile(r"\{\{((?:(?!\{\{|\}\}|\{%).)*)\}\}", re.DOTALL)
 
 
 _environment = TemplateEnvironment()
-# A template that went out of bounds once is not tried on every other row.
-_overran: dict[str, str] = {}
+
+
+class OutOfBounds(TraitscopeError):
+    """A template that asks for more time or room than a row may need: on the next row it may take as long again."""
 
 
 @contextmanager
@@ -101,7 +103,7 @@ def render(template: str, row: Row, *, where: str) -> str:
         TraitscopeError: if a column is missing, a value to be printed is empty, a list or an object, an expression
             fails, or time or size go out of bounds (``config.bounds``).
     """
-    return whole(str(_run(lambda: _template(template).render(_context(row)), template, row, where)), where)
+    return whole(str(_run(lambda: _template(template).render(_context(row)), row, where)), where)
 
 
 def evaluate(template: str, row: Row, *, where: str) -> Any:
@@ -116,7 +118,7 @@ def evaluate(template: str, row: Row, *, where: str) -> Any:
             return printable(found)
         return [printable(item) for item in found]
 
-    found = _run(value, template, row, where)
+    found = _run(value, row, where)
     for text in found if isinstance(found, list) else [found]:
         if isinstance(text, str):
             whole(text, where)
@@ -151,7 +153,7 @@ def holds(condition: str, row: Row, *, where: str) -> bool:
             str(found)
         return bool(found)
 
-    return bool(_run(value, condition, row, where))
+    return bool(_run(value, row, where))
 
 
 def _context(row: Row) -> dict[str, Any]:
@@ -159,17 +161,16 @@ def _context(row: Row) -> dict[str, Any]:
     return {"row": row, **row}
 
 
-def _run(call: Callable[[], Any], template: str, row: Row, where: str) -> Any:
-    if template in _overran:
-        raise _too_much(_overran[template], where)
+def _run(call: Callable[[], Any], row: Row, where: str) -> Any:
     try:
         with budget():
             return call()
     except Unprintable as error:
         raise _unprintable(error.kind, row, where) from None
     except TooMuch as error:
-        _overran[template] = str(error)
-        raise _too_much(str(error), where) from None
+        raise OutOfBounds(
+            f"the template {error}", where=where, fix="write a simpler one, or prepare the column in the data file"
+        ) from None
     except UndefinedError as error:
         raise _undefined(error, row, where) from None
     except SecurityError as error:
@@ -189,12 +190,6 @@ def _run(call: Callable[[], Any], template: str, row: Row, where: str) -> Any:
         ) from None
 
 
-def _too_much(what: str, where: str) -> TraitscopeError:
-    return TraitscopeError(
-        f"the template {what}", where=where, fix="write a simpler one, or prepare the column in the data file"
-    )
-
-
 def _unprintable(kind: str, row: Row, where: str) -> TraitscopeError:
     if kind == "list":
         return TraitscopeError(
@@ -211,6 +206,12 @@ def _unprintable(kind: str, row: Row, where: str) -> TraitscopeError:
             where=where,
             fix="drop such rows with data.where, for example where: "
             f'"{empty[0] if empty else "column"} is not none", or write {{% if %}} around it',
+        )
+    if kind in ("infinite", "complex"):
+        return TraitscopeError(
+            f"the template prints {'an infinite' if kind == 'infinite' else 'a complex'} number",
+            where=where,
+            fix="correct the number in the data file or the expression, or drop such rows with data.where",
         )
     if kind == "bytes":
         held = [c for c, v in row.items() if isinstance(v, bytes)]

@@ -31,7 +31,7 @@ SETTINGS = frozenset(
     | {"temperature", "shots", "n_shot", "num_fewshot", "time", "runtime", "tokens", "run", "random_seed", "trial"}
     | {"replicate", "fold", "checkpoint", "r", "alpha", "lora_r", "lora_alpha", "dropout", "weight_decay", "warmup"}
 )
-SPREADS = frozenset({"std", "sd", "stdev", "se", "sem", "var", "variance", "ci", "ci95"})
+SPREADS = frozenset({"std", "sd", "stdev", "se", "sem", "var", "variance", "ci", "ci95", "±", "+/_", "+_"})
 SUMMARIES = frozenset({"average", "avg", "avg.", "mean", "overall", "total", "sum", "median"})
 
 
@@ -115,10 +115,11 @@ def match_names(names: Sequence[str], patterns: Sequence[str], where: str, optio
     Raises:
         TraitscopeError: a pattern matches none.
     """
-    found = list(names) if all(p.startswith("!") for p in patterns) else []
+    found = dict.fromkeys(names if all(p.startswith("!") for p in patterns) else ())
+    known = frozenset(names)
     for text in patterns:
         leave_out, pattern = text.startswith("!"), text.removeprefix("!")
-        hits = [name for name in names if name == pattern] or [name for name in names if fnmatchcase(name, pattern)]
+        hits = [pattern] if pattern in known else [name for name in names if fnmatchcase(name, pattern)]
         if not hits:
             raise TraitscopeError(
                 f"{pattern!r} matches none of: {', '.join(names)}",
@@ -126,7 +127,8 @@ def match_names(names: Sequence[str], patterns: Sequence[str], where: str, optio
                 fix="use names or patterns such as '*-0shot'",
             )
         if leave_out:
-            found = [name for name in found if name not in hits]
+            gone = set(hits)
+            found = dict.fromkeys(name for name in found if name not in gone)
         else:
-            found += [name for name in hits if name not in found]
-    return found
+            found |= dict.fromkeys(hits)
+    return list(found)

@@ -14,7 +14,7 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import cell_errors, derive, views
 from traitscope.matrix.arrays import ScoreArrays
-from traitscope.matrix.doubts import reading_notes, refuse_large_errors, refuse_summaries
+from traitscope.matrix.doubts import reading_notes, refuse_large_errors, refuse_mixed_scales, refuse_summaries
 from traitscope.matrix.noise import LARGE, CellNoise, PairedFactors, SeedNoise
 from traitscope.matrix.paired import Records, check_records
 from traitscope.matrix.pairs import Own, own_note, own_roles, refuse_near_names
@@ -146,6 +146,7 @@ class ScoreMatrix(ScoreArrays, Shown):
         scores = cls.from_long(table, base=base, metric=metric, units=known, tags=tags, where=where)
         refuse_summaries(scores.raw(), scores.base_index_I, where)
         refuse_large_errors(scores.raw(), scores.units, where)
+        refuse_mixed_scales(scores.raw(), scores.units, known, where)
         if n:
             scores = replace(scores, table=binomial_stderr(scores.table, n, scores.units, where))
         named = dict(zip(scores.models, scores.sources_I, strict=True))

@@ -21,6 +21,10 @@ from traitscope.matrix.units import full_mark
 Floats = npt.NDArray[np.float64]
 
 
+MOST_DEVIATION = 1e9
+"""Between runs, in a task's own unit: beyond it squares of deviations and of scores no longer fit one number."""
+
+
 def merge_seeds(table: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """One row per base model and source, named after the source; other rows unchanged.
 
@@ -139,6 +143,11 @@ def known_seed_noise(
     for value in sd.values() if isinstance(sd, Mapping) else (sd,):
         if not _is_deviation(value):
             raise TraitscopeError(f"{value!r} is no standard deviation", where=where, fix="write a number above 0")
+        most = MOST_DEVIATION if isinstance(sd, Mapping) else 100.0
+        if value > most:
+            raise TraitscopeError(
+                f"{value:g} is more than any deviation between runs", where=where, fix=f"write at most {most:g}"
+            )
     if isinstance(sd, Mapping):
         check_names(list(sd), tasks, "task")
         lacking = [task for task in tasks if task not in sd]

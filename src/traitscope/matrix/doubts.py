@@ -15,6 +15,7 @@ from traitscope.matrix.views import View
 
 # No test set is larger: smaller standard errors are fractions beside percentages, or not those of examples.
 MOST_EXAMPLES = 200_000
+_MOST_PAIRED = 5_000
 _EXTREMES = {"best": np.fmax, "max": np.fmax, "maximum": np.fmax, "min": np.fmin, "minimum": np.fmin}
 
 
@@ -99,6 +100,26 @@ def refuse_large_errors(raw: View, units: Mapping[str, str], where: str) -> None
                 )
 
 
+def refuse_mixed_scales(raw: View, units: Mapping[str, str], told: Mapping[str, str] | str, where: str) -> None:
+    """Refuses a column of fractions in which a percentage stands: its unit cannot be guessed.
+
+    Raises:
+        TraitscopeError: there is one; the cell is named.
+    """
+    for n, task in enumerate(raw.tasks):
+        column = raw.values_IN[:, n]
+        known = column[np.isfinite(column)]
+        if units[task] != "percent" or isinstance(told, str) or task in told or known.size < 3:
+            continue
+        if np.count_nonzero((known > 0) & (known < 1)) > known.size / 2:
+            i = int(np.nanargmax(column))
+            raise TraitscopeError(
+                f"{column[i]:g} of {raw.models[i]} on {task} stands among fractions, such as {np.median(known):g}",
+                where=where,
+                fix="write the column in one unit, or say which it is: units=percent",
+            )
+
+
 def _mixed_scales(raw: View, units: Mapping[str, str]) -> list[str]:
     """Scores that may be fractions in columns of percentages."""
     notes = []
@@ -131,7 +152,14 @@ def _copied_rows(raw: View) -> list[str]:
 
     Scores at the floor or ceiling may agree by chance: values shared by a third of a column do not count.
     """
-    values = raw.values_IN
+    values, models = raw.values_IN, raw.models
+    if values.shape[1] < 3:
+        return []
+    if len(values) > _MOST_PAIRED:
+        # Every pair of so many rows would take minutes: of those that are no whole copies nothing is said.
+        _, group_I, sizes = np.unique(values, axis=0, return_inverse=True, return_counts=True)
+        alike_I = np.flatnonzero(sizes[group_I.ravel()] > 1)[:_MOST_PAIRED]
+        values, models = values[alike_I], tuple(raw.models[i] for i in alike_I)
     common = np.zeros(values.shape, dtype=bool)
     for n in range(values.shape[1]):
         column = values[:, n]
@@ -145,6 +173,6 @@ def _copied_rows(raw: View) -> list[str]:
         both = np.isfinite(usable[i]) & np.isfinite(usable[i + 1 :])
         same = ((usable[i] == usable[i + 1 :]) & both).sum(axis=1)
         for j in np.flatnonzero((same >= 3) & (same >= 0.75 * both.sum(axis=1))):
-            other = raw.models[i + 1 + int(j)]
-            notes.append(f"{raw.models[i]} and {other} have {int(same[j])} identical scores: copied by mistake?")
+            other = models[i + 1 + int(j)]
+            notes.append(f"{models[i]} and {other} have {int(same[j])} identical scores: copied by mistake?")
     return notes

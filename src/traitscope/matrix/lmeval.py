@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from traitscope.errors import TraitscopeError
@@ -54,7 +54,7 @@ class ScoreColumn(NamedTuple):
     higher_is_better: bool = True
 
 
-def error_partner(column: str, names: Sequence[str], suffix: str = "_stderr") -> str | None:
+def error_partner(column: str, names: Collection[str], suffix: str = "_stderr") -> str | None:
     """The column whose standard errors a column holds, if its name says so and that column is there."""
     stems = [f"{m[1]}{m[2]}" for m in [re.fullmatch(r"(.*)_stderr(,.*)", column)] if m]
     stems += [column.removesuffix(end) for end in (suffix, *_ERROR_ENDS) if end and column.endswith(end)]
@@ -62,7 +62,7 @@ def error_partner(column: str, names: Sequence[str], suffix: str = "_stderr") ->
     return next((stem for stem in stems if stem in names and stem != column), None)
 
 
-def is_orphan(column: str, names: Sequence[str]) -> bool:
+def is_orphan(column: str, names: Collection[str]) -> bool:
     """Whether a column is named as standard errors of a column that is not there."""
     return (
         bool(re.search("std_?err|std.error|standard.error", column, re.IGNORECASE))
@@ -70,7 +70,7 @@ def is_orphan(column: str, names: Sequence[str]) -> bool:
     )
 
 
-def spread_of(column: str, names: Sequence[str]) -> str | None:
+def spread_of(column: str, names: Collection[str]) -> str | None:
     """The column whose deviation, limits or counts a column seems to hold."""
     stems = [match["of"] for pattern in _SPREADS if (match := pattern.fullmatch(column)) is not None]
     for pair in _LIMIT_ENDS:
@@ -88,8 +88,9 @@ def error_columns(names: Sequence[str], suffix: str, where: str) -> dict[str, st
         TraitscopeError: two columns claim to be the errors of one.
     """
     found: dict[str, str] = {}
+    known = frozenset(names)
     for column in names:
-        of = error_partner(column, names, suffix)
+        of = error_partner(column, known, suffix)
         if of is None:
             continue
         if of in found:
@@ -102,7 +103,7 @@ def error_columns(names: Sequence[str], suffix: str, where: str) -> dict[str, st
     return found
 
 
-def score_column(column: str, stderr: str | None, names: Sequence[str]) -> ScoreColumn:
+def score_column(column: str, stderr: str | None, names: Collection[str]) -> ScoreColumn:
     """What a column of scores holds: a task, and with lm-eval's names the metric too.
 
     Args:

@@ -21,13 +21,15 @@ def split_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
     """["a=1", "b=2"] as a mapping; the last "=" divides, so that names may hold one.
 
     Raises:
-        TraitscopeError: a pair without "=" or with an empty side.
+        TraitscopeError: a pair without "=" or with an empty side, or a name that is given twice.
     """
     out: dict[str, str] = {}
     for pair in pairs:
         name, _, value = pair.rpartition("=")
         if not name.strip() or not value.strip():
             raise TraitscopeError(f"cannot read {pair!r}", where=option, fix="write name=value")
+        if name.strip() in out:
+            raise TraitscopeError(f"{name.strip()!r} is given twice", where=option, fix="give each name once")
         out[name.strip()] = value.strip()
     return out
 

@@ -116,5 +116,7 @@ def _letters(name: str) -> str:
 
 def _named_in(source: str, tasks: Sequence[str]) -> str | None:
     """The longest task whose name is a part of a source's, between signs: ``rte`` of ``llama-rte-s0``."""
-    hits = [task for task in tasks if re.search(rf"(?<![^\W_]){re.escape(task)}(?![^\W_])", source, re.IGNORECASE)]
+    lower = source.lower()
+    near = [task for task in tasks if task.lower() in lower]
+    hits = [task for task in near if re.search(rf"(?<![^\W_]){re.escape(task)}(?![^\W_])", source, re.IGNORECASE)]
     return max(hits, key=len, default=None)

@@ -85,9 +85,12 @@ def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
         raise TraitscopeError(
             "negative standard error", where=f"{where}, column stderr", fix="leave it empty if unknown"
         )
-    if (full["n"] < 0).any():
+    if (odd := (full["n"] < 1) | (full["n"] % 1 > 0)).any():
+        row = full.loc[odd].iloc[0]
         raise TraitscopeError(
-            "negative number of examples", where=f"{where}, column n", fix="leave it empty if unknown"
+            f"{row['n']:g} is no number of examples (model {row['model']}, task {row['task']})",
+            where=f"{where}, column n",
+            fix="write a whole number of 1 or more, or leave it empty if unknown",
         )
     defaults = {
         "base": "base",
@@ -106,6 +109,14 @@ def normalise_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     known = full["higher_is_better"].astype(object)
     lower = by_name(full["metric"], lower_is_better) | by_name(full["task"], lower_is_better)
     full["higher_is_better"] = known.where(known.notna(), ~lower).astype(bool)
+    both = full.groupby(["task", "metric"], sort=False)["higher_is_better"].nunique() > 1
+    if both.any():
+        task, metric = both.index[both][0]
+        raise TraitscopeError(
+            f"task {task!r}, metric {metric!r} is better when higher in some rows and when lower in others",
+            where=f"{where}, column higher_is_better",
+            fix="write the same in all rows of a task",
+        )
     strange = sorted(set(full["status"].astype(str)) - set(STATUSES))
     if strange:
         raise TraitscopeError(
@@ -140,11 +151,11 @@ def pick_metrics(table: pd.DataFrame, metric: str | Mapping[str, str] | None, wh
         TraitscopeError: no task has the metric, or a task's primary metric is not unique.
     """
     chosen: dict[str, str] = {}
-    for task, rows in table.groupby("task", sort=False):
-        known = rows["metric"].unique().tolist()
+    metrics, marked = (_metrics_of(rows) for rows in (table, table[table["primary"]]))
+    for task, known in metrics.items():
         wanted = metric if isinstance(metric, str) or metric is None else metric.get(str(task))
         if wanted is None:
-            primary = rows.loc[rows["primary"], "metric"].unique().tolist() or known[:1]
+            primary = marked.get(task) or known[:1]
             if len(primary) > 1:
                 raise TraitscopeError(
                     f"task {task!r} has several primary metrics: {', '.join(primary)}",
@@ -158,6 +169,15 @@ def pick_metrics(table: pd.DataFrame, metric: str | Mapping[str, str] | None, wh
         names = ", ".join(table["metric"].unique())
         raise TraitscopeError(f"no task has the metric {metric!r}", where=where, fix=f"metrics: {names}")
     return chosen
+
+
+def _metrics_of(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Task -> its metrics, both in order of appearance."""
+    found: dict[str, list[str]] = {}
+    pairs = rows[["task", "metric"]].drop_duplicates()
+    for task, metric in zip(pairs["task"].tolist(), pairs["metric"].tolist(), strict=True):
+        found.setdefault(task, []).append(metric)
+    return found
 
 
 def row_labels(table: pd.DataFrame) -> pd.Series:

@@ -117,7 +117,8 @@ def _read_text(path: Path, delimiter: str | None) -> TableFile:
     if physical and (told := re.fullmatch(r"sep=(.)\s*", physical[0])):
         delimiter, physical[0] = delimiter or told[1], "\n"
     comments = [k + 1 for k, line in enumerate(physical) if line.lstrip().startswith("#")]
-    lines = ["\n" if k + 1 in set(comments) else line for k, line in enumerate(physical)]
+    skipped = set(comments)
+    lines = ["\n" if k + 1 in skipped else line for k, line in enumerate(physical)]
     if comments:
         shown = ", ".join(map(str, comments[:5])) + (", ..." if len(comments) > 5 else "")
         notes.append(f"comment lines were skipped: line {shown}")
@@ -287,10 +288,11 @@ def _rectangle(rows: Sequence[tuple[int, list[str]]], delimiter: str, path: Path
 
 def _check_header(names: Sequence[str], path: Path) -> None:
     """Every column but the first has a name, and none has another's."""
+    first: dict[str, int] = {}
     for k, name in enumerate(names):
-        if name in names[:k]:
+        if first.setdefault(name, k) != k:
             raise TraitscopeError(
-                f"column {name!r} occurs twice (columns {list(names).index(name) + 1} and {k + 1})",
+                f"column {name!r} occurs twice (columns {first[name] + 1} and {k + 1})",
                 where=str(path),
                 fix="give every column one name, or delete one",
             )

@@ -76,8 +76,9 @@ def wide_to_long(
     parts = frame[row_columns].astype(str)
     label = parts.agg("/".join, axis=1) if len(row_columns) > 1 else parts[row_columns[0]]
     names = list(dict.fromkeys(label))
+    known = frozenset(names)
     for name in names:
-        if of := error_partner(name, names):
+        if of := error_partner(name, known):
             raise TraitscopeError(
                 f"row {name!r} looks like the standard errors of row {of!r}",
                 where=where,
@@ -140,8 +141,8 @@ def wide_to_long(
             part["stderr"] = errors.values
         if score.n is not None:
             part["n"] = numbers_or_error(frame[score.n], decimal, where, label).values
-        long_parts.append(pd.DataFrame(part, index=frame.index))
-    table = pd.concat(long_parts)
+        long_parts.append(part)
+    table = _stacked(long_parts, frame.index)
     if duplicates == "error":
         used = [*row_columns, *(name for score in columns.scores for name in (score.column, score.stderr) if name)]
         keys = table.loc[table["value"].notna(), ["base", "model", "task", "metric"]]
@@ -152,6 +153,18 @@ def wide_to_long(
     return Long(table, units), base_name
 
 
+def _stacked(parts: Sequence[dict[str, Any]], index: pd.Index) -> pd.DataFrame:
+    """The tasks' parts one below the other; a frame for each would take longer than all else."""
+    columns = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        cells = [part.get(name, np.nan) for part in parts]
+        if isinstance(cells[0], str | bool):
+            columns[name] = np.repeat(np.array(cells, dtype=object if isinstance(cells[0], str) else bool), len(index))
+        else:
+            columns[name] = np.concatenate([np.broadcast_to(cell, len(index)) for cell in cells])
+    return pd.DataFrame(columns, index=pd.Index(np.tile(index.to_numpy(dtype=object), len(parts))))
+
+
 def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str]) -> None:
     """What was made of the names of columns."""
     renamed = [c for c in scores if c.task != c.column]
@@ -159,7 +172,9 @@ def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str])
         notes.append(f"columns named task and metric, as {renamed[0].column}: task {renamed[0].task}")
     if n_errors:
         notes.append(f"standard errors were read for {n_errors} of {len({c.task for c in scores})} tasks")
-    several = {c.task: [d.metric for d in scores if d.task == c.task] for c in scores}
+    several: dict[str, list[str]] = {}
+    for score in scores:
+        several.setdefault(score.task, []).append(score.metric)
     for task, metrics in several.items():
         if len(metrics) > 1:
             notes.append(f"{task} has {', '.join(metrics)}; {metrics[0]} is shown (metric=... for another)")

@@ -19,6 +19,8 @@ _ONE_VALUE = frozenset({*KNOWN_NAMES["value"], "accuracy", "acc", "result"})
 # What lm-eval writes beside its scores.
 _BESIDE = ("n-samples", "n-shot", "versions", "higher_is_better", "config")
 
+_TELLS = {"family": "the base model of each row", "source_column": "what each row was trained on"}
+
 
 class WideColumns(NamedTuple):
     """What the columns of a wide file are.
@@ -72,6 +74,8 @@ def wide_columns(
             where=where,
             fix="name the column with the model names: rows=...",
         )
+    for option, column in single.items():
+        _check_names(column, option, frame, decimal, where, notes)
     used = [column for columns in named.values() for column in columns]
     free = [c for c in names if c not in used]
     explicit = bool(values) and not all(pattern.startswith("!") for pattern in values or ())
@@ -83,22 +87,43 @@ def wide_columns(
         notes.extend([f"column {source} says what a row was trained on"] if source else [])
     free = [c for c in free if c not in (seed, source)]
     stderr_of = error_columns(free, stderr_suffix, where)
-    free = [c for c in free if c not in stderr_of.values()]
-    parts = {c: score_column(c, stderr_of.get(c), names) for c in free}
+    errors, known = set(stderr_of.values()), frozenset(names)
+    free = [c for c in free if c not in errors]
+    parts = {c: score_column(c, stderr_of.get(c), known) for c in free}
     chosen = free
     if values:
         # lm-eval's columns answer to their task's name as well.
-        known = list(dict.fromkeys([*free, *(c.task for c in parts.values())]))
-        hits = match_names(known, values, where, "values")
-        chosen = [c for hit in hits for c in free if hit in (c, parts[c].task)] if explicit else free
-        chosen = list(dict.fromkeys(chosen))
-        if not explicit:
-            chosen = [c for c in free if c in hits and parts[c].task in hits]
+        answers: dict[str, list[str]] = {c: [c] for c in free}
+        for c in free:
+            if parts[c].task != c:
+                answers.setdefault(parts[c].task, []).append(c)
+        hits = match_names(list(answers), values, where, "values")
+        if explicit:
+            chosen = list(dict.fromkeys(c for hit in hits for c in answers[hit]))
+        else:
+            left = set(hits)
+            chosen = [c for c in free if c in left and parts[c].task in left]
     if not explicit:
         chosen = _score_columns(frame, chosen, row_columns[0], decimal, where, notes)
     if not chosen:
         raise TraitscopeError("no numeric score columns", where=where, fix="name the score columns: values=...")
     return WideColumns(row_columns, family, seed, source, [parts[c] for c in chosen])
+
+
+def _check_names(
+    column: str | None, option: str, frame: pd.DataFrame, decimal: str, where: str, notes: list[str]
+) -> None:
+    """Refuses, or notes of runs, a column that should tell rows apart and holds what may be scores."""
+    numbers = read_numbers(frame[column], decimal).values if column is not None else np.zeros(0)
+    known = numbers[np.isfinite(numbers)]
+    if option == "seed_column" and (known % 1).any():
+        notes.append(f"column {column} holds fractions and tells runs apart: it is no task")
+    elif known.size and (option == "family" or (known % 1).any()):
+        raise TraitscopeError(
+            f"column {column!r} holds numbers; it names {_TELLS[option]}",
+            where=f"{where}, {option}",
+            fix="name another column, or leave the option out",
+        )
 
 
 def _row_column(names: Sequence[str], where: str, notes: list[str]) -> list[str]:
@@ -126,6 +151,7 @@ def _score_columns(
         notes.extend([f"only columns of results were read, not {len(left)} others"] if left else [])
         free = results
     free = [c for c in free if not c.startswith(tuple(f"{name}{sep}" for name in _BESIDE for sep in "./"))]
+    names = frozenset(frame.columns)
     kept: list[str] = []
     text: list[str] = []
     empty: list[str] = []
@@ -137,11 +163,11 @@ def _score_columns(
         if not has_numbers:
             (text if found.bad else empty).append(column)
             continue
-        if is_orphan(column, list(frame.columns)):
+        if is_orphan(column, names):
             raise TraitscopeError(
                 f"{column!r} holds standard errors of no column of this file", where=where, fix=f"values='!{column}'"
             )
-        of = spread_of(column, list(frame.columns))
+        of = spread_of(column, names)
         what = f"the spread or the counts of {of}" if of else "a setting" if plain_name(column) in SETTINGS else ""
         if plain_name(column) in SUMMARIES:
             what = "a summary of other columns"

@@ -14,7 +14,7 @@ _MOST_EXPONENT = 1_000
 # In gold answers longer than this, numbers stand beside the one that is meant.
 _SHORT = 60
 
-_GAP = "[ \u00a0\u2007\u2009\u202f'\u2019]"
+_GAP = "[ \u00a0\u2007\u2009\u202f'\u2019_]"
 _WHOLE = rf"""(?:
     [1-9]\d{{0,2}}(?:,\d{{3}}){{1,330}}(?!\d)(?P<point>\.\d+)?
   | [1-9]\d?(?:,\d{{2}}){{1,20}},\d{{3}}(?!\d)(?P<point2>\.\d+)?
@@ -25,20 +25,25 @@ _WHOLE = rf"""(?:
   | \d+(?P<point4>\.\d+|,\d+(?![,.]?\d))?
   | (?<![\w.])(?P<point5>\.\d+)
 )"""
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_SCALE = f"(?i:{'|'.join(_SCALES)})s?"
 _NUMBER = re.compile(
-    rf"""(?P<sign>[-+])?(?P<currency>[$£€¥₹₩]\s?)?(?P<sign2>(?<=[$£€¥₹₩\s])[-+])?
+    rf"""(?P<sign>[-+][ ]?|(?<![A-Za-z])(?i:minus|negative)[ ]{{1,2}})?
+    (?P<currency>[$£€¥₹₩]\s?)?(?P<sign2>(?<=[$£€¥₹₩\s])[-+])?
     (?:(?P<digits>{_WHOLE})
        (?:[eE](?P<e>[+-]?\d+)(?!\w)
-        |\s{{0,3}}[×x*]\s{{0,3}}10\s?\^\s?\{{?\s?(?P<ten>[+-]?\d+)\s?\}}?
-        |\s?(?:\^|\*\*)\s?\{{?\s?(?P<power>[+-]?\d+)\s?\}}?)?
+        |\s{{0,3}}[×x*]\s{{0,3}}10\s?(?:\^|\*\*)\s?(?P<open>\{{)?\s?(?P<ten>[+-]?\d+)(?(open)\s?\}})
+        |\s?(?:\^|\*\*)\s?(?P<open2>\{{)?\s?(?P<power>[+-]?\d+)(?(open2)\s?\}}))?
        (?:\s?/\s?(?P<under>\d+(?:\.\d+)?)(?!\s?/\s?\d|\.?\d)
         |[ ](?P<top>\d+)/(?P<bottom>\d+)(?![/\d])
         |\s?⟦(?P<mixed>[^⟧]{{1,99}})⟧)?
+       (?:[ ~-]{{0,2}}(?:\\(?:text|mbox)\s?\{{\s?)?(?P<scale>{_SCALE}(?:\s{_SCALE})?)(?![A-Za-z]))?
      |⟦(?P<latex>[^⟧]{{0,99}})⟧)""",
     re.VERBOSE,
 )
-_LATEX_PART = r"\s{0,3}(?:\{\s{0,3}([+-]?\d[\d.]*)\s{0,3}\}|(\d))"
+_LATEX_PART = r"\s{0,3}(?:\{\s{0,3}([+-]?\d[\d.]*(?:,\d{3})*)\s{0,3}\}|(\d))"
 _LATEX_FRACTION = re.compile(rf"\\[dtc]?frac{_LATEX_PART}{_LATEX_PART}")
+_OVER = re.compile(r"\{\s{0,3}([+-]?\d[\d.]*)\s{0,3}\\over\s{0,3}(\d[\d.]*)\s{0,3}\}")
 _OTHER_FRACTION = re.compile(r"\\[dtc]?frac\s{0,3}\{[^{}]*\}\s{0,3}\{[^{}]*\}")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _REPLACED = (
@@ -50,14 +55,23 @@ _REPLACED = (
     (re.compile("[\u2212\u2012\u2013\ufe63]"), "-"),
 )
 # What makes the number in front of it, or in it, part of something else.
-_IRRATIONAL = re.compile(r"\s?(?:\\sqrt|√|\\pi(?![A-Za-z])|π|\\infty|∞)")
-_INSIDE = re.compile(r"(?:\\sqrt(?:\[\w+\])?\{?|√|\^\{?|_\{|\}\{)$")
+_IRRATIONAL = re.compile(
+    r"\s?(?:\\sqrt|√|\\pi(?![A-Za-z])|π|\\infty|∞)|\s?\^(?!\s?\{?\\circ)(?=\s?[\w{(\\])|\*\*(?=[\w{(])"
+    r"|\.?\\(?:overline|bar|dot)(?![A-Za-z])|[\u0304\u0305\u0307]"
+)
+_INSIDE = re.compile(
+    r"(?:\\sqrt(?:\[\w+\])?\{?|√|\^\{?|_\{|\}\{|\\(?:overline|bar|dot)\s?\{"
+    r"|(?<![A-Za-z])(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp)(?:\s?_\s?\{?\w{1,3}\}?)?\s?(?:\\left)?[({]?\s?)$"
+)
+# 0x1F, 0b101, 12e5x: what a digit begins that is no number in digits.
+_CODE = re.compile(r"[eE][+-]?\d|(?<=(?<![\d.,])0)[xXbBoO][0-9A-Fa-f]")
 _ANSWER = re.compile(
     r"(?:\banswers?\s{0,3}(?:(?:is|was|are|be)\b|[:=])|答案\s?[是为為]?|答え\s?は?)[\s:*_`(=]{0,10}", re.IGNORECASE
 )
 _BOXED = re.compile(r"\\f?box(?:ed)?\s?\{")
 
-_MORE = re.compile(r"(?<![A-Za-z])\d|\^(?!\s?\{?\\circ)|[√π±⟦<>]|\\(?:sqrt|pi|pm|frac)")
+_MORE = re.compile(r"(?<![A-Za-z])\d|\^(?!\s?\{?\\circ)|[√π±⟦<>]|\\(?:sqrt|pi|pm|frac)|\n\s?!|\n\s?(?:\.{3}|…)")
+_PAIR = re.compile(r"(?:[(\[]|(?<![A-Za-z_^}])\{)\s?-?[\d.]+,")
 
 
 class _Found(NamedTuple):
@@ -74,14 +88,15 @@ def final_number(text: str) -> str | None:
     Behind the last ``####`` it is the first number; else the last one in the last ``\boxed{}``; else the one that
     follows the last "answer is" or "answer:"; else the last number of the text. Numbers are exact:
 
-    - signs: ``-``, the minus sign and the en dash, but not between numbers (``10–12`` ends in 12);
+    - signs: ``-``, the minus sign, the en dash and the word minus, but not between numbers (``10–12`` ends in 12);
+      with a space behind it (``- 5``) only in front, or behind "is", a colon, ``=`` or a bracket;
     - thousands: ``1,234``, ``1 234`` (any narrow space), ``1'234``, ``1{,}234``, ``1.234.567``;
     - a comma is the decimal sign where it sets apart no three digits, or a 0 stands in front: ``0,5``, ``12,34``,
       ``1.234,5``; ``1,234`` is thousands, ``1,2,3`` a list;
     - fractions: ``3/4``, ``1 1/2``, ``½``, ``\frac{1}{7}``, ``\frac12``; powers: ``1.5e3``,
-      ``3 \times 10^{4}``, ``10^3``;
-    - digits of every script; currency and percent signs and units are ignored; ``x2``, ``1.2.3`` and the numbers in
-      ``\sqrt{2}`` are none.
+      ``3 \times 10^{4}``, ``10^3``; words: ``1.5 million`` (hundred to trillion, dozen);
+    - digits of every script; currency and percent signs and units are ignored; ``x2``, ``1.2.3``, ``0x1F`` and the
+      numbers in ``\sqrt{2}``, ``\sin 30`` and ``0.\overline{3}`` are none.
 
     The plain form is decimal (``0.25``, ``3.5``, ``0``) or, where it would not end, a reduced fraction (``1/7``). None
     where there is no number, or one of thousands of digits.
@@ -104,12 +119,10 @@ def reads_part(text: str) -> bool:
         return False
     before, after = rest[: found[-1].start], rest[found[-1].end :]
     return (
-        len(found) > 1
-        or re.search(r"[(\[]\s?-?[\d.]+,", rest) is not None
-        or re.search(r"(?<![A-Za-z])\d|\^(?!\s?\{?\\circ)|[√π±⟦<>]|\\(?:sqrt|pi|pm|frac)", before + "\n" + after)
-        is not None
-        or re.search(r"(?<![A-Za-z])[A-Za-z]\s?[-+*/]\s?$", before) is not None
-        or re.match(r"\s?[-+*/]\s?[A-Za-z](?![A-Za-z])|[abcknxyz](?!\w)", after) is not None
+        _PAIR.search(rest) is not None
+        or _MORE.search(before + "\n" + after) is not None
+        or re.search(r"(?<![A-Za-z])[A-Za-z]\s?(?:[-+*/]|(?i:minus|plus|times))\s?$", before) is not None
+        or re.match(r"\s?[-+*/]\s?[A-Za-z](?![A-Za-z])|[abceijknqruxyz](?!\w)", after) is not None
     )
 
 
@@ -162,7 +175,8 @@ def _plain(text: str) -> str:
         text = re.sub(r"(?<=\d)‖", " ", text).replace("‖", "")
     for pattern, replacement in _REPLACED:
         text = pattern.sub(replacement, text)
-    text = _LATEX_FRACTION.sub(lambda m: f"⟦{m[1] or m[2]}/{m[3] or m[4]}⟧", text)
+    text = _LATEX_FRACTION.sub(lambda m: f"⟦{m[1] or m[2]}/{m[3] or m[4]}⟧".replace(",", ""), text)
+    text = _OVER.sub(r"⟦\1/\2⟧", text)
     return _OTHER_FRACTION.sub("⟦⟧", text)
 
 
@@ -185,16 +199,27 @@ def _numbers(text: str) -> Iterator[_Found]:
     for match in _NUMBER.finditer(text):
         start = match.start()
         signed = match["sign"] is not None
-        if signed and start and (_in_word(text[start - 1]) or text[start - 1] in ")]}.%⟧"):
-            signed, start = False, start + 1
+        if signed and start and _between(text[max(0, start - 12) : start], match["sign"]):
+            signed, start = False, start + len(match["sign"])
         bare = not signed and match["currency"] is None
-        if (bare and start and _in_word(text[start - 1])) or _INSIDE.search(text, max(0, start - 12), start):
+        if (bare and start and _in_word(text[start - 1])) or _INSIDE.search(text, max(0, start - 24), start):
             continue
-        if match["version"] is not None:
+        if match["version"] is not None or _CODE.match(text, match.end()):
             continue
-        minus = (match["sign"] if signed else match["sign2"] if match["currency"] else None) == "-"
+        sign = match["sign"] if signed else match["sign2"] if match["currency"] else None
+        minus = sign is not None and sign[0] != "+"
         value = None if _IRRATIONAL.match(text, match.end()) else _value(match, text)
         yield _Found(start, match.end(), value if value is None or not minus else -value)
+
+
+def _between(before: str, sign: str) -> bool:
+    """Whether a sign takes one value from another, or is a bullet or a dash: ``10-12``, ``10 - 5``, ``x minus 5``."""
+    if len(sign) == 1:
+        return _in_word(before[-1]) or before[-1] in ")]}.%⟧"
+    before = before.rstrip(" ")
+    if sign[0] in "+-":
+        return before != "" and before[-1] not in "=:([{$" and not before.endswith(" is")
+    return re.search(r"[\d)\]}%⟧]$|(?<![A-Za-z])[A-Za-z]$", before) is not None
 
 
 def _in_word(character: str) -> bool:
@@ -205,6 +230,13 @@ def _in_word(character: str) -> bool:
 def _value(match: re.Match[str], text: str) -> Fraction | None:
     if match["latex"] is not None:
         return _ratio(match["latex"])
+    value = _unscaled(match, text)
+    for word in re.findall("|".join(_SCALES), (match["scale"] or "").lower()):
+        value = None if value is None else value * _SCALES[word]
+    return value
+
+
+def _unscaled(match: re.Match[str], text: str) -> Fraction | None:
     digits = match["digits"]
     if len(digits) > _MOST_DIGITS:
         return None
@@ -236,8 +268,10 @@ def _value(match: re.Match[str], text: str) -> Fraction | None:
 def _in_list(match: re.Match[str], text: str) -> bool:
     """Whether the comma of a number parts two: a pair such as (3,4), the end of 1,2,3."""
     start, end = match.span("digits")
-    paired = text[max(0, start - 1) : start] in ("(", "[") and text[end : end + 1] in (")", "]")
-    return paired or re.fullmatch(r"\d,", text[max(0, start - 2) : start]) is not None
+    opened = re.search(r"[(\[]$|(?<![A-Za-z_^}])\{$", text[max(0, start - 2) : start]) is not None
+    return (opened and re.match(r"\\?[)\]}]", text[end : end + 2]) is not None) or re.fullmatch(
+        r"\d,", text[max(0, start - 2) : start]
+    ) is not None
 
 
 def _ratio(text: str) -> Fraction | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from traitscope.store.files import disk_errors
+from traitscope.store.files import disk_errors, user_path
 
 VARIABLE = "TRAITSCOPE_CACHE"
 ELSEWHERE = f"set the environment variable {VARIABLE} to a folder with room that can be written"
@@ -22,7 +22,7 @@ def cache_folder() -> Path:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return Path(named).expanduser().absolute()
+        return user_path(Path(), named).absolute()
     from huggingface_hub.constants import HF_HOME
 
     return Path(HF_HOME).expanduser().absolute() / "traitscope"

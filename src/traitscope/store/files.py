@@ -29,6 +29,16 @@ _FREE = "free some space and run the same command again: every finished unit is 
 _ELSEWHERE = "make the run folder writable, or copy it elsewhere and work there (--out)"
 
 
+def user_path(root: str | Path, name: str | Path) -> Path:
+    """The path of a name, from ``root`` or, where it starts with ``~``, a home folder; a file named so is itself."""
+    path = Path(root) / name
+    try:
+        return path if path.exists() else Path(root) / Path(name).expanduser()
+    except RuntimeError:
+        # There is no such user.
+        return path
+
+
 def machine() -> str:
     """Name of this machine's process table: processes with the same name can see each other's ids."""
     parts = [os.uname().nodename]

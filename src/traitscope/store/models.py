@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.store.files import disk_problem
+from traitscope.store.files import disk_problem, user_path
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
 from traitscope.store.hub import not_at_hand
@@ -49,7 +49,7 @@ def locate(model: str | Path, root: Path | str = ".") -> str | Path:
     """
     if str(model) in BUILT_IN:
         return BUILT_IN[str(model)]()
-    path = root / Path(model).expanduser()
+    path = user_path(root, model)
     is_file = path.suffix.lower() == ".gguf"
     if path.is_file() if is_file else path.is_dir():
         # The folder alone is resolved: a file may be a link to one without its ending.

@@ -9,21 +9,47 @@ from functools import lru_cache
 
 # Capitals of other alphabets that look as Latin ones do.
 _ALIKE = str.maketrans("АВСЕНКМОРТХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABCEHKMOPTXIJSABEZHIKMNOPTX")
-_MARKUP = re.compile(r"\*\*|__|[*`~]|(?<!\w)_|_(?!\w)|\\[()\[\]]|\$|</?(?:b|i|strong|em|answer)>", re.IGNORECASE)
-_LATEX = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt)?|math(?:bf|rm|sf|it)|mbox|operatorname)\s?\{([^{}]{0,200})\}")
+_MARKUP = re.compile(
+    r"\*\*|__|[*`~]|(?<!\w)_|_(?!\w)|\\[()\[\]]|\$|[\u00ad\u200b\u200e\u200f\u2060\ufeff]"
+    r"|</?(?:b|i|strong|em|ans|answer|choice|label|output|response|result|solution)>",
+    re.IGNORECASE,
+)
+_LATEX = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt)?|math(?:bf|rm|sf|it)|mbox|operatorname|emph|underline)\s?\{([^{}]{0,200})\}"
+)
+_BRACED = re.compile(r"(?<![\w}])(?<!box )(?<!boxed )\{([A-Za-z])\}")
 _BOXED = re.compile(r"\\f?box(?:ed)?\s?\{([^{}]{0,200})\}")
 _ANSWER = (
     r"(?i:\b(?:answers?|label|class|category|prediction|solution|antwort|respuesta|réponse|risposta|resposta)"
     r"(?:\s(?:choice|option|letter))?\b[^.:=\n]{0,60}?\s?(?:\b(?:is|are|be|was|ist|es|est|è|é)\b|[:=]|->|→)"
-    r"|答案\s?[是为為]?\s?:?|答え\s?は?\s?:?|[选選]择?項?|ответ\s?:?)"
+    r"|答案\s?[是为為]?\s?:?|答え\s?は?\s?:?|[选選]择?項?|ответ\s?:?|정?답\s?(?:[은는]|:))"
 )
 _STOP = r"(?![A-Za-z0-9À-ÿ]|['’][a-z])"
 _OPEN = r"[\s:\-\"'“‘«\[({]{0,6}"
+# What denies the word behind it, up to two words of little meaning between.
 _DENIED = re.compile(
-    r"(?:\b(?:not|never|neither|nor|isn['’]t|aren['’]t|wasn['’]t|rather than|instead of)|不是)\s?[(\"'“‘]{0,2}$", re.I
+    r"(?:(?:\b(?:not|never|neither|nor|no|without|hardly|barely|cannot|rather than|instead of)\b|n['’]t\b)"
+    r"(?:\s(?:be|been|seem|seems|look|sound|feel|really|very|quite|entirely|at all|the|an?|any|option|choice)){0,2}"
+    r"|n['’]t\s(?:think|believe|say)(?:\sthat)?\s(?:it|this|the answer)\sis(?:\s(?:the|an?|option|choice)){0,2}"
+    r"|不是|[不没沒未非])\s?[(\"'“‘]{0,2}$|\bnon-?\s?$",
+    re.IGNORECASE,
 )
+_FAR = 48
+_CONCEDED = re.compile(
+    r"\b(?:although|though|while|whereas|even if|despite|in spite of)\b[^,.;:!?\n]{0,80}$", re.IGNORECASE
+)
+_CORRECTED = re.compile(r"\b(?:wait|actually|correction|scratch that|i mean|on second thought)\b", re.IGNORECASE)
 _GOES_ON = re.compile(r"\s(?!(?:because|since|as|is|or|and)\b)[A-Za-z]")
-_WRONG = re.compile(r"[)\"'”’.]{0,2}\s(?:is|are|was)\s(?:not\b|wrong|incorrect|false|ruled)", re.IGNORECASE)
+_WRONG = re.compile(
+    r"[)\"'”’.]{0,2}(?:\s(?:is|are|was|would be|must be|seems|looks)\s(?:not\b|wrong|incorrect|false|ruled)"
+    r"|\s(?:isn['’]t|can['’]t|cannot|wouldn['’]t)\b|\s?[:=]\s?(?:no|wrong|incorrect|false)\b)"
+    r"|[)\"'”’]{0,2}\s?\?|[이가은는]?\s?아니|的?(?:では|じゃ)な",
+    re.IGNORECASE,
+)
+# "No" in front of what there is not: no evidence.
+_NONE_OF = re.compile(
+    r"\s(?!(?:because|since|as|and|or|but|it|this|that|they|there|he|she|i|we|you|the|not|is|was)\b)[a-z]|\.?\s\d"
+)
 _ALSO = r"[)\"'”’]{0,2}\s?(?:,\s?)?(?:\bor\b|\band\b|/|&|,)\s?(?:option\s)?[(\"'“‘]{0,2}"
 
 # A lower-case letter is an option's only where nothing but a stop follows.
@@ -37,6 +63,11 @@ _FRONT = re.compile(
     r"\A\s{0,99}(?:[(\[\"'“‘]{1,2}([A-Za-z])[)\].:\"'”’]"
     r"|([A-Z])(?=[).:,;\]]|\s?$|\n|\s[-–—]|\s(?:because|since|as|is|or|and)\b)|([a-z])(?=[).:]|\s?$|\n)|([B-HJ-Z])(?=\s))"
 )
+_RIGHT = re.compile(
+    r"(?<![A-Za-z0-9À-ÿ])([A-Z])[)\]\"'”’]{0,2}\s(?:is|must be|would be)\s"
+    r"(?:the\s)?(?:only\s|most\s|best\s)?(?:right|correct|true|best|answer)\b"
+)
+_LOWER = re.compile(r"(?i:\b(?:option|choice|letter)\s)\(?([a-z])(?=\s?[).:,;\]]|\s?$|\n)")
 _CHOSEN = re.compile(
     r"(?i:\b(?:option|choice|choose|chose|pick|select|go with|going with|it is|it['’]s|that is|that['’]s|must be|think)"
     r"(?:\s(?:option|choice|letter|is))?)" + _OPEN + rf"([A-Z]){_STOP}"
@@ -45,36 +76,40 @@ _CHOSEN = re.compile(
 
 def label_in(text: str, classes: Sequence[str]) -> str | None:
     """The class word that a text answers with (``parsers.label``)."""
-    text = _bare(text, case=False)
+    text = _bare(text, case=False).casefold()
     for match in reversed(list(_BOXED.finditer(text))):
         found = _labels(match[1], classes)
         if found:
             return found[0][2]
     text = _BOXED.sub(r"\1", text)
     found = _labels(text, classes)
-    for match in re.finditer(_ANSWER + _OPEN, text, re.IGNORECASE):
-        said = next((f for f in found if f[0] == match.end()), None)
-        if said is not None:
-            return _one_of(said, found, text)
+    starts = {match.end() for match in re.finditer(_ANSWER + _OPEN, text, re.IGNORECASE)}
+    said = [each for each in found if each[0] in starts]
+    if said:
+        first, *later = said
+        for then in later:
+            first = then if _CORRECTED.search(text, first[1], then[0]) else first
+        return _one_of(first, found, text)
     while found and (one := _one_of(found[0], found, text)) is None:
         found = found[2:]
     return one if found else None
 
 
 def _labels(text: str, classes: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Where class words start and end that are not denied, in order, the longest of those at one place."""
+    """Where class words start and end that count, in order, the longest of those at one place."""
     found: dict[int, tuple[int, int, str]] = {}
     for name in classes:
-        for match in _word(_bare(name, case=False)).finditer(text):
+        for match in _word((_bare(name, case=False) or name).casefold()).finditer(text):
             start, end = match.span()
             if start not in found or end > found[start][1]:
                 found[start] = (start, end, name)
     kept: list[tuple[int, int, str]] = []
+    end = 0
     for one in sorted(found.values()):
-        inside = bool(kept) and one[0] < kept[-1][1]
-        if not inside and not _DENIED.search(text, max(0, one[0] - 24), one[0]):
+        inside, end = one[0] < end, max(end, one[1])
+        if not inside and not _denied(text, one[0], one[1]) and not _CONCEDED.search(text, max(0, one[0] - 99), one[0]):
             kept.append(one)
-    return kept
+    return [one for one in kept if text[one[0] : one[1]] != "no" or not _NONE_OF.match(text, one[1])]
 
 
 @lru_cache(maxsize=1024)
@@ -82,7 +117,10 @@ def _word(name: str) -> re.Pattern[str]:
     # Letters that are no case pairs (Chinese, Thai and others) belong to scripts without spaces.
     before = r"(?<!\w)" if _spaced(name[:1]) else ""
     after = r"(?!\w)" if _spaced(name[-1:]) else ""
-    return re.compile(before + re.escape(name) + after, re.IGNORECASE)
+    # 1 is neither in 1.5 nor in -1.
+    before += r"(?<!\d[.,])(?<!(?<!\w)[-\u2212])" if name[:1].isdigit() else ""
+    after += r"(?![.,]\d)" if name[-1:].isdigit() else ""
+    return re.compile(before + re.escape(name) + after)
 
 
 def _spaced(character: str) -> bool:
@@ -93,13 +131,14 @@ def _spaced(character: str) -> bool:
 def _one_of(found: tuple[int, int, str], others: Sequence[tuple[int, int, str]], text: str) -> str | None:
     """The class word; None where another one stands beside it as an equal."""
     also = re.compile(_ALSO, re.IGNORECASE).match(text, found[1])
-    beside = also is not None and any(o[0] == also.end() and o[2] != found[2] for o in others)
+    ends = (found[1], also.end() if also is not None else found[1])
+    beside = any(o[0] in ends and o[2] != found[2] for o in others)
     return None if beside else found[2]
 
 
 def letter_in(text: str, classes: Sequence[str]) -> str | None:
     """The option's letter that a text answers with (``parsers.letter``)."""
-    text = _bare(text, case=True)
+    text = _BRACED.sub(r"(\1)", _bare(text, case=True))
     known = {c.strip().strip("().").upper() for c in classes}
     known = known if known and all(len(k) == 1 and k.isalpha() for k in known) else set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     for match in reversed(list(_BOXED.finditer(text))):
@@ -107,17 +146,26 @@ def letter_in(text: str, classes: Sequence[str]) -> str | None:
         if inside and inside[1].upper() in known:
             return inside[1].upper()
     text = _BOXED.sub(r"\1", text)
-    for match in (*_SAID.finditer(text), *_FRONT.finditer(text), *_CHOSEN.finditer(text)):
-        at = match.lastindex or 1
-        found = match[at].upper()
-        if found in known and not _is_word(text, *match.span(at)) and not _denied(text, *match.span(at)):
-            return found if _alone(found, text, match.end(at)) else None
+    chosen = [match for form in (_CHOSEN, _LOWER, _RIGHT) for match in form.finditer(text)]
+    chosen.sort(key=lambda match: match.start())
+    places = [match.span(match.lastindex or 1) for match in (*_SAID.finditer(text), *_FRONT.finditer(text), *chosen)]
+    places = [(a, b) for a, b in places if text[a:b].upper() in known and not _is_word(text, a, b)]
+    places = [(a, b) for a, b in places if not _denied(text, a, b)]
+    if places:
+        first = places[0]
+        for one in sorted(places):
+            if one[0] > first[1] and _CORRECTED.search(text, first[1], one[0]):
+                first = one
+        found = text[slice(*first)].upper()
+        return found if _alone(found, text, first[1]) else None
     bracketed = [m for m in re.finditer(r"[(\[]([A-Z])[)\]]", text) if m[1] in known and not _denied(text, *m.span(1))]
     if bracketed:
         return bracketed[0][1] if len({m[1] for m in bracketed}) == 1 else None
     last = re.search(r"(?<![A-Za-z0-9À-ÿ])([A-Z])[\s.!)\]\"'”’]{0,9}$", text)
     if last and last[1] in known and not _denied(text, *last.span(1)):
-        before = re.search(r"([A-Z])[)\]]?,?\s(?:or|and)\s[(\[]?$", text[max(0, last.start(1) - 12) : last.start(1)])
+        before = re.search(
+            r"([A-Z])[)\]]?(?:,?\s(?:or|and)\s|\s?[/&,]\s?)[(\[]?$", text[max(0, last.start(1) - 12) : last.start(1)]
+        )
         return None if before else last[1]
     return None
 
@@ -128,7 +176,7 @@ def _is_word(text: str, start: int, end: int) -> bool:
 
 
 def _denied(text: str, start: int, end: int) -> bool:
-    return bool(_DENIED.search(text, max(0, start - 24), start) or _WRONG.match(text, end))
+    return bool(_DENIED.search(text, max(0, start - _FAR), start) or _WRONG.match(text, end))
 
 
 def _alone(found: str, text: str, end: int) -> bool:

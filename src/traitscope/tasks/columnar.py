@@ -43,7 +43,7 @@ def parquet_rows(path: Path, where: str) -> Rows:
                         where=where,
                         fix="keep the rows and columns that are needed, or split it into several files",
                     )
-                rows.extend(batch.to_pylist())
+                rows.extend(short_floats(batch.to_pylist(), batch.schema))
     except (pa.ArrowException, OSError, MemoryError, OverflowError, UnicodeError) as error:
         raise TraitscopeError(
             f"this is no readable parquet file: {(text_lines(str(error)) or [type(error).__name__])[0]}",
@@ -51,6 +51,38 @@ def parquet_rows(path: Path, where: str) -> Rows:
             fix="check the file, or say its real format with format:",
         ) from None
     return rows
+
+
+def short_floats(rows: Rows, schema: Any) -> Rows:
+    """The rows with 0.8 for what half and single precision hold in its place, 0.800000011920929.
+
+    Args:
+        rows: of plain Python values. schema: Arrow's, with the types of the columns.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    kinds = {pa.float16(): np.float16, pa.float32(): np.float32}
+
+    def short(value: Any, kind: Any) -> Any:
+        if value is None:
+            return None
+        if kind in kinds:
+            return float(str(kinds[kind](value)))
+        if pa.types.is_struct(kind):
+            return {field.name: short(value[field.name], field.type) for field in kind}
+        return [short(item, kind.value_type) for item in value]
+
+    def holds(kind: Any) -> bool:
+        if pa.types.is_struct(kind):
+            return any(holds(field.type) for field in kind)
+        lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+        return kind in kinds or (any(is_list(kind) for is_list in lists) and holds(kind.value_type))
+
+    found = {field.name: field.type for field in schema if holds(field.type)}
+    return (
+        [{**row, **{name: short(row[name], kind) for name, kind in found.items()}} for row in rows] if found else rows
+    )
 
 
 def text_for_bytes(rows: Rows) -> Rows:

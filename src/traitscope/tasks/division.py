@@ -157,7 +157,7 @@ class Division:
             kept = [Row(f"{part}-{i}", r) for i, r in enumerate(rows) if self._keeps(r, f"{part}-{i}")]
             self.tally.rows[part], self.tally.filtered = len(rows), self.tally.filtered + len(rows) - len(kept)
             parts[part] = kept
-        asked = {self._renderer.question(r.id, r.values) for r in parts["eval"]} if data.duplicates != "keep" else set()
+        asked = {self._renderer.asks(r.id, r.values) for r in parts["eval"]} if data.duplicates != "keep" else set()
         train = self._without(parts["train"], asked)
         # The generators have no version, so their first rows stand for their content.
         mark = rows_fingerprint([r for p in sizes for r in embedded.generate(data.embedded, p, 50, data.seed)])
@@ -176,12 +176,12 @@ class Division:
         used = data.train != 0 or self._config.shots.n > 0
         if train and parts["eval"] and used and data.duplicates != "keep":
             # All eval rows count, not only the chosen ones: evaluating more rows never changes the training.
-            asked = {self._renderer.question(r.id, r.values) for r in parts["eval"]}
+            asked = {self._renderer.asks(r.id, r.values) for r in parts["eval"]}
             train = self._without(train, asked)
         return Parts(train, parts["eval"], " ".join(marks))
 
     def _without(self, train: list[Row], asked: set[str]) -> list[Row]:
-        kept = [r for r in train if self._renderer.question(r.id, r.values) not in asked] if asked else train
+        kept = [r for r in train if self._renderer.asks(r.id, r.values) not in asked] if asked else train
         self.tally.duplicates = len(train) - len(kept)
         if self.tally.duplicates and self._config.data.duplicates == "refuse":
             raise TraitscopeError(
@@ -200,8 +200,11 @@ class Division:
         data = self._config.data
         rows, mark = self._read(None)
         by_question: dict[str, list[Row]] = {}
+        said: dict[str, str] = {}
         for row in sorted(rows, key=lambda r: order_key(data.seed, r.id)):
-            question = row.id if data.duplicates == "keep" else self._renderer.question(row.id, row.values)
+            question = row.id if data.duplicates == "keep" else self._renderer.asks(row.id, row.values)
+            if question not in by_question:
+                said[question] = question if data.duplicates == "keep" else self._renderer.question(row.id, row.values)
             by_question.setdefault(question, []).append(row)
         repeated = len(rows) - len(by_question)
         if repeated and data.duplicates == "refuse":
@@ -210,7 +213,7 @@ class Division:
                 where=self._where("data", "duplicates"),
                 fix="write duplicates: drop (equal questions then stay on one side)",
             )
-        questions = sorted(by_question, key=lambda q: order_key(data.seed, "question", q))
+        questions = sorted(by_question, key=lambda q: order_key(data.seed, "question", said[q]))
         n_eval = self._divided_eval(len(questions))
         eval_rows = [by_question[q][0] for q in questions[:n_eval]]
         groups = [by_question[q] for q in reversed(questions[n_eval:])]

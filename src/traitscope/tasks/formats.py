@@ -69,10 +69,6 @@ def read_text(path: Path, data: DataConfig, where: str) -> str:
         return raw.decode("utf-8-sig" if data.encoding.lower() in ("utf-8", "utf8") else data.encoding)
     except FileNotFoundError:
         raise TraitscopeError("there is no such file", where=where, fix="check the path") from None
-    except LookupError:
-        raise TraitscopeError(
-            f"unknown encoding {data.encoding!r}", where=where, fix="write encoding: utf-8 or latin-1"
-        ) from None
     except UnicodeError as error:
         start = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise TraitscopeError(

@@ -74,8 +74,11 @@ def label(text: str, classes: tuple[str, ...] = ()) -> str | None:
     r"""The class word that the text answers with, as whole words, upper and lower case and markup alike.
 
     It is the one in the last ``\boxed{}``, else the one behind "answer is", "label:" and the like, else the one that
-    stands first and is not denied ("not positive"). Of two class words that start at the same place the longer one
-    counts; "positive or negative" is no answer. Scripts that set no spaces need none.
+    stands first. Class words do not count where they are denied ("not positive", "hardly positive", "positive is
+    wrong"), asked ("positive?"), conceded ("although some parts are positive, ...") or no word of their own (the 1 in
+    1.5, the "no" in "no evidence"). A later "answer is" counts behind "wait", "actually" and the like. Of two class
+    words that start at the same place the longer one counts; "positive or negative" is no answer. Scripts that set no
+    spaces need none.
     """
     return label_in(text, classes)
 
@@ -85,8 +88,9 @@ def letter(text: str, classes: tuple[str, ...] = ()) -> str | None:
     r"""An option's letter, as a capital, markup and LaTeX aside.
 
     The first that is found: in the last ``\boxed{}``; behind "answer is", "answer:"; in front, as ``B``, ``B.``,
-    ``(B)``, ``B because``; behind "option", "choose", "it's"; the only one in brackets; the one at the end. Letters
-    that are denied ("not A", "(C) is wrong") do not count, ``I`` and ``A`` not where they are words; "A or B" is no
+    ``(B)``, ``B because``; behind "option", "choose", "it's" or in front of "is correct"; the only one in brackets; the
+    one at the end. Of what is behind "wait", "actually" and the like the last counts. Letters that are denied ("not A",
+    "can't be A", "(C) is wrong") do not count, ``I`` and ``A`` not where they are words; "A or B" and "A/B" are no
     answer. Where ``classes`` are letters only those count.
     """
     return letter_in(text, classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ class Renderer:
         self._where = where
 
     def question(self, row_id: str, row: Row) -> str:
-        """What a row asks: equal for rows that must not stand on both sides of a split.
+        """What a row asks; ``asks`` is equal for rows that must not stand on both sides of a split.
 
         The prompt without solved examples, with the options where they come from the row; the text itself for
         the loss form and for a constant prompt.
@@ -38,6 +39,10 @@ class Renderer:
         elif isinstance(answer.choice, str):
             parts.extend(self._options(row_id, row))
         return "\x1f".join(parts)
+
+    def asks(self, row_id: str, row: Row) -> str:
+        """The same for questions that differ only in white space, letter case or how a character is encoded."""
+        return " ".join(unicodedata.normalize("NFKC", self.question(row_id, row)).casefold().split())
 
     def example(self, row_id: str, row: Row, shots: PickShots) -> Example:
         """The rendered row with its solved examples in front.

@@ -12,7 +12,8 @@ from pathlib import Path
 from traitscope.config.data import FOLDER, DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names
-from traitscope.tasks.columnar import Rows, text_for_bytes
+from traitscope.store.files import user_path
+from traitscope.tasks.columnar import Rows, short_floats, text_for_bytes
 from traitscope.tasks.formats import ROW_SOURCES, read_rows, read_text
 from traitscope.texts import text_lines
 
@@ -85,7 +86,7 @@ def matching(pattern: str, root: Path) -> list[Path]:
 
     Brackets and question marks stand for themselves where such a file is there, and so does the folder in front.
     """
-    path = root / Path(pattern).expanduser()
+    path = user_path(root, pattern)
     if "*" not in pattern or path.exists():
         return [path]
     start, rest = (Path(path.anchor), path.relative_to(path.anchor)) if path.is_absolute() else (Path(), path)
@@ -97,7 +98,7 @@ def matching(pattern: str, root: Path) -> list[Path]:
 def _expand(pattern: str, root: Path, where: str) -> list[tuple[Path, bool]]:
     """The files that a pattern names, and whether it is a glob."""
     try:
-        path = root / Path(pattern).expanduser()
+        path = user_path(root, pattern)
         if path.exists():
             return [(path, False)]
         if "*" in pattern:
@@ -167,7 +168,7 @@ def _read_folder(path: Path, split: str | None, where: str) -> tuple[Rows, str]:
                 f"the folder has no split {split!r}", where=where, fix=did_you_mean(split, list(loaded))
             )
         loaded = loaded[split]
-    rows = text_for_bytes(list(loaded.to_list()))
+    rows = text_for_bytes(short_floats(list(loaded.to_list()), loaded.features.arrow_schema))
     return rows, rows_fingerprint(rows)
 
 
@@ -196,7 +197,7 @@ def read_hub(data: DataConfig, split: str | None, where: str) -> ReadRows:
             fix="check id, revision, subset and split, and that this machine reaches the Hub; without a "
             "network save it elsewhere with datasets.save_to_disk and name the folder with path:",
         ) from None
-    rows = text_for_bytes(list(loaded.to_list()))
+    rows = text_for_bytes(short_floats(list(loaded.to_list()), loaded.features.arrow_schema))
     return ReadRows(rows, rows_fingerprint(rows))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from traitscope.config.task import Form, TaskConfig
+from traitscope.config.template import OutOfBounds
 from traitscope.errors import TraitscopeError, several
 from traitscope.metrics import METRICS
 from traitscope.records import Example
@@ -194,7 +195,7 @@ class Task:
                 where=self.where("shots", "n"),
                 fix="give the task train rows, or write n: 0",
             )
-        asks = {r.id: renderer.question(r.id, r.values) for r in pool}
+        asks = {r.id: renderer.asks(r.id, r.values) for r in pool}
 
         def order(*salt: str) -> list[Row]:
             return sorted(pool, key=lambda r: order_key(shots.seed, "shot", *salt, r.id))
@@ -202,7 +203,7 @@ class Task:
         fixed = order()
 
         def pick(example_id: str) -> list[tuple[str, dict[str, Any]]]:
-            own = asks.get(example_id) or renderer.question(example_id, rows[example_id].values)
+            own = asks.get(example_id) or renderer.asks(example_id, rows[example_id].values)
             ordered = fixed if shots.fixed else order(example_id)
             others = [r for r in ordered if r.id != example_id and asks[r.id] != own]
             if len(others) < shots.n:
@@ -243,7 +244,7 @@ def _rendered(
             made.append(renderer.example(row.id, row.values, shots))
         except TraitscopeError as error:
             errors.append(error)
-            if len(errors) == MOST_ERRORS:
+            if len(errors) == MOST_ERRORS or isinstance(error, OutOfBounds):
                 break
     return tuple(made)
 
