@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_condition
+from traitscope.texts import shown
 
 # A folder that ``datasets.save_to_disk`` wrote: named like a file format, read as a whole.
 FOLDER = "folder"
@@ -121,7 +122,7 @@ class DataConfig(Settings):
             raise Problem("path already says what trains and what evaluates", fix="remove splits", keys=("splits",))
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise Problem(
-                f"the delimiter must be one character, not {self.delimiter!r}",
+                f"the delimiter must be one character, not {shown(self.delimiter)}",
                 fix='write one, such as delimiter: ";" or "\\t" in double quotes',
                 keys=("delimiter",),
             )
@@ -140,7 +141,7 @@ class DataConfig(Settings):
         twice = sorted({c for c in columns or () if (columns or ()).count(c) > 1})
         if twice or columns == ():
             raise Problem(
-                f"the column {twice[0]!r} is named twice" if twice else "the list is empty",
+                f"the column {shown(twice[0])} is named twice" if twice else "the list is empty",
                 fix="name every column once, in the file's order",
             )
         return columns
@@ -155,7 +156,7 @@ class DataConfig(Settings):
                 values = allowed if isinstance(allowed, list) else [allowed]
                 if not values or any(isinstance(v, Mapping | list) for v in values):
                     raise Problem(
-                        f"the allowed values of {column!r} must be a value or a list of values",
+                        f"the allowed values of {shown(column)} must be a value or a list of values",
                         fix=f"write {{{column}: [value, value]}}",
                         keys=(column,),
                     )
