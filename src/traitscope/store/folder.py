@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,12 @@ from traitscope.store.adapters import CARD, write_adapter
 from traitscope.store.cells import CellStore
 from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import (
+    TEMPORARY,
     disk_errors,
+    disk_problem,
     move_folder,
     read_file,
+    refuse_not_utf8,
     sweep,
     temporary,
     write_atomic,
@@ -35,6 +39,7 @@ from traitscope.store.log import append_line, log_line
 from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
 
+_OTHER = "name another run folder with --out"
 _REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
 _RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
 SWEPT = (
@@ -68,10 +73,11 @@ class RunFolder:
     Nothing is created before the first write, so that a folder can be read wherever it lies.
 
     Raises:
-        TraitscopeError: there is a file in the folder's place.
+        TraitscopeError: there is a file in the folder's place, or its path is no place for one.
     """
 
     def __init__(self, root: Path) -> None:
+        _refuse_place(root)
         if any(path.is_file() for path in (root, *root.parents)):
             raise TraitscopeError(
                 "is a file, or lies in one, and no folder", where=str(root), fix="name another run folder with --out"
@@ -152,6 +158,21 @@ class RunFolder:
                 sweep(Path(entry.path))
 
     # ---- study, lock, log
+
+    def check_writable(self) -> None:
+        """Sees whether ``prepare`` would go through; what it makes for that, in the folder or above it, it removes.
+
+        Raises:
+            TraitscopeError: the folder cannot be made, or not be written.
+        """
+        above = next(path for path in (self.root, *self.root.absolute().parents) if path.is_dir())
+        try:
+            with TemporaryDirectory(prefix=TEMPORARY, dir=above):
+                pass
+        except OSError as error:
+            told = disk_problem(error, self.root, elsewhere=_OTHER)
+            what = f"cannot be made ({error.strerror})"
+            raise told or TraitscopeError(what, where=str(self.root), fix=_OTHER) from error
 
     def write_if_changed(self, path: Path, data: bytes) -> bool:
         """Writes a file unless it already holds exactly this; True if it was written."""
@@ -370,6 +391,17 @@ class RunFolder:
                 (aside / unit).parent.mkdir(parents=True, exist_ok=True)
                 (self.root / unit).rename(aside / unit)
         return aside
+
+
+def _refuse_place(root: Path) -> None:
+    refuse_not_utf8(root, _OTHER)
+    for path in [root, *root.parents]:
+        if path.is_symlink() and not path.exists():
+            raise TraitscopeError(
+                f"is a link to {path.readlink()}, where nothing is",
+                where=str(path),
+                fix="make the folder that it leads to, remove the link, or name another run folder with --out",
+            )
 
 
 def _mark(made: Path, head: AdapterHead) -> None:
