@@ -6,15 +6,7 @@ from collections.abc import Sequence
 
 from traitscope import engine
 from traitscope.compute.orders import TrainingJob
-from traitscope.config import RecipeConfig
 from traitscope.tasks.encode import training_rows
-
-
-def lora_spec(recipe: RecipeConfig) -> engine.LoraSpec:
-    """What the adapters of a recipe look like."""
-    return engine.LoraSpec(
-        recipe.rank, recipe.alpha, recipe.targets, recipe.layers, rslora=recipe.rslora, dropout=recipe.dropout
-    )
 
 
 def engine_job(base: engine.Base, job: TrainingJob) -> engine.TrainJob:
@@ -24,7 +16,9 @@ def engine_job(base: engine.Base, job: TrainingJob) -> engine.TrainJob:
     return engine.TrainJob(
         job.name,
         [row for task, examples in job.parts for row in training_rows(task, examples, base.tokenizer, limit)],
-        lora_spec(recipe),
+        engine.LoraSpec(
+            recipe.rank, recipe.alpha, recipe.targets, recipe.layers, rslora=recipe.rslora, dropout=recipe.dropout
+        ),
         recipe.lr,
         recipe.schedule,
         recipe.warmup,

@@ -18,9 +18,10 @@ from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear, shape_of
 from traitscope.engine.patterns import Patterns, value_of
 from traitscope.engine.peft_config import peft_config
-from traitscope.engine.peft_folder import PREFIX, Decoder, read_folder
+from traitscope.engine.peft_folder import PREFIX, read_folder
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import write_adapter
+from traitscope.store.targets import Decoder, resolve_targets
 
 
 @dataclass(frozen=True)
@@ -77,38 +78,7 @@ class LoraSpec:
         Raises:
             TraitscopeError: a target matches no linear layer, or the layers lie outside the model.
         """
-        names = every = base.linear_names
-        if self.layers is not None:
-            first, last = self.layers
-            if not 0 <= first <= last < base.n_layers:
-                raise TraitscopeError(
-                    f"layers {first}-{last} are not inside the model's 0-{base.n_layers - 1}",
-                    where="recipe.layers",
-                    fix=f"give [first, last] with 0 <= first <= last <= {base.n_layers - 1}",
-                )
-            names = [name for name in names if first <= base.layer_of(name) <= last]
-        if self.targets == "all-linear":
-            return names
-        targets = (self.targets,) if isinstance(self.targets, str) else self.targets
-        for target in targets:
-            if not any(_matches(name, target) for name in names):
-                if self.layers is not None and any(_matches(name, target) for name in every):
-                    raise TraitscopeError(
-                        f"target module {target!r} lies outside the layers {first}-{last}",
-                        where="recipe.targets",
-                        fix="take it out of targets, or widen layers",
-                    )
-                known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in names}))
-                raise TraitscopeError(
-                    f"target module {target!r} matches no linear layer of {base.name}",
-                    where="recipe.targets",
-                    fix=f"use all-linear or some of: {known}",
-                )
-        return [name for name in names if any(_matches(name, target) for target in targets)]
-
-
-def _matches(name: str, target: str) -> bool:
-    return name == target or name.endswith("." + target)
+        return resolve_targets(base, self.targets, self.layers)
 
 
 @dataclass(frozen=True)

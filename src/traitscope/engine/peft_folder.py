@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -16,29 +16,12 @@ from traitscope.engine.patterns import ending, matched
 from traitscope.engine.peft_fields import refuse
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import CONFIG, WEIGHTS
+from traitscope.store.targets import Decoder
 from traitscope.store.weights import read_header, refuse_no_numbers, refuse_pointer
 
 PREFIX = "base_model.model."
 PICKLED = "adapter_model.bin"
 _SAVE_AGAIN = "save the adapter again"
-
-
-class Decoder(Protocol):
-    """What an adapter is fitted to: a loaded base, or its skeleton."""
-
-    @property
-    def model(self) -> Any: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def revision(self) -> str | None: ...
-    @property
-    def dtype(self) -> torch.dtype: ...
-    @property
-    def n_layers(self) -> int: ...
-    @property
-    def linear_names(self) -> list[str]: ...
-    def layer_of(self, name: str) -> int: ...
 
 
 @dataclass(frozen=True)

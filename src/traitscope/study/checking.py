@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.store.causal import Skeleton, check_model, check_tokens
 from traitscope.store.models import adapter_folder
+from traitscope.store.targets import resolve_targets
 from traitscope.study.context import Context
 from traitscope.study.fitting import refusal
 from traitscope.study.units import mix_recipe
@@ -69,14 +69,14 @@ def check_study(study: Context) -> None:
 
 def check_places(study: Context) -> None:
     """The part of ``check_study`` that a study with nothing missing does not need: where it writes and computes."""
-    # Imports torch.
-    from traitscope.engine.loading import pick_device
-
     found = Found()
     with found.kept():
         study.folder.check_writable()
     # Another backend computes elsewhere.
     if study.given_backend is None:
+        # Imports torch.
+        from traitscope.engine.loading import pick_device
+
         with found.kept():
             pick_device(study.config.compute.device)
     found.raise_all(study.config.where())
@@ -139,13 +139,10 @@ def _check_recipes(study: Context, base: Skeleton, found: Found) -> None:
 
 
 def _check_recipe(recipe: RecipeConfig, base: Skeleton, where: Callable[[str], str]) -> None:
-    # Imports torch.
-    from traitscope.compute.jobs import lora_spec
-
     # Where the layers were not found, their number is known all the same.
     targets = recipe.targets if base.linear_names else "all-linear"
     try:
-        replace(lora_spec(recipe), targets=targets).resolve(base)
+        resolve_targets(base, targets, recipe.layers)
     except TraitscopeError as error:
         key = str(error.where).removeprefix("recipe.")
         raise TraitscopeError(error.what, where=where(key), fix=error.fix) from None
