@@ -14,6 +14,8 @@ from typing import Any
 _WIDTH: ContextVar[int | None] = ContextVar("width of the terminal", default=None)
 _GAP = "  "
 _DOTS = "…"
+# Characters of a value that a message repeats.
+MOST_SHOWN = 100
 # Fewer columns of a name tell nobody which one is meant.
 _LEAST = 10
 _NUMBER = re.compile(r"[-+<>=~±]?[\d.][\d.,%eE\s\[\]()*=?±/+-]*")
@@ -27,6 +29,14 @@ _UNSAFE = re.compile(
 def count_of(number: int, one: str, many: str | None = None) -> str:
     """``1 mix``, ``2 mixes``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def shown(value: object) -> str:
+    """``repr`` of a value for a message; of a long one the beginning, the end and its length."""
+    text = repr(value)
+    return (
+        text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]}{_DOTS}{text[-10:]} ({len(text):,} characters)"
+    )
 
 
 def safe(text: str, *, line: bool = False) -> str:

@@ -71,6 +71,18 @@ CASES = [
     ),
     Case("a rank of 8.0", study("rank: 8", "rank: 8.0"), ("recipe.rank", "must be a whole number, not 8.0")),
     Case("a rank of 10^9", study("rank: 8", "rank: 1000000000"), ("recipe.rank", "less than or equal to 65536")),
+    Case("a clip below all", study("rank: 8", "clip: 1e-300"), ("recipe.clip", "greater than or equal to 1e-09")),
+    Case("fp16 in the recipe", study("rank: 8", "fp16: true"), ("unknown key 'fp16'", "fp32, bf16, fp64 or nf4")),
+    Case(
+        "more threads than a process can have",
+        study("mixes:", "compute: {threads: 4096}\nmixes:"),
+        ("compute.threads", "less than or equal to 1024, not 4096"),
+    ),
+    Case(
+        "more processes than a machine can have",
+        study("mixes:", "compute: {workers: 5000}\nmixes:"),
+        ("compute.workers", "less than or equal to 1024, not 5000"),
+    ),
     Case("a dropout of all", study("rank: 8", "dropout: 1"), ("recipe.dropout", "must be less than 1, not 1")),
     Case("an alpha that is no number", study("rank: 8", "alpha: .nan"), ("recipe.alpha", "a finite number")),
     Case(

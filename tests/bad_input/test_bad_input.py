@@ -31,6 +31,40 @@ def test_the_message_names_place_problem_and_fix(case: Case, tmp_path: Path) -> 
     assert caught.value.__cause__ is None
 
 
+LONG = "y" * 5000
+# A key may have no more.
+KEY = "y" * 1000
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("rank: 8", f"rank: {LONG}"),
+        ("rank: 8", f"targets: {LONG}"),
+        ("rank: 8", f"targets: [{LONG}, {LONG}]"),
+        ("rank: 8", f"{KEY}: 8"),
+        ("rank: 8", f"schedule: {LONG}"),
+        ("base: embedded", f"base: {{model: embedded, dtype: {LONG}}}"),
+        ("study: sound", f"study: {LONG}"),
+        ("study: sound", f"study: '{LONG} a'"),
+        ("sources: [one, two]", f"sources: [{LONG}]"),
+        ("sources: [one, two]", f"targets: [{LONG}]"),
+        ("mixes: {all: {of: sources}}", f"mixes: {{all: {{of: [{LONG}]}}}}"),
+        ("mixes: {all: {of: sources}}", f"controls: {{one: [{LONG}]}}"),
+        ("mixes: {all: {of: sources}}", f"controls: {{{KEY}: [balance]}}"),
+        ("mixes: {all: {of: sources}}", f"compute: {{device: {LONG}}}"),
+        ('[" no", " yes"]', f'[" no", " yes"], labels: {{{KEY}: {LONG}}}'),
+        ("    prompt:", f"    metrics: [{LONG}]\n    prompt:"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_long_value_is_repeated_in_part(old: str, new: str, tmp_path: Path) -> None:
+    with pytest.raises(TraitscopeError) as caught:
+        study(old, new)(tmp_path)
+    message = str(caught.value).replace(str(tmp_path), "")
+    assert len(message) < 900 and "yyy" in message, (len(message), message[:1000])
+
+
 def test_the_sound_study_is_sound(tmp_path: Path) -> None:
     study()(tmp_path)
 

@@ -50,7 +50,7 @@ def test_a_truncated_file_is_refused(folder: Path) -> None:
 
 def test_weights_that_need_a_package_are_refused(folder: Path) -> None:
     change_config(folder, quantization_config={"quant_method": "gptq", "bits": 4, "group_size": 128})
-    with pytest.raises(TraitscopeError, match="could not be loaded"):
+    with pytest.raises(TraitscopeError, match="quant_method gptq"):
         load_base(folder, device="cpu")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from traitscope.engine.base import Base
 from traitscope.engine.wrap import wrap_model
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
+from traitscope.store.models import embedded_base_path
 
 
 def plain_model() -> torch.nn.Module:
@@ -60,6 +62,21 @@ def peft_of(folder: Path, adapter: Adapter, saved: Path, base: Base) -> torch.nn
     adapter.save(saved, base)
     # In training mode, which drops nothing out here: in eval mode bitsandbytes rounds to bf16 on a CPU.
     return PeftModel.from_pretrained(quantised(folder), saved).train()
+
+
+def test_a_folder_of_packed_weights_is_a_base(folder: Path, base: Base, tmp_path: Path) -> None:
+    quantised(folder).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(embedded_base_path() / name, tmp_path / name)
+    loaded = load_base(tmp_path, device="cpu")
+    assert loaded.precision == base.precision == "nf4"
+    models = {"base": None}
+    with Bank(loaded, models) as ours, Bank(base, models) as theirs:
+        rows = option_rows()
+        mine, wanted = (score_options(bank, rows)["base"] for bank in (ours, theirs))
+    for one, other in zip(mine, wanted, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert a == pytest.approx(b, abs=1e-5)
 
 
 def test_log_likelihoods_equal_peft_on_the_quantised_base(folder: Path, base: Base, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def check(
 
     No GPU is used and no weights are loaded.
     """
-    from traitscope.study.checking import check_models, check_rest
+    from traitscope.study.checking import check_models, check_places, check_rest
 
     opened, _ = open_study(study, out, quiet=True, changes=changes)
     base = check_models(opened)
@@ -56,7 +56,7 @@ def check(
     check_rest(opened, base)
     plan = opened.plan(cost=True)
     if not plan.complete:
-        opened.folder.check_writable()
+        check_places(opened)
     if json:
         say_json({"notes": notes, "tasks": tasks, **plan.to_json()})
         return

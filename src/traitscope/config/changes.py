@@ -12,6 +12,7 @@ import yaml
 
 from traitscope.config.yamlfile import KeyPath, Places, parse_yaml, read_yaml
 from traitscope.errors import TraitscopeError
+from traitscope.texts import shown
 
 OPTION = "--set"
 # Sections that may be written as one word, and the key that the word stands for.
@@ -58,7 +59,9 @@ def _read(change: str) -> tuple[list[str], Any]:
     key, sign, text = change.partition("=")
     parts = [part.strip() for part in key.replace("[", ".").replace("]", "").split(".")]
     if not sign or not all(parts):
-        raise TraitscopeError(f"cannot read {change!r}", where=OPTION, fix="write key=value, such as recipe.rank=16")
+        raise TraitscopeError(
+            f"cannot read {shown(change)}", where=OPTION, fix="write key=value, such as recipe.rank=16"
+        )
     return parts, parse_yaml(text, f"{OPTION} {key.strip()}")[0]
 
 
@@ -71,7 +74,7 @@ def _put(data: Any, parts: Sequence[str], value: Any) -> tuple[KeyPath, int]:
         if isinstance(data, list):
             if not part.isdecimal() or int(part) >= len(data):
                 raise TraitscopeError(
-                    f"{'.'.join(parts[:i])} is a list of {len(data)}: {part!r} is no place in it",
+                    f"{'.'.join(parts[:i])} is a list of {len(data)}: {shown(part)} is no place in it",
                     where=f"{OPTION} {'.'.join(parts)}",
                     fix=f"write a number from 0 to {len(data) - 1}" if data else "give the whole list",
                 )
@@ -81,7 +84,7 @@ def _put(data: Any, parts: Sequence[str], value: Any) -> tuple[KeyPath, int]:
             key = next((known for known in data if str(known) == part), part)
         else:
             raise TraitscopeError(
-                f"{'.'.join(parts[:i])} holds {data!r}, which has no keys",
+                f"{'.'.join(parts[:i])} holds {shown(data)}, which has no keys",
                 where=f"{OPTION} {'.'.join(parts)}",
                 fix=f"write {'.'.join(parts[:i])}=value",
             )

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_condition
+from traitscope.texts import shown
 
 # A folder that ``datasets.save_to_disk`` wrote: named like a file format, read as a whole.
 FOLDER = "folder"
@@ -132,7 +133,7 @@ class DataConfig(Settings):
             raise Problem("path already says what trains and what evaluates", fix="remove splits", keys=("splits",))
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise Problem(
-                f"the delimiter must be one character, not {self.delimiter!r}",
+                f"the delimiter must be one character, not {shown(self.delimiter)}",
                 fix='write one, such as delimiter: ";" or "\\t" in double quotes',
                 keys=("delimiter",),
             )
@@ -163,7 +164,9 @@ class DataConfig(Settings):
     def _columns(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
         twice = sorted({c for c in columns or () if (columns or ()).count(c) > 1})
         if twice:
-            raise Problem(f"the column {twice[0]!r} is named twice", fix="name every column once, in the file's order")
+            raise Problem(
+                f"the column {shown(twice[0])} is named twice", fix="name every column once, in the file's order"
+            )
         return columns
 
     @field_validator("where_")
@@ -176,7 +179,7 @@ class DataConfig(Settings):
                 values = allowed if isinstance(allowed, list) else [allowed]
                 if not values or any(isinstance(v, Mapping | list) for v in values):
                     raise Problem(
-                        f"the allowed values of {column!r} must be a value or a list of values",
+                        f"the allowed values of {shown(column)} must be a value or a list of values",
                         fix=f"write {{{column}: [value, value]}}",
                         keys=(column,),
                     )

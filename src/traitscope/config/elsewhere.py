@@ -48,7 +48,7 @@ OPTIONS = (
     _has("seed data_seed", "write seeds: [0, 1, ...], one adapter each"),
     _has(
         "bf16 fp16 tf32 torch_dtype load_in_4bit load_in_8bit quantization_bit",
-        "write dtype in base: fp32, bf16, fp16 or nf4; adapters are kept in fp32",
+        "write dtype in base: fp32, bf16, fp64 or nf4; adapters are kept in fp32",
     ),
     _has(
         "gradient_checkpointing activation_offloading",

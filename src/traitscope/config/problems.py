@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from traitscope.config.yamlfile import KeyPath, Places, dotted
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, near_names, registry
+from traitscope.texts import shown
 
 # Problems that are looked at, of a file that is something else altogether.
 _MOST = 200
@@ -32,7 +33,7 @@ def check_name(kind: str, name: str, keys: KeyPath = (), *, also: tuple[str, ...
     """Raises ``Problem`` where nothing of this kind is registered under the name, which is none of ``also`` either."""
     known = (*registry(kind).names(), *also)
     if name not in known:
-        raise Problem(f"unknown {kind} {name!r}", fix=did_you_mean(name, known), keys=keys)
+        raise Problem(f"unknown {kind} {shown(name)}", fix=did_you_mean(name, known), keys=keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +111,14 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
         # What other programs call it, or why it is not there.
         elsewhere = getattr(owner, "ANSWERS", {}).get(str(path[-1]))
         if elsewhere is not None:
-            return _Found(path, f"unknown key {str(path[-1])!r}", elsewhere)
+            return _Found(path, f"unknown key {shown(str(path[-1]))}", elsewhere)
         known = [f.alias or n for n, f in owner.model_fields.items()] if owner else []
         fix = did_you_mean(str(path[-1]), known)
         if not fix.startswith("write one of"):
             fix += f" (keys here: {', '.join(known)})"
-        return _Found(path, f"unknown key {str(path[-1])!r}", fix)
+        return _Found(path, f"unknown key {shown(str(path[-1]))}", fix)
     if kind == "missing" and path and isinstance(path[-1], int):
-        return _Found(path[:-1], f"{dotted(path[word:-1])!r} needs {path[-1] + 1} values", "add the missing ones")
+        return _Found(path[:-1], f"{shown(dotted(path[word:-1]))} needs {path[-1] + 1} values", "add the missing ones")
     if kind == "missing":
         return _Found(path, f"the key {key!r} is missing", f"add `{key}:`" + (f" ({says})" if says else ""))
     if kind == "value_error" and isinstance(context.get("error"), Problem):
@@ -132,7 +133,7 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
         limit = f"{next(iter(context.values())):g}"
         words = kind.replace("_equal", "_or_equal_to").replace("_", " ")
         return _Found(
-            path, f"{key!r} must be {words} {limit}, not {value!r}", f"write a number {words} {limit}{behind}"
+            path, f"{key!r} must be {words} {limit}, not {shown(value)}", f"write a number {words} {limit}{behind}"
         )
     if kind == "too_short":
         return _Found(path, f"{key!r} needs at least {context['min_length']}", f"add one{behind}")
@@ -140,7 +141,7 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
         return _Found(path, f"{key!r} has more than {context['max_length']} values", f"remove some{behind}")
     if kind == "string_pattern_mismatch":
         fix = f"write {says}" if says else "use letters, digits, - _ and . only, a letter or digit first"
-        return _Found(path, f"{value!r} is not allowed here", fix)
+        return _Found(path, f"{shown(value)} is not allowed here", fix)
     for start, name in _KINDS.items():
         if kind.startswith(start + "_") or kind == start:
             fix = f"write {name}{behind}"
@@ -155,7 +156,7 @@ def _show(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    return "nothing" if value is None else repr(value)
+    return "nothing" if value is None else shown(value)
 
 
 def _real_path(loc: tuple[str | int, ...], data: Any, *, keep_last: bool) -> KeyPath:

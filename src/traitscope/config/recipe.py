@@ -11,20 +11,21 @@ from traitscope.config.data import MOST, Filled, Name, Seed, Texts
 from traitscope.config.elsewhere import ANSWERS
 from traitscope.config.problems import Problem
 from traitscope.config.settings import Settings
+from traitscope.texts import shown
 
 
 def no_repeat(values: tuple[Any, ...], what: str, keys: tuple[str | int, ...]) -> None:
     """Refuses a list that says a thing twice."""
     twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
     if twice is not None:
-        raise Problem(f"the {what} {twice!r} stands here twice", fix=f"name every {what} once", keys=keys)
+        raise Problem(f"the {what} {shown(twice)} stands here twice", fix=f"name every {what} once", keys=keys)
 
 
 def _targets(value: Any) -> Any:
     if isinstance(value, str) and value != "all-linear":
         raise Problem(
-            f"targets must be all-linear or a list of module names, not {value!r}",
-            fix=f"write all-linear or [{value}]",
+            f"targets must be all-linear or a list of module names, not {shown(value)}",
+            fix=f"write all-linear or [{value}]" if len(value) < 80 else "write all-linear or a list of names",
         )
     return value
 
@@ -35,7 +36,7 @@ def _one_seed(value: Any) -> Any:
 
 MOST_RANK, MOST_ALPHA, MOST_LR = 65_536, 1e6, 1.0
 # Below, an update is lost in the rounding of fp32.
-LEAST_ALPHA, LEAST_LR = 1e-6, 1e-12
+LEAST_ALPHA, LEAST_LR, LEAST_CLIP = 1e-6, 1e-12, 1e-9
 
 Targets = Annotated[Literal["all-linear"] | tuple[Filled, ...], BeforeValidator(_targets)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_one_seed)]
@@ -81,7 +82,7 @@ class RecipeConfig(Settings):
     max_tokens: int = Field(1024, ge=2, le=MOST, description="Most tokens of one training row, prompt and answer")
     max_steps: int | None = Field(None, ge=1, le=MOST, description="Stop after this many steps, whatever epochs says")
     weight_decay: float = Field(0.0, ge=0, le=MOST_ALPHA, description="AdamW weight decay")
-    clip: float = Field(1.0, gt=0, le=MOST, description="Gradient norm that a step is clipped to, per adapter")
+    clip: float = Field(1.0, ge=LEAST_CLIP, le=MOST, description="Gradient norm that a step is clipped to, per adapter")
     seeds: Seeds = Field((0,), min_length=1, description="One adapter per seed (initialisation and row order)")
 
     @model_validator(mode="after")
@@ -118,7 +119,7 @@ class RecipeChange(Settings):
     max_tokens: int | None = Field(None, ge=2, le=MOST, description="Most tokens of one training row")
     max_steps: int | None = Field(None, ge=1, le=MOST, description="Stop after this many steps")
     weight_decay: float | None = Field(None, ge=0, le=MOST_ALPHA, description="AdamW weight decay")
-    clip: float | None = Field(None, gt=0, le=MOST, description="Gradient norm that a step is clipped to")
+    clip: float | None = Field(None, ge=LEAST_CLIP, le=MOST, description="Gradient norm that a step is clipped to")
     seeds: Seeds | None = Field(None, min_length=1, description="Seeds")
 
     @model_validator(mode="after")
@@ -206,7 +207,7 @@ def source_entries(value: Any) -> Any:
             ((name, change),) = entry.items()
             if change is not None and not isinstance(change, Mapping):
                 raise Problem(
-                    f"the recipe changes of {name!r} must be a mapping",
+                    f"the recipe changes of {shown(name)} must be a mapping",
                     fix=f"write {{{name}: {{epochs: 1}}}}",
                     keys=(index,),
                 )

@@ -11,6 +11,8 @@ from traitscope.config.problems import check_name
 from traitscope.config.settings import Settings
 
 Auto = Annotated[int, Field(ge=1, le=MOST)] | Literal["auto"]
+# Of threads or processes: more than this many of either end a process, or the machine.
+Few = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 
 
 def model_text(value: Any) -> Any:
@@ -65,5 +67,5 @@ class ComputeConfig(Settings):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:1")
     slots: Auto = Field("auto", description="Adapters trained side by side in one pass")
     tokens_per_pass: Auto = Field("auto", description="Most tokens in one forward pass")
-    threads: Auto = Field("auto", description="CPU threads of a process")
-    workers: Auto = Field("auto", description="Processes of this machine in a run (auto: several only on a CPU)")
+    threads: Few = Field("auto", description="CPU threads of a process")
+    workers: Few = Field("auto", description="Processes of this machine in a run (auto: several only on a CPU)")

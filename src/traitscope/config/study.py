@@ -20,6 +20,7 @@ from traitscope.config.yamlfile import KeyPath, Places, read_yaml
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import load_plugins
 from traitscope.registry import did_you_mean
+from traitscope.texts import shown
 
 RunSd = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 
@@ -109,9 +110,9 @@ class StudyConfig(Settings):
             if holder is None and keys[0] == "models" and name.lower() in adapters:
                 holder = (name, "an adapter's")
             if holder is not None:
-                written = "" if holder[0] == name else f", as {holder[0]!r}"
+                written = "" if holder[0] == name else f", as {shown(holder[0])}"
                 raise Problem(
-                    f"the name {name!r} is {holder[1]} already{written}",
+                    f"the name {shown(name)} is {holder[1]} already{written}",
                     fix="every row of the matrix needs a name of its own, whatever its capitals",
                     keys=keys,
                 )
@@ -129,7 +130,7 @@ class StudyConfig(Settings):
             other = seen.setdefault(name.lower(), name)
             if other != name:
                 raise Problem(
-                    f"the tasks {other!r} and {name!r} differ in capitals alone",
+                    f"the tasks {shown(other)} and {shown(name)} differ in capitals alone",
                     fix="rename one: their files would be one on some disks",
                     keys=("tasks", name),
                 )
@@ -140,13 +141,13 @@ class StudyConfig(Settings):
         for index, source in enumerate(self.sources or ()):
             if source.task_name not in self.tasks:
                 raise Problem(
-                    f"the source {source.name!r} names no task",
+                    f"the source {shown(source.name)} names no task",
                     fix=did_you_mean(source.task_name, self.tasks),
                     keys=("sources", index),
                 )
             if not self.tasks[source.task_name].data.has_train:
                 raise Problem(
-                    f"the task {source.task_name!r} has no train rows",
+                    f"the task {shown(source.task_name)} has no train rows",
                     fix=f"give tasks.{source.task_name}.data train rows, or take it out of sources",
                     keys=("sources", index),
                 )
@@ -156,7 +157,7 @@ class StudyConfig(Settings):
         for source_name, controls in self.controls.items():
             if source_name not in names:
                 raise Problem(
-                    f"the control's source {source_name!r} is not among the sources",
+                    f"the control's source {shown(source_name)} is not among the sources",
                     fix=did_you_mean(source_name, names),
                     keys=("controls", source_name),
                 )
@@ -168,7 +169,7 @@ class StudyConfig(Settings):
         for name, task in self.tasks.items():
             if task.copy_of is not None and (task.copy_of not in self.tasks or task.copy_of == name):
                 raise Problem(
-                    f"{task.copy_of!r} is no other task",
+                    f"{shown(task.copy_of)} is no other task",
                     fix=did_you_mean(task.copy_of, [other for other in self.tasks if other != name]),
                     keys=("tasks", name, "copy_of"),
                 )
@@ -178,7 +179,7 @@ class StudyConfig(Settings):
             for name in self.run_sd:
                 if name not in self.target_names():
                     fix = did_you_mean(name, self.target_names())
-                    raise Problem(f"{name!r} is no target", fix=fix, keys=("run_sd", name))
+                    raise Problem(f"{shown(name)} is no target", fix=fix, keys=("run_sd", name))
             lacking = [name for name in self.target_names() if name not in self.run_sd]
             if lacking:
                 raise Problem(f"no value for {', '.join(lacking)}", fix="give one to every target", keys=("run_sd",))
@@ -187,13 +188,13 @@ class StudyConfig(Settings):
         for index, name in enumerate(self.targets or ()):
             if name not in self.tasks:
                 raise Problem(
-                    f"the target {name!r} names no task",
+                    f"the target {shown(name)} names no task",
                     fix=did_you_mean(name, self.tasks),
                     keys=("targets", index),
                 )
             if not self.tasks[name].data.has_eval:
                 raise Problem(
-                    f"the task {name!r} has no eval rows",
+                    f"the task {shown(name)} has no eval rows",
                     fix=f"give tasks.{name}.data eval rows, or take it out of targets",
                     keys=("targets", index),
                 )
@@ -208,27 +209,27 @@ class StudyConfig(Settings):
                 if name not in names:
                     place = ("of", index) if mix.rows is None else ("rows", name)
                     raise Problem(
-                        f"the mix {mix_name!r} names an unknown source {name!r}",
+                        f"the mix {shown(mix_name)} names an unknown source {shown(name)}",
                         fix=did_you_mean(name, names),
                         keys=("mixes", mix_name, *place),
                     )
             for index, name in enumerate(mix.hold_out):
                 if name not in self.tasks:
                     raise Problem(
-                        f"the mix {mix_name!r} holds out an unknown task {name!r}",
+                        f"the mix {shown(mix_name)} holds out an unknown task {shown(name)}",
                         fix=did_you_mean(name, self.tasks),
                         keys=("mixes", mix_name, "hold_out", index),
                     )
             kept = [source.name for source in self.mix_sources(mix_name)]
             if lost := next((name for name in mix.rows or () if name not in kept), None):
                 raise Problem(
-                    f"the mix {mix_name!r} takes rows of {lost!r} and holds its task out",
+                    f"the mix {shown(mix_name)} takes rows of {shown(lost)} and holds its task out",
                     fix="take it out of rows, or out of hold_out",
                     keys=("mixes", mix_name, "rows", lost),
                 )
             if not self.mix_sources(mix_name):
                 raise Problem(
-                    f"the mix {mix_name!r} holds out everything it is made of",
+                    f"the mix {shown(mix_name)} holds out everything it is made of",
                     fix="hold out fewer tasks",
                     keys=("mixes", mix_name, "hold_out"),
                 )
@@ -236,7 +237,7 @@ class StudyConfig(Settings):
                 for source in self.mix_sources(mix_name):
                     if "cluster" not in self.tasks[source.task].tags:
                         raise Problem(
-                            f"per_cluster needs a cluster for every task, and {source.task!r} has none",
+                            f"per_cluster needs a cluster for every task, and {shown(source.task)} has none",
                             fix=f"add tags: {{cluster: ...}} to tasks.{source.task}",
                             keys=("mixes", mix_name, "per_cluster"),
                         )

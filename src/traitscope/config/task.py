@@ -12,6 +12,7 @@ from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_template
 from traitscope.registry import registry
+from traitscope.texts import shown
 
 Form = Literal["choice", "generate", "loss"]
 
@@ -114,7 +115,7 @@ class AnswerConfig(Settings):
         for key, option in (self.labels or {}).items():
             if option not in self.choice and option.strip() not in [c.strip() for c in self.choice]:
                 raise Problem(
-                    f"the label {key!r} leads to {option!r}, which is not among the options",
+                    f"the label {shown(key)} leads to {shown(option)}, which is not among the options",
                     fix="write one of: " + ", ".join(repr(c) for c in self.choice),
                     keys=("labels", key),
                 )
@@ -139,7 +140,7 @@ def _distinct(texts: tuple[str, ...], what: str, keys: tuple[str, ...]) -> None:
         raise Problem(f"an empty {what}", fix=f"remove the empty {what}", keys=keys)
     twice = next((t for i, t in enumerate(bare) if t in bare[:i]), None)
     if twice is not None:
-        raise Problem(f"the {what} {twice!r} stands here twice", fix=f"name every {what} once", keys=keys)
+        raise Problem(f"the {what} {shown(twice)} stands here twice", fix=f"name every {what} once", keys=keys)
 
 
 class ShotsConfig(Settings):
@@ -230,7 +231,7 @@ class TaskConfig(Settings):
         taken = next((name for name in self.chat_variables if name in NOT_VARIABLES), None)
         if taken is not None:
             raise Problem(
-                f"{taken!r} is no variable of a chat template: it is set for every prompt by itself",
+                f"{shown(taken)} is no variable of a chat template: it is set for every prompt by itself",
                 fix=f"remove {taken}",
                 keys=("chat", taken),
             )
@@ -255,18 +256,20 @@ class TaskConfig(Settings):
             if form not in metric.forms:
                 fitting = [e.name for e in registry("metric") if form in e.value.forms]
                 raise Problem(
-                    f"the metric {name!r} does not fit answers of the form {form!r}",
+                    f"the metric {shown(name)} does not fit answers of the form {shown(form)}",
                     fix="use one of: " + ", ".join(fitting),
                     keys=("metrics", index),
                 )
             if metric.needs_classes and self.answer.classes is None:
                 raise Problem(
-                    f"the metric {name!r} needs classes that all rows share",
+                    f"the metric {shown(name)} needs classes that all rows share",
                     fix="list the options under choice, or the words under generate.classes, or use accuracy",
                     keys=("metrics", index),
                 )
             if name in self.metrics[:index]:
-                raise Problem(f"the metric {name!r} stands here twice", fix="name it once", keys=("metrics", index))
+                raise Problem(
+                    f"the metric {shown(name)} stands here twice", fix="name it once", keys=("metrics", index)
+                )
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import yaml
 
 from traitscope.config.inputfile import read_input
 from traitscope.errors import TraitscopeError
+from traitscope.texts import MOST_SHOWN, shown
 
 KeyPath = tuple[str | int, ...]
 
@@ -57,7 +58,8 @@ def dotted(path: KeyPath) -> str:
     """``("tasks", "a", "shots", 0)`` as ``tasks.a.shots[0]``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        name = shown(part)[1:-1] if len(str(part)) > MOST_SHOWN else str(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{name}" if text else name
     return text
 
 
@@ -210,7 +212,7 @@ def _walk(loader: _Loader, node: yaml.Node, path: KeyPath, places: Places) -> No
                 )
             if key in seen:
                 raise TraitscopeError(
-                    f"the key {key!r} stands here twice (first on line {seen[key]})",
+                    f"the key {shown(key)} stands here twice (first on line {seen[key]})",
                     where=f"{places.file}:{line}, key {dotted((*path, str(key)))}",
                     fix="rename or remove one of the two",
                 )

@@ -11,19 +11,36 @@ from traitscope.engine.base import DTYPES, Base
 from traitscope.engine.quantised import NF4, is_quantised, nf4_options
 from traitscope.engine.wrap import wrap_model
 from traitscope.errors import TraitscopeError
-from traitscope.store.causal import check_model, not_loaded, refuse_missing
+from traitscope.store.causal import check_model
 from traitscope.store.fingerprints import fingerprint_folder
+from traitscope.store.model_config import refuse_adapter
+from traitscope.store.model_errors import not_loaded
+from traitscope.store.model_tensors import refuse_missing, refuse_unread
 from traitscope.store.models import BUILT_IN, ModelSource, cached_folder, locate, resolve_model
 
 
 def pick_device(device: str) -> torch.device:
-    """``auto`` is the first CUDA device, else the CPU."""
+    """``auto`` is the first CUDA device, else the CPU.
+
+    Raises:
+        TraitscopeError: this machine has no such device.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = torch.device(device)
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise TraitscopeError(
             f"device {device} asked for, but torch sees no GPU", where="compute.device", fix="use cpu or auto"
+        )
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise TraitscopeError(
+            "device mps asked for, but torch finds none here", where="compute.device", fix="use cpu or auto"
+        )
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise TraitscopeError(
+            f"device {device} asked for, and torch sees {torch.cuda.device_count()} GPUs, the first of which is cuda:0",
+            where="compute.device",
+            fix=f"use cuda:{torch.cuda.device_count() - 1} or auto",
         )
     return chosen
 
@@ -58,7 +75,8 @@ def load_base(
         root: the folder that relative paths start from.
 
     Raises:
-        TraitscopeError: the model is missing, is no causal LM, or needs code that does not ship with transformers.
+        TraitscopeError: the model is missing, damaged, no causal LM, or quantised in another way than by bitsandbytes,
+            needs code that does not ship with transformers, or has an adapter beside it; or there is no such device.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -86,7 +104,10 @@ def load_base(
         raise
     except Exception as error:  # transformers, safetensors and the packages of quantised weights have their own
         raise not_loaded("could not be loaded", error, target, model) from error
+    if getattr(hf_model, "_hf_peft_config_loaded", False):
+        raise refuse_adapter(where)
     refuse_missing(info["missing_keys"], where)
+    refuse_unread(info["unexpected_keys"], hf_model, where)
     commit = None
     if not isinstance(target, Path):
         folder = cached_folder(target, revision)

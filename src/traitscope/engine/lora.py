@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ import torch
 
 from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear, shape_of
+from traitscope.engine.patterns import Patterns, value_of
 from traitscope.engine.peft_config import peft_config
 from traitscope.engine.peft_folder import PREFIX, read_folder
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import write_adapter
-
-Patterns = tuple[tuple[str, float], ...]
+from traitscope.store.targets import Decoder, resolve_targets
 
 
 @dataclass(frozen=True)
@@ -62,53 +61,24 @@ class LoraSpec:
 
     def rank_of(self, name: str) -> int:
         """Rank of the module ``name``."""
-        return int(_pattern(self.rank_pattern, name, self.rank))
+        return int(value_of(self.rank_pattern, name, self.rank, "rank_pattern"))
 
     def alpha_of(self, name: str) -> float:
         """Alpha of the module ``name``."""
-        return float(_pattern(self.alpha_pattern, name, self.alpha))
+        return float(value_of(self.alpha_pattern, name, self.alpha, "alpha_pattern"))
 
     def scale(self, rank: int | None = None, alpha: float | None = None) -> float:
         rank = self.rank if rank is None else rank
         alpha = self.alpha if alpha is None else alpha
         return alpha / math.sqrt(rank) if self.rslora else alpha / rank
 
-    def resolve(self, base: Base) -> list[str]:
+    def resolve(self, base: Decoder) -> list[str]:
         """Names of the modules of ``base`` that this adapter targets, in the model's order.
 
         Raises:
             TraitscopeError: a target matches no linear layer, or the layers lie outside the model.
         """
-        names = base.linear_names
-        if self.layers is not None:
-            first, last = self.layers
-            if not 0 <= first <= last < base.n_layers:
-                raise TraitscopeError(
-                    f"layers {first}-{last} are not inside the model's 0-{base.n_layers - 1}",
-                    where="recipe.layers",
-                    fix=f"give [first, last] with 0 <= first <= last <= {base.n_layers - 1}",
-                )
-            names = [name for name in names if first <= base.layer_of(name) <= last]
-        if self.targets == "all-linear":
-            return names
-        targets = (self.targets,) if isinstance(self.targets, str) else self.targets
-        for target in targets:
-            if not any(_matches(name, target) for name in names):
-                known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in names}))
-                raise TraitscopeError(
-                    f"target module {target!r} matches no linear layer of {base.name}",
-                    where="recipe.targets",
-                    fix=f"use all-linear or some of: {known}",
-                )
-        return [name for name in names if any(_matches(name, target) for target in targets)]
-
-
-def _matches(name: str, target: str) -> bool:
-    return name == target or name.endswith("." + target)
-
-
-def _pattern(patterns: Patterns, name: str, default: float) -> float:
-    return next((value for pattern, value in patterns if re.match(rf"(.*\.)?({pattern})$", name)), default)
+        return resolve_targets(base, self.targets, self.layers)
 
 
 @dataclass(frozen=True)
@@ -212,7 +182,7 @@ class Adapter:
         )
 
     @classmethod
-    def load(cls, folder: Path, base: Base) -> Adapter:
+    def load(cls, folder: Path, base: Decoder) -> Adapter:
         """Read a PEFT LoRA folder for ``base``.
 
         Raises:
@@ -273,6 +243,6 @@ class Adapter:
         return None
 
 
-def adapter_dtype(base: Base) -> torch.dtype:
+def adapter_dtype(base: Decoder) -> torch.dtype:
     """Adapters are kept in fp32 whatever the base; in fp64 on an fp64 base."""
     return torch.float64 if base.dtype == torch.float64 else torch.float32

@@ -11,55 +11,17 @@ from typing import Any
 
 import torch
 
-from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear
+from traitscope.engine.patterns import ending, matched
+from traitscope.engine.peft_fields import refuse
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import CONFIG, WEIGHTS
+from traitscope.store.targets import Decoder
 from traitscope.store.weights import read_header, refuse_no_numbers, refuse_pointer
 
 PREFIX = "base_model.model."
 PICKLED = "adapter_model.bin"
 _SAVE_AGAIN = "save the adapter again"
-
-# The keys that decide which modules are adapted, and how.
-HONOURED = frozenset(
-    {
-        "peft_type", "task_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern",
-        "target_modules", "target_parameters", "exclude_modules", "layers_to_transform", "layers_pattern",
-        "init_lora_weights", "bias", "lora_dropout", "revision", "base_model_name_or_path",
-    }
-)  # fmt: skip
-
-# How the adapter was trained, kept or started, never what its saved weights compute: ``fan_in_fan_out`` is set by PEFT
-# from the module itself, VeLoRA changes the backward pass alone, the sub-configurations of initialisations act only
-# with ``init_lora_weights``, tied adapters have weights of embeddings, which are refused as such.
-WITHOUT_EFFECT = frozenset(
-    {
-        "auto_mapping", "peft_version", "inference_mode", "fan_in_fan_out", "megatron_core",
-        "qalora_group_size", "runtime_config", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
-        "velora_config", "ensure_weight_tying",
-    }
-)  # fmt: skip
-
-# What changes the function and is not implemented.
-REFUSED = {
-    "use_dora": "DoRA",
-    "modules_to_save": "fully trained modules",
-    "layer_replication": "layer replication",
-    "trainable_token_indices": "trainable tokens",
-    "alora_invocation_tokens": "activated LoRA",
-    "use_bdlora": "block-diagonal LoRA",
-    "arrow_config": "Arrow routing",
-    "lora_bias": "biases inside the adapter",
-    "megatron_config": "Megatron's parallel layers",
-    "use_qalora": "QA-LoRA, which pools the inputs",
-    "monteclora_config": "MonteCLoRA, which samples weights",
-    "kasa_config": "KaSA, which truncates the base's weights",
-}
-
-# Starts that change A and B alone, and those that change the base's weights too (with PEFT's own spelling rules).
-PLAIN_STARTS = ("gaussian", "orthogonal", "eva", "mica")
-BASE_CHANGING_STARTS = ("pissa", "corda", "olora", "loftq", "lora_ga")
 
 
 @dataclass(frozen=True)
@@ -75,7 +37,7 @@ class Saved:
     pairs: dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
-def read_folder(folder: Path, base: Base) -> Saved:
+def read_folder(folder: Path, base: Decoder) -> Saved:
     """The configuration and weights of a LoRA folder made for ``base``.
 
     Raises:
@@ -92,7 +54,9 @@ def read_folder(folder: Path, base: Base) -> Saved:
         raise TraitscopeError(f"cannot be read: {error}", where=where, fix=_SAVE_AGAIN) from error
     _refuse_other_revision(fields, base, where)
     try:
-        config, tensors = _as_peft_takes_it(fields, tensors, base)
+        config, tensors = _as_peft_takes_it(fields, tensors, base, where)
+    except TraitscopeError:
+        raise
     except Exception as error:  # PEFT checks what belongs together, with errors of its own
         raise TraitscopeError(
             f"PEFT does not take it on {base.name}: {error}", where=where, fix="save the adapter again, with this base"
@@ -129,70 +93,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
     return fields
 
 
-def refuse(fields: Mapping[str, Any], where: str) -> None:
-    """Refuses what the engine does not implement, by the key that asks for it."""
-    for key in ("r", "lora_alpha"):
-        if not isinstance(fields.get(key, 8), int | float):
-            raise TraitscopeError(f"{key} is {fields[key]!r}, no number", where=where, fix="save the adapter again")
-    kind = fields.get("peft_type")
-    if kind != "LORA":
-        raise TraitscopeError(
-            f"is of PEFT type {kind} (peft_type)", where=where, fix="only LoRA adapters can be loaded; train a LoRA"
-        )
-    task = fields.get("task_type")
-    if task not in (None, "CAUSAL_LM"):
-        raise TraitscopeError(
-            f"was trained for another task than a causal language model's (task_type: {task})",
-            where=where,
-            fix="train it with task_type CAUSAL_LM",
-        )
-    for option, what in REFUSED.items():
-        if fields.get(option):
-            raise TraitscopeError(
-                f"uses {what} ({option}), which is not supported",
-                where=where,
-                fix=f"train a plain LoRA, without {option}",
-            )
-    if fields.get("bias", "none") != "none":
-        raise TraitscopeError(
-            f"trains biases (bias: {fields['bias']}), which is not supported", where=where, fix="train with bias: none"
-        )
-    _refuse_start(fields.get("init_lora_weights", True), where)
-    for key in fields:
-        if key not in HONOURED | WITHOUT_EFFECT | REFUSED.keys() and fields[key] not in (None, False, 0, "", [], {}):
-            raise TraitscopeError(
-                f"{CONFIG} has the key {key}, of which nothing is known here (its value: {fields[key]!r})",
-                where=where,
-                fix=f"train it without {key}; or update traitscope, which knows the keys of peft 0.21",
-            )
-
-
-def _refuse_start(start: Any, where: str) -> None:
-    """Refuses initialisations after which the adapter belongs to other base weights than the base's own."""
-    if isinstance(start, bool):
-        return
-    if not isinstance(start, str) or not start.lower().startswith((*PLAIN_STARTS, *BASE_CHANGING_STARTS)):
-        raise TraitscopeError(
-            f"was started in an unknown way (init_lora_weights: {start!r})",
-            where=where,
-            fix=f"train it with init_lora_weights true, false or one of {', '.join(PLAIN_STARTS)}",
-        )
-    if start.lower() == "loftq":
-        raise TraitscopeError(
-            "belongs to base weights that LoftQ has changed (init_lora_weights: loftq)",
-            where=where,
-            fix="merge it in PEFT into the base it was trained on and name the merged model; or train a plain LoRA",
-        )
-    if start.lower().startswith(BASE_CHANGING_STARTS):
-        raise TraitscopeError(
-            f"belongs to base weights that its initialisation has changed (init_lora_weights: {start})",
-            where=where,
-            fix="convert it in PEFT to an adapter of the unchanged base: save_pretrained(folder, "
-            "path_initial_model_for_weight_conversion=<the adapter as it was saved before training>)",
-        )
-
-
-def _refuse_other_revision(fields: Mapping[str, Any], base: Base, where: str) -> None:
+def _refuse_other_revision(fields: Mapping[str, Any], base: Decoder, where: str) -> None:
     """Two commits of one Hub model are two bases; a branch or tag says nothing that could be compared."""
     theirs, ours = fields.get("revision"), base.revision
     commits = all(isinstance(r, str) and len(r) == 40 for r in (theirs, ours))
@@ -205,7 +106,7 @@ def _refuse_other_revision(fields: Mapping[str, Any], base: Base, where: str) ->
 
 
 def _as_peft_takes_it(
-    fields: Mapping[str, Any], tensors: dict[str, torch.Tensor], base: Base
+    fields: Mapping[str, Any], tensors: dict[str, torch.Tensor], base: Decoder, where: str
 ) -> tuple[Any, dict[str, torch.Tensor]]:
     """Configuration and weights after what PEFT does to both while loading: targets and names of other versions."""
     from peft import LoraConfig
@@ -220,9 +121,26 @@ def _as_peft_takes_it(
         warnings.simplefilter("ignore")
         config = LoraConfig(**{key: value for key, value in fields.items() if key in known})
         config.r, config.lora_alpha = int(config.r), float(config.lora_alpha)
+        _write_out(config, base, where)
         convert_peft_config_for_transformers(config, base.model, None)
         tensors = convert_peft_adapter_state_dict_for_transformers(base.model, config, tensors)
     return config, tensors
+
+
+def _write_out(config: Any, base: Decoder, where: str) -> None:
+    """Puts the names that they match in the place of regular expressions, which PEFT would search without end.
+
+    Raises:
+        TraitscopeError: one is none, or takes too long.
+    """
+    names = [name for named in (base.model.named_modules(), base.model.named_parameters()) for name, _ in named]
+    for key in ("target_modules", "exclude_modules"):
+        pattern = getattr(config, key)
+        if isinstance(pattern, str) and not (key == "target_modules" and pattern.lower() == "all-linear"):
+            setattr(config, key, matched(pattern, names, f"{where}, {key}"))
+    for key in ("rank_pattern", "alpha_pattern"):
+        for pattern in getattr(config, key) or {}:
+            matched(ending(pattern), base.linear_names, f"{where}, {key}")
 
 
 def _pairs(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -245,7 +163,7 @@ def _pairs(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, tuple[t
 
 
 def _in_order(
-    pairs: dict[str, tuple[torch.Tensor, torch.Tensor]], config: Any, base: Base, where: str
+    pairs: dict[str, tuple[torch.Tensor, torch.Tensor]], config: Any, base: Decoder, where: str
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """The pairs in the model's order, each of a linear layer that the configuration targets."""
     order = {name: number for number, name in enumerate(base.linear_names)}
@@ -275,7 +193,7 @@ def _in_order(
     return {name: pairs[name] for name in sorted(pairs, key=order.__getitem__)}
 
 
-def targets(config: Any, name: str, base: Base) -> bool:
+def targets(config: Any, name: str, base: Decoder) -> bool:
     """Whether PEFT adapts the linear layer ``name`` of ``base`` under this configuration."""
     from peft.tuners.tuners_utils import check_target_module_exists
     from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS

@@ -120,6 +120,14 @@ def _disk_fault(error: BaseException) -> int | None:
     return None
 
 
+def refuse_not_utf8(path: Path, fix: str) -> None:
+    """Raises TraitscopeError where a path cannot be written into a file of text."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise TraitscopeError("the path is not UTF-8", where=str(path.absolute()), fix=fix) from None
+
+
 def read_file(path: Path) -> bytes:
     """The content of a regular file.
 

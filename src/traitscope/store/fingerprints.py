@@ -109,8 +109,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def refuse_pipe(path: Path) -> None:
+    """Raises TraitscopeError where a pipe, a socket or a device stands in a file's place: it would be waited for."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise TraitscopeError("is no regular file", where=str(path), fix="put the file itself in its place")
+
+
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file; above 1 GiB of its size, first block and 256 evenly spaced blocks of 1 MiB."""
+    """SHA-256 of a file; above 1 GiB of its size, first block and 256 evenly spaced blocks of 1 MiB.
+
+    Raises:
+        TraitscopeError: it is no regular file.
+    """
+    refuse_pipe(path)
     stat = path.stat()
     if stat.st_size < REMEMBERED_BYTES:
         return _hash(path, stat.st_size)
@@ -144,7 +155,12 @@ def model_files(folder: Path, *, weights: bool = True) -> dict[str, str]:
     and their index, generation settings, the tokenizer's files of whatever kind, chat templates. Left out are hidden
     files, texts and pictures, weights in other formats, and what a training run leaves behind; without ``weights``
     the safetensors files as well.
+
+    Raises:
+        TraitscopeError: a pipe or a device lies among them.
     """
+    for path in folder.iterdir():
+        refuse_pipe(path)
     found = [path for path in folder.iterdir() if path.is_file() and _is_read(path)]
     found = [path for path in found if weights or path.suffix != ".safetensors"]
     found += (folder / TEMPLATES).glob("*.jinja")

@@ -25,8 +25,10 @@ from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import (
     TEMPORARY,
     disk_errors,
+    disk_problem,
     move_folder,
     read_file,
+    refuse_not_utf8,
     sweep,
     temporary,
     write_atomic,
@@ -37,6 +39,7 @@ from traitscope.store.log import append_line, log_line
 from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
 
+_OTHER = "name another run folder with --out"
 _REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
 _RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
 FOLDERS = (
@@ -73,17 +76,14 @@ class RunFolder:
     Nothing is created before the first write, so that a folder can be read wherever it lies.
 
     Raises:
-        TraitscopeError: there is a file in the folder's place.
+        TraitscopeError: there is a file in the folder's place, or its path is no place for one.
     """
 
     def __init__(self, root: Path) -> None:
+        _refuse_place(root)
         if any(path.exists() and not path.is_dir() for path in (root, *root.parents)):
             raise TraitscopeError(
                 "is a file, or lies in one, and no folder", where=str(root), fix="name another run folder with --out"
-            )
-        if root.is_symlink() and not root.exists():
-            raise TraitscopeError(
-                "is a link that leads nowhere", where=str(root), fix="name another run folder with --out"
             )
         self.root = root
         self.cells = CellStore(root / "cells")
@@ -153,20 +153,6 @@ class RunFolder:
                 "is not empty and no run folder", where=str(self.root), fix="name a new or an empty folder with --out"
             )
 
-    def check_writable(self) -> None:
-        """What ``prepare`` finds out of a folder that cannot be written; leaves nothing behind.
-
-        Raises:
-            TraitscopeError: the folder cannot be written.
-        """
-        place = next(path for path in (self.root.absolute(), *self.root.absolute().parents) if path.is_dir())
-        try:
-            with disk_errors(self.root), TemporaryDirectory(prefix=TEMPORARY, dir=place):
-                pass
-        except FileNotFoundError as error:
-            # What is no disk, such as /proc, says so of the name that was tried.
-            raise FileNotFoundError(error.errno, error.strerror, str(self.root)) from None
-
     def leases(self, *, beat_s: float = 5.0, stale_s: float = 60.0) -> Leases:
         """The leases of this folder for this process."""
         return Leases(self.root / "leases", beat_s=beat_s, stale_s=stale_s)
@@ -189,6 +175,21 @@ class RunFolder:
                 sweep(Path(entry.path))
 
     # ---- study, lock, log
+
+    def check_writable(self) -> None:
+        """Sees whether ``prepare`` would go through; what it makes for that, in the folder or above it, it removes.
+
+        Raises:
+            TraitscopeError: the folder cannot be made, or not be written.
+        """
+        above = next(path for path in (self.root, *self.root.absolute().parents) if path.is_dir())
+        try:
+            with TemporaryDirectory(prefix=TEMPORARY, dir=above):
+                pass
+        except OSError as error:
+            told = disk_problem(error, self.root, elsewhere=_OTHER)
+            what = f"cannot be made ({error.strerror})"
+            raise told or TraitscopeError(what, where=str(self.root), fix=_OTHER) from error
 
     def write_if_changed(self, path: Path, data: bytes) -> bool:
         """Writes a file unless it already holds exactly this; True if it was written."""
@@ -422,6 +423,17 @@ class RunFolder:
                 (aside / unit).parent.mkdir(parents=True, exist_ok=True)
                 (self.root / unit).rename(aside / unit)
         return aside
+
+
+def _refuse_place(root: Path) -> None:
+    refuse_not_utf8(root, _OTHER)
+    for path in [root, *root.parents]:
+        if path.is_symlink() and not path.exists():
+            raise TraitscopeError(
+                f"is a link that leads nowhere ({path.readlink()})",
+                where=str(path),
+                fix="make the folder that it leads to, remove the link, or name another run folder with --out",
+            )
 
 
 def _mark(made: Path, head: AdapterHead) -> None:

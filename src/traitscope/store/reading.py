@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.store.causal import not_loaded
 from traitscope.store.fingerprints import TEMPLATES, fingerprint, model_files
+from traitscope.store.model_errors import not_loaded
 from traitscope.store.models import ModelSource, cached_folder
 
 if TYPE_CHECKING:

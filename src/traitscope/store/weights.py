@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 MOST_HEADER_BYTES = 100_000_000
 LFS = b"version https://git-lfs"
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+# Products of larger weights overflow. Masks that lie among the weights of old files hold up to 1e9.
+_LARGEST_EXPONENT = 40
 _SAVE_AGAIN = "copy or download the file again, or write it anew with save_pretrained"
 
 
@@ -34,9 +37,16 @@ class Entry:
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raises TraitscopeError where Git left a pointer in a large file's place, as a clone without Git LFS does."""
+    """Raises TraitscopeError where a file is not what its name says.
+
+    Git leaves a pointer in a large file's place, as a clone without Git LFS does; some editors put a mark before JSON.
+    """
     with path.open("rb") as file:
         start = file.read(len(LFS))
+    if path.suffix == ".json" and start.startswith(BOM_UTF8):
+        raise TraitscopeError(
+            "begins with a byte order mark, which is no JSON", where=str(path), fix="save it as UTF-8 without the mark"
+        )
     if start == LFS:
         raise TraitscopeError(
             "is a pointer of Git LFS, not the file itself", where=str(path), fix="run `git lfs pull` in its folder"
@@ -56,7 +66,7 @@ def read_header(path: Path) -> dict[str, Entry]:
         length = int.from_bytes(first, "little")
         if len(first) < 8:
             raise TraitscopeError(f"has {size} bytes: the file is cut short", where=where, fix=_SAVE_AGAIN)
-        if first[:2] == b"PK" or first[:1] == b"\x80":
+        if length > MOST_HEADER_BYTES and (first[:2] == b"PK" or first[:1] == b"\x80"):
             raise TraitscopeError(
                 "is a pickle under another name, which is not read",
                 where=where,
@@ -124,7 +134,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def refuse_no_numbers(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Raises TraitscopeError where a weight is NaN or infinite; above 1 GiB of a file evenly spaced blocks are read."""
+    """Raises TraitscopeError where a weight is NaN, infinite or beyond 2^40: nothing can be computed with it.
+
+    Above 1 GiB of a file evenly spaced blocks are read.
+    """
     parts = [(name, entry) for name, entry in entries.items() if entry.dtype in _BYTES and entry.end > entry.start]
     if path.stat().st_size > FULL_HASH_BYTES:
         parts = _sampled(parts)
@@ -134,9 +147,10 @@ def refuse_no_numbers(path: Path, entries: Mapping[str, Entry]) -> None:
             file.seek(entry.start)
             for start in range(entry.start, entry.end, BLOCK_BYTES):
                 block = np.frombuffer(file.read(min(BLOCK_BYTES, entry.end - start)), dtype=np.uint8)
-                if not _finite(block, entry.dtype):
+                if not _is_below(block, entry.dtype, _LARGEST_EXPONENT):
+                    finite = _is_below(block, entry.dtype, None)
                     raise TraitscopeError(
-                        f"{name} holds NaN or infinite weights",
+                        f"{name} holds {'weights beyond 10^12' if finite else 'NaN or infinite weights'}",
                         where=str(path),
                         fix="take another copy of the model: nothing can be computed with it",
                     )
@@ -148,8 +162,12 @@ def _sampled(parts: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
     return [(n, Entry(e.dtype, e.shape, e.start, min(e.end, e.start + BLOCK_BYTES))) for n, e in chosen]
 
 
-def _finite(block: NDArray[np.uint8], dtype: str) -> bool:
+def _is_below(block: NDArray[np.uint8], dtype: str, exponent: int | None) -> bool:
+    """Whether all numbers are below 2 to the exponent, or finite where none is given."""
     if dtype == "BF16":
-        # numpy has no such format: an exponent of ones alone is what is not finite.
-        return bool(((block.view(np.uint16) & 0x7F80) != 0x7F80).all())
-    return bool(np.isfinite(block.view({"F64": np.float64, "F32": np.float32, "F16": np.float16}[dtype])).all())
+        # numpy has no such format: eight bits of exponent lie behind the sign; all ones are what is not finite.
+        most = 0x7F80 if exponent is None else (127 + exponent) << 7
+        return bool(((block.view(np.uint16) & 0x7F80) < most).all())
+    numbers = block.view({"F64": np.float64, "F32": np.float32, "F16": np.float16}[dtype])
+    bound = np.inf if exponent is None or dtype == "F16" else 2.0**exponent
+    return bool((np.abs(numbers) < bound).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,15 @@ from pathlib import Path
 from traitscope.config import RecipeConfig
 from traitscope.config.yamlfile import KeyPath
 from traitscope.errors import TraitscopeError
+from traitscope.records import Example
 from traitscope.store.causal import Skeleton, check_model, check_tokens
 from traitscope.store.models import adapter_folder
+from traitscope.store.targets import resolve_targets
 from traitscope.study.context import Context
 from traitscope.study.fitting import refusal
 from traitscope.study.units import mix_recipe
 from traitscope.tasks.chat import check_variables
+from traitscope.tasks.task import Task
 from traitscope.texts import count_of
 
 # Problems that are told in full.
@@ -56,14 +59,30 @@ class Found:
 
 
 def check_study(study: Context) -> None:
-    """Sees that a study's models are whole, that its rows can be read, and that its recipes fit the base.
+    """Sees that a study's models are whole, that its rows can be read, and that recipes and adapters fit the base.
 
     No weights are loaded. A model that is still on the Hub is looked at once it is here.
 
     Raises:
         TraitscopeError: with all that is wrong; a run would end at the first of it.
     """
+    check_places(study)
     check_rest(study, check_models(study))
+
+
+def check_places(study: Context) -> None:
+    """The part of ``check_study`` that a study with nothing missing does not need: where it writes and computes."""
+    found = Found()
+    with found.kept():
+        study.folder.check_writable()
+    # Another backend computes elsewhere.
+    if study.given_backend is None:
+        # Imports torch.
+        from traitscope.engine.loading import pick_device
+
+        with found.kept():
+            pick_device(study.config.compute.device)
+    found.raise_all(study.config.where())
 
 
 def check_models(study: Context) -> Skeleton | None:
@@ -110,18 +129,22 @@ def _check_models(study: Context, found: Found) -> Skeleton | None:
         with found.kept():
             source = study.asked(model)
             if (folder := adapter_folder(source)) is not None:
-                _check_adapter(folder)
+                _check_adapter(folder, base)
             elif (other := check_model(source)) is not None:
                 reader = next(reader for reader in study.data.readers if reader.name == name)
                 check_tokens(reader.tokenizer, other, source)
     return base
 
 
-def _check_adapter(folder: Path) -> None:
+def _check_adapter(folder: Path, base: Skeleton | None) -> None:
     # Imports torch.
+    from traitscope.engine import Adapter
     from traitscope.engine.peft_folder import check_folder
 
-    check_folder(folder)
+    if base is None:
+        check_folder(folder)
+    else:
+        Adapter.load(folder, base)
 
 
 def _check_recipes(study: Context, base: Skeleton, found: Found) -> None:
@@ -136,35 +159,27 @@ def _check_recipes(study: Context, base: Skeleton, found: Found) -> None:
 
 
 def _check_recipe(recipe: RecipeConfig, base: Skeleton, where: Callable[[str], str]) -> None:
-    if recipe.layers is not None and recipe.layers[1] >= base.layers:
-        raise TraitscopeError(
-            f"layers {recipe.layers[0]}-{recipe.layers[1]} are not inside the model's 0-{base.layers - 1}",
-            where=where("layers"),
-            fix=f"give [first, last] with 0 <= first <= last <= {base.layers - 1}",
-        )
-    if recipe.targets == "all-linear" or not base.linear:
-        return
-    for target in recipe.targets:
-        if not any(name == target or name.endswith(f".{target}") for name in base.linear):
-            known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in base.linear}))
-            raise TraitscopeError(
-                f"target module {target!r} matches no linear layer of the base",
-                where=where("targets"),
-                fix=f"use all-linear or some of: {known}",
-            )
+    # Where the layers were not found, their number is known all the same.
+    targets = recipe.targets if base.linear_names else "all-linear"
+    try:
+        resolve_targets(base, targets, recipe.layers)
+    except TraitscopeError as error:
+        key = str(error.where).removeprefix("recipe.")
+        raise TraitscopeError(error.what, where=where(key), fix=error.fix) from None
 
 
 def _check_rows(study: Context, found: Found) -> None:
     data = study.data
     for name, task in data.tasks.items():
         with found.kept():
-            data.load(name)
+            loaded = data.load(name)
             if task.config.chat_variables:
                 check_variables(task, data.readers[0].tokenizer)
             for split in data.splits(name):
                 error = refusal(task, split, data.overlong(name, split))
                 if error is not None:
                     raise error
+                _refuse_no_rows(task, split, getattr(loaded, split.split()[0]))
     if found.errors:
         return
     # What is trained: the rows that are left, controls, mixes.
@@ -174,3 +189,13 @@ def _check_rows(study: Context, found: Found) -> None:
     for mix in study.config.mixes:
         with found.kept():
             data.mix(mix)
+
+
+def _refuse_no_rows(task: Task, split: str, rows: Sequence[Example]) -> None:
+    if not rows:
+        role, left_out = ("evaluated", "targets") if split == "eval" else ("trained on", "sources")
+        raise TraitscopeError(
+            f"it has no {split} rows, and is {role}",
+            where=task.where("data"),
+            fix=f"add rows, write {split.split()[0]}: 1 or more, or name the {left_out} and leave it out",
+        )

@@ -17,6 +17,7 @@ from traitscope.config import BaseConfig, ModelConfig, StudyConfig, load_config
 from traitscope.errors import TraitscopeError
 from traitscope.store import CellIndex, RunFolder, differences
 from traitscope.store.checked import sha256_of
+from traitscope.store.files import refuse_not_utf8
 from traitscope.store.models import (
     Identity,
     ModelSource,
@@ -64,6 +65,7 @@ class Context:
         every_s: float = 60.0,
         stale_s: float = 60.0,
     ) -> None:
+        refuse_not_utf8(config.root, "rename the study file's folder, or the one above it that is not")
         self.config = config
         self.folder = RunFolder(Path(folder))
         self.folder.refuse_foreign()
