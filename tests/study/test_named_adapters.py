@@ -81,6 +81,7 @@ UNFIT: dict[str, tuple[Callable[[Path], None], str]] = {
     "a layer in words": (says(layers_to_transform=["0"]), "layers_to_transform is ['0'], which cannot be"),
     "a pattern of layers": (says(layers_to_transform=[0], layers_pattern=BOMB), "layers_pattern is"),
     "modules that no search finds": (says(target_modules=BOMB), "which its configuration does not target"),
+    "a search of a name's beginning": (says(target_modules=".*self_attn"), "which its configuration does not target"),
     "a search without end": (says(target_modules=SLOW), "takes too long on the model's"),
     "a rank by a search without end": (says(rank_pattern={SLOW: 2}), "takes too long"),
     "no regular expression": (says(target_modules="q_proj("), "is no regular expression"),
