@@ -54,7 +54,7 @@ def test_nothing_else_is_fitted() -> None:
 
 
 def runs_apart(spread: float) -> pd.DataFrame:
-    """Two runs of three sources and a mix, two points apart on other tasks and ``spread`` leads nowhere transfer."""
+    """Two runs of three sources and a mix, two points apart on other tasks and ``spread`` where nothing is transfer."""
     rows = [("base", None, None, task, 0.3) for task in "abcd"]
     for source, k, task in itertools.product((*"acd", "all"), (0, 1), "abcd"):
         apart = 0.02 if ROLES[source].relation(task) == "transfer" else spread

@@ -1,4 +1,4 @@
-"""Features of (source, target) pairs: what each says, what it costs, and what is left out leads nowhere known."""
+"""Features of (source, target) pairs: what each says, what it costs, and what is left out where nothing is known."""
 
 from __future__ import annotations
 

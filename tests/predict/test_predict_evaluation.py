@@ -22,7 +22,7 @@ FAST = ["other bases", "residual gp", "factor gp"]
 
 
 def claims_on_noise(bases: int, repeats: int, predictors: list[str], protocols: list[str], seed: int) -> dict:
-    """Of each predictor and protocol how often it is called better than the column mean, leads nowhere to be had."""
+    """Of each predictor and protocol how often it is called better than the column mean, where nothing is to be had."""
     rng = np.random.default_rng(seed)
     counts: dict[tuple[str, str], int] = {}
     for _ in range(repeats):
