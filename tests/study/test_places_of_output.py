@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from traitscope.cli import app
 from traitscope.errors import TraitscopeError
-from traitscope.store import RunFolder, write_atomic
+from traitscope.store import write_atomic
+from traitscope.store.places import check_writable
 from traitscope.study import Study
 
 
@@ -149,7 +150,7 @@ def test_check_refuses_the_folder_that_a_run_could_not_write(out: str, study_fil
 
 def test_check_leaves_nothing_behind(here: Path, study_file: Path) -> None:
     (here / "new").mkdir()
-    RunFolder(here / "new/er").check_writable()
+    check_writable(here / "new/er")
     assert list((here / "new").iterdir()) == []
 
 

@@ -12,8 +12,9 @@ from traitscope.store.adapters import CARD
 from traitscope.store.arrays import arrays_fault
 from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import TEMPORARY
-from traitscope.store.folder import FOLDERS, RunFolder
+from traitscope.store.folder import RunFolder
 from traitscope.store.log import log_line
+from traitscope.store.places import FOLDERS
 from traitscope.store.seal import Damaged, read_sealed
 from traitscope.store.shards import PREFIX, SUFFIX
 

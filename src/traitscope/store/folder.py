@@ -7,11 +7,10 @@ import shutil
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,16 +18,13 @@ from numpy.typing import NDArray
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, StepRecord
-from traitscope.store.adapters import CARD, write_adapter
+from traitscope.store.adapters import CARD, AdapterHead, mark_adapter, write_adapter
 from traitscope.store.cells import CellStore
 from traitscope.store.checked import Checked, sha256_of
 from traitscope.store.files import (
-    TEMPORARY,
     disk_errors,
-    disk_problem,
     move_folder,
     read_file,
-    refuse_not_utf8,
     sweep,
     temporary,
     write_atomic,
@@ -36,38 +32,12 @@ from traitscope.store.files import (
 from traitscope.store.fingerprints import RowsHash
 from traitscope.store.leases import Leases
 from traitscope.store.log import append_line, log_line
+from traitscope.store.places import FOLDERS, STARTED, refuse_place
 from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
 
-_OTHER = "name another run folder with --out"
 _REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
 _RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
-FOLDERS = (
-    *("plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"),
-    *("figures", "tables", "belt", "cells", "checkpoints", "probes", "new"),
-)
-STARTED = ("lock.json", "plan", "cells", "adapters")
-# All that is ever written right into a run folder; the first of it is found elsewhere too.
-COMMON = {"study.yaml", "report.html", "figures", "tables", "tasks"}
-OWN = COMMON | {*FOLDERS, *STARTED, "local.json", "run.jsonl", "quarantine", "replaced"}
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterHead:
-    """What ``adapters/<name>/unit.json`` says: the commit mark of a trained adapter.
-
-    ``files`` holds the sha256 of every other file of the folder; ``inputs`` is what ``fingerprint`` was
-    computed from; ``card`` is the model card, which people edit.
-    """
-
-    name: str
-    source: str
-    seed: int
-    base: str
-    fingerprint: str
-    inputs: dict[str, Any]
-    files: dict[str, str]
-    card: str = ""
 
 
 class RunFolder:
@@ -80,26 +50,11 @@ class RunFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        _refuse_place(root)
-        if any(path.exists() and not path.is_dir() for path in (root, *root.parents)):
-            raise TraitscopeError(
-                "is a file, or lies in one, and no folder", where=str(root), fix="name another run folder with --out"
-            )
+        refuse_place(root)
         self.root = root
         self.cells = CellStore(root / "cells")
         self._rows: dict[str, tuple[tuple[int, int], RowsHash]] = {}
         self._local: tuple[tuple[int, int, int], dict[str, Any]] | None = None
-        self._refuse_links()
-
-    def _refuse_links(self) -> None:
-        """What is written into the folder must not land elsewhere."""
-        for entry in os.scandir(self.root) if self.root.is_dir() else ():
-            if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(os.path.realpath(self.root)):
-                raise TraitscopeError(
-                    f"is a link that leads out of the run folder, to {os.path.realpath(entry)}",
-                    where=entry.path,
-                    fix="put what it leads to in its place; the run folder itself may be a link",
-                )
 
     @cached_property
     def checked(self) -> Checked:
@@ -139,20 +94,6 @@ class RunFolder:
         """True if a study has been started here (a study file alone does not make a run folder)."""
         return self.study_file.is_file() and any((self.root / name).exists() for name in STARTED)
 
-    def refuse_foreign(self) -> None:
-        """Refuses a folder of other things: a run would write over them, or put them aside as damage.
-
-        Raises:
-            TraitscopeError: it has no lock, and holds what no run writes or nothing that only a run writes.
-        """
-        if not self.root.is_dir() or (self.root / "lock.json").exists():
-            return
-        names = {path.name for path in self.root.iterdir() if not path.name.startswith(".")}
-        if names - OWN or (names and names <= COMMON):
-            raise TraitscopeError(
-                "is not empty and no run folder", where=str(self.root), fix="name a new or an empty folder with --out"
-            )
-
     def leases(self, *, beat_s: float = 5.0, stale_s: float = 60.0) -> Leases:
         """The leases of this folder for this process."""
         return Leases(self.root / "leases", beat_s=beat_s, stale_s=stale_s)
@@ -175,21 +116,6 @@ class RunFolder:
                 sweep(Path(entry.path))
 
     # ---- study, lock, log
-
-    def check_writable(self) -> None:
-        """Sees whether ``prepare`` would go through; what it makes for that, in the folder or above it, it removes.
-
-        Raises:
-            TraitscopeError: the folder cannot be made, or not be written.
-        """
-        above = next(path for path in (self.root, *self.root.absolute().parents) if path.is_dir())
-        try:
-            with TemporaryDirectory(prefix=TEMPORARY, dir=above):
-                pass
-        except OSError as error:
-            told = disk_problem(error, self.root, elsewhere=_OTHER)
-            what = f"cannot be made ({error.strerror})"
-            raise told or TraitscopeError(what, where=str(self.root), fix=_OTHER) from error
 
     def write_if_changed(self, path: Path, data: bytes) -> bool:
         """Writes a file unless it already holds exactly this; True if it was written."""
@@ -346,7 +272,7 @@ class RunFolder:
                 made.mkdir(parents=True)
                 write_adapter(made, config, tensors, card)
                 (made / "train.parquet").write_bytes(history_bytes(history))
-                _mark(made, replace(head, card=card))
+                mark_adapter(made, replace(head, card=card))
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)  # what fills a disk must not stay on it
             raise
@@ -359,7 +285,7 @@ class RunFolder:
             shutil.copytree(self.adapter_path(head.name), made)
             (made / CARD).write_bytes(fresh.card.encode())
             (made / "unit.json").unlink()
-            _mark(made, fresh)
+            mark_adapter(made, fresh)
         return made
 
     def commit_adapter(self, made: Path, name: str) -> bool:
@@ -423,22 +349,3 @@ class RunFolder:
                 (aside / unit).parent.mkdir(parents=True, exist_ok=True)
                 (self.root / unit).rename(aside / unit)
         return aside
-
-
-def _refuse_place(root: Path) -> None:
-    refuse_not_utf8(root, _OTHER)
-    for path in [root, *root.parents]:
-        if path.is_symlink() and not path.exists():
-            raise TraitscopeError(
-                f"is a link that leads nowhere ({path.readlink()})",
-                where=str(path),
-                fix="make the folder that it leads to, remove the link, or name another run folder with --out",
-            )
-
-
-def _mark(made: Path, head: AdapterHead) -> None:
-    """Writes an adapter's mark over the files that lie beside it."""
-    paths = [path for path in sorted(made.rglob("*")) if path.is_file()]
-    files = {path.relative_to(made).as_posix(): sha256_of(path.read_bytes()) for path in paths}
-    mark = {**{key: getattr(head, key) for key in AdapterHead.__slots__}, "files": files}
-    (made / "unit.json").write_bytes(sealed(mark, "unit.json"))

@@ -14,6 +14,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.store.causal import Skeleton, check_model, check_tokens
 from traitscope.store.models import adapter_folder
+from traitscope.store.places import check_writable
 from traitscope.store.targets import resolve_targets
 from traitscope.study.context import Context
 from traitscope.study.fitting import refusal
@@ -74,7 +75,7 @@ def check_places(study: Context) -> None:
     """The part of ``check_study`` that a study with nothing missing does not need: where it writes and computes."""
     found = Found()
     with found.kept():
-        study.folder.check_writable()
+        check_writable(study.folder.root)
     # Another backend computes elsewhere.
     if study.given_backend is None:
         # Imports torch.

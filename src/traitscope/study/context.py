@@ -27,6 +27,7 @@ from traitscope.store.models import (
     model_identity,
     shared_name,
 )
+from traitscope.store.places import refuse_foreign
 from traitscope.study.data import StudyData
 from traitscope.study.fitting import Reader
 from traitscope.study.present import Present, find_present, locked_units
@@ -68,7 +69,7 @@ class Context:
         refuse_not_utf8(config.root, "rename the study file's folder, or the one above it that is not")
         self.config = config
         self.folder = RunFolder(Path(folder))
-        self.folder.refuse_foreign()
+        refuse_foreign(self.folder.root)
         self.text = text
         self.report_to: Reporter = report or Silent()
         self.every_s = every_s
