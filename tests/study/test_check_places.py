@@ -117,7 +117,7 @@ def dangling(folder: Path) -> Path:
 
 
 PLACES: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "a link to nothing": (dangling, "is a link to "),
+    "a link to nothing": (dangling, "is a link that leads nowhere"),
     "no UTF-8": (lambda folder: folder / os.fsdecode(b"o\xff"), "the path is not UTF-8"),
     "a name too long": (lambda folder: folder / ("x" * 300), "cannot be"),
     "in a file": (lambda folder: folder / "study.yaml" / "run", "is a file, or lies in one"),
@@ -142,7 +142,7 @@ def test_a_folder_that_the_system_does_not_make_is_refused(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("traitscope.store.folder.TemporaryDirectory", refuse)
+    monkeypatch.setattr("traitscope.store.places.TemporaryDirectory", refuse)
     for ask in (check_study, Study.run):
         with pytest.raises(TraitscopeError, match=rf"runs.tiny: cannot be \w+ \({os.strerror(number)}\)") as caught:
             ask(Study.open(study_file))

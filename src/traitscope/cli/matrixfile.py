@@ -105,13 +105,6 @@ def _as_typed(text: str) -> str:
     return re.sub(place, lambda m: f"--{_OPTIONS.get(m[0], m[0])}".replace("_", "-"), text)
 
 
-def _check_given(given: Sequence[tuple[str, str]], source: Path) -> None:
-    for name, text in given:
-        # An empty path reads as the folder that one is in.
-        if (text == "." and name == "--tags") or not (text if name == "--delimiter" else text.strip()):
-            raise TraitscopeError(f"{name} is empty", where=str(source), fix="give it a value, or leave it out")
-
-
 def takes_matrix_options(
     verb: Callable[..., None], *, of_studies: Sequence[tuple[str, str]] = ()
 ) -> Callable[..., None]:
@@ -133,7 +126,6 @@ def takes_matrix_options(
             raise TraitscopeError("--set is for a study", where=str(given["source"]), fix="leave it out")
         if not is_matrix(given["source"]):
             return verb(matrix_options=options, **given)
-        _check_given(options.given(), given["source"])
         try:
             verb(matrix_options=options, **given)
         except TraitscopeError as error:

@@ -15,8 +15,8 @@ from traitscope.cli.output import drop_output, full_output, say_error
 from traitscope.errors import TraitscopeError
 from traitscope.texts import safe
 
-# A suffix may be nothing; of all else an empty text says nothing, and as a path it would be the current folder.
-_MAY_BE_EMPTY = ("stderr_suffix",)
+# What may be a blank; of all else an empty text says nothing, and as a path it would be the current folder.
+_MAY_BE_BLANK = ("delimiter",)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -97,7 +97,8 @@ class Verb(TyperCommand):
             if once and order.count(param) > 1:
                 ctx.fail(f"{name} is given {order.count(param)} times: give it once")
             values = given.get(param.name)
-            if param.name not in _MAY_BE_EMPTY and "" in (values if isinstance(values, list | tuple) else [values]):
+            texts = [v for v in (values if isinstance(values, list | tuple) else [values]) if isinstance(v, str)]
+            if not all(texts if param.name in _MAY_BE_BLANK else (text.strip() for text in texts)):
                 ctx.fail(f"{name} is empty: give a value, or leave it out")
 
 
