@@ -7,6 +7,8 @@ GSM8K: the number behind ``####``, else the last one (lm-eval's flexible-extract
 from __future__ import annotations
 
 NUMBERS: list[tuple[str, str | None]] = [
+    ("Add 5 hundred-gram bags", "5"),
+    ("Two 5 million-year-old rocks", "5"),
     # plain, GSM8K, SVAMP
     ("18", "18"),
     ("18.", "18"),
@@ -192,6 +194,11 @@ NUMBERS: list[tuple[str, str | None]] = [
 ]
 
 LETTERS: list[tuple[str, str | None]] = [
+    ("A or B? B.", "B"),
+    ("(A), (B) or (C)? (C)", "C"),
+    ("I don't think that A is correct. B is.", None),
+    ("A (the first one)", "A"),
+    ("The answer is A rather than B.", "A"),
     ("B", "B"),
     ("B.", "B"),
     ("(B)", "B"),
@@ -296,6 +303,23 @@ LETTERS: list[tuple[str, str | None]] = [
 
 SIGNS = ("positive", "negative")
 LABELS: list[tuple[str, tuple[str, ...], str | None]] = [
+    # "no" is an answer wherever no verb takes it for a count, and the first line's before the next question's
+    ("No\nExplanation: yes would be wrong", ("yes", "no"), "no"),
+    ("no\nReview: bad", ("yes", "no"), "no"),
+    ("No\nQ: is it?\nA: yes", ("yes", "no"), "no"),
+    ("yes\nQ: is it?\nA: no", ("yes", "no"), "yes"),
+    ("No according to the passage", ("yes", "no"), "no"),
+    ("The answer is no according to the text.", ("yes", "no"), "no"),
+    ("no thanks", ("yes", "no"), "no"),
+    ("It's a no from me.", ("yes", "no"), "no"),
+    ("true: no bird swims", ("true", "false"), "true"),
+    ("Non-toxic: no insult", ("toxic", "non-toxic"), "non-toxic"),
+    # a question that names the options answers nothing
+    ("Positive or negative? Negative.", SIGNS, "negative"),
+    ("True or False? False.", ("True", "False"), "False"),
+    ("positive, negative or neutral? neutral", (*SIGNS, "neutral"), "neutral"),
+    ("I don't think it's negative. It's positive.", SIGNS, "positive"),
+    ("There is nothing negative about it: positive.", SIGNS, "positive"),
     ("positive", ("positive", "negative"), "positive"),
     ("**Positive**", ("positive", "negative"), "positive"),
     ("_positive_", ("positive", "negative"), "positive"),

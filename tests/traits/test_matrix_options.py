@@ -65,3 +65,11 @@ def test_notes_name_options_as_they_are_typed(tmp_path: Path) -> None:
     notes = " ".join(MatrixOptions().read(path).notes)
     assert "acc is shown (--metric ... for another)" in notes
     assert "untuned model's row with --base ..." in notes and "=" not in notes
+
+
+def test_a_list_of_choices_is_left_as_it_is(tmp_path: Path) -> None:
+    """One of them has the name of an option."""
+    (tmp_path / "m.csv").write_text(SCORES)
+    command = ["predict", str(tmp_path / "m.csv"), "--evaluate", "--protocols", "x"]
+    told = CliRunner().invoke(app, command, env={"COLUMNS": "200"}).stderr
+    assert re.search(r"write some of: .*\bbase\b", told) and "--base" not in told

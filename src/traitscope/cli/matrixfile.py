@@ -95,12 +95,14 @@ class MatrixOptions:
 _OPTIONS = {"units": "unit", "own": "own-pairs", "run_sd": "run-sd"}
 
 
-def _as_typed(text: str) -> str:
+def _as_typed(text: str, *, place_too: bool = False) -> str:
     """Options in a message as they are typed: ``--task-column ...`` for Python's ``task_column=...``."""
     names = [*(field.name for field in dataclasses.fields(MatrixOptions)), *_OPTIONS]
     # rows="all" has its option beside it already; ", family" at the end of a place is one.
     python = rf"(?<![\w.'\"=-])(?P<name>{'|'.join(names)})=(?P<end> ?)(?!\")"
     text = re.sub(python, lambda m: f"--{_OPTIONS.get(m['name'], m['name'])}".replace("_", "-") + " ", text)
+    if not place_too:
+        return text
     place = rf"(?<=, )(?:{'|'.join(names)})\Z|\A(?:{'|'.join(_OPTIONS)})\Z"
     return re.sub(place, lambda m: f"--{_OPTIONS.get(m[0], m[0])}".replace("_", "-"), text)
 
@@ -129,7 +131,8 @@ def takes_matrix_options(
         try:
             verb(matrix_options=options, **given)
         except TraitscopeError as error:
-            where, fix = (None if text is None else _as_typed(text) for text in (error.where, error.fix))
+            where = None if error.where is None else _as_typed(error.where, place_too=True)
+            fix = None if error.fix is None else _as_typed(error.fix)
             raise TraitscopeError(_as_typed(error.what), where=where, fix=fix) from error
 
     own = inspect.signature(verb, eval_str=True)

@@ -26,7 +26,7 @@ _WHOLE = rf"""(?:
   | (?<![\w.])(?P<point5>\.\d+)
 )"""
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_SCALE = f"(?i:{'|'.join(_SCALES)})s?"
+_SCALE = f"(?i:{'|'.join(_SCALES)})s?(?!-[A-Za-z])"
 _NUMBER = re.compile(
     rf"""(?P<sign>[-+][ ]?|(?<![A-Za-z])(?i:minus|negative)[ ]{{1,2}})?
     (?P<currency>[$£€¥₹₩]\s?)?(?P<sign2>(?<=[$£€¥₹₩\s])[-+])?

@@ -66,7 +66,7 @@ def _load(folder: Path) -> dict[str, tuple[str, pa.Table]]:
             data = path.read_bytes()
             if path.name != f"{PREFIX}{hashlib.sha256(data).hexdigest()}{SUFFIX}":
                 continue
-            table = pq.read_table(io.BytesIO(data))
+            table = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
             places = {task: json.loads(text) for task, text in json.loads(table.schema.metadata[_PLACES]).items()}
             table = table.replace_schema_metadata(None)
             return {task: (mark, table.slice(start, n)) for task, (mark, start, n) in places.items()}

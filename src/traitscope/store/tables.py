@@ -94,7 +94,7 @@ def read_parquet(data: bytes, *, where: str, fix: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(io.BytesIO(data))
+        return pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise TraitscopeError(f"is damaged: not Parquet ({error})", where=where, fix=fix) from None
 

@@ -28,9 +28,10 @@ _STOP = r"(?![A-Za-z0-9À-ÿ]|['’][a-z])"
 _OPEN = r"[\s:\-\"'“‘«\[({]{0,6}"
 # What denies the word behind it, up to two words of little meaning between.
 _DENIED = re.compile(
-    r"(?:(?:\b(?:not|never|neither|nor|no|without|hardly|barely|cannot|rather than|instead of)\b|n['’]t\b)"
+    r"(?:(?:\b(?:not|never|neither|nor|no|nothing|without|hardly|barely|cannot|rather than|instead of)\b|n['’]t\b)"
     r"(?:\s(?:be|been|seem|seems|look|sound|feel|really|very|quite|entirely|at all|the|an?|any|option|choice)){0,2}"
-    r"|n['’]t\s(?:think|believe|say)(?:\sthat)?\s(?:it|this|the answer)\sis(?:\s(?:the|an?|option|choice)){0,2}"
+    r"|n['’]t\s(?:think|believe|say)(?:\sthat)?"
+    r"(?:\s(?:it|this|that|the answer)(?:\sis|['’]s)(?:\s(?:the|an?|option|choice)){0,2})?"
     r"|不是|[不没沒未非])\s?[(\"'“‘]{0,2}$|\bnon-?\s?$",
     re.IGNORECASE,
 )
@@ -39,16 +40,16 @@ _CONCEDED = re.compile(
     r"\b(?:although|though|while|whereas|even if|despite|in spite of)\b[^,.;:!?\n]{0,80}$", re.IGNORECASE
 )
 _CORRECTED = re.compile(r"\b(?:wait|actually|correction|scratch that|i mean|on second thought)\b", re.IGNORECASE)
-_GOES_ON = re.compile(r"\s(?!(?:because|since|as|is|or|and)\b)[A-Za-z]")
+_GOES_ON = re.compile(r"\s(?!(?:because|since|as|is|or|and|rather|instead)\b)[A-Za-z]")
 _WRONG = re.compile(
     r"[)\"'”’.]{0,2}(?:\s(?:is|are|was|would be|must be|seems|looks)\s(?:not\b|wrong|incorrect|false|ruled)"
-    r"|\s(?:isn['’]t|can['’]t|cannot|wouldn['’]t)\b|\s?[:=]\s?(?:no|wrong|incorrect|false)\b)"
+    r"|\s(?:isn['’]t|can['’]t|cannot|wouldn['’]t)\b|\s?[:=]\s?(?:no|wrong|incorrect|false)\s?(?=[.,;!\n]|$))"
     r"|[)\"'”’]{0,2}\s?\?|[이가은는]?\s?아니|的?(?:では|じゃ)な",
     re.IGNORECASE,
 )
-# "No" in front of what there is not: no evidence.
+# "No" in front of what there is not: "there is no evidence".
 _NONE_OF = re.compile(
-    r"\s(?!(?:because|since|as|and|or|but|it|this|that|they|there|he|she|i|we|you|the|not|is|was)\b)[a-z]|\.?\s\d"
+    r"\b(?:there(?:['’]s|\s(?:is|are|was|were))|has|have|had|with|contains?|shows?|finds?|found|sees?|gives?|makes?)\s$"
 )
 _ALSO = r"[)\"'”’]{0,2}\s?(?:,\s?)?(?:\bor\b|\band\b|/|&|,)\s?(?:option\s)?[(\"'“‘]{0,2}"
 
@@ -61,7 +62,7 @@ _SAID = re.compile(
 )
 _FRONT = re.compile(
     r"\A\s{0,99}(?:[(\[\"'“‘]{1,2}([A-Za-z])[)\].:\"'”’]"
-    r"|([A-Z])(?=[).:,;\]]|\s?$|\n|\s[-–—]|\s(?:because|since|as|is|or|and)\b)|([a-z])(?=[).:]|\s?$|\n)|([B-HJ-Z])(?=\s))"
+    r"|([A-Z])(?=[).:,;\]]|\s?$|\n|\s[-–—(]|\s(?:because|since|as|is|or|and)\b)|([a-z])(?=[).:]|\s?$|\n)|([B-HJ-Z])(?=\s))"
 )
 _RIGHT = re.compile(
     r"(?<![A-Za-z0-9À-ÿ])([A-Z])[)\]\"'”’]{0,2}\s(?:is|must be|would be)\s"
@@ -77,6 +78,8 @@ _CHOSEN = re.compile(
 def label_in(text: str, classes: Sequence[str]) -> str | None:
     """The class word that a text answers with (``parsers.label``)."""
     text = _bare(text, case=False).casefold()
+    words = sorted(((_bare(name, case=False) or name).casefold() for name in classes), key=len, reverse=True)
+    text = _unasked(text, "|".join(map(re.escape, words)))
     for match in reversed(list(_BOXED.finditer(text))):
         found = _labels(match[1], classes)
         if found:
@@ -109,7 +112,7 @@ def _labels(text: str, classes: Sequence[str]) -> list[tuple[int, int, str]]:
         inside, end = one[0] < end, max(end, one[1])
         if not inside and not _denied(text, one[0], one[1]) and not _CONCEDED.search(text, max(0, one[0] - 99), one[0]):
             kept.append(one)
-    return [one for one in kept if text[one[0] : one[1]] != "no" or not _NONE_OF.match(text, one[1])]
+    return [one for one in kept if text[one[0] : one[1]] != "no" or not _NONE_OF.search(text, 0, one[0])]
 
 
 @lru_cache(maxsize=1024)
@@ -138,7 +141,7 @@ def _one_of(found: tuple[int, int, str], others: Sequence[tuple[int, int, str]],
 
 def letter_in(text: str, classes: Sequence[str]) -> str | None:
     """The option's letter that a text answers with (``parsers.letter``)."""
-    text = _BRACED.sub(r"(\1)", _bare(text, case=True))
+    text = _unasked(_BRACED.sub(r"(\1)", _bare(text, case=True)), r"[A-Z](?![\w'’])")
     known = {c.strip().strip("().").upper() for c in classes}
     known = known if known and all(len(k) == 1 and k.isalpha() for k in known) else set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     for match in reversed(list(_BOXED.finditer(text))):
@@ -168,6 +171,13 @@ def letter_in(text: str, classes: Sequence[str]) -> str | None:
         )
         return None if before else last[1]
     return None
+
+
+def _unasked(text: str, option: str) -> str:
+    """The text with blanks in place of a question that names the options: "Positive or negative?"."""
+    one = rf"[(\[\"'“‘]?(?<!\w)(?:{option})[)\]\"'”’]?"
+    listed = rf"{one}(?:\s?(?:,|/|\bor\b|\band\b)(?:\s?\bor\b)?\s?{one}){{1,25}}\s?\?"
+    return re.sub(listed, lambda match: " " * len(match[0]), text)
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
