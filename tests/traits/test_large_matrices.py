@@ -101,3 +101,11 @@ def test_nothing_is_shortened_up_to_the_limit() -> None:
     assert sizes.repetitions(1000, (100, 50), 39) == 1000
     assert sizes.repetitions(1000, (100, 51), 39) < 1000
     assert sizes.size_note((100, 50), 1000, 500, 100) is None
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.02])
+def test_directions_of_very_many_rows_are_counted_among_some(sd: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "MOST_COUNTED", 4_000)
+    found = fit_traits(planted(200, 40, sd))
+    assert found.count.supported == 3 and len(found.models) == 200
+    assert any("counted among 100 evenly spread models" in note for note in found.notes)

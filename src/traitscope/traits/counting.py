@@ -14,6 +14,7 @@ from traitscope.traits.intervals import Decomposer
 from traitscope.traits.options import TraitOptions
 from traitscope.traits.outlying import outlying_rows
 from traitscope.traits.pca import centre_and_scale
+from traitscope.traits.sizes import evenly, rows_counted
 
 # Level of the permutation tests, which are shown beside the count or stand in for it.
 LEVEL = 0.05
@@ -45,6 +46,9 @@ class Counted(NamedTuple):
 
 def count_directions(cells: Cells, asked: TraitOptions, rng: np.random.Generator) -> Counted:
     """How many traits: against the cells' errors where they are known, else by permuted residuals."""
+    n_models, n_tasks = cells.values_IN.shape
+    if rows_counted(n_models, n_tasks) < n_models:
+        cells = cells.rows(evenly(n_models, rows_counted(n_models, n_tasks)))
     if cells.noise is not None:
         held = (cells.values_IN, cells.precision_IN, lambda count: cells.draw(count, rng))
         sequential = bootstrap_count(*held, rng=rng, alpha=asked.alpha, draws=asked.draws, method=cells.noise.source)

@@ -22,6 +22,8 @@ HELD = 4_000_000
 FEWEST_FOLDS, FEWEST_PERMUTATIONS, FEWEST_REPLICATES, FEWEST_LEFT_OUT = 2, 39, 40, 40
 # A simulation of which none reaches the observed value in so many has p = .05.
 SIMULATED_LARGE = 49
+# Cells that directions are counted among; of more, evenly spread rows stand for all.
+MOST_COUNTED = 200_000
 # Directions that are tried one after the other: where told errors are too small, every one would pass.
 MOST_DIRECTIONS = 20
 
@@ -35,6 +37,11 @@ def repetitions(asked: int, shape: tuple[int, ...], fewest: int) -> int:
     """How many of the repetitions that were asked for a matrix of this shape gets."""
     cells = shape[-2] * shape[-1]
     return asked if cells <= LARGE else min(asked, max(fewest, asked * LARGE // cells))
+
+
+def rows_counted(n_models: int, n_tasks: int) -> int:
+    """Among how many of the rows directions are counted."""
+    return n_models if n_models * n_tasks <= MOST_COUNTED else max(MOST_COUNTED // n_tasks, 50)
 
 
 def portions(count: int, shape: tuple[int, ...]) -> Iterator[int]:
@@ -85,4 +92,5 @@ def size_note(shape: tuple[int, ...], permutations: int, replicates: int, left_o
         f"permutations, {repetitions(replicates, shape, FEWEST_REPLICATES)} replicates, "
         f"{min(left_out, FEWEST_LEFT_OUT)} models and tasks left out one at a time, some of the ten folds, "
         f"at most {MOST_DIRECTIONS} directions where errors are known"
+        + (f", counted among {rows_counted(*shape)} evenly spread models" if rows_counted(*shape) < shape[0] else "")
     )
