@@ -23,7 +23,7 @@ FEWEST_FOLDS, FEWEST_PERMUTATIONS, FEWEST_REPLICATES, FEWEST_LEFT_OUT = 2, 39, 4
 # A simulation of which none reaches the observed value in so many has p = .05.
 SIMULATED_LARGE = 49
 # Cells that directions are counted among; of more, evenly spread rows stand for all.
-MOST_COUNTED = 200_000
+MOST_COUNTED = 50_000
 # Directions that are tried one after the other: where told errors are too small, every one would pass.
 MOST_DIRECTIONS = 20
 
