@@ -93,9 +93,12 @@ for _verb in (
 
 def main() -> None:
     """Entry point of the ``traitscope`` command."""
+    import gc
     import logging
     import warnings
 
+    # A hundred thousand cells are no garbage: looking through them again and again takes two fifths of the time.
+    gc.set_threshold(200_000, 50, 100)
     _open_streams()
     shown = warnings.showwarning
 
