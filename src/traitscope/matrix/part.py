@@ -92,9 +92,12 @@ def _evenly(groups: dict[str, list[str]], most: int) -> list[str]:
 
 def spread_evenly(names: Sequence[str], most: int) -> list[str]:
     """At most so many of the names, from the first to the last in equal steps."""
-    if most >= len(names):
-        return list(names)
-    return [names[i] for i in np.linspace(0, len(names) - 1, max(most, 0)).round().astype(int)]
+    return [names[i] for i in evenly(len(names), most)]
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most ``most`` of ``count`` places, from the first to the last in equal steps."""
+    return list(range(count)) if count <= most else np.linspace(0, count - 1, most).round().astype(int).tolist()
 
 
 def _with_kin(matrix: ScoreMatrix, groups: dict[str, list[str]], wanted: Collection[str]) -> list[str]:
@@ -112,7 +115,7 @@ def _with_kin(matrix: ScoreMatrix, groups: dict[str, list[str]], wanted: Collect
 def _first(names: Sequence[str], first: Sequence[str], most: int) -> list[str]:
     """At most so many names: those of ``first``, then others spread evenly."""
     kept = [name for name in dict.fromkeys(first) if name in set(names)][:most]
-    kept += spread_evenly([name for name in names if name not in kept], most - len(kept))
+    kept += spread_evenly([name for name in names if name not in kept], max(most - len(kept), 0))
     return [name for name in names if name in set(kept)]
 
 

@@ -72,13 +72,15 @@ def draw(findings: Findings) -> list[Drawn]:
         traits = findings.traits and findings.traits.shown(part.models, part.tasks)
         findings = replace(findings, scores=findings.scores.select(models=part.models, tasks=part.tasks), traits=traits)
     every = (*_matrix(findings), *_taught(findings), *_traits(findings), *_effects(findings), *_layers(findings))
+    shown = f" Shown are {len(part.models)} models on {len(part.tasks)} tasks, spread evenly." if part.note else ""
     for wanted in ticks(every, "figures", len(every)):
         try:
             figure = wanted.make()
         except TraitscopeError:
             continue  # the text says what is missing
         svg = svg_text(figure, wanted.name)
-        drawn.append(Drawn(wanted.name, wanted.section, wanted.caption, svg, inline_svg(svg, wanted.caption)))
+        caption = wanted.caption + (shown if wanted.section in ("matrix", "files", "traits") else "")
+        drawn.append(Drawn(wanted.name, wanted.section, caption, svg, inline_svg(svg, caption)))
     return drawn
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.store.files import read_file
 
 FORMAT = 2
 _SEAL = b',\n  "sha256": "'
@@ -77,7 +76,7 @@ def read_sealed(path: Path, *, fix: str) -> dict[str, Any]:
         # One look: a file may be put in its place between two.
         if not stat.S_ISREG(path.stat().st_mode):
             raise Damaged("is damaged: what is in its place is no file", where=str(path), fix=fix)
-        data = read_file(path)
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:

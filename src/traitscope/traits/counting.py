@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from traitscope.matrix.part import evenly
 from traitscope.traits.bootstrap import bootstrap_count, bootstrap_held_out
 from traitscope.traits.cells import Cells
 from traitscope.traits.count import HeldOutCells, SequentialTest, held_out_cells, sequential_permutation
@@ -14,7 +15,7 @@ from traitscope.traits.intervals import Decomposer
 from traitscope.traits.options import TraitOptions
 from traitscope.traits.outlying import outlying_rows
 from traitscope.traits.pca import centre_and_scale
-from traitscope.traits.sizes import evenly, rows_counted
+from traitscope.traits.sizes import rows_counted
 
 # Level of the permutation tests, which are shown beside the count or stand in for it.
 LEVEL = 0.05

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from traitscope.matrix.part import evenly
 from traitscope.traits.factors import Factors, fit_factors
 from traitscope.traits.missing import complete
 from traitscope.traits.pca import Components
 from traitscope.traits.rotation import rotate
-from traitscope.traits.sizes import FEWEST_LEFT_OUT, evenly, is_large, leading_components, portions
+from traitscope.traits.sizes import FEWEST_LEFT_OUT, is_large, leading_components, portions
 
 Floats = npt.NDArray[np.float64]
 # Rounds of the factors that fill gaps: from nothing, and from factors that are near.

@@ -51,11 +51,6 @@ def portions(count: int, shape: tuple[int, ...]) -> Iterator[int]:
         yield min(most, count - start)
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` of ``count`` places, evenly spread."""
-    return list(range(count)) if count <= most else np.linspace(0, count - 1, most).round().astype(int).tolist()
-
-
 def singular_values(matrix_BIN: Floats) -> Floats:
     """Singular values of matrices, largest first; those of large ones from the products of their smaller side."""
     if not is_large(*matrix_BIN.shape[-2:]):
