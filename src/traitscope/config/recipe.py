@@ -11,6 +11,7 @@ from traitscope.config.data import MOST, Filled, Name, Seed, Texts
 from traitscope.config.elsewhere import ANSWERS
 from traitscope.config.problems import Problem
 from traitscope.config.settings import Settings
+from traitscope.records import LEAST_ALPHA, MOST_ALPHA, MOST_RANK
 from traitscope.texts import shown
 
 
@@ -34,9 +35,9 @@ def _one_seed(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-MOST_RANK, MOST_ALPHA, MOST_LR = 65_536, 1e6, 1.0
+MOST_LR = 1.0
 # Below, an update is lost in the rounding of fp32.
-LEAST_ALPHA, LEAST_LR, LEAST_CLIP = 1e-6, 1e-12, 1e-9
+LEAST_LR, LEAST_CLIP = 1e-12, 1e-9
 
 Targets = Annotated[Literal["all-linear"] | tuple[Filled, ...], BeforeValidator(_targets)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_one_seed)]
