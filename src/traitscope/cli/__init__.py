@@ -111,7 +111,7 @@ def main() -> None:
 
     warnings.showwarning = show
     # Else what a library logs without a handler of its own goes to standard error.
-    logging.lastResort = None
+    logging.lastResort = logging.NullHandler()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -133,7 +133,7 @@ def open_study(
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
     from traitscope.cli.hub import hub_models, settled
-    from traitscope.cli.reporter import make_reporter
+    from traitscope.cli.reporter import hear_library, make_reporter
     from traitscope.study import Study
 
     if source == DEFAULT_STUDY and not DEFAULT_STUDY.exists():
@@ -142,6 +142,7 @@ def open_study(
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
+    hear_library(report)
     opened = Study.open(source, out, report=report, changes=changes or ())
     models = hub_models(opened.config)
     if not models and all(task.data.hub is None for task in opened.config.tasks.values()):

@@ -160,7 +160,5 @@ def _unwritten(
 
 def _names(given: Sequence[str] | None, option: str) -> list[str]:
     """The names of an option; one that holds commas is a list, unless something is called so."""
-    names = [
-        name for text in given or () for name in ([text] if Path(text).exists() else split_names([text], option) or ())
-    ]
-    return list(dict.fromkeys(names))
+    split = [[text] if Path(text).exists() else split_names([text], option) or [] for text in given or ()]
+    return list(dict.fromkeys(name for names in split for name in names))

@@ -57,6 +57,7 @@ def unwritten_study(
         TraitscopeError: something is not there or is of the other kind, no base is named, or the run folder is one of a
             study that trains.
     """
+    tasks = tasks / "study.yaml" if tasks.is_dir() else tasks
     data, places, said = _read_tasks(tasks)
     base_entry = {"model": _placed(base)} if base is not None else said
     if base_entry is None:
@@ -81,8 +82,6 @@ def unwritten_study(
 
 def _read_tasks(path: Path) -> tuple[dict[str, Any], Places, Any]:
     """The sections about tasks, where they stand in the file, and the base that it names, if it does."""
-    if path.is_dir():
-        path = path / "study.yaml"
     data, places = read_yaml(path)
     if not isinstance(data, Mapping) or not data:
         raise TraitscopeError(
@@ -122,7 +121,8 @@ def _expanded(names: Iterable[str], file: str, option: str) -> list[str]:
     for name in names:
         paths = [name]
         if not Path(name).exists() and glob.has_magic(name):
-            paths = sorted(glob.glob(str(Path(name).expanduser())))
+            pattern = Path(name).expanduser()
+            paths = sorted(map(str, Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))))
             if not paths:
                 raise TraitscopeError(f"nothing matches {shown(name)}", where=option, fix="check the pattern")
         for path in paths:
@@ -205,10 +205,9 @@ def _row_names(models: Sequence[str], tasks: Mapping[str, Any], before: Mapping[
             if name.lower() not in taken and not alike:
                 break
         else:
-            head = name
-            name = next(
-                f"{head}-{n}" for n in range(2, len(models) + len(taken) + 3) if f"{head}-{n}".lower() not in taken
-            )
+            head, n = name, 2
+            while name.lower() in taken:
+                name, n = f"{head}-{n}", n + 1
         taken.add(name.lower())
         names[model] = name
     return [names[model] for model in models]
