@@ -1,4 +1,4 @@
-"""``python tools/install_sizes.py``: what an installation takes, measured in an empty environment, into docs/install.md.
+"""``python tools/install_sizes.py``: what an installation takes, measured in a fresh environment, for the docs.
 
 The wheel is built from this tree, installed into a fresh virtual environment under the versions of ``constraints.txt``,
 and every extra on top of it, one at a time. Nothing of the environment that runs this is used but pip and setuptools.
@@ -25,7 +25,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 # What an extra is there for; those left out bring no module of their own.
 MODULES = {
     "4bit": "bitsandbytes", "gguf": "gguf", "lm-eval": "lm_eval", "polars": "polars", "ray": "ray", "spacy": "spacy",
-    "tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb",
+    "tensorboard": "tensorboard", "wandb": "wandb",
 }  # fmt: skip
 # They bring what others measure: compilers, or the tools of those who work on traitscope itself.
 UNMEASURED = ("test", "bench", "smollm2")
@@ -116,8 +116,8 @@ def table(found: list[Added], starts: dict[str, float]) -> str:
         lines.append(f"| {name} | {one.packages} | {one.megabytes:,.0f} | {one.seconds:.0f} | {one.imported} |")
     lines += [
         "",
-        f"`import traitscope`: {starts['import']:.2f} s, `traitscope --help`: {starts['help']:.2f} s, of which Python's "
-        f"start takes {starts['python']:.2f} s.",
+        f"`import traitscope`: {starts['import']:.2f} s, `traitscope --help`: {starts['help']:.2f} s, of which "
+        f"Python's own start takes {starts['python']:.2f} s.",
     ]
     return "\n".join(lines)
 

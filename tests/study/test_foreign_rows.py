@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import foreign
 import pytest
 import tiny
 import torch
+import yaml
 from foreign import MERGED, SIDE_BY_SIDE
 
+from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.store import merged as store_merged
+from traitscope.store import peft_fields
 from traitscope.study import Study
 from traitscope.study.checking import check_study
 from traitscope.study.progress import Silent
+from traitscope.study.roles import study_roles
+from traitscope.study.unwritten import unwritten_study
 
 KINDS = [*SIDE_BY_SIDE, *MERGED]
 STUDY = """\
@@ -177,3 +183,22 @@ def test_an_adapter_of_another_base_is_told_and_scored(base: Path, tmp_path: Pat
         f"two was trained on {tmp_path / 'elsewhere'}, and is scored on {base}"
     ]
     assert len(study.score_table().model.unique()) == 3
+
+
+def test_the_page_names_every_way_and_its_examples_are_read(base: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/models.md").read_text()
+    others = page[page.index("## Adapters and models of others") : page.index("## GGUF files")]
+    row = re.search(r"^\| LoRA with DoRA.*$", others, re.MULTILINE)
+    assert row is not None and all(f"`{key}`" in row[0] for key in peft_fields.MERGED)
+    for method in peft_fields.MERGED_METHODS:
+        assert method.replace("_", " ").lower() in others.lower(), method
+    models, tasks = re.findall(r"```yaml\n(.*?)```", others, re.DOTALL)
+    tiny.make_tasks(tmp_path)
+    study = {"study": "s", "tasks": {"gsm8k": {"data": {"path": "x.jsonl"}, "answer": {"loss": "{{ text }}"}}}}
+    config = StudyConfig(**study, **yaml.safe_load(models))
+    assert study_roles(config)["maths"].own == {"gsm8k"} and "chat" not in study_roles(config)
+    (tmp_path / "t.yaml").write_text(tasks)
+    (tmp_path / "lora").mkdir()
+    foreign.make_adapter("plain", base, tmp_path / "lora/one")
+    found = unwritten_study(tmp_path / "t.yaml", base=str(base), adapters=[str(tmp_path / "lora")], out=None)
+    assert list(found.config.tasks) == ["reviews"] and found.rows == ("one",)
