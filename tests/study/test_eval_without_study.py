@@ -181,7 +181,10 @@ REFUSED = {
     "no mapping": (["--base", "base", "--adapters", "lora", "--tasks", "list.yaml"], "holds no tasks"),
     "a wrong key": (["--base", "base", "--adapters", "lora", "--tasks", "wrong.yaml"], "wrong.yaml:1, key tasks.tone"),
     "a judgement": (["--base", "base", "--adapters", "lora", "--tasks", "t.yaml", "--rescore"], "--rescore"),
-    "a study's folder": (["--base", "base", "--adapters", "lora", "--tasks", "t.yaml", "--out", "trains"], "trains"),
+    "a study's folder": (
+        ["--base", "base", "--adapters", "lora", "--tasks", "t.yaml", "--out", "kept"],
+        "a study that trains",
+    ),
 }
 
 
@@ -190,8 +193,9 @@ def test_a_mistake_is_one_error_with_its_place_and_its_fix(name: str, here: Path
     (here / "empty").mkdir()
     (here / "list.yaml").write_text("- a\n")
     (here / "wrong.yaml").write_text("tone: {promt: x}\n")
-    (here / "trains").mkdir()
-    (here / "trains/study.yaml").write_text("study: s\n")
+    (here / "kept").mkdir()
+    (here / "kept/study.yaml").write_text("study: s\n")
+    (here / "kept/lock.json").write_text("{}")
     arguments, told = REFUSED[name]
     status, out, said = call(*arguments)
     assert status == 2 and out == "" and told in said and "fix:" in said

@@ -122,6 +122,28 @@ def test_an_adapter_is_merged_once_and_anew_when_its_files_change(
     foreign.make_adapter("head", base, tmp_path / "dora")
     with pytest.raises(TraitscopeError, match="the study changed since 1 cell"):
         Study.open(file).run()
+    study = Study.open(file)
+    study.run(replace=True)
+    prompts = foreign.tone_prompts(tmp_path, study.records("other", "tone")["id"])
+    theirs = foreign.option_logprobs(*foreign.peft_model(base, tmp_path / "dora"), prompts, [" bad", " good"])
+    assert answers(study, "other") == pytest.approx([value for row in theirs for value in row], abs=2e-4)
+
+
+def test_tokens_that_an_adapter_added_are_read_as_tokens(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAITSCOPE_CACHE", str(tmp_path / "cache"))
+    file = tiny.make_study(tmp_path, base, STUDY.replace("}}}} is", "}}}}<think> is"))
+    foreign.make_adapter("added-tokens", base, tmp_path / "thinks")
+    file.write_text(f"{file.read_text()}models: {{other: thinks}}\n")
+    study = Study.open(file)
+    study.run()
+    prompts = foreign.tone_prompts(tmp_path, study.records("other", "tone")["id"])
+    model, tokenizer = foreign.peft_model(base, tmp_path / "thinks")
+    thinking = [prompt.replace(" is", "<think> is") for prompt in prompts]
+    assert len(tokenizer(thinking[0]).input_ids) == len(tokenizer(prompts[0]).input_ids) + 1
+    theirs = foreign.option_logprobs(model, tokenizer, thinking, [" bad", " good"])
+    assert answers(study, "other") == pytest.approx([value for row in theirs for value in row], abs=2e-4)
 
 
 UNMERGEABLE = {
@@ -183,6 +205,18 @@ def test_an_adapter_of_another_base_is_told_and_scored(base: Path, tmp_path: Pat
         f"two was trained on {tmp_path / 'elsewhere'}, and is scored on {base}"
     ]
     assert len(study.score_table().model.unique()) == 3
+
+
+def test_a_folder_of_several_adapters_is_refused_with_their_names(base: Path, tmp_path: Path) -> None:
+    file = tiny.make_study(tmp_path, base, STUDY)
+    for name in ("default", "second"):
+        foreign.make_adapter("plain", base, tmp_path / "loras" / name)
+    text = file.read_text()
+    file.write_text(f"{text}models: {{other: loras}}\n")
+    with pytest.raises(TraitscopeError, match=r"one of the adapters in it \(default, second\)"):
+        check_study(Study.open(file))
+    file.write_text(f"{text}models: {{other: loras/second}}\n")
+    check_study(Study.open(file))
 
 
 def test_the_page_names_every_way_and_its_examples_are_read(base: Path, tmp_path: Path) -> None:
