@@ -27,6 +27,12 @@ def hub_models(config: StudyConfig) -> list[tuple[str, str | None]]:
     return found
 
 
+def hub_names(config: StudyConfig) -> list[str]:
+    """All that a study names on the Hub, each once: models, then datasets."""
+    datasets = [f"dataset {task.data.hub}" for task in config.tasks.values() if task.data.hub is not None]
+    return list(dict.fromkeys([*(f"model {model}" for model, _ in hub_models(config)), *datasets]))
+
+
 def settled(study: Study) -> bool:
     """Whether all that a study names on the Hub is known to its folder and on this disk, so that nobody is asked."""
     config, old = study.config, study.recorded_config()
