@@ -39,20 +39,21 @@ def check(
 ) -> None:
     """Validate a study: load its rows, show one prompt per task, what is missing and what it costs.
 
-    No GPU is used and no weights are loaded. Exit status 0: all is in order. 2: something is not, or could not be looked
-    at, since the Hub does not answer; what the study file says is validated even then, and told.
+    No GPU is used and no weights are loaded. Exit status 0: all is in order. 2: something is not, or could not be
+    looked at, since the Hub does not answer; what the study file says is validated even then, and told.
     """
     from traitscope.study.checking import check_models, check_places, check_rest
 
-    found: list[Study] = []
+    valid: list[Study] = []
     try:
-        opened, _ = open_study(study, out, quiet=True, changes=changes, opened_as=found.append)
+        opened, _ = open_study(study, out, quiet=True, changes=changes, opened_as=valid.append)
         base = check_models(opened)
+        tokenizer = opened.data.readers[0].tokenizer
     except TraitscopeError as error:
-        if not found or not _offline():
+        if not valid or not _offline():
             raise
-        raise _with_what_is_known(error, found[0]) from None
-    notes = list(_tokenizer_notes(opened.data.readers[0].tokenizer))
+        raise _with_what_is_known(error, valid[0]) from None
+    notes = list(_tokenizer_notes(tokenizer))
     tasks = {}
     for note in () if json else notes:
         say(f"note: {note}")
@@ -82,19 +83,16 @@ def _offline() -> bool:
 
 def _with_what_is_known(error: TraitscopeError, study: Study) -> TraitscopeError:
     """The error of what the Hub did not give, with what was validated and what was not looked at."""
-    from traitscope.cli.hub import hub_names
+    from traitscope.cli.hub import unseen
 
     config = study.config
-    unseen = hub_names(config)
-    if not unseen:
+    if not (names := unseen(config)):
         return error
     trained = len(config.resolved_sources()) + len(config.mixes)
-    valid = (
-        f"the study file is valid ({count_of(len(config.tasks), 'task')}, {count_of(len(config.target_names()), 'target')}"
-        f", {count_of(trained, 'adapter')} of each seed)"
-    )
+    sizes = ((len(config.tasks), "task"), (len(config.target_names()), "target"), (trained, "adapter"))
+    valid = f"the study file is valid ({', '.join(count_of(*size) for size in sizes)})"
     return TraitscopeError(
-        f"{error.what}; {valid}, but not looked at: {', '.join(unseen)}", where=error.where, fix=error.fix
+        f"{error.what}; {valid}, but not looked at: {', '.join(names)}", where=error.where, fix=error.fix
     )
 
 

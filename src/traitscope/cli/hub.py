@@ -27,10 +27,11 @@ def hub_models(config: StudyConfig) -> list[tuple[str, str | None]]:
     return found
 
 
-def hub_names(config: StudyConfig) -> list[str]:
-    """All that a study names on the Hub, each once: models, then datasets."""
+def unseen(config: StudyConfig) -> list[str]:
+    """What a study names on the Hub and nobody has seen where it is not asked: models not on this disk, datasets."""
+    models = [f"model {model}" for model, revision in hub_models(config) if not on_this_disk(model, revision)]
     datasets = [f"dataset {task.data.hub}" for task in config.tasks.values() if task.data.hub is not None]
-    return list(dict.fromkeys([*(f"model {model}" for model, _ in hub_models(config)), *datasets]))
+    return list(dict.fromkeys([*models, *datasets]))
 
 
 def settled(study: Study) -> bool:

@@ -33,8 +33,8 @@ def init(
 ) -> None:
     """Write a commented study file that runs as it stands, on the built-in base and three built-in tasks.
 
-    `--preset latent-traits` and `--preset layer-by-layer` write the two papers' studies, with models and datasets of the
-    Hub; `--small` their small variants.
+    `--preset latent-traits` and `--preset layer-by-layer` write the two papers' studies, with models and datasets of
+    the Hub; `--small` their small variants.
     """
     if listed:
         given = [(path != Path("study.yaml"), "PATH"), (preset != PLAIN, "--preset"), (small, "--small")]

@@ -138,7 +138,9 @@ class DataConfig(Settings):
             raise Problem("path already says what trains and what evaluates", fix="remove splits", keys=("splits",))
         for name in ("splits", "subset"):
             if self.files is not None and getattr(self, name) is not None:
-                raise Problem(f"files already say which rows are read, without {name}", fix=f"remove {name}", keys=(name,))
+                raise Problem(
+                    f"files already say which rows are read, without {name}", fix=f"remove {name}", keys=(name,)
+                )
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise Problem(
                 f"the delimiter must be one character, not {shown(self.delimiter)}",
