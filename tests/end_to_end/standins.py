@@ -1,5 +1,5 @@
-"""Miniature stand-ins of what the papers' presets name on the Hub: the same ids, revisions, configurations, splits, file
-names and columns as the real ones, a few generated rows, and a tiny random base."""
+"""Miniature stand-ins of what the papers' presets name on the Hub: ids, revisions, configurations, splits, file names
+and columns as the real ones have them, a few generated rows, and a tiny random base."""
 
 from __future__ import annotations
 
