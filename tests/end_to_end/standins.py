@@ -173,7 +173,7 @@ def flan(folder: Path, tasks: Iterable[str]) -> None:
     for task in tasks:
 
         def row(rng: random.Random, i: int, task: str = task) -> Row:
-            options = ["yes", "no", "it is not possible to tell"]
+            options = ["yes", "no"]
             inputs = f"{task} {i}: {_said(rng)}\n\nOPTIONS:\n" + "\n".join(f"- {one}" for one in options)
             return {"inputs": inputs, "targets": rng.choice(options), "task": f"{task}_10templates"}
 

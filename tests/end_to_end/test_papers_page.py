@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
-import yaml
-from small import small_study
-from typer.testing import CliRunner
+from test_hub import Verbs
 
 import traitscope as ts
 from traitscope.cli import app
@@ -40,22 +38,6 @@ ROWS = list(rows())
 COMMANDS = list(dict.fromkeys(row["command"] for row in ROWS))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
-    """The filled folder of a small study that holds a task out of its mix, with its report."""
-    file = small_study(tmp_path_factory.mktemp("papers") / "study", base)
-    study = yaml.safe_load(file.read_text())
-    study["mixes"]["all"]["hold_out"] = ["pace"]
-    for place, task in enumerate(study["tasks"].values()):
-        task["tags"] = {"kind": "choice", "cluster": "odd" if place % 2 else "even"}
-    study["layers"] = {"examples": 8, "causal": 0}
-    file.write_text(yaml.safe_dump(study, sort_keys=False))
-    opened = ts.Study.open(file)
-    opened.run()
-    opened.report()
-    return Path(opened.folder.root)
-
-
 def test_both_papers_are_there() -> None:
     assert len(ROWS) >= 24
     assert sum("figure" in row["where"] for row in ROWS) >= 5
@@ -72,24 +54,24 @@ def test_every_command_has_the_options_it_is_shown_with(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if not any(option in one for option in LONG)])
-def test_every_command_runs(command: str, folder: Path) -> None:
-    _, *arguments = shlex.split(command.replace("study.yaml", str(folder)))
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, (done.stderr, done.exception)
+def test_every_command_runs(command: str, preset_run: Path, preset_verbs: Verbs) -> None:
+    _, *arguments = shlex.split(command.replace("study.yaml", str(preset_run)))
+    status, _, said = preset_verbs(*arguments)
+    assert status == 0, said
 
 
 @pytest.mark.parametrize("call", list(dict.fromkeys(row["call"].strip("`") for row in ROWS)))
-def test_every_call_gives_something(call: str, folder: Path) -> None:
-    assert eval(call, {"ts": ts, "study": ts.Study.open(folder)}) is not None
+def test_every_call_gives_something(call: str, preset_run: Path) -> None:
+    assert eval(call, {"ts": ts, "study": ts.Study.open(preset_run)}) is not None
 
 
-def test_every_file_is_there(folder: Path) -> None:
+def test_every_file_is_there(preset_run: Path) -> None:
     made_by_long = {"analysis/explanation.json"}
     for row in ROWS:
         for name in re.findall(r"`([^`(]+\.\w+)`", row["file"]):
             if name not in made_by_long:
-                assert (folder / name.replace("<task>", "tone")).is_file(), name
-    assert "(unseen)" in (folder / "tables/layers.csv").read_text()
+                assert (preset_run / name.replace("<task>", "flipkart")).is_file(), name
+    assert "(unseen)" in (preset_run / "tables/layers.csv").read_text()
 
 
 def printed(where: str) -> set[float]:

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import standins
-import yaml
-from hub import Hub
+from preset_runs import ALL, PAPERS, PRESETS, filled, preset
 from test_hub import Verbs
 from typer.testing import CliRunner
 
-import traitscope
 from traitscope.cli import app
-from traitscope.config import SplitPaths, StudyConfig, load_config
-
-PRESETS = Path(traitscope.__file__).parent / "presets"
-PAPERS = ("latent-traits", "layer-by-layer")
-ALL = tuple(name + small for name in PAPERS for small in ("", "-small"))
-
-
-def preset(name: str) -> StudyConfig:
-    return load_config(PRESETS / f"{name}.yaml")
+from traitscope.config import SplitPaths, load_config
 
 
 def invoke(*arguments: object) -> tuple[int, str, str]:
@@ -146,62 +134,6 @@ def test_a_preset_is_written_as_it_ships_and_never_over_a_file(tmp_path: Path) -
     assert file.read_bytes() == (PRESETS / "layer-by-layer.yaml").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """Serves the stand-ins under the ids and the commits that the presets name."""
-    folder = tmp_path_factory.mktemp("standins")
-    base = standins.make_base(folder / "base")
-    datasets = standins.make_datasets(folder, preset("layer-by-layer").tasks)
-    served = Hub(dict.fromkeys(standins.BASES, base), datasets)
-    for config in map(preset, ALL):
-        served.holds.refs["models", config.base.model, str(config.base.revision)] = base
-        for task in config.tasks.values():
-            assert task.data.hub is not None
-            served.holds.refs["datasets", task.data.hub, str(task.data.revision)] = datasets[task.data.hub]
-    yield served
-    served.close()
-
-
-@pytest.fixture(scope="module")
-def verbs(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[Verbs]:
-    found = Verbs(hub.url, tmp_path_factory.mktemp("verbs"))
-    yield found
-    found.close()
-
-
-def shortened(file: Path, train: int = 8, evaluated: int = 4, generated: int = 4) -> list[str]:
-    """A preset's settings, short enough for a test: rows, generated tokens, one pass, the processor's precision."""
-    changes = ["base.dtype=fp32", "recipe.epochs=1", "recipe.batch=8", "compute.device=cpu", "compute.threads=1"]
-    changes += ["compute.workers=1", "layers.examples=8"]
-    for name, task in yaml.safe_load(file.read_text())["tasks"].items():
-        rows = task["data"]
-        if "train" in rows.get("splits", rows.get("files", {})):
-            changes.append(f"tasks.{name}.data.train={train}")
-        if "eval" in rows or "eval" in rows.get("splits", rows.get("files", {})):
-            changes.append(f"tasks.{name}.data.eval={max(evaluated, 8)}")
-        if "generate" in task["answer"]:
-            changes.append(f"tasks.{name}.answer.generate.max_tokens={generated}")
-    return [part for change in changes for part in ("--set", change)]
-
-
-def filled(verbs: Verbs, folder: Path, name: str, *more: str) -> Path:
-    """The run folder of a preset that went from ``init`` to ``report``, with ``more`` of its keys changed."""
-    file = folder / "study.yaml"
-    paper, few = name.removesuffix("-small"), ["--small"] if name.endswith("-small") else []
-    assert verbs("init", file, "--preset", paper, *few)[0] == 0
-    changes = [*shortened(file), *(part for change in more for part in ("--set", change))]
-    for verb, *arguments in (
-        ["check", file, "--no-prompts", *changes],
-        ["run", file, "--limit", "8", *changes],
-        ["traits", folder / "runs" / name, "--rows", "all", "--own", "include"],
-        ["layers", folder / "runs" / name],
-        ["report", folder / "runs" / name],
-    ):
-        status, _, err = verbs(verb, *arguments)
-        assert status == 0, f"{verb}: {err}"
-    return folder / "runs" / name
-
-
 def assert_whole(root: Path) -> None:
     """Every adapter, cell, layer table and the report of what the folder's study file names are there."""
     config = load_config(root / "study.yaml")
@@ -214,22 +146,15 @@ def assert_whole(root: Path) -> None:
     assert "<html" in (root / "report.html").read_text()
 
 
-def test_a_preset_runs_from_init_to_report(tmp_path: Path, verbs: Verbs) -> None:
-    fewer = (
-        "sources=[goat, paws, flipkart]",
-        "controls={flipkart: [balance]}",
-        "targets=[gsm8k, paws, mnli_e, pile, flipkart]",
-    )
-    root = filled(verbs, tmp_path, "latent-traits-small", *fewer)
-    assert_whole(root)
-    assert {path.name for path in (root / "adapters").iterdir()} == {
-        *("goat-s0", "paws-s0", "flipkart-s0", "flipkart.balance-s0", "all-s0")
-    }
+def test_a_preset_runs_from_init_to_report(preset_run: Path) -> None:
+    assert_whole(preset_run)
+    trained = {path.name for path in (preset_run / "adapters").iterdir()}
+    assert trained == {"goat-s0", "paws-s0", "flipkart-s0", "flipkart.balance-s0", "all-s0"}
 
 
 @pytest.mark.verify
 @pytest.mark.parametrize("name", ALL)
-def test_every_preset_runs_whole_from_init_to_report(tmp_path: Path, verbs: Verbs, name: str) -> None:
-    root = filled(verbs, tmp_path, name)
+def test_every_preset_runs_whole_from_init_to_report(tmp_path: Path, preset_verbs: Verbs, name: str) -> None:
+    root = filled(preset_verbs, tmp_path, name)
     assert_whole(root)
     assert load_config(root / "study.yaml").target_names() == preset(name).target_names()
