@@ -162,6 +162,9 @@ class MixConfig(RecipeChange):
     per_cluster: int | None = Field(
         None, ge=1, le=MOST, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
     )
+    at_most: bool = Field(
+        False, description="per_task and per_cluster are bounds: what has fewer rows gives all, instead of an error"
+    )
     rows: dict[str, Annotated[int, Field(ge=1, le=MOST)]] | None = Field(
         None, description="Rows taken from each named source: {source: rows}, instead of `of`"
     )
@@ -174,6 +177,9 @@ class MixConfig(RecipeChange):
             raise Problem(f"{sizes[0]} and {sizes[1]} are given together", fix="keep one of the two")
         if self.rows is not None and "of" in self.model_fields_set:
             raise Problem("of and rows both name the sources", fix="leave of out", keys=("rows",))
+        if self.at_most and self.per_task is None and self.per_cluster is None:
+            fix = "add per_task or per_cluster, or leave it out"
+            raise Problem("at_most bounds nothing here", fix=fix, keys=("at_most",))
         if self.of == ():
             raise Problem("the mix is made of nothing", fix="write of: sources, or name them", keys=("of",))
         if "rows" in self.model_fields_set and not self.rows:
@@ -188,7 +194,7 @@ class MixConfig(RecipeChange):
     @property
     def change(self) -> RecipeChange:
         """The changes to the recipe alone."""
-        own = {"of", "per_task", "per_cluster", "rows", "hold_out"}
+        own = {"of", "per_task", "per_cluster", "at_most", "rows", "hold_out"}
         return RecipeChange(**self.model_dump(exclude_unset=True, exclude=own))
 
 
