@@ -292,7 +292,7 @@ def _fit(task: Task, example: Example, context: list[int], reserve: int, max_tok
             where=where,
             fix="raise max_tokens (recipe, or the model's context), or write overlong: drop",
         )
-    if task.config.overlong != "cut":
+    if task.config.overlong != "cut" and task.form != "lm_eval":
         raise TraitscopeError(
             f"the prompt has {len(context)} tokens, and {room} fit",
             where=where,
