@@ -46,9 +46,7 @@ def _harness_text(task: Task, example: Example, tokenizer: Any) -> str:
     from traitscope.tasks.encode_requests import prompt_shown, request_rows
 
     (document,) = request_rows(task, [example], tokenizer, None)
-    asked = ", ".join(
-        f"{n} {kind}" for kind, n in Counter(request.kind for request in document.requests).items()
-    )
+    asked = ", ".join(f"{n} {kind}" for kind, n in Counter(request.kind for request in document.requests).items())
     answer = repr(example.answer) if example.answer else "none that the task names"
     lines = _opening(prompt_shown(task, example, tokenizer), example)
     tokens = sum(request.n_tokens for request in document.requests)
