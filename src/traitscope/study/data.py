@@ -299,6 +299,7 @@ class StudyData:
                     config.data.model_dump(mode="json"),
                     _stamps(config, self.config.root),
                     self._reading(task) if config.overlong == "drop" else None,
+                    *([] if config.lm_eval is None else [config.lm_eval.limit]),
                 ]
             )
         return self._keys[task]
