@@ -117,7 +117,7 @@ class Task:
             asked = self.config.lm_eval.model_dump(mode="json", exclude={"limit", "metric", "bootstrap_iters"})
             return {"lm_eval": asked, "mark": self.harness_mark()}
         config = self.config.model_dump(mode="json", by_alias=True, exclude={"tags", "metrics", "lm_eval"})
-        for key in ("train", "eval", "path", "join", "encoding"):
+        for key in ("train", "eval", "path", "files", "join", "encoding"):
             config["data"].pop(key)
         versions = {f"metric {n}": METRICS.get(n).mark for n in self.metric_names}
         if self.config.answer.generate:
