@@ -59,7 +59,8 @@ class Example:
     ``references`` to the generate form (the first one is the trained answer), ``answer`` is the text
     a source trains on, whatever the form. ``classes`` holds the option's class name where all rows share
     the options (used for confusion matrices). ``messages`` are the (role, content) turns of a chat prompt, for which
-    ``prompt`` is their plain reading.
+    ``prompt`` is their plain reading. ``requests`` is what lm-evaluation-harness asks about one of its documents, as
+    JSON (``tasks.harness.requests``).
     """
 
     id: str
@@ -70,6 +71,7 @@ class Example:
     references: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
     messages: tuple[tuple[str, str], ...] = ()
+    requests: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,11 @@ class ExampleRecord:
         output: the raw generated text (generate only).
         n_output: tokens generated (generate), tokens of the predicted option (choice).
         n_gold: tokens of the gold answer, stop token excluded.
-        loss: mean negative log-likelihood in nats per token of the gold answer and its stop token.
+        loss: mean negative log-likelihood in nats per token of the gold answer and its stop token; NaN where an
+            lm-evaluation-harness document names no gold answer.
         logprobs: log-likelihood of each option in nats (choice only).
         tags: free labels of the example (a dependency relation, a length class, ...).
+        responses: what the model answered to each request of an lm-evaluation-harness document, as JSON.
     """
 
     id: str
@@ -105,6 +109,7 @@ class ExampleRecord:
     loss: float
     logprobs: tuple[float, ...] | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    responses: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _task(study: Study, name: str) -> dict[str, Any]:
     too_long = (left_over(data, name, split) for split in data.splits(name))
     return {
         "answers": task.form,
-        "metrics": list(task.metric_names),
+        "metrics": list(loaded.metrics or task.metric_names),
         "train": len(loaded.train),
         "eval": len(loaded.eval),
         "notes": [*loaded.report.notes, *_chat_notes(task, tokenizer), *filter(None, too_long)],

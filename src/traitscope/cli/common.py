@@ -155,7 +155,7 @@ def open_study(
     if opened_as is not None:
         opened_as(opened)
     models = hub_models(opened.config)
-    if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
+    if not models and all(task.data.hub is None and task.lm_eval is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -79,7 +79,7 @@ def task_rows(study: Study) -> Rows:
         {
             "task": name,
             "answers": task.form,
-            "metrics": ", ".join(task.metric_names),
+            "metrics": "lm-eval's own" if task.form == "lm_eval" else ", ".join(task.metric_names),
             "train": data.n_train(name),
             "eval": data.n_eval(name),
             "tags": ", ".join(f"{key}: {value}" for key, value in task.config.tags.items()),

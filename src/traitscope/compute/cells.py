@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from traitscope import engine
+from traitscope.compute.requests import document_records
 from traitscope.engine.generate import GenerateOptions
 from traitscope.records import Example, ExampleRecord, Generated, OptionRow, Progress, PromptRow
 from traitscope.tasks.encode import answer_end, answer_opening, option_rows, prompt_rows
+from traitscope.tasks.encode_requests import EncodedDocument, request_rows
 from traitscope.tasks.judge import judge_losses, judge_options, judge_texts
 from traitscope.tasks.task import Task
 
@@ -20,19 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvalRows:
-    """A task's examples as token rows. ``prompts`` is empty unless answers are generated."""
+    """A task's examples as token rows. ``prompts`` is empty unless answers are generated.
+
+    A harness task has its ``documents``; its ``options`` are then the documents' first prompts alone.
+    """
 
     examples: tuple[Example, ...]
     options: tuple[OptionRow, ...]
     prompts: tuple[PromptRow, ...]
+    documents: tuple[EncodedDocument, ...] = ()
 
     def after(self, n: int) -> EvalRows:
         """The rows behind the first ``n``: what a cell of n rows lacks."""
-        return EvalRows(self.examples[n:], self.options[n:], self.prompts[n:])
+        return EvalRows(self.examples[n:], self.options[n:], self.prompts[n:], self.documents[n:])
 
     @property
     def n_tokens(self) -> int:
         """Tokens of all prompts and options, each prompt once."""
+        if self.documents:
+            return sum(request.n_tokens for document in self.documents for request in document.requests)
         scored = sum(len(row.context) + sum(map(len, row.options)) for row in self.options)
         return scored + sum(len(row.context) for row in self.prompts)
 
@@ -48,6 +56,9 @@ def eval_rows(
     Raises:
         TraitscopeError: a prompt is too long and must not be cut, or an answer has no token of its own.
     """
+    if task.form == "lm_eval":
+        documents = tuple(request_rows(task, examples, tokenizer, max_tokens))
+        return EvalRows(tuple(examples), tuple(OptionRow(one.context, ()) for one in documents), (), documents)
     options = option_rows(task, examples, tokenizer, max_tokens)
     prompts = prompt_rows(task, examples, tokenizer, max_tokens) if task.form == "generate" else []
     return EvalRows(tuple(examples), tuple(options), tuple(prompts))
@@ -69,6 +80,10 @@ def evaluate(
     Raises:
         TraitscopeError: a log-likelihood is not a number, or a row does not fit the model.
     """
+    if task.form == "lm_eval":
+        return document_records(
+            bank, rows.documents, task.where(), tokens_per_pass=tokens_per_pass, on_progress=on_progress
+        )
     end = answer_end(task, bank.base.tokenizer)
     if task.form != "generate":
         judge = judge_options if task.form == "choice" else partial(judge_losses, n_end=len(end.ids))

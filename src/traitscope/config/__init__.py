@@ -1,6 +1,7 @@
 """What a study file may say: frozen classes that refuse unknown keys, with errors that name file, line and fix."""
 
 from traitscope.config.data import DataConfig, SplitPaths
+from traitscope.config.lm_eval import LmEvalConfig
 from traitscope.config.recipe import MixConfig, RecipeChange, RecipeConfig, SourceConfig
 from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig
 from traitscope.config.study import ResolvedSource, StudyConfig, load_config
@@ -13,6 +14,7 @@ __all__ = [
     "DataConfig",
     "GenerateConfig",
     "LayersConfig",
+    "LmEvalConfig",
     "MessageConfig",
     "MixConfig",
     "ModelConfig",

@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from traitscope.config.data import MOST, DataConfig, Seed, Texts, one_or_many, some
+from traitscope.config.data import MOST, DataConfig, HarnessData, Seed, Texts, one_or_many, some
+from traitscope.config.lm_eval import LmEvalConfig, task_text
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_template
 from traitscope.registry import registry
 from traitscope.texts import shown
 
-Form = Literal["choice", "generate", "loss"]
+Form = Literal["choice", "generate", "loss", "lm_eval"]
 
 
 class GenerateConfig(Settings):
@@ -83,6 +84,8 @@ class AnswerConfig(Settings):
 
     @model_validator(mode="after")
     def _one_form(self) -> AnswerConfig:
+        if isinstance(self, HarnessAnswer):
+            return self
         given = [n for n in ("choice", "generate", "loss") if getattr(self, n) is not None]
         if len(given) != 1:
             raise Problem(
@@ -123,8 +126,10 @@ class AnswerConfig(Settings):
 
     @property
     def form(self) -> Form:
-        """``choice``, ``generate`` or ``loss``."""
-        return "choice" if self.choice is not None else "generate" if self.generate is not None else "loss"
+        """``choice``, ``generate`` or ``loss``; ``lm_eval`` for a task of lm-evaluation-harness."""
+        if self.choice is not None:
+            return "choice"
+        return "generate" if self.generate is not None else "loss" if self.loss is not None else "lm_eval"
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -132,6 +137,10 @@ class AnswerConfig(Settings):
         if isinstance(self.choice, tuple):
             return tuple(option.strip() for option in self.choice)
         return self.generate.classes if self.generate is not None else None
+
+
+class HarnessAnswer(AnswerConfig):
+    """Stands where lm-evaluation-harness says what an answer is."""
 
 
 def _distinct(texts: tuple[str, ...], what: str, keys: tuple[str, ...]) -> None:
@@ -170,7 +179,11 @@ DEFAULT_METRICS: dict[Form, tuple[str, ...]] = {
     "choice": ("accuracy",),
     "generate": ("exact_match",),
     "loss": ("loss",),
+    "lm_eval": (),
 }
+
+# What may stand beside lm_eval: the harness' task says the rest.
+_BESIDE_LM_EVAL = ("lm_eval", "tags", "copy_of")
 
 
 NOT_VARIABLES = (
@@ -182,8 +195,14 @@ NOT_VARIABLES = (
 
 
 class TaskConfig(Settings):
-    """One task: where its rows are, how they are asked, what an answer is and how it is judged."""
+    """One task: where its rows are, how they are asked, what an answer is and how it is judged.
 
+    A task of lm-evaluation-harness has ``lm_eval`` in place of all that: a target only.
+    """
+
+    lm_eval: Annotated[LmEvalConfig | None, BeforeValidator(task_text)] = Field(
+        None, description="A task of lm-evaluation-harness, by name or in detail, instead of data, prompt and answer"
+    )
     data: DataConfig = Field(description="Where the rows are and how many are taken")
     prompt: str | None = Field(None, description="Jinja template of the prompt over a row's columns")
     messages: tuple[MessageConfig, ...] | None = Field(
@@ -212,6 +231,21 @@ class TaskConfig(Settings):
         "other is no transfer (tasks that read the same rows are copies without it)",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _harness(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or data.get("lm_eval") is None:
+            return data
+        for key in data:
+            if key not in _BESIDE_LM_EVAL:
+                raise Problem(
+                    f"{shown(key)} stands beside lm_eval, whose task has its own",
+                    fix=f"remove {key} (what may change is under lm_eval: num_fewshot, limit, metric, ...)",
+                    keys=(key,),
+                )
+        # Stand-ins, so that a task has rows to be evaluated on, none to train on, and an answer form.
+        return {**data, "data": HarnessData(), "answer": HarnessAnswer()}
+
     @field_validator("tags", mode="before")
     @classmethod
     def _tag_text(cls, tags: Any) -> Any:
@@ -221,6 +255,10 @@ class TaskConfig(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> TaskConfig:
+        if self.lm_eval is not None:
+            # What nobody wrote is not written again when the study is.
+            self.__pydantic_fields_set__.difference_update(("data", "answer"))
+            return self
         form = self.answer.form
         if self.prompt is not None and self.messages is not None:
             raise Problem("prompt and messages are given together", fix="remove one of the two", keys=("messages",))
@@ -279,7 +317,8 @@ class TaskConfig(Settings):
     @property
     def uses_chat(self) -> bool:
         """Whether prompts go through the tokenizer's chat template."""
-        return self.chat is not False or self.messages is not None
+        harness = self.lm_eval is not None and self.lm_eval.apply_chat_template
+        return self.chat is not False or self.messages is not None or harness
 
     @property
     def chat_variables(self) -> dict[str, Any]:

@@ -127,6 +127,7 @@ def score_options(
     tokens_per_pass: int | str = "auto",
     share_prefix: bool = True,
     merge: bool | None = None,
+    likeliest: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, list[Scored]]:
     """Log-probability of every option token of every row under every model of the bank.
@@ -137,9 +138,11 @@ def score_options(
         tokens_per_pass: most tokens in one pass.
         share_prefix: compute a token prefix that all rows share once per model.
         merge: run the models one after the other on merged weights, or all in slots; None chooses.
+        likeliest: tell of every token too whether it is the likeliest in its place.
 
     Returns:
-        For each model, for each row, one float array [n tokens] per option, in nats.
+        For each model, for each row, one float array [n tokens] per option, in nats; with ``likeliest`` [n tokens, 2],
+        the second column 1 or 0.
 
     Raises:
         TraitscopeError: a row is longer than the model's positions, or empty.
@@ -161,7 +164,8 @@ def score_options(
     with torch.no_grad():
         for slots, merged in slot_groups(bank, merge):
             with bank.merged(merged):
-                scored = _score(bank, distinct, slots, limit, share_prefix, pace, trunk)
+                run = _Run(bank, slots, limit, likeliest, pace, trunk)
+                scored = _score(run, distinct, share_prefix)
             for slot, results in zip(slots, scored, strict=True):
                 out[bank.names[slot]] = [results[index] for index in which]
     return out
@@ -176,7 +180,8 @@ def check_rows(base: Base, rows: Sequence[OptionRow]) -> None:
                 "empty context or option", where=f"row {number}", fix="check the prompt and the options"
             )
         longest = len(row.context) + max(len(option) for option in row.options)
-        if longest > base.max_positions:
+        # A last token is read by no pass, so it takes no position.
+        if longest - 1 > base.max_positions:
             raise TraitscopeError(
                 f"{longest} tokens, but {base.name} has {base.max_positions} positions",
                 where=f"row {number}",
@@ -184,64 +189,69 @@ def check_rows(base: Base, rows: Sequence[OptionRow]) -> None:
             )
 
 
-def _score(
-    bank: Bank,
-    rows: Sequence[OptionRow],
-    slots: list[int],
-    limit: int,
-    share_prefix: bool,
-    pace: Pace,
-    trunk: Trunk,
-) -> list[list[Scored]]:
-    """Log-probabilities of every row's options under ``slots``, slot after slot.
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How the rows of some slots are scored."""
+
+    bank: Bank
+    slots: list[int]
+    limit: int
+    likeliest: bool
+    pace: Pace
+    trunk: Trunk
+
+
+def _score(run: _Run, rows: Sequence[OptionRow], share_prefix: bool) -> list[list[Scored]]:
+    """Log-probabilities of every row's options, slot after slot.
 
     A base that runs padded knows no trees: there every option is a row of its own.
     """
-    if not bank.base.packed:
+    base = run.bank.base
+    if not base.packed:
         alone = [OptionRow(row.context, (option,)) for row in rows for option in row.options]
-        parts = [iter(scored) for scored in _score_trees(bank, alone, slots, limit, 0, pace, trunk)]
+        parts = [iter(scored) for scored in _score_trees(run, alone, 0)]
         return [[tuple(next(part)[0] for _ in row.options) for row in rows] for part in parts]
-    if bank.base.sides is None:
+    if base.sides is None:
         shared = common_prefix([row.context for row in rows]) if share_prefix else 0
-        return _score_trees(bank, rows, slots, limit, shared, pace, trunk)
+        return _score_trees(run, rows, shared)
     # Answers that lie on different sides of a change of the position tables share nothing, not even their prompt.
     groups: dict[bytes, list[tuple[int, int]]] = {}
     for index, row in enumerate(rows):
         for number, option in enumerate(row.options):
-            side = bank.base.sides(len(row.context) + len(option) - 1)
+            side = base.sides(len(row.context) + len(option) - 1)
             groups.setdefault(side, []).append((index, number))
-    results: list[list[list[np.ndarray]]] = [[[np.empty(0)] * len(row.options) for row in rows] for _ in slots]
+    results: list[list[list[np.ndarray]]] = [[[np.empty(0)] * len(row.options) for row in rows] for _ in run.slots]
     for members in groups.values():
         alike = [OptionRow(rows[index].context, (rows[index].options[number],)) for index, number in members]
         shared = common_prefix([row.context for row in alike]) if share_prefix else 0
-        for out, scored in zip(results, _score_trees(bank, alike, slots, limit, shared, pace, trunk), strict=True):
+        for out, scored in zip(results, _score_trees(run, alike, shared), strict=True):
             for (index, number), (values,) in zip(members, scored, strict=True):
                 out[index][number] = values
     return [[tuple(row) for row in out] for out in results]
 
 
-def _score_trees(
-    bank: Bank, rows: Sequence[OptionRow], slots: list[int], limit: int, shared: int, pace: Pace, trunk: Trunk
-) -> list[list[Scored]]:
+def _score_trees(run: _Run, rows: Sequence[OptionRow], shared: int) -> list[list[Scored]]:
     """``_score`` of rows that have their first ``shared`` context tokens in common."""
+    bank, slots = run.bank, run.slots
     whole = len(rows[0].context) + len(rows[0].options[0]) - 1
     prefixes = prefix_states(bank, rows[0].context[:shared], slots, whole) if shared else {}
     trees = [make_tree(row, shared) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: (-trees[index].n_tokens, index))
     results: list[list[Scored]] = [[()] * len(rows) for _ in slots]
 
-    def run(chosen: list[int]) -> None:
+    def one(chosen: list[int]) -> None:
         here = [trees[index] for index in chosen]
         ends = np.cumsum([tree.n_tokens for tree in here])
         queries = np.concatenate([np.array(t.queries) + end - t.n_tokens for t, end in zip(here, ends, strict=True)])
         queries = np.concatenate([queries + i * ends[-1] for i in range(len(slots))])
         targets = np.tile(np.concatenate([np.array(tree.targets) for tree in here]), len(slots))
-        with trunk.model(slots, tuple(chosen)):
-            values = _log_probabilities(bank, _tree_pass(bank.base, here, slots, prefixes), queries, targets)
-        _deal_out(values.reshape(len(slots), -1), here, chosen, results)
-        pace.add(int(ends[-1]) * len(slots))
+        with run.trunk.model(slots, tuple(chosen)):
+            made = _tree_pass(bank.base, here, slots, prefixes)
+            values = _log_probabilities(bank, made, queries, targets, run.likeliest)
+        _deal_out(values.reshape(len(slots), -1, *values.shape[1:]), here, chosen, results)
+        run.pace.add(int(ends[-1]) * len(slots))
 
-    run_passes(order, [tree.n_tokens * len(slots) for tree in trees], limit, run)
+    run_passes(order, [tree.n_tokens * len(slots) for tree in trees], run.limit, one)
     return results
 
 
@@ -261,19 +271,23 @@ def _tree_pass(base: Base, trees: list[TreeRow], slots: list[int], prefixes: dic
     return Pass(rows, owners, layout)
 
 
-def _log_probabilities(bank: Bank, one: Pass, queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """log p(target | everything before it) for (position, token) pairs, float64.
+def _log_probabilities(bank: Bank, one: Pass, queries: np.ndarray, targets: np.ndarray, likeliest: bool) -> np.ndarray:
+    """log p(target | everything before it) for (position, token) pairs, float64; with ``likeliest`` [n, 2].
 
     A position's logits are formed once, a bounded number of them at a time.
     """
     positions, which = np.unique(queries, return_inverse=True)
     outputs = outputs_at(bank, one, torch.from_numpy(positions).to(bank.base.device))
-    out = np.empty(len(targets), dtype=np.float64)
+    out = np.empty((len(targets), 2) if likeliest else len(targets), dtype=np.float64)
     step = max(1, logits_at_once(bank.base.device) // bank.base.vocab_size)
     for start in range(0, len(positions), step):
         inside = np.flatnonzero((which >= start) & (which < start + step))
         logits_QV = logits(bank.base, outputs[start : start + step])
-        out[inside] = pick(logits_QV, which[inside] - start, targets[inside])
+        values = pick(logits_QV, which[inside] - start, targets[inside])
+        if likeliest:
+            best = logits_QV.argmax(dim=-1).cpu().numpy()[which[inside] - start]
+            values = np.stack([values, best == targets[inside]], axis=1)
+        out[inside] = values
     return out
 
 

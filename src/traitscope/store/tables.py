@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,9 @@ def records_bytes(records: Sequence[ExampleRecord]) -> bytes:
     }
     columns["logprobs"] = [None if r.logprobs is None else list(r.logprobs) for r in records]
     columns["tags"] = [_tags(record.tags) for record in records]
+    if any(record.responses is not None for record in records):
+        schema = schema.append(pa.field("responses", pa.string()))
+        columns["responses"] = [record.responses for record in records]
     return parquet_bytes(pa.table(columns, schema=schema))
 
 
@@ -124,6 +128,8 @@ def records_from(table: pa.Table) -> list[ExampleRecord]:
         ExampleRecord(
             **{
                 **row,
+                # One NaN for all, so that equal records compare as equal.
+                "loss": math.nan if row["loss"] != row["loss"] else row["loss"],
                 "logprobs": None if row["logprobs"] is None else tuple(row["logprobs"]),
                 "tags": json.loads(row["tags"]),
             }
@@ -149,6 +155,9 @@ def examples_bytes(splits: Mapping[str, Sequence[Example]], marks: Mapping[str, 
         "tags": [_tags(e.tags) for _, e in rows],
         "messages": [json.dumps(e.messages, ensure_ascii=False) for _, e in rows],
     }
+    if any(e.requests for _, e in rows):
+        schema = schema.append(pa.field("requests", pa.string()))
+        columns["requests"] = [e.requests for _, e in rows]
     return parquet_bytes(pa.table(columns, schema=schema), marks)
 
 

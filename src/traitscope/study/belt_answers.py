@@ -44,7 +44,7 @@ def study_split(study: Context, seed: int, tasks: Sequence[str] | None = None) -
         kept = kept.select(models=[name for name in kept.models if name not in gone])
     notes = left_out(scores) + ([f"left out without their weights: {', '.join(gone)}"] if gone else [])
     answers = [_answers(study, kept, task, seed) for task in kept.tasks]
-    flat = [one.task for one in answers if one.pred_IS is None and METRICS.get(one.metric).value.corpus is not None]
+    flat = [one.task for one in answers if one.pred_IS is None and _corpus(one.metric)]
     if flat:
         notes.append(f"judged by hits, since their metric is one of all rows together: {', '.join(flat)}")
     return SplitScores.of_rows(kept.models, [role.kind for role in kept.roles_I], answers, notes)
@@ -74,9 +74,13 @@ def _answers(study: Context, scores: ScoreMatrix, task: str, seed: int) -> TaskA
     return TaskAnswers(task, metric, values_IS, choosing_S, unit, zero, gold_S, pred_IS, len(classes), tuple(ids))
 
 
+def _corpus(metric: str) -> bool:
+    return metric in METRICS and METRICS.get(metric).value.corpus is not None
+
+
 def counted_classes(study: Context, task: str, metric: str) -> tuple[str, ...] | None:
     """The classes of a task whose metric is one of confusion matrices; None where it is another, or is no such task."""
-    if METRICS.get(metric).value.of_counts is None:
+    if metric not in METRICS or METRICS.get(metric).value.of_counts is None:
         return None
     classes = study.config.tasks[task].answer.classes
     return None if classes is None else tuple(name.strip() for name in classes)

@@ -10,6 +10,7 @@ from traitscope.store.shapes import model_shape
 from traitscope.study.data import StudyData
 from traitscope.study.planning import EFFICIENCY, Cost, LayersCost, estimate, processor_rate
 from traitscope.study.state import State, Units
+from traitscope.tasks.encode_requests import request_rows
 from traitscope.tasks.lengths import token_counts
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def _share_run(windows: Sequence[tuple[int, int]], n_layers: int) -> float:
 
 def _eval_tokens(data: StudyData, task: str, tokenizer: PreTrainedTokenizerBase) -> int:
     examples = data.load(task).eval
+    if data.tasks[task].form == "lm_eval":
+        documents = request_rows(data.tasks[task], examples, tokenizer, data.readers[0].positions)
+        return sum(one.n_tokens + one.max_tokens for document in documents for one in document.requests)
     counts = token_counts(data.tasks[task], examples, tokenizer, 1 << 30)
     options = sum(len(example.options or ()) for example in examples) / max(1, len(examples))
     generate = data.config.tasks[task].answer.generate

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from traitscope._version import __version__
-from traitscope.config import DataConfig, ResolvedSource, SplitPaths, StudyConfig
+from traitscope.config import DataConfig, ResolvedSource, SplitPaths, StudyConfig, TaskConfig
 from traitscope.config.data import FOLDER
 from traitscope.plugins import plugin_hashes
 from traitscope.records import Example
@@ -19,6 +19,7 @@ from traitscope.store.models import ModelSource
 from traitscope.store.reading import prints_date
 from traitscope.study.fitting import Overlong, Reader, find_overlong, training_limits
 from traitscope.tasks.controls import apply_control
+from traitscope.tasks.harness.files import data_files
 from traitscope.tasks.mix import mix_counts
 from traitscope.tasks.rows import format_of, matching
 from traitscope.tasks.task import Task, TaskData
@@ -297,27 +298,31 @@ class StudyData:
                     self.tasks[task].definition(),
                     # As it was before there were files, so that what is remembered stays.
                     config.data.model_dump(mode="json", exclude=None if config.data.files else {"files"}),
-                    _stamps(config.data, self.config.root),
+                    _stamps(config, self.config.root),
                     self._reading(task) if config.overlong == "drop" else None,
+                    *([] if config.lm_eval is None else [config.lm_eval.limit]),
                 ]
             )
         return self._keys[task]
 
 
-def _stamps(data: DataConfig, root: Path) -> list[list[Any]]:
+def _stamps(task: TaskConfig, root: Path) -> list[list[Any]]:
     """Path, size and time of every file that a task reads; the task itself complains about missing ones.
 
     Paths count from the study's folder, so that a study may be moved as a whole.
     """
     found = []
-    for path in _files(data, root):
+    for path in _files(task, root):
         stat = path.stat()
         name = path.relative_to(root) if path.is_relative_to(root) else path
         found.append([name.as_posix(), stat.st_size, stat.st_mtime_ns])
     return found
 
 
-def _files(data: DataConfig, root: Path) -> Iterable[Path]:
+def _files(task: TaskConfig, root: Path) -> Iterable[Path]:
+    data = task.data
+    if task.lm_eval is not None:
+        yield from data_files(task.lm_eval, root)
     if data.embedded is not None:
         # The rows are made by these files, so that a change of them is a change of the data.
         yield from sorted((Path(__file__).parents[1] / "tasks" / "embedded").glob("*.py"))

@@ -57,7 +57,7 @@ def _forms(work: Work, plan: ScoringPlan) -> list[tuple[int, Sequence[str]]]:
     names = work.config.target_names()
     if plan.models_per_generation == plan.models_per_pass:
         return [(plan.models_per_pass, names)]
-    made = [name for name in names if work.data.tasks[name].form == "generate"]
+    made = [name for name in names if work.data.tasks[name].form in ("generate", "lm_eval")]
     return [(plan.models_per_generation, made), (plan.models_per_pass, [name for name in names if name not in made])]
 
 
@@ -203,6 +203,9 @@ def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Seque
             stored = work.folder.cells.read_records(cell.model.name, cell.task)
             # The parser or the primary metric may have changed since the first rows were judged.
             records = [*rejudge(task, examples, stored[:have]), *records]
+        if task.form == "lm_eval":
+            # Where the harness and its data are: a backend has neither.
+            records = rejudge(task, examples, records)
         model = cell.model
         made = make_cell(
             task,

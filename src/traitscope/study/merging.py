@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.compute import Adapted, Adapter, Evaluate, Merge, Records, answer
+from traitscope.matrix.lmeval import lower_is_better
 from traitscope.metrics import METRICS
 from traitscope.records import Example
 from traitscope.store import fingerprint
@@ -21,6 +22,7 @@ from traitscope.store.adapters import WEIGHTS, write_adapter
 from traitscope.study.belt_answers import class_codes, counted_classes, row_values
 from traitscope.study.context import Context
 from traitscope.study.progress import show_tokens
+from traitscope.tasks.judge import rejudge
 from traitscope.texts import count_of
 
 if TYPE_CHECKING:
@@ -107,9 +109,13 @@ def with_merged(study: Context, found: SplitScores, names: Sequence[str]) -> Spl
         made = answer(study.backend, order, partial(show_tokens, study.report_to))
         assert isinstance(made, Records)
         classes = counted_classes(study, one.task, one.metric)
-        higher = METRICS.get(one.metric).value.higher_is_better
+        known = METRICS.get(one.metric).value if one.metric in METRICS else None
+        higher = known.higher_is_better if known is not None else not lower_is_better(one.metric)
         for name in names:
-            frame = pd.DataFrame([{"correct": r.correct, "loss": r.loss, "pred": r.pred} for r in made.records[name]])
+            records = made.records[name]
+            if order.task.form == "lm_eval":
+                records = rejudge(order.task, order.examples, records)
+            frame = pd.DataFrame([{"correct": r.correct, "loss": r.loss, "pred": r.pred} for r in records])
             code = None if classes is None else {name: c for c, name in enumerate(classes)}
             pred_S = None if code is None else class_codes(frame, code)
             one = one.with_model(row_values(frame, 1.0 if higher else -1.0), pred_S)

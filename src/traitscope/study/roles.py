@@ -58,6 +58,8 @@ def _twins(config: StudyConfig) -> dict[str, frozenset[str]]:
     first: dict[tuple[str, ...], str] = {}
     for name, task in config.tasks.items():
         place = task.data.model_dump_json(include={"path", "hub", "embedded", "subset", "field", "where_"})
+        if task.lm_eval is not None:
+            place = task.lm_eval.model_dump_json(include={"task", "include_path"})
         join(name, first.setdefault((place, *_golds(task)), name))
         if task.copy_of is not None:
             join(name, task.copy_of)

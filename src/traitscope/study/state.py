@@ -41,12 +41,16 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
         models.append(ModelUnit(adapter.name, kind, adapter.source, adapter.seed, adapter.fingerprint, adapter))
     for name, identity in others.items():
         models.append(ModelUnit(name, "model", None, None, fingerprint_of(identity)))
+
+    def day_of(name: str) -> str | None:
+        return days.get(name, days["base"])
+
     cells: list[CellUnit] = []
     for task in config.target_names():
         n = data.n_eval(task)
         rows_of = data.eval_rows(task, n)
         assert rows_of is not None
-        cells += cell_units(models, task, config.tasks[task], n, rows_of, lambda name: days.get(name, days["base"]))
+        cells += cell_units(models, task, config.tasks[task], n, rows_of, day_of, config.root)
     order = {model.name: index for index, model in enumerate(models)}
     cells.sort(key=lambda cell: order[cell.model.name])
     return Units(base, tuple(adapters), tuple(models), others, tuple(cells))

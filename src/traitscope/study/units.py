@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
@@ -13,6 +14,7 @@ from traitscope.metrics import METRICS
 from traitscope.registry import registry
 from traitscope.store import canonical, fingerprint
 from traitscope.tasks.parsers import PARSERS
+from traitscope.tasks.task import Task
 
 # Keys that came later: a recipe without them is what it was before.
 _LATER = {"dropout": 0.0, "rslora": False}
@@ -31,6 +33,7 @@ RESULT_VERSIONS: dict[str, int] = {
     "mix": 1,
     "hidden": 1,
     "gradients": 1,
+    "requests": 1,
 }
 
 Kind = Literal["base", "adapter", "mix", "model"]
@@ -184,15 +187,22 @@ def reading_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
 
 
 def cell_units(
-    models: Iterable[ModelUnit], name: str, task: TaskConfig, n: int, rows: str, day_of: Callable[[str], str | None]
+    models: Iterable[ModelUnit],
+    name: str,
+    task: TaskConfig,
+    n: int,
+    rows: str,
+    day_of: Callable[[str], str | None],
+    root: Path,
 ) -> Iterator[CellUnit]:
     """The cells of models on a task over its first ``n`` rows.
 
     Args:
         models: the rows of the matrix. name, task: the column. rows: fingerprint of its first ``n`` rows.
         day_of: the day that a model's chat template prints, by its name.
+        root: the folder that the task's paths start from.
     """
-    scoring = fingerprint(scoring_inputs(task))
+    scoring = fingerprint(scoring_inputs(name, task, root))
     shared: dict[str | None, tuple[dict[str, Any], str, str]] = {}
     for model in models:
         day = day_of(model.name)
@@ -208,6 +218,14 @@ def cell_units(
 
 
 def _cell_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
+    if task.lm_eval is not None:
+        # The requests are the rows; the rest of what the task says is judging.
+        names = ("encoding", "scoring", "generation", "requests")
+        return {
+            "form": "lm_eval",
+            "reading": reading_inputs(task, day),
+            "versions": {name: RESULT_VERSIONS[name] for name in names},
+        }
     answer = task.answer
     computing = "generation" if answer.generate else "scoring"
     inputs: dict[str, Any] = {
@@ -223,8 +241,15 @@ def _cell_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     return inputs
 
 
-def scoring_inputs(task: TaskConfig) -> dict[str, Any]:
-    """What turns a model's outputs into scores: parser, classes, metrics, with their result versions."""
+def scoring_inputs(name: str, task: TaskConfig, root: Path) -> dict[str, Any]:
+    """What turns a model's outputs into scores: parser, classes, metrics, with their result versions.
+
+    Raises:
+        TraitscopeError: it is a task of lm-evaluation-harness, and lm-eval is not installed.
+    """
+    if task.lm_eval is not None:
+        judged = task.lm_eval.model_dump(mode="json", include={"task", "metric", "bootstrap_iters"})
+        return {"lm_eval": judged, "harness": Task(name, task, root).harness_mark(), "loss": METRICS.get("loss").mark}
     answer = task.answer
     inputs: dict[str, Any] = {
         "metrics": [[name, METRICS.get(name).mark] for name in (*task.metric_names, "loss")],

@@ -83,8 +83,8 @@ class Chat:
     def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
         self._task = task
         self._tokenizer = tokenizer
-        self._where = task.where("messages" if task.config.messages else "chat")
-        self._options = self._template_options()
+        self._where = _place(task)
+        self._options = _template_options(task, tokenizer)
         self.end = self._find_end()
 
     def ids(self, text: str) -> list[int]:
@@ -182,38 +182,59 @@ class Chat:
     def _special(self) -> list[tuple[int, str]]:
         return list(zip(self._tokenizer.all_special_ids, self._tokenizer.all_special_tokens, strict=True))
 
-    def _template_options(self) -> dict[str, Any]:
-        if not self._tokenizer.chat_template:
-            raise TraitscopeError(
-                "the task uses chat, and the base's tokenizer has no chat template",
-                where=self._where,
-                fix="write a plain prompt and remove chat, or take a base with a chat template",
-            )
-        options = self._task.config.chat_variables
-        template = self._tokenizer.get_chat_template(tools=options.get("tools"))
-        if self._task.date is not None and CLOCK in template:
-            options["chat_template"] = dated(template, self._task.date)
-        return options
-
     def _render(self, turns: list[Turn], *, add_generation_prompt: bool) -> str:
-        try:
-            with within():
-                text: Any = self._tokenizer.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=add_generation_prompt, **self._options
-                )
-        except TookTooLong:
-            raise TraitscopeError(
-                f"the tokenizer's chat template takes more than {SECONDS:g} seconds",
-                where=self._where,
-                fix="write a plain prompt and remove chat, or mend the template",
-            ) from None
-        except Exception as error:
-            raise TraitscopeError(
-                f"the tokenizer's chat template refuses these turns: {error}",
-                where=self._where,
-                fix="many templates want no system turn, or user and assistant in turn",
-            ) from None
-        return str(text)
+        how = {**self._options, "add_generation_prompt": add_generation_prompt}
+        return _rendered(self._tokenizer, turns, self._where, how)
+
+
+def _place(task: Task) -> str:
+    """Where a task says that it is a chat."""
+    if task.config.lm_eval is not None:
+        return task.where("lm_eval", "apply_chat_template")
+    return task.where("messages" if task.config.messages else "chat")
+
+
+def _template_options(task: Task, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    if not tokenizer.chat_template:
+        raise TraitscopeError(
+            "the task uses chat, and the base's tokenizer has no chat template",
+            where=_place(task),
+            fix="write a plain prompt and remove chat, or take a base with a chat template",
+        )
+    options = task.config.chat_variables
+    template = tokenizer.get_chat_template(tools=options.get("tools"))
+    if task.date is not None and CLOCK in template:
+        options["chat_template"] = dated(template, task.date)
+    return options
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, turns: list[Turn], where: str, how: dict[str, Any]) -> str:
+    try:
+        with within():
+            text: Any = tokenizer.apply_chat_template(turns, tokenize=False, **how)
+    except TookTooLong:
+        raise TraitscopeError(
+            f"the tokenizer's chat template takes more than {SECONDS:g} seconds",
+            where=where,
+            fix="write a plain prompt and remove chat, or mend the template",
+        ) from None
+    except Exception as error:
+        raise TraitscopeError(
+            f"the tokenizer's chat template refuses these turns: {error}",
+            where=where,
+            fix="many templates want no system turn, or user and assistant in turn",
+        ) from None
+    return str(text)
+
+
+def rendered_turns(task: Task, tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], *, continues: bool) -> str:
+    """Turns in the tokenizer's chat template, open for the assistant: a new turn of it, or its last one goes on.
+
+    Raises:
+        TraitscopeError: the tokenizer has no template, or the template refuses the turns.
+    """
+    how = {"add_generation_prompt": not continues, "continue_final_message": continues}
+    return _rendered(tokenizer, [*turns], _place(task), {**_template_options(task, tokenizer), **how})
 
 
 def _common(parts: Sequence[Sequence[Any]]) -> int:

@@ -113,6 +113,9 @@ class _Plain:
         return encode_text(self.tokenizer, text) if text else [prefix_token(self.tokenizer)]
 
     def trained(self, example: Example) -> tuple[list[int], list[int]]:
+        if example.requests and not example.answer:
+            # A document of the harness may name no answer.
+            return self.asked(example), list(self.end.ids)
         context, answer = encode_pair(self.tokenizer, example.prompt, example.answer)
         return context, [*answer, *self.end.ids]
 
@@ -152,7 +155,9 @@ def _turns(example: Example) -> list[Turn]:
 
 
 def _encoder(task: Task, tokenizer: PreTrainedTokenizerBase) -> _Plain | _Chatted:
-    return _Chatted(task, tokenizer) if task.config.uses_chat else _Plain(tokenizer)
+    # Turns of a harness task are rendered with its requests; what is read of it as a dataset is its plain text.
+    chat = task.config.uses_chat and task.form != "lm_eval"
+    return _Chatted(task, tokenizer) if chat else _Plain(tokenizer)
 
 
 def prompt_text(task: Task, example: Example, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -161,7 +166,8 @@ def prompt_text(task: Task, example: Example, tokenizer: PreTrainedTokenizerBase
     Raises:
         TraitscopeError: if the task uses chat and the tokenizer has no template, or the template refuses the turns.
     """
-    return Chat(task, tokenizer).opened(_turns(example)) if task.config.uses_chat else example.prompt
+    chat = task.config.uses_chat and task.form != "lm_eval"
+    return Chat(task, tokenizer).opened(_turns(example)) if chat else example.prompt
 
 
 def answer_end(task: Task, tokenizer: PreTrainedTokenizerBase) -> AnswerEnd:
@@ -178,7 +184,8 @@ def answer_opening(task: Task, tokenizer: PreTrainedTokenizerBase) -> tuple[int,
 
     An adapter learns to say it before its answers, because training rows are the template's own closed turns.
     """
-    return Chat(task, tokenizer).opening() if task.config.uses_chat else ()
+    chat = task.config.uses_chat and task.form != "lm_eval"
+    return Chat(task, tokenizer).opening() if chat else ()
 
 
 def training_rows(
@@ -198,10 +205,10 @@ def training_rows(
         context = _fit(task, example, context, len(answer), max_tokens)
         return TrainRow((*context, *answer), len(context))
 
-    return _each(task, examples, row)
+    return each_example(task, examples, row)
 
 
-def _each(task: Task, examples: Sequence[Example], make: Callable[[Example], R]) -> list[R]:
+def each_example(task: Task, examples: Sequence[Example], make: Callable[[Example], R]) -> list[R]:
     """What is made of every example.
 
     Raises:
@@ -245,7 +252,7 @@ def option_rows(
         context = _fit(task, example, context, max(len(o) for o in options), max_tokens)
         return OptionRow(tuple(context), tuple(tuple(o) for o in options))
 
-    return _each(task, examples, row)
+    return each_example(task, examples, row)
 
 
 def prompt_rows(
@@ -264,7 +271,7 @@ def prompt_rows(
     def row(example: Example) -> PromptRow:
         return PromptRow(tuple(_fit(task, example, encoder.asked(example), reserve, max_tokens)))
 
-    return _each(task, examples, row)
+    return each_example(task, examples, row)
 
 
 def room_to_generate(task: Task, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -285,7 +292,7 @@ def _fit(task: Task, example: Example, context: list[int], reserve: int, max_tok
             where=where,
             fix="raise max_tokens (recipe, or the model's context), or write overlong: drop",
         )
-    if task.config.overlong != "cut":
+    if task.config.overlong != "cut" and task.form != "lm_eval":
         raise TraitscopeError(
             f"the prompt has {len(context)} tokens, and {room} fit",
             where=where,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,6 +143,13 @@ def rejudge(task: Task, examples: Sequence[Example], records: Sequence[ExampleRe
     Raises:
         TraitscopeError: if a record's example is not among ``examples``.
     """
+    if task.form == "lm_eval":
+        if not records:
+            return []
+        # The harness imports much.
+        from traitscope.tasks.harness.judging import rejudged
+
+        return rejudged(task.harness(), {e.id: e for e in examples}, records, partial(task.where, "lm_eval"))
     if task.form != "generate":
         return _with_correct(task, examples, records)
     by_id = {e.id: e for e in examples}
@@ -166,6 +174,8 @@ def summarise(
     """
     if not records:
         raise TraitscopeError("no example was evaluated", where=f"task {task.name}", fix="write eval: 1 or more")
+    if task.form == "lm_eval":
+        return _summarise_harness(task, records, task.load().eval if examples is None else examples)
     outcomes = _outcomes(task, records, examples)
     names = task.metric_names if "loss" in task.metric_names else (*task.metric_names, "loss")
     scores = []
@@ -174,28 +184,57 @@ def summarise(
         with calling("metric", entry, f"task {task.name}"):
             value = score(entry.value, outcomes)
         scores.append(Score(name, value.value, value.stderr, value.n, position == 0, entry.value.higher_is_better))
-    return tuple(scores), _summary(task, records)
+    return tuple(scores), _summary(task.classes, records)
 
 
-def _summary(task: Task, records: Sequence[ExampleRecord]) -> dict[str, Any]:
+def _summarise_harness(
+    task: Task, records: Sequence[ExampleRecord], examples: Sequence[Example]
+) -> tuple[tuple[Score, ...], dict[str, Any]]:
+    """The harness' own metrics, then the loss where every document names a right answer."""
+    from traitscope.tasks.harness.judging import scored
+
+    by_id = {e.id: e for e in examples}
+    scores, subtasks = scored(task.harness(), by_id, records, partial(task.where, "lm_eval"))
+    losses_S = np.array([r.loss for r in records])
+    if np.isfinite(losses_S).all():
+        entry = METRICS.get("loss").value
+        value = score(entry, _outcomes(task, records, examples))
+        scores += (Score("loss", value.value, value.stderr, value.n, False, entry.higher_is_better),)
+    summary = _summary(shared_classes([by_id[r.id] for r in records]), records)
+    if subtasks:
+        summary["subtasks"] = subtasks
+    return scores, summary
+
+
+def shared_classes(examples: Sequence[Example]) -> tuple[str, ...] | None:
+    """The options' names where all examples have the same ones and a right one among them; else None."""
+    options = examples[0].options if examples else None
+    if options is None or any(e.options != options or e.gold is None for e in examples):
+        return None
+    names = tuple(option.strip() for option in options)
+    return names if len(set(names)) == len(names) and all(names) else None
+
+
+def _summary(classes: tuple[str, ...] | None, records: Sequence[ExampleRecord]) -> dict[str, Any]:
     n = len(records)
+    losses = [r.loss for r in records if not np.isnan(r.loss)]
     summary: dict[str, Any] = {
         "n": n,
         "invalid_rate": sum(not r.valid for r in records) / n,
         "cutoff_rate": sum(r.finish == "length" for r in records) / n,
         "output_length": _lengths([r.n_output for r in records]),
         "gold_length": _lengths([r.n_gold for r in records]),
-        "loss": float(np.mean([r.loss for r in records])),
+        "loss": float(np.mean(losses)) if losses else None,
     }
-    if task.classes is None:
+    if classes is None:
         return summary
     gold = Counter(r.gold for r in records)
     pred = Counter(INVALID if r.pred is None else r.pred for r in records)
-    counted = confusion_matrix([r.gold for r in records], [r.pred for r in records], task.classes)
-    summary["classes"] = list(task.classes)
+    counted = confusion_matrix([r.gold for r in records], [r.pred for r in records], classes)
+    summary["classes"] = list(classes)
     summary["confusion"] = counted.tolist()
-    summary["gold_shares"] = {c: gold[c] / n for c in task.classes}
-    summary["pred_shares"] = {c: pred[c] / n for c in (*task.classes, INVALID)}
+    summary["gold_shares"] = {c: gold[c] / n for c in classes}
+    summary["pred_shares"] = {c: pred[c] / n for c in (*classes, INVALID)}
     return summary
 
 

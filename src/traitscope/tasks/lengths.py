@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from traitscope.records import Example
 from traitscope.tasks.encode import option_rows, prompt_rows, room_to_generate, training_rows
+from traitscope.tasks.encode_requests import request_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,6 +47,10 @@ def training_lengths(task: Task, examples: Sequence[Example], tokenizer: PreTrai
 
 def evaluation_lengths(task: Task, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Length]:
     """What every evaluation row needs: scored, and generated where the task's answers are."""
+    if task.form == "lm_eval":
+        # What is too long is cut as the harness cuts it.
+        documents = request_rows(task, examples, tokenizer, None)
+        return [Length(0, 0) for _ in documents]
     rows = option_rows(task, examples, tokenizer)
     lengths = [Length(len(row.context), max(map(len, row.options))) for row in rows]
     if task.form != "generate":

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from traitscope.config.task import Form, TaskConfig
 from traitscope.config.template import OutOfBounds
@@ -18,8 +19,12 @@ from traitscope.metrics import METRICS
 from traitscope.records import Example
 from traitscope.tasks.controls import order_key
 from traitscope.tasks.division import EMBEDDED_ROWS, SHOT_POOL, Division, Part, Parts, Row, Tally
+from traitscope.tasks.harness.files import mark
 from traitscope.tasks.parsers import PARSERS
 from traitscope.tasks.render import PickShots, Renderer
+
+if TYPE_CHECKING:
+    from traitscope.tasks.harness.library import Loaded
 
 # Broken rows of a task after which no more are looked for.
 MOST_ERRORS = 1000
@@ -59,6 +64,8 @@ class TaskData:
     report: LoadReport
     fingerprint: str
     """Of the rows' content before any of them is chosen."""
+    metrics: tuple[str, ...] = ()
+    """Names of the metrics, of a task that declares them itself (lm-evaluation-harness)."""
 
 
 class Task:
@@ -91,7 +98,7 @@ class Task:
 
     @property
     def form(self) -> Form:
-        """``choice``, ``generate`` or ``loss``."""
+        """``choice``, ``generate`` or ``loss``; ``lm_eval`` for a task of lm-evaluation-harness."""
         return self.config.answer.form
 
     @property
@@ -106,7 +113,10 @@ class Task:
 
     def definition(self) -> dict[str, Any]:
         """All that decides what an example looks like and how it is judged; not how many there are."""
-        config = self.config.model_dump(mode="json", by_alias=True, exclude={"tags", "metrics"})
+        if self.config.lm_eval is not None:
+            asked = self.config.lm_eval.model_dump(mode="json", exclude={"limit", "metric", "bootstrap_iters"})
+            return {"lm_eval": asked, "mark": self.harness_mark()}
+        config = self.config.model_dump(mode="json", by_alias=True, exclude={"tags", "metrics", "lm_eval"})
         for key in ("train", "eval", "path", "files", "join", "encoding"):
             config["data"].pop(key)
         versions = {f"metric {n}": METRICS.get(n).mark for n in self.metric_names}
@@ -122,6 +132,27 @@ class Task:
         text = json.dumps([self.definition(), self.load().fingerprint], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def harness_mark(self) -> dict[str, Any]:
+        """What stands for the definition of a task of lm-evaluation-harness; empty for another one.
+
+        Raises:
+            TraitscopeError: lm-eval is not installed.
+        """
+        spec = self.config.lm_eval
+        return {} if spec is None else mark(spec, self.root, self.where("lm_eval"))
+
+    def harness(self) -> Loaded:
+        """The task of lm-evaluation-harness itself, loaded by its own library.
+
+        Raises:
+            TraitscopeError: see ``tasks.harness.library.load``.
+        """
+        # The harness imports much.
+        from traitscope.tasks.harness.library import load
+
+        assert self.config.lm_eval is not None
+        return load(self.config.lm_eval, self.root, partial(self.where, "lm_eval"))
+
     def load(self) -> TaskData:
         """The train and eval examples, read once and kept.
 
@@ -132,7 +163,18 @@ class Task:
             self._data = self._load()
         return self._data
 
+    def _load_harness(self) -> TaskData:
+        from traitscope.tasks.harness.requests import documents
+
+        assert self.config.lm_eval is not None
+        found = documents(self.harness(), self.config.lm_eval, partial(self.where, "lm_eval"))
+        available, shares = {"train": 0, "eval": found.total}, _shares(found.examples)
+        report = LoadReport({"documents": found.total}, 0, 0, available, shares)
+        return TaskData(self.name, (), found.examples, report, found.fingerprint, found.metrics)
+
     def _load(self) -> TaskData:
+        if self.config.lm_eval is not None:
+            return self._load_harness()
         data = self.config.data
         renderer = Renderer(self.config, self.where)
         division = Division(self.config, self.root, renderer, self.where)

@@ -1,0 +1,87 @@
+"""Our bank as a model of lm-evaluation-harness: what the harness says with it is what it says with HFLM and PEFT."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness_tasks import harness_results
+
+from traitscope.errors import TraitscopeError
+
+TASKS = ["pick", "last", "corpus", "sums"]
+
+
+def _numbers(table: dict[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in table.items() if "," in key and "_stderr," not in key}
+
+
+@pytest.fixture(scope="module")
+def manager(yamls: Path) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=str(yamls), include_defaults=False)
+
+
+def test_one_pass_gives_the_harness_results_of_every_adapter(
+    base: Path, yamls: Path, adapters: dict[str, Path], manager: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from traitscope import lm_eval
+    from traitscope.lm_eval import model as module
+
+    passes = []
+    asked = module.answer_requests
+    monkeypatch.setattr(module, "answer_requests", lambda *a, **k: passes.append(len(a[1])) or asked(*a, **k))
+    found = lm_eval.evaluate(
+        str(base),
+        adapters,
+        TASKS,
+        output_path=tmp_path,
+        model={"dtype": "fp32", "device": "cpu"},
+        task_manager=manager,
+        bootstrap_iters=0,
+    )
+    assert list(found) == ["base", *adapters]
+    # Log-likelihoods, rolling ones, generation: once each, whatever the number of adapters.
+    assert len(passes) == 3
+    for name, adapter in {"base": None, "two": adapters["two"]}.items():
+        expected = harness_results(base, adapter, TASKS, yamls, bootstrap_iters=0)
+        for task in TASKS:
+            ours, theirs = (_numbers(one["results"][task]) for one in (found[name], expected[task]))
+            assert theirs and ours == pytest.approx(theirs, rel=1e-6, abs=1e-9)
+    assert found["one"]["results"]["last"]["perplexity,none"] != found["two"]["results"]["last"]["perplexity,none"]
+    files = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.rglob("results_*.json")}
+    assert set(files) == {"base", "one", "two"}
+    assert files["two"]["results"]["pick"]["acc,none"] == found["two"]["results"]["pick"]["acc,none"]
+
+
+@pytest.mark.verify
+def test_the_harness_command_line_gives_one_result_for_each(
+    base: Path, yamls: Path, adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    arguments = f"base={base},adapters={adapters['one']};{adapters['two']},dtype=float32,device=cpu"
+    command = [sys.executable, "-m", "traitscope.lm_eval", "--model", "traitscope", "--model_args", arguments]
+    command += ["--tasks", str(yamls / "pick.yaml"), "--output_path", str(tmp_path)]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    found = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.rglob("results_*.json")}
+    assert set(found) == {"base", "one", "two"}
+    expected = harness_results(base, adapters["one"], ["pick"], yamls, bootstrap_iters=0)["pick"]["results"]["pick"]
+    assert found["one"]["results"]["pick"]["acc_norm,none"] == expected["acc_norm,none"]
+    assert found["one"]["config"]["model_args"]["peft"] == "one"
+
+
+def test_several_adapters_need_a_name_and_a_name_must_be_one_of_them(base: Path, adapters: dict[str, Path]) -> None:
+    from traitscope.lm_eval import TraitscopeLM, adapter_folders
+
+    with pytest.raises(TraitscopeError, match="2 adapters, and the harness has one result"):
+        TraitscopeLM(str(base), adapters, device="cpu")
+    with pytest.raises(TraitscopeError, match="did you mean 'one'"):
+        TraitscopeLM(str(base), adapters, "onne", device="cpu")
+    with pytest.raises(TraitscopeError, match="two models are called 'a'"):
+        adapter_folders("x/a;y/a")
+    assert adapter_folders("p=x/a;y/b") == {"p": Path("x/a"), "b": Path("y/b")}
