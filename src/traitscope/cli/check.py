@@ -10,6 +10,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    BaseOption,
     JsonOption,
     OutOption,
     SetOption,
@@ -32,37 +33,57 @@ def check(
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     prompts: Annotated[bool, typer.Option(help="Show one rendered prompt per task.")] = True,
+    base: BaseOption = None,
     changes: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Validate a study: load its rows, show one prompt per task, what is missing and what it costs.
 
-    No GPU is used and no weights are loaded.
+    No GPU is used and no weights are loaded. Prompts are shown for the first of several base models.
     """
+    from traitscope.study import BasesStudy
+
+    opened, _ = open_study(study, out, quiet=True, changes=changes, bases=base)
+    found, failed, parts = dict[str, Any](), dict[str, TraitscopeError](), opened.by_base()
+    for name, part in parts.items():
+        if len(parts) > 1 and not json:
+            say(f"base {name}", bold=True)
+        try:
+            found[name] = _check(part, prompts and not found, json)
+        except TraitscopeError as error:
+            failed[name] = error
+    if failed:
+        raise opened.failure(failed) if isinstance(opened, BasesStudy) else failed.popitem()[1]
+    if json and opened.inner:
+        say_json({**opened.plan(cost=True).to_json(), "bases": found})
+    elif json:
+        say_json(next(iter(found.values())))
+
+
+def _check(study: Study, prompts: bool, json: bool) -> dict[str, Any]:
+    """Checks the study on one base model, and says what is seen unless JSON is wanted; gives what JSON has."""
     from traitscope.study.checking import check_models, check_places, check_rest
 
-    opened, _ = open_study(study, out, quiet=True, changes=changes)
-    base = check_models(opened)
-    notes = list(_tokenizer_notes(opened.data.readers[0].tokenizer))
+    base = check_models(study)
+    notes = list(_tokenizer_notes(study.data.readers[0].tokenizer))
     tasks = {}
     for note in () if json else notes:
         say(f"note: {note}")
-    for name in opened.data.tasks:
+    for name in study.data.tasks:
         # What is wrong with the rows is told below, of all tasks together.
         with suppress(TraitscopeError):
-            found = tasks[name] = _task(opened, name)
+            found = tasks[name] = _task(study, name)
             if not json:
                 _show(name, found, prompts)
-    check_rest(opened, base)
-    plan = opened.plan(cost=True)
+    check_rest(study, base)
+    plan = study.plan(cost=True)
     if not plan.complete:
-        check_places(opened)
-    if json:
-        say_json({"notes": notes, "tasks": tasks, **plan.to_json()})
-        return
-    say(plan)
-    for unit, reason in list(plan.state.changed.items())[:_CHANGED]:
-        say(f"  changed   {unit}: {reason}")
+        check_places(study)
+    if not json:
+        say(plan)
+        for unit, reason in list(plan.state.changed.items())[:_CHANGED]:
+            say(f"  changed   {unit}: {reason}")
+    return {"notes": notes, "tasks": tasks, **plan.to_json()}
 
 
 def _task(study: Study, name: str) -> dict[str, Any]:

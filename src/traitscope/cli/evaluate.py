@@ -8,6 +8,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    BaseOption,
     JsonOption,
     LimitOption,
     ModelsOption,
@@ -34,6 +35,7 @@ def evaluate(
     tasks: TasksOption = None,
     models: ModelsOption = None,
     limit: LimitOption = None,
+    base: BaseOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
     json: JsonOption = False,
@@ -50,10 +52,19 @@ def evaluate(
             quiet,
             lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
             changes=changes,
+            bases=base,
             json=json,
         )
     elif part or replace:
         option = "--replace" if replace else f"--{next(iter(part))}"
         raise TraitscopeError("does not go with --rescore, which judges all cells", where=option, fix="leave one out")
     else:
-        fill(study, out, quiet, lambda opened, stop: opened.rescore(stop=stop), changes=changes, json=json)
+        fill(
+            study,
+            out,
+            quiet,
+            lambda opened, stop: opened.rescore(stop=stop),
+            changes=changes,
+            bases=base,
+            json=json,
+        )

@@ -65,7 +65,7 @@ def random_effects(value_B: ArrayLike, se_B: ArrayLike, level: float = 0.95) -> 
         return Pooled(
             n=n,
             value=alone[0],
-            se=alone[1],  # type: ignore[arg-type]
+            se=alone[1],
             **dict.fromkeys(
                 ("lo", "hi", "p", "sd", "sd_lo", "sd_hi", "share", "share_lo", "share_hi", "q", "q_p"), nan
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ def effects_together(effects: Mapping[str, Effects]) -> Effects:
     """
     findings = [_renamed(found.findings, base) for base, found in effects.items()]
     for frame, base in zip(findings, effects, strict=True):
-        frame["numbers"] = [_numbers(numbers, base) for numbers in frame["numbers"]]
+        frame["numbers"] = frame["numbers"].map(partial(_numbers, base=base))
     names = dict.fromkeys(name for found in effects.values() for name in found.tables)
     tables = {
         name: pd.concat(

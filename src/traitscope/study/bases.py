@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
-from traitscope.records import ExampleRecord
+from traitscope.records import Example, ExampleRecord
 from traitscope.registry import did_you_mean
 from traitscope.study import keeping, whole
 from traitscope.study.adopting import BASES, adopt
@@ -25,10 +25,16 @@ from traitscope.texts import count_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from traitscope.effects import Across, Effects
+    from traitscope.belt import BeltFindings
+    from traitscope.effects import Across, Effects, Explanation
     from traitscope.matrix import ScoreMatrix
+    from traitscope.predict.decision import Decision
+    from traitscope.predict.evidence import Evidence
     from traitscope.predict.forecast import Forecast
+    from traitscope.stats import DatasetStats
     from traitscope.store.damage import Damage
+    from traitscope.study.capturing import LayerFindings
+    from traitscope.study.state import Units
     from traitscope.traits import Traits
 
 
@@ -58,6 +64,10 @@ class BasesStudy(Study):
             for name, one in configs.items()
         }
         self.inner = tuple(self.parts.values())
+
+    def by_base(self) -> dict[str, Study]:
+        """The study on each of its base models, by name."""
+        return self.parts
 
     def only(self, names: Sequence[str]) -> BasesStudy:
         """The same study with some of its base models alone.
@@ -97,9 +107,9 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: no base model can be planned.
         """
-        plans, failed = self._each(lambda part: part.plan(cost=cost))
+        plans, failed = self.each(lambda part: part.plan(cost=cost))
         if not plans:
-            raise self._failure(failed)
+            raise self.failure(failed)
         return BasesPlan(self.config.study, self.folder.root, plans, failed)
 
     # ---- doing it
@@ -132,15 +142,15 @@ class BasesStudy(Study):
         adopt(self.folder, self.parts, self.report_to, stale_s=self.stale_s)
         if not self.folder.study_file.exists():
             self._write_down()
-        made, failed = self._each(verb, going_on=True)
+        made, failed = self.each(verb, going_on=True)
         if made:
             self._write_down()
         if failed:
-            raise self._failure(failed)
+            raise self.failure(failed)
         done = {name: work for name, work in made.items() if work is not None}
         return BasesWork(done) if done else None
 
-    def _each(
+    def each(
         self, verb: Callable[[Study], Any], *, going_on: bool = False
     ) -> tuple[dict[str, Any], dict[str, TraitscopeError]]:
         """What ``verb`` gives of every base model, and the errors of those that it failed on."""
@@ -159,7 +169,7 @@ class BasesStudy(Study):
                 part.serve_with(part.given_backend)
         return found, failed
 
-    def _failure(self, failed: Mapping[str, TraitscopeError]) -> TraitscopeError:
+    def failure(self, failed: Mapping[str, TraitscopeError]) -> TraitscopeError:
         """One error for those of several base models."""
         first = next(iter(failed.values()))
         same = all((one.what, one.where) == (first.what, first.where) for one in failed.values())
@@ -243,12 +253,21 @@ class BasesStudy(Study):
         """
         from traitscope.effects import Across, across_bases
 
-        made = self._effects()
+        made = self.effects_by_base()
         inputs = keeping.with_defaults(across_bases, options)
         return self._kept("across", inputs, lambda: across_bases(made, **options), Across)
 
-    def _effects(self, **options: Any) -> dict[str, Effects]:
-        return {name: part.effects(**options) for name, part in self.parts.items() if whole.has_cells(part)}
+    @looking_once
+    def effects_by_base(self, **options: Any) -> dict[str, Effects]:
+        """The effects of every base model that has cells, by its name (options of ``measure_effects``).
+
+        Raises:
+            TraitscopeError: none has any.
+        """
+        found = {name: part.effects(**options) for name, part in self.parts.items() if whole.has_cells(part)}
+        if not found:
+            raise self._nothing()
+        return found
 
     def _kept(self, name: str, inputs: Mapping[str, Any], make: Callable[[], Any], kind: Any) -> Any:
         """A finding of all base models; of some alone it is made, and not kept as that of all."""
@@ -259,10 +278,7 @@ class BasesStudy(Study):
         """The effects of all base models, each as its own base model has them (options of ``measure_effects``)."""
         from traitscope.effects.together import effects_together
 
-        found = self._effects(**options)
-        if not found:
-            raise self._nothing()
-        return effects_together(found)
+        return effects_together(self.effects_by_base(**options))
 
     @looking_once
     def traits(self, **options: Any) -> Traits:
@@ -282,12 +298,10 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: none was named and there are several; or as ``Study.forecast``.
         """
-        if base is None and len(self.parts) > 1:
-            self._of_one("a forecast")
-        name = base if base is not None else next(iter(self.parts))
-        part = self.part(name)
+        part = self._alone("a forecast") if base is None else self.part(base)
         every = self if self.whole else BasesStudy(self.config, self.folder.root, **self._options)
-        others = [other.scores() for key, other in every.parts.items() if key != name and whole.has_cells(other)]
+        rest = (one for one in every.parts.values() if one.folder.root != part.folder.root)
+        others = [one.scores() for one in rest if whole.has_cells(one)]
         return part.forecast(others=[*others, *options.pop("others", ())], **options)
 
     @looking_once
@@ -319,41 +333,52 @@ class BasesStudy(Study):
 
     # ---- what is of one base model alone
 
-    def _of_one(self, what: str) -> NoReturn:
-        names = ", ".join(self.parts)
+    def _alone(self, what: str) -> Study:
+        """The study on its one base model.
+
+        Raises:
+            TraitscopeError: it has several.
+        """
+        if len(self.parts) == 1:
+            return next(iter(self.parts.values()))
         raise TraitscopeError(
             f"{what} is of one base model, and the study has several",
             where=self.config.study,
-            fix=f"name it with --base, or study.part(name) in Python: {names}",
+            fix=f"name it with --base, or by study.part(name) in Python: {', '.join(self.parts)}",
         )
 
-    def decide(self, *args: Any, **options: Any) -> NoReturn:
-        """Not of several base models: ask ``part(name)``."""
-        self._of_one("a choice under a budget")
+    def decide(self, budget: float, **options: Any) -> Decision:
+        """As ``Study.decide``, of one base model: ask ``part(name)`` where there are several."""
+        return self._alone("a choice under a budget").decide(budget, **options)
 
-    def layers(self, **options: Any) -> NoReturn:
-        """Not of several base models: ask ``part(name)``."""
-        self._of_one("the account of the layers")
+    def layers(self, **options: Any) -> LayerFindings:
+        """As ``Study.layers``, of one base model: ask ``part(name)`` where there are several."""
+        return self._alone("the account of the layers").layers(**options)
 
-    def belt(self, **options: Any) -> NoReturn:
-        """Not of several base models: ask ``part(name)``."""
-        self._of_one("a belt")
+    def belt(self, **options: Any) -> BeltFindings:
+        """As ``Study.belt``, of one base model: ask ``part(name)`` where there are several."""
+        return self._alone("a belt").belt(**options)
 
-    def dataset_stats(self, **options: Any) -> NoReturn:
-        """Not of several base models: ask ``part(name)``."""
-        self._of_one("the statistics of the datasets")
+    def dataset_stats(self, **options: Any) -> DatasetStats:
+        """As ``Study.dataset_stats``, of one base model: ask ``part(name)`` where there are several."""
+        return self._alone("the statistics of the datasets").dataset_stats(**options)
 
-    def explain(self, **options: Any) -> NoReturn:
-        """Not of several base models: ask ``part(name)``."""
-        self._of_one("an explanation")
+    def explain(self, **options: Any) -> Explanation:
+        """As ``Study.explain``, of one base model: ask ``part(name)`` where there are several."""
+        return self._alone("an explanation").explain(**options)
 
-    def evidence(self, **options: Any) -> NoReturn:
-        """Not of several base models: ask ``part(name)``."""
-        self._of_one("the evidence")
+    def evidence(self, **options: Any) -> Evidence:
+        """As ``Study.evidence``, of one base model: ask ``part(name)`` where there are several."""
+        return self._alone("the evidence").evidence(**options)
 
-    def units(self) -> NoReturn:
-        """Not of several base models: ask ``part(name)``."""
-        self._of_one("a list of units")
+    def units(self) -> Units:
+        """As ``Study.units``, of one base model: ask ``part(name)`` where there are several."""
+        return self._alone("a list of units").units()
+
+    def examples(self, task: str) -> dict[str, list[Example]]:
+        """The rendered rows of a task by split, as the first base model that was begun has them."""
+        begun = (part for part in self.parts.values() if part.folder.exists())
+        return next(begun, next(iter(self.parts.values()))).examples(task)
 
 
 def _check_names(names: Sequence[str], known: Sequence[str]) -> None:

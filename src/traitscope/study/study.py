@@ -120,6 +120,10 @@ class Study(Context):
         base, folder = shared_name(config.base.model), shared_name(str(self.folder.root))
         return f"{config.study} on {base}, {made}, in {folder}"
 
+    def by_base(self) -> dict[str, Study]:
+        """The study on each of its base models, by name; a study of one is itself."""
+        return {self.base_name: self}
+
     # ---- what there is to do
 
     def plan(self, *, cost: bool = False) -> StudyPlan:
