@@ -128,11 +128,13 @@ def takes_matrix_options(
         options = MatrixOptions(**{field.name: given.pop(field.name) for field in fields})
         # Of a study --base is one of its base models.
         alone = [option for option in options.given() if option not in of_studies and option[0] != "--base"]
-        if alone and not is_matrix(given["source"]):
-            raise TraitscopeError(f"{alone[0][0]} is for a matrix file", where=str(given["source"]), fix="leave it out")
-        if given.get("changes") and is_matrix(given["source"]):
-            raise TraitscopeError("--set is for a study", where=str(given["source"]), fix="leave it out")
-        if not is_matrix(given["source"]):
+        # A verb may take several.
+        named = given["sources"] if "sources" in given else [given["source"]]
+        if alone and not any(map(is_matrix, named)):
+            raise TraitscopeError(f"{alone[0][0]} is for a matrix file", where=str(named[0]), fix="leave it out")
+        if given.get("changes") and is_matrix(named[0]):
+            raise TraitscopeError("--set is for a study", where=str(named[0]), fix="leave it out")
+        if not any(map(is_matrix, named)):
             return verb(matrix_options=options, **given)
         try:
             verb(matrix_options=options, **given)
