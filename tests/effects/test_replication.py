@@ -49,7 +49,7 @@ def test_an_unknown_combination_is_named() -> None:
 
 @pytest.mark.verify
 @pytest.mark.parametrize(
-    "n, u, combination", [(2, 2, "simes"), (5, 2, "simes"), (5, 3, "fisher"), (8, 4, "bonferroni")]
+    ("n", "u", "combination"), [(2, 2, "simes"), (5, 2, "simes"), (5, 3, "fisher"), (8, 4, "bonferroni")]
 )
 def test_the_level_is_held_where_one_study_too_few_has_the_effect(n: int, u: int, combination: str) -> None:
     from scipy.stats import norm

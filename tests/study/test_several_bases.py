@@ -72,8 +72,7 @@ def test_names_are_made_of_the_models_and_stay_when_bases_are_added(tmp_path: Pa
         return list(load_config(several(tmp_path / str(len(bases)), *bases)).by_base())
 
     first = ["org/small", "other/Small", "{model: org/small, revision: v2}", "{model: embedded, name: own.name}"]
-    assert names(*first) == ["small", "other-Small", "small-v2", "own.name"] or names(*first)[0] == "small"
-    assert len({name.lower() for name in names(*first)}) == 4
+    assert names(*first) == ["small", "other-Small", "org-small", "own.name"]
     assert names(*first, "org/large")[:4] == names(*first)
 
 
@@ -87,7 +86,7 @@ def test_a_mapping_names_the_bases_and_recipes_change_for_one(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "bases, says",
+    ("bases", "says"),
     [
         ("[org/a, org/a]", "stands there twice"),
         ("[{model: org/a, name: x}, {model: org/b, name: X}]", "'X' is taken"),
@@ -367,7 +366,7 @@ def test_verbs_take_one_base_or_each_in_turn(copied: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments, says",
+    ("arguments", "says"),
     [
         (["run", "--base", "delta"], "no base model 'delta'"),
         (["run", "--budget", "50%"], "of one base model"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from traitscope.errors import TraitscopeError
 from traitscope.store import RunFolder
 from traitscope.store.files import disk_errors
-from traitscope.store.models import shared_name
+from traitscope.store.models import locked, shared_name
 from traitscope.store.places import OWN
 from traitscope.study.context import Context
 from traitscope.study.progress import Reporter
@@ -44,7 +44,8 @@ def adopt(folder: RunFolder, parts: Mapping[str, Context], report: Reporter, *, 
     if not (folder.root / "lock.json").exists():
         return
     entry = (folder.read_lock() or {}).get("base", {})
-    owner = next((name for name, part in parts.items() if _is_of(part.config.base.model, entry)), None)
+    owners = (name for name, part in parts.items() if locked(entry, part.asked(part.config.base)) is not None)
+    owner = next(owners, None)
     if owner is None:
         raise TraitscopeError(
             f"is the run folder of a study on {shared_name(str(entry.get('model', 'another base model')))}",
@@ -59,7 +60,3 @@ def adopt(folder: RunFolder, parts: Mapping[str, Context], report: Reporter, *, 
             if (folder.root / name).exists() and not (place / name).exists():
                 (folder.root / name).rename(place / name)
     report.note(f"the run of {owner} that lay in {folder.root} is now in {BASES}/{owner}")
-
-
-def _is_of(model: str, entry: dict[str, object]) -> bool:
-    return model == entry.get("model")
