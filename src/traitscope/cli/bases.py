@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope.cli.common import open_study
 from traitscope.cli.output import say, say_json
+from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
     from traitscope.study import Study
@@ -31,6 +32,16 @@ def of_each(study: Study, find: Callable[[Study], Any], render: Callable[[Any], 
         say_json(next(iter(found.values())).to_json())
     else:
         say_json({name: json.loads(result.to_json()) for name, result in found.items()})
+
+
+def has_several(source: Path, out: Path | None) -> bool:
+    """Whether a study is of several base models; no where there is none."""
+    from traitscope.study import Study
+
+    try:
+        return source.exists() and bool(Study.open(source, out).inner)
+    except TraitscopeError:
+        return False  # the verb says what is wrong with it
 
 
 def names_of(source: Path, out: Path | None, changes: list[str] | None, bases: list[str] | None) -> list[str | None]:

@@ -141,18 +141,20 @@ def open_study(
     quiet: bool = False,
     changes: Sequence[str] | None = None,
     bases: Sequence[str] | None = None,
+    opened_as: Callable[[Study], None] | None = None,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to.
 
     Args:
         source, out, quiet, changes: as the verbs have them.
         bases: what ``--base`` says; of a study of several base models these alone.
+        opened_as: is given the study before anything of it is asked of the Hub.
 
     Raises:
         TraitscopeError: no such study, or ``--base`` for one that has none to choose from, or not that.
     """
     from traitscope.cli.hub import hub_models, settled
-    from traitscope.cli.reporter import make_reporter
+    from traitscope.cli.reporter import hear_library, make_reporter
     from traitscope.study import BasesStudy, Study
 
     if source == DEFAULT_STUDY and not DEFAULT_STUDY.exists():
@@ -161,11 +163,14 @@ def open_study(
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
+    hear_library(report)
     opened = Study.open(source, out, report=report, changes=changes or ())
     if (names := split_names(bases, "--base")) is not None:
         refuse_unused([(not isinstance(opened, BasesStudy), "--base")], "the study has one base model")
         assert isinstance(opened, BasesStudy)
         opened = opened.only(names)
+    if opened_as is not None:
+        opened_as(opened)
     models = hub_models(opened.config)
     if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.

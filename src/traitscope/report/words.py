@@ -104,7 +104,7 @@ def across_groups(across: Across, *, limit: int = LIMIT, alpha: float = ALPHA) -
 def across_gains(across: Across, *, limit: int = LIMIT, alpha: float = ALPHA) -> list[str]:
     """The largest pooled gains that hold."""
     held = across.gains[across.gains["q"] <= alpha]
-    order = held["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
+    order = held["value"].abs().sort_values(kind="stable", ascending=False).index[:limit]
     return [across.gain_sentence(row) for row in held.loc[order].to_dict("records")]  # type: ignore[arg-type]
 
 
