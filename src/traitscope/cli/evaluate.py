@@ -69,7 +69,6 @@ def evaluate(
             "--base",
             help="Without a study: the untuned model; a folder, a Hub id or a built-in name. "
             "Of a study of several base models: these alone.",
-        ,
         ),
     ] = None,
     adapters: Annotated[
