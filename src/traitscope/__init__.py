@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from traitscope.stats import dataset_stats as dataset_stats
     from traitscope.study import Belt as Belt
     from traitscope.study import Study as Study
+    from traitscope.study.comparing import compare as compare
     from traitscope.tasks import Task as Task
     from traitscope.traits import Traits as Traits
     from traitscope.traits import fit_traits as fit_traits
@@ -64,6 +65,7 @@ _HOMES = {
     "TraitscopeError": "errors",
     "analyse_layers": "layers",
     "choose_belt": "belt",
+    "compare": "study.comparing",
     "dataset_stats": "stats",
     "evaluate_predictors": "predict.evaluate",
     "explain": "effects",

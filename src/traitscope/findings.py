@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from traitscope.effects import Effects, Explanation
+    from traitscope.effects import Across, Effects, Explanation
     from traitscope.layers import CausalCheck, LayersResult, TaskFigures
     from traitscope.matrix import ScoreMatrix
     from traitscope.stats import DatasetStats
@@ -23,6 +23,7 @@ class Findings:
         name: of the study.
         scores: the matrix.
         traits, effects, stats, explanation, layers, causal, correlates: the findings.
+        across: what holds in how many base models; None of one.
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
@@ -39,6 +40,7 @@ class Findings:
     layers: LayersResult | None = None
     causal: CausalCheck | None = None
     correlates: TaskFigures | None = None
+    across: Across | None = None
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None
     lock: Mapping[str, Any] | None = None

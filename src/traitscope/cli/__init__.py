@@ -10,6 +10,7 @@ import typer
 
 from traitscope.cli.belt import belt
 from traitscope.cli.check import check
+from traitscope.cli.compare import compare
 from traitscope.cli.demo import demo
 from traitscope.cli.effects import effects
 from traitscope.cli.evaluate import EvalVerb, evaluate
@@ -80,6 +81,7 @@ for _verb in (
     evaluate,
     traits,
     effects,
+    compare,
     stats,
     predict,
     belt,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from traitscope.cli.bases import of_each
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     SEEDS,
@@ -89,18 +90,20 @@ def belt(
             from traitscope.study.exporting import check_place
 
             check_place(out)
-        opened, report = open_study(source, None, changes=changes)
+        opened, report = open_study(source, None, changes=changes, bases=matrix_options.bases)
         keep_findings(opened, changes)
+        options = {"tasks": task or None, "loss": loss, "size": size, "merge": ways, "weights": weights, "seed": seed}
+        options["rule"] = None if rule == "none" else rule
+        if len(opened.by_base()) > 1:
+            if out is not None:
+                fix = f"add --base, one of {', '.join(opened.by_base())}"
+                raise TraitscopeError("a belt is of one base model", where="--out", fix=fix)
+            with working(report):
+                of_each(opened, lambda part: part.belt(**options), lambda found: found.render(), as_json=json)
+            return
+        (opened,) = opened.by_base().values()
         with working(report):
-            found = opened.belt(
-                tasks=task or None,
-                loss=loss,
-                size=size,
-                merge=ways,
-                weights=weights,
-                rule=None if rule == "none" else rule,
-                seed=seed,
-            )
+            found = opened.belt(**options)
     if json:
         say_json(found.to_json())
     else:

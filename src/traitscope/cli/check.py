@@ -11,6 +11,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    BaseOption,
     JsonOption,
     OutOption,
     SetOption,
@@ -34,45 +35,71 @@ def check(
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     prompts: Annotated[bool, typer.Option(help="Show one rendered prompt per task.")] = True,
+    base: BaseOption = None,
     changes: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Validate a study: load its rows, show one prompt per task, what is missing and what it costs.
 
     No GPU is used and no weights are loaded. Exit status 0: all is in order. 2: something is not, or could not be
-    looked at, since the Hub does not answer; what the study file says is validated even then, and told.
+    looked at, since the Hub does not answer; what the study file says is validated even then, and told. Prompts are
+    shown for the first of several base models.
     """
-    from traitscope.study.checking import check_models, check_places, check_rest
+    from traitscope.study import BasesStudy
 
     valid: list[Study] = []
     try:
-        opened, _ = open_study(study, out, quiet=True, changes=changes, opened_as=valid.append)
-        base = check_models(opened)
-        tokenizer = opened.data.readers[0].tokenizer
+        opened, _ = open_study(study, out, quiet=True, changes=changes, bases=base, opened_as=valid.append)
     except TraitscopeError as error:
         if not valid or not _offline():
             raise
         raise _with_what_is_known(error, valid[0]) from None
+    found, failed, parts = dict[str, Any](), dict[str, TraitscopeError](), opened.by_base()
+    for name, part in parts.items():
+        if len(parts) > 1 and not json:
+            say(f"base {name}", bold=True)
+        try:
+            found[name] = _check(part, prompts and not found, json)
+        except TraitscopeError as error:
+            failed[name] = error
+    if failed:
+        raise opened.failure(failed) if isinstance(opened, BasesStudy) else failed.popitem()[1]
+    if json and opened.inner:
+        say_json({**opened.plan(cost=True).to_json(), "bases": found})
+    elif json:
+        say_json(next(iter(found.values())))
+
+
+def _check(study: Study, prompts: bool, json: bool) -> dict[str, Any]:
+    """Checks the study on one base model, and says what is seen unless JSON is wanted; gives what JSON has."""
+    from traitscope.study.checking import check_models, check_places, check_rest
+
+    try:
+        base = check_models(study)
+        tokenizer = study.data.readers[0].tokenizer
+    except TraitscopeError as error:
+        if not _offline():
+            raise
+        raise _with_what_is_known(error, study) from None
     notes = list(_tokenizer_notes(tokenizer))
     tasks = {}
     for note in () if json else notes:
         say(f"note: {note}")
-    for name in opened.data.tasks:
+    for name in study.data.tasks:
         # What is wrong with the rows is told below, of all tasks together.
         with suppress(TraitscopeError):
-            found = tasks[name] = _task(opened, name)
+            found = tasks[name] = _task(study, name)
             if not json:
                 _show(name, found, prompts)
-    check_rest(opened, base)
-    plan = opened.plan(cost=True)
+    check_rest(study, base)
+    plan = study.plan(cost=True)
     if not plan.complete:
-        check_places(opened)
-    if json:
-        say_json({"notes": notes, "tasks": tasks, **plan.to_json()})
-        return
-    say(plan)
-    for unit, reason in list(plan.state.changed.items())[:_CHANGED]:
-        say(f"  changed   {unit}: {reason}")
+        check_places(study)
+    if not json:
+        say(plan)
+        for unit, reason in list(plan.state.changed.items())[:_CHANGED]:
+            say(f"  changed   {unit}: {reason}")
+    return {"notes": notes, "tasks": tasks, **plan.to_json()}
 
 
 def _offline() -> bool:

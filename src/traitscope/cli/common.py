@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from traitscope.cli.completion import models_of, study_files, tasks_of
+from traitscope.cli.completion import bases_of, models_of, study_files, tasks_of
 from traitscope.cli.output import drop_output, say, say_error, width
 from traitscope.cli.parsing import number
 from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
@@ -73,6 +73,12 @@ TasksOption = Annotated[
 ModelsOption = Annotated[
     list[str] | None,
     typer.Option("--models", help="Only these rows or sources this time; with commas.", autocompletion=models_of),
+]
+BaseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--base", help="Of a study of several base models, these alone; with commas.", autocompletion=bases_of
+    ),
 ]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most this many rows of every target this time.")
@@ -134,15 +140,22 @@ def open_study(
     *,
     quiet: bool = False,
     changes: Sequence[str] | None = None,
+    bases: Sequence[str] | None = None,
     opened_as: Callable[[Study], None] | None = None,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to.
 
-    ``opened_as`` is given the study before anything of it is asked of the Hub.
+    Args:
+        source, out, quiet, changes: as the verbs have them.
+        bases: what ``--base`` says; of a study of several base models these alone.
+        opened_as: is given the study before anything of it is asked of the Hub.
+
+    Raises:
+        TraitscopeError: no such study, or ``--base`` for one that has none to choose from, or not that.
     """
     from traitscope.cli.hub import hub_models, settled
     from traitscope.cli.reporter import hear_library, make_reporter
-    from traitscope.study import Study
+    from traitscope.study import BasesStudy, Study
 
     if source == DEFAULT_STUDY and not DEFAULT_STUDY.exists():
         raise TraitscopeError(
@@ -152,6 +165,10 @@ def open_study(
     report = make_reporter(quiet=quiet)
     hear_library(report)
     opened = Study.open(source, out, report=report, changes=changes or ())
+    if (names := split_names(bases, "--base")) is not None:
+        refuse_unused([(not isinstance(opened, BasesStudy), "--base")], "the study has one base model")
+        assert isinstance(opened, BasesStudy)
+        opened = opened.only(names)
     if opened_as is not None:
         opened_as(opened)
     models = hub_models(opened.config)
@@ -159,7 +176,7 @@ def open_study(
         # Nothing may ask the network then, and bars of loading would break the live line.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    elif not settled(opened):
+    elif not all(settled(part) for part in opened.by_base().values()):
         from traitscope.store.hub import without_waiting
 
         # A folder that was filled is analysed without its models.
@@ -173,13 +190,14 @@ def keep_findings(study: Study, changes: Sequence[str] | None) -> None:
     Raises:
         TraitscopeError: under the changes cells of the folder are left out.
     """
-    if changes and study.folder.exists() and (left_out := study.present().left_out):
-        raise TraitscopeError(
-            f"under it {count_of(len(left_out), 'cell')} would be left out, and the folder's findings replaced by ones "
-            "without",
-            where=f"--set {', '.join(changes)}",
-            fix="leave it out, or fill another folder first (run --set ... --out DIR) and name that",
-        )
+    for part in study.by_base().values():
+        if changes and part.folder.exists() and (left_out := part.present().left_out):
+            raise TraitscopeError(
+                f"under it {count_of(len(left_out), 'cell')} would be left out, and the folder's findings replaced by "
+                "ones without",
+                where=f"--set {', '.join(changes)}",
+                fix="leave it out, or fill another folder first (run --set ... --out DIR) and name that",
+            )
 
 
 def refuse_unused(given: Iterable[tuple[object, str]], says: str, fix: str = "leave it out") -> None:

@@ -45,6 +45,15 @@ def models_of(ctx: typer.Context, incomplete: str) -> list[str]:
     return _begin(["base", *rows, *_mapping(study, "models")], incomplete)
 
 
+def bases_of(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of its base models, where it has several."""
+    bases = _study(ctx).get("bases")
+    if isinstance(bases, dict):
+        return _begin(list(bases), incomplete)
+    entries = [one if isinstance(one, dict) else {"model": one} for one in _listed(bases)]
+    return _begin([str(one.get("name") or Path(str(one.get("model"))).name) for one in entries], incomplete)
+
+
 def preset_names(incomplete: str) -> list[str]:
     """The study files that ship with traitscope."""
     from importlib.resources import files

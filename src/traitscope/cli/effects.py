@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json as jsons
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +21,7 @@ from traitscope.cli.common import (
     keep_findings,
     open_study,
     read_run_sd,
+    refuse_unused,
     split_names,
     working,
 )
@@ -34,6 +37,13 @@ from traitscope.cli.output import say, say_json
 from traitscope.cli.parsing import number
 from traitscope.errors import TraitscopeError
 
+if TYPE_CHECKING:
+    from traitscope.study import BasesStudy
+
+
+# The level of findings that are kept.
+ALPHA = 0.05
+
 
 @friendly
 @takes_matrix_options
@@ -47,7 +57,7 @@ def effects(
         typer.Option(
             parser=number(above=0, below=1), metavar="NUMBER", help="Level after Benjamini-Hochberg correction."
         ),
-    ] = 0.05,
+    ] = ALPHA,
     tasks: TasksOption = None,
     models: ModelsOption = None,
     seed: Annotated[int, typer.Option(**SEEDS, help="Seed of bootstrap and permutations.")] = 0,
@@ -58,7 +68,10 @@ def effects(
     changes: SetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Gains with intervals, class pull, answer lengths, asymmetry, controls, surprises; corrected over all cells."""
+    """Gains with intervals, class pull, answer lengths, asymmetry, controls, surprises; corrected over all cells.
+
+    Of a study of several base models, those of each and then what holds in how many of them.
+    """
     known = read_run_sd(run_sd)
     rows, columns = split_names(models, "--models"), split_names(tasks, "--tasks")
     if is_matrix(source):
@@ -74,8 +87,19 @@ def effects(
         write_result(out, found.to_json())
         explained = None
     else:
-        opened, report = open_study(source, out, changes=changes)
+        from traitscope.study import BasesStudy
+
+        opened, report = open_study(source, out, changes=changes, bases=matrix_options.bases)
         keep_findings(opened, changes)
+        if isinstance(opened, BasesStudy) and len(opened.parts) > 1:
+            options = {"models": rows, "tasks": columns, "seed": seed, "run_sd": known}
+            refuse_unused(
+                [(explain, "--explain")], "is of one base model", f"add --base, one of {', '.join(opened.parts)}"
+            )
+            with working(report):
+                _of_several(opened, options, limit, alpha, as_json=json)
+            return
+        (opened,) = opened.by_base().values()
         with working(report):
             found = opened.effects(models=rows, tasks=columns, seed=seed, run_sd=known)
             explained = opened.explain(seed=seed, run_sd=known) if explain else None
@@ -87,3 +111,20 @@ def effects(
         say_json(found.to_json())
     else:
         say_json(f'{{"effects": {found.to_json()}, "explanation": {explained.to_json()}}}')
+
+
+def _of_several(study: BasesStudy, options: Mapping[str, Any], limit: int, alpha: float, *, as_json: bool) -> None:
+    """The effects of every base model, and what holds across them."""
+    from traitscope.effects import across_bases
+
+    found = study.effects_by_base(**options)
+    plain = all(value in (None, 0) for value in options.values()) and alpha == ALPHA
+    across = study.across() if plain else across_bases(found, alpha=alpha)
+    if as_json:
+        bases = {name: jsons.loads(one.to_json()) for name, one in found.items()}
+        say_json({"bases": bases, "across": jsons.loads(across.to_json())})
+        return
+    for name, one in found.items():
+        say(name, bold=True)
+        say(one.render(limit, alpha))
+    say(across.render(limit, alpha))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from traitscope.cli.bases import has_several
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     JsonOption,
@@ -64,7 +65,11 @@ def evaluate(
     limit: LimitOption = None,
     base: Annotated[
         str | None,
-        typer.Option("--base", help="Without a study: the untuned model; a folder, a Hub id or a built-in name."),
+        typer.Option(
+            "--base",
+            help="Without a study: the untuned model; a folder, a Hub id or a built-in name. "
+            "Of a study of several base models: these alone.",
+        ),
     ] = None,
     adapters: Annotated[
         list[str] | None,
@@ -86,7 +91,9 @@ def evaluate(
     Without a study: `traitscope eval --base B --adapters a b c --tasks t.yaml`. The rows are kept in a run folder of
     their own, to which the same base and tasks come back: further adapters are added, and nothing is computed twice.
     """
-    if base is not None or adapters:
+    # Of a study of several base models --base names some; else it is what rows without a study rest on.
+    bases = [base] if base is not None and not adapters and has_several(study, out) else None
+    if bases is None and (base is not None or adapters):
         _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, changes, quiet, json)
         return
     part = read_part(tasks, models, limit)
@@ -97,13 +104,22 @@ def evaluate(
             quiet,
             lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
             changes=changes,
+            bases=bases,
             json=json,
         )
     elif part or replace:
         option = "--replace" if replace else f"--{next(iter(part))}"
         raise TraitscopeError("does not go with --rescore, which judges all cells", where=option, fix="leave one out")
     else:
-        fill(study, out, quiet, lambda opened, stop: opened.rescore(stop=stop), changes=changes, json=json)
+        fill(
+            study,
+            out,
+            quiet,
+            lambda opened, stop: opened.rescore(stop=stop),
+            changes=changes,
+            bases=bases,
+            json=json,
+        )
 
 
 def _unwritten(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def hub_models(config: StudyConfig) -> list[tuple[str, str | None]]:
     """The models that a study names on the Hub, with their revisions."""
     found = []
-    named = [(config.base.model, config.base.revision), *((m.model, m.revision) for m in config.models.values())]
+    bases = config.bases or (config.base,)
+    named = [*((base.model, base.revision) for base in bases), *((m.model, m.revision) for m in config.models.values())]
     for model, revision in named:
         try:
             if not isinstance(locate(model, config.root), Path):

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from traitscope.cli.bases import of_each
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    BaseOption,
     JsonOption,
     OutOption,
     QuietOption,
@@ -16,7 +18,6 @@ from traitscope.cli.common import (
     friendly,
     working,
 )
-from traitscope.cli.output import say, say_json
 from traitscope.cli.run import fill
 
 
@@ -26,15 +27,14 @@ def layers(
     out: OutOption = None,
     mix: Annotated[str | None, typer.Option(help="The mix to compare. [default: the study's first]")] = None,
     causal: Annotated[bool, typer.Option(help="Switch adapters off in windows of layers as well.")] = True,
+    base: BaseOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Similarity of base, mix and single-task adapters layer by layer; sections; correlates; the causal check."""
-    opened = fill(study, out, quiet, lambda opened, stop: opened.run(stop=stop), show=False, changes=changes)
+    opened = fill(
+        study, out, quiet, lambda opened, stop: opened.run(stop=stop), show=False, changes=changes, bases=base
+    )
     with working(opened.report_to):
-        found = opened.layers(mix=mix, causal=causal)
-    if json:
-        say_json(found.to_json())
-    else:
-        say(found.render())
+        of_each(opened, lambda part: part.layers(mix=mix, causal=causal), lambda found: found.render(), as_json=json)

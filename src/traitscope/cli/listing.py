@@ -74,7 +74,7 @@ def built_in_tasks() -> Rows:
 
 def task_rows(study: Study) -> Rows:
     """The tasks of a study."""
-    data = study.data
+    data = next(iter(study.by_base().values())).data
     return [
         {
             "task": name,
@@ -89,7 +89,9 @@ def task_rows(study: Study) -> Rows:
 
 
 def adapter_rows(study: Study) -> Rows:
-    """The adapters of a study and whether they are trained."""
+    """The adapters of a study and whether they are trained; of several base models with their names."""
+    if study.inner:
+        return [{"base": name, **row} for name, part in study.by_base().items() for row in adapter_rows(part)]
     finished = {head.name: head for head in study.folder.adapters()}
     rows = []
     for unit in study.adapter_units():
@@ -108,7 +110,11 @@ def adapter_rows(study: Study) -> Rows:
 
 
 def cell_rows(study: Study, model: str | None, task: str | None) -> Rows:
-    """The scores of a study's cells."""
+    """The scores of a study's cells; of several base models with their names, the models as ``base/row`` or ``row``."""
+    if study.inner:
+        of_base, inner = _split(study, model)
+        parts = {name: part for name, part in study.by_base().items() if of_base in (None, name)}
+        return [{"base": name, **row} for name, part in parts.items() for row in cell_rows(part, inner, task)]
     for column, wanted, known in (("model", model, study.models()), ("task", task, study.config.target_names())):
         if wanted is not None:
             _known(column, wanted, known)
@@ -128,6 +134,13 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
     Raises:
         TraitscopeError: no task was named, or there is no such task, model or cell.
     """
+    if study.inner:
+        name, inner = _split(study, model)
+        parts = study.by_base()
+        if name is None and model is not None and len(parts) > 1:
+            fix = f"write base/{model}, or add --base; of {', '.join(parts)}"
+            raise TraitscopeError("a row of which base model?", where="--model", fix=fix)
+        return example_rows(parts[name or next(iter(parts))], inner, task, n, wrong=wrong)
     if task is None:
         raise TraitscopeError("examples of which task?", fix="add --task NAME (and --model NAME for its answers)")
     _known("task", task, tuple(study.config.tasks))
@@ -168,6 +181,12 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
     return rows
 
 
+def _split(study: Study, model: str | None) -> tuple[str | None, str | None]:
+    """Base model and row of what ``--model`` names: ``base/row``, or a row of whichever base."""
+    name, slash, row = (model or "").partition("/")
+    return (name, row) if slash and name in study.by_base() else (None, model)
+
+
 def _base_records(study: Study, task: str) -> dict[str, ExampleRecord]:
     try:
         return {record.id: record for record in study.read_records("base", task)}
@@ -191,12 +210,14 @@ def rows_text(rows: Rows) -> str:
 
 def cells_text(rows: Rows) -> str:
     """Scores as a table."""
-    lines = [["model", "task", "metric", "value", "error", "n"]]
+    several = any("base" in row for row in rows)
+    lines = [[*(["base"] if several else []), "model", "task", "metric", "value", "error", "n"]]
     for row in rows:
         error = "" if math.isnan(row["stderr"]) else f"{row['stderr']:.4f}"
         name = f"{row['metric']}*" if row["primary"] else str(row["metric"])
-        lines.append([str(row["model"]), str(row["task"]), name, f"{row['value']:.4f}", error, str(row["n"])])
-    return table_text(lines, right=(3, 4, 5)) + "\n* primary metric"
+        first = [str(row["base"])] if several else []
+        lines.append([*first, str(row["model"]), str(row["task"]), name, f"{row['value']:.4f}", error, str(row["n"])])
+    return table_text(lines, right=range(len(lines[0]) - 3, len(lines[0]))) + "\n* primary metric"
 
 
 def examples_text(rows: Rows) -> str:

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from traitscope.cli.common import DEFAULT_STUDY, JsonOption, OutOption, SetOption, friendly, open_study, refuse_unused
+from traitscope.cli.common import (
+    DEFAULT_STUDY,
+    BaseOption,
+    JsonOption,
+    OutOption,
+    SetOption,
+    friendly,
+    open_study,
+    refuse_unused,
+)
 from traitscope.cli.completion import models_of, study_files, tasks_of
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
@@ -51,6 +60,7 @@ def ls(
     ] = False,
     n: Annotated[int, typer.Option("-n", min=0, help="At most this many examples.")] = 5,
     out: OutOption = None,
+    base: BaseOption = None,
     changes: SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -69,8 +79,12 @@ def ls(
     # A study's plugins may have added to what is built in.
     needed = what in (What.adapters, What.cells, What.examples) or study != DEFAULT_STUDY or study.exists()
     if not needed:
-        refuse_unused([(out, "--out"), (changes, "--set")], "is for a study", fix="name a study, or leave it out")
-    opened = open_study(study, out, quiet=True, changes=changes)[0] if needed else None
+        refuse_unused(
+            [(out, "--out"), (changes, "--set"), (base, "--base")],
+            "is for a study",
+            fix="name a study, or leave it out",
+        )
+    opened = open_study(study, out, quiet=True, changes=changes, bases=base)[0] if needed else None
     if what is What.examples:
         assert opened is not None
         rows = listing.example_rows(opened, model, task, n, wrong=wrong)

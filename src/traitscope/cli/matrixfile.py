@@ -54,7 +54,7 @@ class MatrixOptions:
     n_column: Annotated[str | None, _option("Long: column with the number of examples.")] = None
     seed_column: Annotated[str | None, _option("Column that tells repeated runs apart.")] = None
     stderr_suffix: Annotated[str, _option("Wide: <task><suffix> holds standard errors.")] = "_stderr"
-    base: Annotated[str | None, _option("Name of the untuned model's row.")] = None
+    base: Annotated[str | None, _option("Name of the untuned model's row; of a study of several: these bases.")] = None
     family: Annotated[str | None, _option("Column with the base model: a base row for each.")] = None
     own_pairs: Annotated[
         str | None, _option("File of a row's own tasks (source,task), or none; by equal names if left out.")
@@ -79,6 +79,11 @@ class MatrixOptions:
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         matrix = read_typed(source, n=given.pop("examples") or (), where=given.pop("where") or (), **given)
         return dataclasses.replace(matrix, notes=tuple(map(_as_typed, matrix.notes)))
+
+    @property
+    def bases(self) -> list[str] | None:
+        """What ``--base`` says of a study."""
+        return None if self.base is None else [self.base]
 
     def given(self) -> list[tuple[str, str]]:
         """The options that were given, as (name, text) pairs in their order."""
@@ -121,12 +126,15 @@ def takes_matrix_options(
     @functools.wraps(verb)
     def wrapped(**given: Any) -> None:
         options = MatrixOptions(**{field.name: given.pop(field.name) for field in fields})
-        alone = [option for option in options.given() if option not in of_studies]
-        if alone and not is_matrix(given["source"]):
-            raise TraitscopeError(f"{alone[0][0]} is for a matrix file", where=str(given["source"]), fix="leave it out")
-        if given.get("changes") and is_matrix(given["source"]):
-            raise TraitscopeError("--set is for a study", where=str(given["source"]), fix="leave it out")
-        if not is_matrix(given["source"]):
+        # Of a study --base is one of its base models.
+        alone = [option for option in options.given() if option not in of_studies and option[0] != "--base"]
+        # A verb may take several.
+        named = given["sources"] if "sources" in given else [given["source"]]
+        if alone and not any(map(is_matrix, named)):
+            raise TraitscopeError(f"{alone[0][0]} is for a matrix file", where=str(named[0]), fix="leave it out")
+        if given.get("changes") and is_matrix(named[0]):
+            raise TraitscopeError("--set is for a study", where=str(named[0]), fix="leave it out")
+        if not any(map(is_matrix, named)):
             return verb(matrix_options=options, **given)
         try:
             verb(matrix_options=options, **given)

@@ -60,7 +60,7 @@ def plan(
             [(budget is None and margin != MARGIN, "--margin")], "goes with --budget", "add --budget 25%, say"
         )
     if not is_matrix(source):
-        text, found = _study_plan(source, out, budget, margin, changes)
+        text, found = _study_plan(source, out, budget, margin, changes, matrix_options.bases)
     elif budget is None:
         raise TraitscopeError("how much may be measured?", where=str(source), fix="add --budget 25%")
     else:
@@ -72,15 +72,24 @@ def plan(
 
 
 def _study_plan(
-    source: Path, out: Path | None, budget: str | None, margin: float, changes: list[str] | None
+    source: Path,
+    out: Path | None,
+    budget: str | None,
+    margin: float,
+    changes: list[str] | None,
+    bases: list[str] | None,
 ) -> tuple[str, dict[str, Any]]:
     """The plan as text and as JSON has it."""
-    opened, _ = open_study(source, out, quiet=True, changes=changes)
+    opened, _ = open_study(source, out, quiet=True, changes=changes, bases=bases)
     if budget is None:
         plan = opened.plan(cost=True)
         return str(plan), plan.to_json()
     from traitscope.study.budget import Budgeted
 
+    if len(opened.by_base()) > 1:
+        fix = f"add --base, one of {', '.join(opened.by_base())}"
+        raise TraitscopeError("a budget is of one base model", where="--budget", fix=fix)
+    (opened,) = opened.by_base().values()
     budgeted = Budgeted(opened, read_share(budget), margin)
     budgeted.read()
     following = budgeted.next_round()

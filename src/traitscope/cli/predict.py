@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json as jsons
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from traitscope.cli.bases import names_of
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     SEEDS,
@@ -117,7 +119,12 @@ def predict(
         asked = _Asked(
             source, out, task, new, like, probe, evidence, tuple(others or ()), explain, mix_rows, quiet, changes
         )
-        text, shown = _forecast(asked, matrix_options, of, names)
+        bases = [None] if is_matrix(source) else names_of(source, out, changes, matrix_options.bases)
+        made = {base: _forecast(replace(asked, base=base), matrix_options, of, names) for base in bases}
+        text, shown = next(iter(made.values()))
+        if len(made) > 1:
+            text = jsons.dumps({base: jsons.loads(one) for base, (one, _) in made.items()}, ensure_ascii=False)
+            shown = "\n\n".join(f"{base}\n{one}" for base, (_, one) in made.items())
     if is_matrix(source):
         write_result(out, text)
     if json:
@@ -142,6 +149,7 @@ class _Asked:
     mix_rows: int | None
     quiet: bool
     changes: list[str] | None
+    base: str | None = None
 
 
 def _forecast(
@@ -196,16 +204,17 @@ def _at(found: Forecast, task: str) -> int:
 
 def _study_forecast(asked: _Asked, predictor: str) -> tuple[Study, Forecast]:
     from traitscope.matrix import ScoreMatrix
-    from traitscope.study import Stopped
-    from traitscope.study.forecasting import study_forecast
+    from traitscope.study import BasesStudy, Stopped
 
     opened, report = open_study(asked.source, asked.out, quiet=asked.quiet, changes=asked.changes)
     keep_findings(opened, asked.changes)
     others = [ScoreMatrix.read(path, layout="long") for path in asked.others]
+    part = opened.part(str(asked.base)) if isinstance(opened, BasesStudy) else opened
+    which = {"base": asked.base} if isinstance(opened, BasesStudy) else {}
     try:
         with stop_on_signal() as stop, report:  # type: ignore[attr-defined]
-            found = study_forecast(
-                opened,
+            found = opened.forecast(
+                **which,
                 new=asked.new,
                 like=asked.like,
                 probe=asked.probe,
@@ -217,7 +226,7 @@ def _study_forecast(asked: _Asked, predictor: str) -> tuple[Study, Forecast]:
     except Stopped:
         say("stopped; run the same command again to go on", err=True)
         raise typer.Exit(stop.status) from None
-    return opened, found
+    return part, found
 
 
 def _names(given: str | None, option: str) -> list[str] | None:
@@ -245,11 +254,18 @@ def _evaluated(
     if is_matrix(source):
         scores = matrix_options.read(source)
     else:
+        from traitscope.study import BasesStudy
         from traitscope.study.forecasting import study_features
 
         study, _ = open_study(source, out, quiet=quiet, changes=changes)
         keep_findings(study, changes)
-        scores, features = study.scores(), study_features(study, _names(evidence, "--evidence") or ())
+        scores, part = study.scores(), study
+        if isinstance(study, BasesStudy):
+            # The cells of the other base models are known to it.
+            of = of if of is not None else matrix_options.base
+            part = study if of is None else study.part(of)
+        if part is not study or not study.inner:
+            features = study_features(part, _names(evidence, "--evidence") or ())
     begun = time.monotonic()
     with make_reporter(quiet=quiet) as report:
         report.stage("predictors on held-out cells")

@@ -47,7 +47,7 @@ def report(
         fix = "write run_sd: into the study file, so that the whole report follows it"
         raise TraitscopeError("a study's report takes no such option", where="--run-sd", fix=fix)
     else:
-        opened, reporter = open_study(source, out, changes=changes)
+        opened, reporter = open_study(source, out, changes=changes, bases=matrix_options.bases)
         keep_findings(opened, changes)
         with working(reporter):
             page = opened.report()

@@ -12,6 +12,7 @@ import typer
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     MARGIN,
+    BaseOption,
     BudgetOption,
     JsonOption,
     LimitOption,
@@ -46,6 +47,7 @@ def run(
     tasks: TasksOption = None,
     models: ModelsOption = None,
     limit: LimitOption = None,
+    base: BaseOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
     budget: BudgetOption = None,
@@ -67,6 +69,7 @@ def run(
             quiet,
             lambda opened, stop: opened.run(replace=replace, stop=stop, **part),
             changes=changes,
+            bases=base,
             json=json,
         )
         return
@@ -78,7 +81,7 @@ def run(
     def decide(opened: Study, stop: Callable[[], bool]) -> None:
         made.append(opened.decide(share, margin=margin, stop=stop))
 
-    fill(study, out, quiet, decide, show=False, changes=changes)
+    fill(study, out, quiet, decide, show=False, changes=changes, bases=base)
     if json:
         say_json(made[0].to_json())
     else:
@@ -99,20 +102,21 @@ def fill(
     *,
     show: bool = True,
     changes: Sequence[str] | None = None,
+    bases: Sequence[str] | None = None,
     json: bool = False,
     view: Callable[[Study], Study] | None = None,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
 
     Args:
-        source, out, changes: as of ``open_study``. quiet: no progress. what: the work.
+        source, out, changes, bases: as of ``open_study``. quiet: no progress. what: the work.
         show: print the score matrix. json: print the summary as JSON instead.
         view: the part of the study that is shown; all of it where left out.
     """
     from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
 
-    opened, report = open_study(source, out, quiet=quiet, changes=changes)
+    opened, report = open_study(source, out, quiet=quiet, changes=changes, bases=bases)
     start = time.monotonic()
     try:
         with stop_on_signal() as asked, report:  # type: ignore[attr-defined]

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def matrix_text(study: Study) -> str:
-    """The primary score of every model on every target; gains and losses that hold carry + or -, odd cells = or ?."""
+    """The primary score of every model on every target; gains and losses that hold carry + or -, odd cells = or ?.
+
+    Of several base models one table each.
+    """
+    if len(parts := study.by_base()) > 1:
+        return "\n\n".join(f"{name}\n{matrix_text(part)}" for name, part in parts.items() if part.folder.exists())
+    (study,) = parts.values()
     table = study.score_table()
     if table.empty:
         return "no cell has been evaluated yet"

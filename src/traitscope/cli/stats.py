@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from traitscope.cli.bases import of_each
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    BaseOption,
     JsonOption,
     OutOption,
     SetOption,
@@ -17,7 +19,6 @@ from traitscope.cli.common import (
     open_study,
     working,
 )
-from traitscope.cli.output import say, say_json
 
 
 @friendly
@@ -25,15 +26,12 @@ def stats(
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     spacy: Annotated[str | None, typer.Option(help="An installed spaCy model, for the dependency relations.")] = None,
+    base: BaseOption = None,
     changes: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Statistics of every dataset: lengths, labels and their collisions, style, readability, similarity."""
-    opened, report = open_study(study, out, changes=changes)
+    opened, report = open_study(study, out, changes=changes, bases=base)
     keep_findings(opened, changes)
     with working(report):
-        found = opened.dataset_stats(spacy=spacy)
-    if json:
-        say_json(found.to_json())
-    else:
-        say(found.render())
+        of_each(opened, lambda part: part.dataset_stats(spacy=spacy), lambda found: found.render(), as_json=json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    BaseOption,
     JsonOption,
     ModelsOption,
     OutOption,
@@ -22,6 +23,7 @@ def train(
     out: OutOption = None,
     replace: ReplaceOption = False,
     models: ModelsOption = None,
+    base: BaseOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
     json: JsonOption = False,
@@ -35,5 +37,6 @@ def train(
         lambda opened, stop: opened.train(replace=replace, stop=stop, **part),
         show=False,
         changes=changes,
+        bases=base,
         json=json,
     )

@@ -69,7 +69,8 @@ def traits(
 ) -> None:
     """Directions of transfer: how many stand above the noise, of which tasks they are made, how sure one can be.
 
-    Fitted on the transfer cells of base and sources; other rows are projected. `--rows all` fits on every row.
+    Fitted on the transfer cells of base and sources; other rows are projected. `--rows all` fits on every row. Of a
+    study of several base models, those of one matrix with the rows of all; of one of them with --base.
     """
     from traitscope.traits import fit_traits, render
 
@@ -99,7 +100,9 @@ def traits(
             found = fit_traits(matrix, **options)
         write_result(out, found.to_json())
     else:
-        opened, report = open_study(source, out, changes=changes)
+        opened, report = open_study(source, out, changes=changes, bases=matrix_options.bases)
+        if len(opened.by_base()) == 1:
+            (opened,) = opened.by_base().values()
         keep_findings(opened, changes)
         with working(report):
             found = opened.traits(**options)

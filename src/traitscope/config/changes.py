@@ -16,7 +16,7 @@ from traitscope.texts import shown
 
 OPTION = "--set"
 # Sections that may be written as one word, and the key that the word stands for.
-_SHORT = {("base",): "model", ("models", None): "model", ("sources", None): "name"}
+_SHORT = {("base",): "model", ("bases", None): "model", ("models", None): "model", ("sources", None): "name"}
 
 
 class _Dumper(yaml.SafeDumper):

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from traitscope.config.bases import NamedBase, base_entries, base_names
 from traitscope.config.changes import with_changes
 from traitscope.config.data import MOST, Name, Texts
 from traitscope.config.problems import Problem, check_name
-from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
+from traitscope.config.recipe import (
+    MixConfig,
+    RecipeConfig,
+    SourceConfig,
+    no_repeat,
+    source_entries,
+)
 from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig, model_text
 from traitscope.config.settings import Settings, attach, settings_from
 from traitscope.config.task import TaskConfig
@@ -42,7 +49,12 @@ class StudyConfig(Settings):
     plugins: Texts = Field(
         (), description="Modules, or files ending in .py, that add metrics, parsers, formats, measures or statistics"
     )
-    base: Annotated[BaseConfig, BeforeValidator(model_text)] = Field(description="The untuned model")
+    base: Annotated[BaseConfig, BeforeValidator(model_text)] = Field(
+        cast("Any", None), description="The untuned model; of several (bases) the first"
+    )
+    bases: Annotated[tuple[NamedBase, ...], BeforeValidator(base_entries)] | None = Field(
+        None, min_length=1, description="Several untuned models, each with adapters of its own, in place of base"
+    )
     recipe: RecipeConfig = Field(default_factory=RecipeConfig, description="How every adapter is trained")
     tasks: dict[Name, TaskConfig] = Field(min_length=1, description="The tasks by name")
     sources: Annotated[tuple[SourceConfig, ...], BeforeValidator(source_entries)] | None = Field(
@@ -84,6 +96,7 @@ class StudyConfig(Settings):
 
     @model_validator(mode="after")
     def _names(self) -> StudyConfig:
+        self._check_bases()
         self._check_task_names()
         self._check_sources()
         self._check_targets()
@@ -92,7 +105,50 @@ class StudyConfig(Settings):
         self._check_run_sd()
         self._check_trained_on()
         self._check_row_names()
+        for index, base in enumerate(self.bases or ()):
+            if base.recipe is not None:
+                self._check_recipe_on(index)
         return self
+
+    def _check_bases(self) -> None:
+        given = self.__dict__.get("base")
+        if self.bases is None:
+            if given is None:
+                fix = "add `base:` (the untuned model), or `bases:` with a list of several"
+                raise Problem("the key 'base' is missing", fix=fix, keys=("base",))
+            return
+        if given is not None and "base" in self.model_fields_set:
+            raise Problem("base and bases are given together", fix="keep one of the two", keys=("bases",))
+        try:
+            base_names(self.bases)
+        except Problem as problem:
+            raise Problem(problem.what, fix=problem.fix, keys=("bases", *problem.keys)) from problem
+        # What asks for the base of one that has several asks for the first.
+        self.__dict__["base"] = self.bases[0].alone
+
+    def _check_recipe_on(self, index: int) -> None:
+        try:
+            self._on(index, "")._check_row_names()
+        except (Problem, TraitscopeError) as error:
+            raise Problem(error.what, fix=error.fix or "correct it", keys=("bases", index, "recipe")) from error
+
+    def _on(self, index: int, name: str) -> StudyConfig:
+        """The same study on one of its base models."""
+        assert self.bases is not None
+        one = self.bases[index]
+        update: dict[str, Any] = {"base": one.alone, "bases": None}
+        if name:
+            update["study"] = f"{self.study}.{name}"
+        if one.recipe is not None:
+            update["recipe"] = self.recipe.changed(one.recipe)
+        found = self.model_copy(update=update)
+        found.__pydantic_fields_set__.discard("bases")
+        return found
+
+    def by_base(self) -> dict[str, StudyConfig]:
+        """The study on each of its base models by the base's name; empty where it has ``base`` alone."""
+        names = base_names(self.bases or ())
+        return {name: self._on(index, name) for index, name in enumerate(names)}
 
     def _check_row_names(self) -> None:
         trained = [(s.name, s.recipe.seeds) for s in self.resolved_sources()]

@@ -4,6 +4,7 @@ Save one with ``figure.savefig``, or get bytes that never differ with ``svg_text
 result is empty raises ``TraitscopeError`` with the reason.
 """
 
+from traitscope.plots.across import across_heatmap
 from traitscope.plots.causal import causal_windows
 from traitscope.plots.correlates import correlate_curves
 from traitscope.plots.datasets import similarity_maps
@@ -24,6 +25,7 @@ from traitscope.plots.training import training_curves
 from traitscope.plots.traits import biplot, explained_variance, loadings_bars, loadings_heatmap, profiles
 
 __all__ = [
+    "across_heatmap",
     "asymmetry",
     "biplot",
     "causal_windows",

@@ -47,6 +47,7 @@ NAMES = (
     "length_shift",
     "asymmetry",
     "surprises",
+    "across",
     "similarity",
     "layer_similarity",
     "layer_similarity_clusters",
@@ -71,7 +72,14 @@ def draw(findings: Findings) -> list[Drawn]:
     if part.note:
         traits = findings.traits and findings.traits.shown(part.models, part.tasks)
         findings = replace(findings, scores=findings.scores.select(models=part.models, tasks=part.tasks), traits=traits)
-    every = (*_matrix(findings), *_taught(findings), *_traits(findings), *_effects(findings), *_layers(findings))
+    every = (
+        *_matrix(findings),
+        *_taught(findings),
+        *_traits(findings),
+        *_effects(findings),
+        *_across(findings),
+        *_layers(findings),
+    )
     shown = f" Shown are {len(part.models)} models on {len(part.tasks)} tasks, spread evenly." if part.note else ""
     for wanted in ticks(every, "figures", len(every)):
         try:
@@ -179,6 +187,18 @@ def _effects(c: Findings) -> Iterator[_Wanted]:
         )
     if stats is not None:
         yield _Wanted("similarity", "stats", "How alike the datasets are.", lambda: plots.similarity_maps(stats))
+
+
+def _across(c: Findings) -> Iterator[_Wanted]:
+    across = c.across
+    if across is not None:
+        yield _Wanted(
+            "across",
+            "across",
+            "Gains of source and task (rows) in every base model (columns), those that are surest of two base models "
+            "first; bold where a gain holds in that base model by itself.",
+            lambda: plots.across_heatmap(across),
+        )
 
 
 def _layers(c: Findings) -> Iterator[_Wanted]:

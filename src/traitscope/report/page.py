@@ -24,7 +24,7 @@ PARTS = {
     "layers": "The layers have not been analysed",
     "causal": "No causal check was made",
 }
-SECTIONS = ("matrix", "taught", "traits", "effects", "stats", "layers")
+SECTIONS = ("matrix", "taught", "traits", "effects", "across", "stats", "layers")
 HOW = {
     "traits": "traitscope traits",
     "effects": "traitscope effects",
@@ -74,6 +74,9 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
         groups=words.effect_groups(effects) if effects is not None else [],
         surprises=words.surprises(effects) if effects is not None else (),
         effects=effects,
+        across=findings.across,
+        across_groups=words.across_groups(findings.across) if findings.across is not None else [],
+        across_gains=words.across_gains(findings.across) if findings.across is not None else [],
         stats=stats,
         statistics=words.statistics_rows(stats) if stats is not None else [],
         collisions=_collisions(findings),

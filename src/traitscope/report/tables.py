@@ -31,6 +31,10 @@ def csv_files(findings: Findings) -> dict[str, str]:
         told = effects.findings.drop(columns="numbers").assign(sentence=effects.sentences())
         frames["findings"] = (told, False)
         frames |= {f"effects_{name}": (table, False) for name, table in effects.tables.items()}
+    if findings.across is not None:
+        frames["across_findings"] = (findings.across.findings, False)
+        frames["across_gains"] = (findings.across.gains, False)
+        frames["across_by_base"] = (findings.across.by_base, False)
     if stats is not None:
         frames["statistics"] = (stats.frame.rename_axis("dataset"), True)
         frames |= {f"similarity_{kind}": (s.frame.rename_axis("dataset"), True) for kind, s in stats.similarity.items()}

@@ -13,7 +13,7 @@ from traitscope.effects.kinds import KINDS
 from traitscope.texts import count_of
 
 if TYPE_CHECKING:
-    from traitscope.effects import Effects
+    from traitscope.effects import Across, Effects
     from traitscope.layers import LayersResult, Sections
     from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
@@ -88,6 +88,24 @@ def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
 
 def _sentences(effects: Effects, rows: pd.DataFrame) -> tuple[Sentence, ...]:
     return tuple(Sentence(text, q_text(q)) for text, q in zip(effects.sentences(rows), rows["q"], strict=True))
+
+
+def across_groups(across: Across, *, limit: int = LIMIT, alpha: float = ALPHA) -> list[Group]:
+    """Every kind of finding with the strongest that hold in two base models or more."""
+    found, groups = across.replicated(alpha), []
+    for kind in across.kinds():
+        rows = found[found["kind"] == kind].head(limit)
+        told = tuple(Sentence(across.sentence(row), "") for row in rows.to_dict("records"))  # type: ignore[arg-type]
+        tested = int((across.findings["kind"] == kind).sum())
+        groups.append(Group(kind, KINDS[kind].title, tested, across.verdict(kind, alpha), told))
+    return groups
+
+
+def across_gains(across: Across, *, limit: int = LIMIT, alpha: float = ALPHA) -> list[str]:
+    """The largest pooled gains that hold."""
+    held = across.gains[across.gains["q"] <= alpha]
+    order = held["value"].abs().sort_values(kind="stable", ascending=False).index[:limit]
+    return [across.gain_sentence(row) for row in held.loc[order].to_dict("records")]  # type: ignore[arg-type]
 
 
 def q_text(q: Any) -> str:

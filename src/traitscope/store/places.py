@@ -14,7 +14,7 @@ FOLDERS = (
     *("plan", "tasks", "adapters", "hidden", "gradients", "analysis", "layers", "leases"),
     *("figures", "tables", "belt", "cells", "checkpoints", "probes", "new"),
 )
-STARTED = ("lock.json", "plan", "cells", "adapters")
+STARTED = ("lock.json", "plan", "cells", "adapters", "bases")
 # All that is ever written right into a run folder; the first of it is found elsewhere too.
 COMMON = {"study.yaml", "report.html", "figures", "tables", "tasks"}
 OWN = COMMON | {*FOLDERS, *STARTED, "local.json", "run.jsonl", "quarantine", "replaced"}

@@ -72,15 +72,25 @@ def _scores(study: Context, records: bool, part: MatrixPart | None = None) -> Sc
         matrix = matrix.with_run_sd(known)
     if not records:
         return matrix
-    series: dict[str, dict[str, pd.Series]] = {task: {} for task in matrix.tasks}
-    models = table["model"].unique().tolist()
-    for model in ticks(models, "records of the cells", len(models)):
-        for task, values in _values(study, str(model)):
-            if task in series:
-                series[task][str(model)] = values
+    series = record_series(study, table["model"].unique().tolist(), matrix.tasks)
     # One example bears no paired error: its task has scores alone.
     found = {task: cells for task, cells in series.items() if cells and min(map(len, cells.values())) > 1}
     return matrix.with_records({task: align_records(cells) for task, cells in found.items()})
+
+
+def record_series(
+    study: Context, models: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+) -> dict[str, dict[str, pd.Series]]:
+    """The primary metric of every example by its id: task -> model -> values; by default of all that there are."""
+    table = study.score_table()
+    rows = table["model"].unique().tolist() if models is None else list(models)
+    columns = table["task"].unique().tolist() if tasks is None else list(tasks)
+    series: dict[str, dict[str, pd.Series]] = {task: {} for task in columns}
+    for model in ticks(rows, "records of the cells", len(rows)):
+        for task, values in _values(study, str(model)):
+            if task in series:
+                series[task][str(model)] = values
+    return series
 
 
 def _values(study: Context, model: str) -> Iterator[tuple[str, pd.Series]]:

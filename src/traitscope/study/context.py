@@ -45,6 +45,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Context:
     """A study's parts. ``Study`` is one with verbs.
 
+    ``inner`` are the studies that a study of several base models is made of, one for each.
+
     Args:
         config: what is studied.
         folder: the run folder.
@@ -54,6 +56,8 @@ class Context:
         every_s: seconds between checkpoints of a training bank.
         stale_s: seconds without a sign of life after which another process's unit is taken over.
     """
+
+    inner: tuple[Context, ...] = ()
 
     def __init__(
         self,

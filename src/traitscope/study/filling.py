@@ -236,7 +236,7 @@ def _settle_changes(study: Context, work: Work, replace: bool) -> None:
 
 def _write_down(study: Context, units: Units) -> None:
     old = study.folder.read_lock()
-    text = _study_text(study)
+    text = study_bytes(study)
     rows = evaluating.write_tasks(study.config, study.folder, study.data)
     lock = make_lock(study.config, units, study.data, text, rows)
     if old is not None and (changed := changed_packages(old, lock)):
@@ -249,7 +249,8 @@ def _write_down(study: Context, units: Units) -> None:
     _remember(study)
 
 
-def _study_text(study: Context) -> bytes:
+def study_bytes(study: Context) -> bytes:
+    """The study file as the run folder keeps it: as the user wrote it, or made from a configuration."""
     if study.text is not None:
         return study.text
     old = study.recorded_config()
@@ -261,11 +262,15 @@ def _study_text(study: Context) -> bytes:
 
 def _remember(study: Context) -> None:
     try:
-        root, place = study.config.root.resolve(), study.folder.root.resolve()
-        local = {"root": str(root), "root_from_here": os.path.relpath(root, place), "here": str(place)}
-        study.folder.write_local({**local, "tasks": study.data.to_remember()})
+        study.folder.write_local({**where_it_lies(study), "tasks": study.data.to_remember()})
     except TraitscopeError:
         return  # a cache: a folder that cannot be written is still read
+
+
+def where_it_lies(study: Context) -> dict[str, str]:
+    """Where the study's files and its run folder are, for ``local.json``."""
+    root, place = study.config.root.resolve(), study.folder.root.resolve()
+    return {"root": str(root), "root_from_here": os.path.relpath(root, place), "here": str(place)}
 
 
 def _same(one: StudyConfig, other: StudyConfig) -> bool:

@@ -57,7 +57,7 @@ def gather(study: Context) -> Findings:
         facts=tuple(_facts(study, scores, lock)),
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
-        warnings=tuple(without_places(line, *known) for line in _warnings(study)),
+        warnings=tuple(without_places(line, *known) for line in warnings(study)),
         missing={name: without_places(reason, *known) for name, reason in missing.items()},
     )
 
@@ -75,7 +75,7 @@ def report(study: Context) -> Path:
         "study": _study_text(study),
         "lock": study.folder.read_lock(),
         "hidden": hidden_marks(study.folder),
-        "warnings": list(_warnings(study)),
+        "warnings": list(warnings(study)),
     }
 
     def read() -> Path:
@@ -103,7 +103,7 @@ def _study_text(study: Context) -> str:
         return ""
 
 
-def _warnings(study: Context) -> Iterator[str]:
+def warnings(study: Context) -> Iterator[str]:
     """What is shown and is not what the study file says now."""
     if changes := study.changes_since_run():
         shown = "; ".join(changes[:MOST]) + (f"; and {len(changes) - MOST} more" if len(changes) > MOST else "")

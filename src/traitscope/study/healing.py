@@ -42,6 +42,21 @@ def verify(folder: RunFolder) -> list[Damage]:
     return found
 
 
+def verify_whole(folder: RunFolder) -> list[Damage]:
+    """The same of a folder of several base models: of every one's own folder, and of the findings of all.
+
+    Raises:
+        TraitscopeError: there is no run folder.
+    """
+    # The locks are those of the base models.
+    found = [one for one in find_damage(folder, Checked(folder.root)) if one.path != "lock.json"]
+    for place in sorted(path for path in (folder.root / "bases").glob("*") if path.is_dir()):
+        inner = place.relative_to(folder.root).as_posix()
+        for damage in verify(RunFolder(place)):
+            found.append(replace(damage, path=f"{inner}/{damage.path}", unit=f"{inner}/{damage.unit}"))
+    return found
+
+
 def _all_damage(folder: RunFolder) -> Iterator[Damage]:
     yield from _study_file(folder)
     yield from find_damage(folder, Checked(folder.root))

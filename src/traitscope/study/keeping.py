@@ -35,6 +35,8 @@ def cells_mark(study: Context, *kinds: str) -> str:
 
 
 def _cells_mark(study: Context, kinds: Sequence[str]) -> str:
+    if study.inner:
+        return fingerprint([[one.folder.root.name, cells_mark(one, *kinds)] for one in study.inner])
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     roles = [[name, r.kind, sorted(r.own), sorted(r.copies), r.parent] for name, r in study_roles(study.config).items()]

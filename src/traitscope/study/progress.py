@@ -43,6 +43,32 @@ class Silent:
         """Says nothing."""
 
 
+class Under:
+    """A reporter that says of whom it speaks, and tells another one."""
+
+    def __init__(self, report: Reporter, name: str) -> None:
+        self._report = report
+        self._name = name
+
+    def stage(self, text: str) -> None:
+        """As the other, with the name before it."""
+        self._report.stage(f"{self._name}: {text}")
+
+    def progress(
+        self, done: float, total: float, *, unit: str, per_s: float, seconds_left: float, note: str = ""
+    ) -> None:
+        """As the other."""
+        self._report.progress(done, total, unit=unit, per_s=per_s, seconds_left=seconds_left, note=note)
+
+    def finished(self, unit: str, text: str = "") -> None:
+        """As the other, with the name before the unit."""
+        self._report.finished(f"{self._name}/{unit}", text)
+
+    def note(self, text: str) -> None:
+        """As the other, with the name before it."""
+        self._report.note(f"{self._name}: {text}")
+
+
 def show_tokens(report: Reporter, *parts: Progress) -> None:
     """Tells how far the orders under way are, all together; the last one spoke last."""
     share = parts[-1].share_of_peak

@@ -33,7 +33,7 @@ def without_places(text: str, *configs: StudyConfig | None) -> str:
 
 
 def _paths(config: StudyConfig) -> Iterator[str]:
-    yield str(config.base.model)
+    yield from (str(base.model) for base in config.bases or (config.base,))
     yield from (str(model.model) for model in config.models.values())
     yield from map(str, config.plugins)
     for task in config.tasks.values():

@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitscope.compute import Backend
 from traitscope.config import StudyConfig, load_config
@@ -17,6 +17,7 @@ from traitscope.records import Example, ExampleRecord
 from traitscope.store import RunFolder
 from traitscope.store.models import shared_name
 from traitscope.study import analysis, belting, capturing, evaluating, filling, gathering, healing
+from traitscope.study.adopting import refuse_several
 from traitscope.study.context import Context, looking_once
 from traitscope.study.costs import layers_cost, study_cost
 from traitscope.study.evidence import gather_evidence
@@ -47,6 +48,9 @@ class Study(Context):
     is found again, so every method does only what is missing.
     """
 
+    # The class of a study that names several base models.
+    of_bases: ClassVar[type[Study]]
+
     @classmethod
     def open(
         cls,
@@ -62,7 +66,8 @@ class Study(Context):
         """A study from its file, from a run folder, or from a configuration built in Python.
 
         Args:
-            source: a study file; or a run folder, which holds a copy of its study file; or a configuration.
+            source: a study file; or a run folder, which holds a copy of its study file; or a configuration. One that
+                names several base models gives a ``BasesStudy``.
             out: the run folder; by default ``runs/<study>`` beside the study file.
             changes: of the study file's keys, such as ``recipe.rank=16``; the run folder's copy holds them too.
             backend: where the work runs; by default this process, or several of this machine where they pay.
@@ -76,12 +81,12 @@ class Study(Context):
         options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
         if isinstance(source, StudyConfig):
             source = source.changed(changes)
-            return cls(source, out or source.root / "runs" / source.study, **options)
+            return cls._made(source, out or source.root / "runs" / source.study, **options)
         path = Path(source)
         if path.is_dir() and (folder := RunFolder(path)).exists():
             config = load_config(folder.study_file, _root_of(folder), changes=changes)
             text = changed_text(folder.study_file, changes) if changes else None
-            return cls(config, out or path, text=text, **options)
+            return cls._made(config, out or path, text=text, **options)
         if path.is_dir():
             path = path / "study.yaml"
             if not path.exists():
@@ -90,7 +95,14 @@ class Study(Context):
                 )
         config = load_config(path, changes=changes)
         text = changed_text(path, changes) if changes else path.read_bytes()
-        return cls(config, out or path.parent / "runs" / config.study, text=text, **options)
+        return cls._made(config, out or path.parent / "runs" / config.study, text=text, **options)
+
+    @classmethod
+    def _made(cls, config: StudyConfig, folder: Path | str, **options: Any) -> Study:
+        if config.bases is not None:
+            return cls.of_bases(config, folder, **options)
+        refuse_several(RunFolder(Path(folder)))
+        return cls(config, folder, **options)
 
     def __repr__(self) -> str:
         return f"<Study: {safe(self._headline(), line=True)}>"
@@ -107,6 +119,10 @@ class Study(Context):
         made = f"{count_of(len(config.resolved_sources()), 'source')}, {count_of(len(config.target_names()), 'target')}"
         base, folder = shared_name(config.base.model), shared_name(str(self.folder.root))
         return f"{config.study} on {base}, {made}, in {folder}"
+
+    def by_base(self) -> dict[str, Study]:
+        """The study on each of its base models, by name; a study of one is itself."""
+        return {self.base_name: self}
 
     # ---- what there is to do
 

@@ -1,0 +1,176 @@
+"""What is found of several base models together: one matrix, findings across them, and their report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitscope.errors import TraitscopeError
+from traitscope.findings import Findings, cells_text
+from traitscope.registry import HOMES
+from traitscope.store.models import shared_name
+from traitscope.study import analysis, gathering, keeping
+from traitscope.study.roles import study_roles
+from traitscope.study.sharing import without_places
+from traitscope.texts import count_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from traitscope.matrix import ScoreMatrix
+    from traitscope.study.context import Context
+    from traitscope.study.study import Study
+
+# By name of the base model.
+Parts = Mapping[str, "Study"]
+
+
+def has_cells(part: Study) -> bool:
+    """Whether a base model has any cell; none where its folder is new."""
+    return part.folder.exists() and not part.score_table().empty
+
+
+def score_table(parts: Parts) -> pd.DataFrame:
+    """All scores, long, with a column ``base``."""
+    import pandas as pd
+
+    tables = [part.score_table().assign(base=name) for name, part in parts.items() if has_cells(part)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["base", "model", "task"])
+
+
+def scores(study: Context, parts: Parts, *, records: bool) -> ScoreMatrix:
+    """One score matrix of all base models that have cells.
+
+    Raises:
+        TraitscopeError: none has any.
+    """
+    from traitscope.matrix import ScoreMatrix
+
+    table = study.score_table()
+    if table.empty:
+        raise TraitscopeError(
+            "no cell has been evaluated yet", where=str(study.folder.root), fix="traitscope run fills it"
+        )
+    config = study.config
+    tags = {name: dict(task.tags) for name, task in config.tasks.items()}
+    matrix = ScoreMatrix.from_long(
+        table.assign(status="measured"), tags=tags, roles=study_roles(config), where=str(study.folder.root)
+    )
+    if (run_sd := config.run_sd) is not None:
+        matrix = matrix.with_run_sd({t: run_sd[t] for t in matrix.tasks} if isinstance(run_sd, dict) else run_sd)
+    if not records:
+        return matrix
+    several = len(set(matrix.rows["base"])) > 1
+    series: dict[str, dict[str, pd.Series]] = {task: {} for task in matrix.tasks}
+    for name, part in parts.items():
+        if has_cells(part):
+            for task, cells in analysis.record_series(part).items():
+                series[task] |= {f"{name}/{model}" if several else model: values for model, values in cells.items()}
+    return matrix.with_records({task: found for task, cells in series.items() if (found := _aligned(cells))})
+
+
+def _aligned(cells: Mapping[str, pd.Series]) -> dict[str, Any]:
+    """Values over the examples that all rows have; nothing where these are too few for an error."""
+    from traitscope.matrix import align_records
+
+    try:
+        found = align_records(cells)
+    except TraitscopeError:
+        return {}
+    return found if found and len(next(iter(found.values()))) > 1 else {}
+
+
+def gather(study: Any, parts: Parts) -> Findings:
+    """The findings of all base models together; what cannot be made is said.
+
+    Raises:
+        TraitscopeError: no cell is there yet.
+    """
+    matrix = study.scores(records=True)
+    makers: dict[str, Callable[[], Any]] = {
+        "traits": study.traits,
+        "effects": study.effects,
+        "across": study.across,
+    }
+    found, missing = dict[str, Any](), dict[str, str]()
+    for name, make in makers.items():
+        try:
+            found[name] = make()
+        except TraitscopeError as error:
+            missing[name] = error.what
+    own = "each base model's own report has them: bases/<name>/report.html"
+    missing |= dict.fromkeys(("stats", "explanation", "layers", "causal"), own)
+    warnings = []
+    for name, part in parts.items():
+        warnings += [f"{name}: {warning}" for warning in gathering.warnings(part)] if has_cells(part) else []
+    lacking = [name for name, part in parts.items() if not has_cells(part)]
+    if lacking:
+        warnings.append(f"Not evaluated yet, and not among what is shown: {', '.join(lacking)}.")
+    locks = {name: part.folder.read_lock() for name, part in parts.items()}
+    return Findings(
+        name=study.config.study,
+        scores=matrix,
+        **found,
+        facts=tuple(_facts(study, parts, matrix)),
+        config=_text(study),
+        lock={name: lock for name, lock in locks.items() if lock is not None},
+        warnings=tuple(warnings),
+        missing=missing,
+    )
+
+
+def _text(study: Context) -> str:
+    text = study.folder.study_file.read_text(encoding="utf-8", errors="replace") if study.folder.exists() else ""
+    return without_places(text, study.recorded_config(), study.config)
+
+
+def _facts(study: Context, parts: Parts, matrix: ScoreMatrix) -> list[tuple[str, str]]:
+    config = study.config
+    facts = [("Base models", count_of(len(parts), "base model"))]
+    for name, part in parts.items():
+        base = part.folder.read_lock() or {}
+        entry = base.get("base", {})
+        named = [shared_name(part.config.base.model), *(str(entry[k]) for k in ("revision", "dtype") if entry.get(k))]
+        recipe, first = part.config.recipe, config.recipe
+        changed = [
+            f"{key} {value}"
+            for key, value in recipe.model_dump(mode="json").items()
+            if value != first.model_dump(mode="json")[key]
+        ]
+        told = ", ".join(named) + (f"; recipe: {', '.join(changed)}" if changed else "")
+        facts.append((name, f"{told}; its report: bases/{name}/report.html" if has_cells(part) else told))
+    facts.append(("Tasks", f"{len(config.tasks)} ({len(config.target_names())} evaluated)"))
+    facts.append(("Cells", cells_text(matrix)))
+    return facts
+
+
+def report(study: Any, parts: Parts) -> Path:
+    """The report of all base models; what was written from the same cells and study file is left as it is."""
+    from traitscope.report import report_files, write_report
+
+    page = study.folder.root / "report.html"
+    if not study.whole:
+        raise TraitscopeError(
+            "a report is of one base model, or of all", where="--base", fix="name one, or leave the option out"
+        )
+    shown = {
+        "study": _text(study),
+        "locks": [part.folder.read_lock() for part in parts.values()],
+        "warnings": [list(gathering.warnings(part)) for part in parts.values() if has_cells(part)],
+    }
+
+    def read() -> Path:
+        if not page.is_file():
+            raise FileNotFoundError(page)
+        return page
+
+    return keeping.kept(
+        study,
+        "report",
+        shown,
+        lambda: write_report(gather(study, parts), study.folder.root),
+        lambda made: keeping.hashes_of(report_files(made)),
+        read,
+        tuple(HOMES),
+    )

@@ -1,0 +1,178 @@
+"""Two matrices side by side: differences with their errors by hand, paired or not; gains; findings that repeat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import traitscope as ts
+from traitscope.effects import measure_effects
+from traitscope.effects.comparison import repeated
+from traitscope.effects.sidebyside import Side, agreement, same_rows, side_by_side
+from traitscope.errors import TraitscopeError
+from traitscope.matrix import ScoreMatrix
+from traitscope.records import Example
+from traitscope.store.fingerprints import RowsHash
+
+N = 40
+
+
+def rows(n: int = N, prompt: str = "p") -> RowsHash:
+    return RowsHash([Example(id=str(i), prompt=f"{prompt}{i}", answer="a") for i in range(n)])
+
+
+def values(seed: int) -> dict[str, pd.Series]:
+    rng = np.random.default_rng(seed)
+    difficulty = rng.random(N)
+    index = [str(i) for i in range(N)]
+    return {
+        model: pd.Series((difficulty < share + rng.normal(0, 0.1, N)).astype(float), index=index)
+        for model, share in (("base", 0.4), ("a", 0.6), ("b", 0.5))
+    }
+
+
+def side(name: str, found: dict[str, pd.Series], **options: object) -> Side:
+    table = pd.DataFrame(
+        [
+            {"model": model, "source": None if model == "base" else model, "task": "t", "value": one.mean(), "n": N,
+             "stderr": one.std(ddof=1) / np.sqrt(N), "metric": "accuracy"}
+            for model, one in found.items()
+        ]
+    )  # fmt: skip
+    return Side.of(name, ScoreMatrix.from_long(table), {"t": found}, **options)  # type: ignore[arg-type]
+
+
+def test_scores_over_the_same_rows_are_paired() -> None:
+    one, other = values(0), values(0)
+    other["a"] = other["a"].where(np.arange(N) % 5 > 0, 1.0)
+    cells, _ = side_by_side(side("x", one, rows={"t": rows()}), side("y", other, rows={"t": rows()}))
+    row = cells.set_index("row").loc["a"]
+    moved = other["a"] - one["a"]
+    assert row["paired"] and row["n"] == N
+    assert row["difference"] == pytest.approx(moved.mean())
+    half = 1.959964 * moved.std(ddof=1) / np.sqrt(N)
+    assert row["hi"] - row["difference"] == pytest.approx(half, rel=1e-5)
+
+
+def test_gains_are_paired_within_each_and_across_both() -> None:
+    one, other = values(0), values(0)
+    other["base"] = other["base"].where(np.arange(N) % 7 > 0, 0.0)
+    other["a"] = other["a"].where(np.arange(N) % 5 > 0, 1.0)
+    same = {"t": rows()}
+    moved = (other["a"] - other["base"]) - (one["a"] - one["base"])
+    cells, _ = side_by_side(side("x", one, rows=same), side("y", other, rows=same))
+    row = cells.set_index("row").loc["a"]
+    assert row["gain_difference"] == pytest.approx(moved.mean())
+    assert row["gain_hi"] - row["gain_lo"] == pytest.approx(2 * 1.959964 * moved.std(ddof=1) / np.sqrt(N), rel=1e-5)
+    # Other rows: the two gains are independent of each other, each paired with its own base.
+    cells, _ = side_by_side(side("x", one, rows=same), side("y", other, rows={"t": rows(prompt="q")}))
+    row = cells.set_index("row").loc["a"]
+    variances = [(found["a"] - found["base"]).var(ddof=1) / N for found in (one, other)]
+    assert not row["paired"]
+    assert row["gain_hi"] - row["gain_lo"] == pytest.approx(2 * 1.959964 * np.sqrt(sum(variances)), rel=1e-5)
+    assert np.isnan(cells.set_index("row").loc["base", "gain_difference"])
+
+
+def test_rows_are_the_same_as_far_as_the_shorter_goes() -> None:
+    one = side("x", values(0), rows={"t": rows(40)})
+    assert same_rows(one, side("y", values(1), rows={"t": rows(25)}), "t")
+    assert not same_rows(one, side("y", values(1), rows={"t": rows(25, "q")}), "t")
+    assert not same_rows(one, side("y", values(1)), "t")
+
+
+def wide(numbers: dict[str, list[float]], tasks: str, error: float = 0.01) -> ScoreMatrix:
+    frame = pd.DataFrame.from_dict(numbers, orient="index", columns=list(tasks))
+    return ScoreMatrix.from_wide(frame, stderr=frame * 0 + error)
+
+
+def test_a_metric_that_is_better_when_lower_is_turned() -> None:
+    table = pd.DataFrame({"model": ["base", "a"], "task": "t", "value": [2.0, 1.0], "stderr": 0.1, "metric": "loss"})
+    worse = table.assign(value=[2.0, 1.5])
+    made = [ScoreMatrix.from_long(one.assign(higher_is_better=False)) for one in (table, worse)]
+    cells, _ = side_by_side(Side.of("x", made[0]), Side.of("y", made[1]))
+    row = cells.set_index("row").loc["a"]
+    assert (row["first"], row["second"], row["difference"]) == pytest.approx((1.0, 1.5, -0.5))
+    assert (row["gain_first"], row["gain_second"]) == pytest.approx((1.0, 0.5))
+    assert row["hi"] - row["lo"] == pytest.approx(2 * 1.959964 * 0.1 * np.sqrt(2), rel=1e-5)
+
+
+def test_percent_and_fractions_are_brought_together() -> None:
+    one = wide({"base": [0.5, 0.4], "a": [0.6, 0.4]}, "tu")
+    other = wide({"base": [50.0, 40.0], "a": [70.0, 40.0]}, "tu", 1.0)
+    cells, _ = side_by_side(Side.of("x", one), Side.of("y", other))
+    row = cells.set_index(["row", "task"]).loc[("a", "t")]
+    assert row["difference"] == pytest.approx(0.1) and row["unit"] == "share"
+
+
+def test_seeds_are_averaged_and_their_variance_is_error() -> None:
+    rows = [("base", None, None, 0.5), ("a-s0", "a", 0, 0.60), ("a-s1", "a", 1, 0.70)]
+    table = pd.DataFrame(rows, columns=["model", "source", "seed", "value"]).assign(task="t", stderr=0.01)
+    matrix = ScoreMatrix.from_long(table)
+    cells, _ = side_by_side(Side.of("x", matrix), Side.of("y", matrix))
+    row = cells.set_index("row").loc["a"]
+    # Two runs at .6 and .7: variance .005 of one, half of it of their mean, on both sides.
+    assert row["hi"] == pytest.approx(1.959964 * np.sqrt(2 * 0.01**2 + 2 * 0.005 / 2), rel=1e-5)
+
+
+def test_the_correlation_of_gains_leaves_own_tasks_out_and_means_aside() -> None:
+    rng = np.random.default_rng(0)
+    sources, tasks = [f"s{i}" for i in range(8)], "tuvwxy"
+    column, left = rng.normal(0, 0.1, 6), rng.normal(0, 0.02, (8, 6))
+
+    def matrix(rest: np.ndarray) -> ScoreMatrix:
+        gains = 0.5 + column + rest
+        return wide({"base": [0.5] * 6, **dict(zip(sources, gains.tolist(), strict=True))}, tasks)
+
+    same, other = matrix(left), matrix(rng.normal(0, 0.02, (8, 6)))
+    alike = agreement(side_by_side(Side.of("x", matrix(left)), Side.of("y", same))[0])
+    assert alike.n == 48 and alike.pearson == pytest.approx(1) and alike.apart == pytest.approx(1) and alike.p < 0.01
+    apart = agreement(side_by_side(Side.of("x", matrix(left)), Side.of("y", other))[0])
+    # Which tasks are easy to help is common; which source helps which is not.
+    assert apart.pearson > 0.8 and abs(apart.apart) < 0.4 and apart.p > 0.05
+    gains = [
+        side_by_side(Side.of("x", matrix(left)), Side.of("y", other))[0][f"gain_{w}"].dropna()
+        for w in ("first", "second")
+    ]
+    assert apart.pearson == pytest.approx(float(np.corrcoef(*gains)[0, 1]))
+
+
+def test_findings_that_repeat_are_counted_against_chance() -> None:
+    up = {f"s{i}": [0.5 + (0.1 if i < 5 else -0.1 if i < 7 else 0.0)] for i in range(20)}
+    moved = {f"s{i}": [0.5 + (0.1 if i in (0, 1, 2, 5) else 0.0)] for i in range(20)}
+    first, second = (measure_effects(wide({"base": [0.5], **one}, "t")) for one in (up, moved))
+    row = repeated(first, second).set_index("kind").loc["gain"]
+    assert (row["tested"], row["first"], row["second"]) == (20, 7, 4)
+    assert (row["same"], row["opposite"]) == (3, 1)
+    assert row["expected"] == pytest.approx(20 * (5 / 20) * (4 / 20))
+    # Hypergeometric: three or more of four drawn from 20 of which five are up.
+    assert row["p"] == pytest.approx((10 * 15 + 5) / 4845, abs=0.01)
+
+
+def test_matrices_without_a_common_cell_are_refused() -> None:
+    one, other = wide({"base": [0.5], "a": [0.6]}, "t"), wide({"base": [0.5], "a": [0.6]}, "u")
+    with pytest.raises(TraitscopeError, match="no cell in common"):
+        ts.compare(one, other)
+    with pytest.raises(TraitscopeError, match="1 study"):
+        ts.compare(one)
+    with pytest.raises(TraitscopeError, match="3 names"):
+        ts.compare(one, one, names=["a", "b", "c"])
+
+
+def test_a_matrix_of_several_base_models_is_compared_with_itself() -> None:
+    rng = np.random.default_rng(3)
+    tasks, sources = [f"t{n}" for n in range(6)], [f"s{i}" for i in range(9)]
+    trait = np.outer(rng.normal(0, 0.1, 9), rng.normal(0, 1, 6))
+    table = []
+    for base in ("m", "n"):
+        scores = np.vstack([np.full(6, 0.5), 0.5 + trait + rng.normal(0, 0.01, (9, 6))])
+        for i, model in enumerate(["base", *sources]):
+            for n, task in enumerate(tasks):
+                table.append({"base": base, "model": model, "task": task, "value": scores[i, n], "stderr": 0.01})
+    found = ts.compare(ScoreMatrix.from_long(pd.DataFrame(table)))
+    pair = found.pair("m", "n")
+    assert len(pair.cells) == 60 and pair.gains.pearson > 0.9
+    assert pair.traits is not None and pair.traits.phi_P[0] > 0.95 and pair.traits.p_P[0] < 0.05
+    text = found.render()
+    assert "m against n" in text and "as good as equal" in text
+    assert found.to_json().startswith("{")

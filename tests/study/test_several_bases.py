@@ -1,0 +1,386 @@
+"""A study of several base models: one ordinary run folder for each, and what is found of all of them together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from processes import Forks, log_of, snapshot
+from typer.testing import CliRunner
+
+import traitscope as ts
+from traitscope.cli import app
+from traitscope.config import load_config
+from traitscope.errors import TraitscopeError
+from traitscope.study import BasesStudy, Stopped, Study
+
+BASES = tiny.STUDY.replace("base: {{model: {base}, dtype: fp32}}", "bases: {base}")
+
+
+def entry(model: Path, more: str = "") -> str:
+    return f"{{model: {model}, dtype: fp32{more}}}"
+
+
+def several(folder: Path, *entries: str) -> Path:
+    return tiny.make_study(folder, f"[{', '.join(entries)}]", BASES)
+
+
+def opened(path: Path, out: Path | None = None, **options: object) -> BasesStudy:
+    found = Study.open(path, out, **options)  # type: ignore[arg-type]
+    assert isinstance(found, BasesStudy)
+    return found
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three tiny base models."""
+    root = tmp_path_factory.mktemp("models")
+    return {name: tiny.make_base(root / name, seed) for seed, name in enumerate(("alpha", "beta", "gamma"))}
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> Path:
+    """A filled study of two base models: not to be changed."""
+    folder = tmp_path_factory.mktemp("two")
+    opened(several(folder, entry(models["alpha"]), entry(models["beta"], ", recipe: {lr: 0.02}"))).run()
+    return folder
+
+
+@pytest.fixture
+def copied(two: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed; its study file."""
+    shutil.copytree(two, tmp_path / "copy")
+    return tmp_path / "copy" / "study.yaml"
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "160"})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+# ---- what the study file says
+
+
+def test_names_are_made_of_the_models_and_stay_when_bases_are_added(tmp_path: Path) -> None:
+    def names(*bases: str) -> list[str]:
+        return list(load_config(several(tmp_path / str(len(bases)), *bases)).by_base())
+
+    first = ["org/small", "other/Small", "{model: org/small, revision: v2}", "{model: embedded, name: own.name}"]
+    assert names(*first) == ["small", "other-Small", "org-small", "own.name"]
+    assert names(*first, "org/large")[:4] == names(*first)
+
+
+def test_a_mapping_names_the_bases_and_recipes_change_for_one(tmp_path: Path) -> None:
+    text = "{small: org/small, big: {model: org/large, dtype: bf16, recipe: {rank: 8, seeds: [1, 2]}}}"
+    found = load_config(tiny.make_study(tmp_path, text, BASES)).by_base()
+    assert {name: one.base.model for name, one in found.items()} == {"small": "org/small", "big": "org/large"}
+    assert found["small"].recipe.rank == 2 and found["big"].recipe.rank == 8
+    assert found["big"].recipe.seeds == (1, 2) and found["big"].recipe.alpha == 4
+    assert found["big"].base.dtype == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("bases", "says"),
+    [
+        ("[org/a, org/a]", "stands there twice"),
+        ("[{model: org/a, name: x}, {model: org/b, name: X}]", "'X' is taken"),
+        ("[]", "bases"),
+        ("{model: org/a}", "one base model"),
+        ("[{model: org/a, recipe: {rank: 0}}]", "rank"),
+        ("[{model: org/a, recipe: {seeds: [1, 1]}}]", "seed"),
+        ("[{dtype: fp32}]", "model"),
+        ("[{model: org/a, colour: red}]", "colour"),
+        ("org/a\nbase: org/b", "base and bases are given together"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, bases: str, says: str) -> None:
+    with pytest.raises(TraitscopeError) as told:
+        load_config(tiny.make_study(tmp_path, bases, BASES))
+    assert says in told.value.what and "study.yaml:" in str(told.value.where) and told.value.fix
+
+
+def test_neither_base_nor_bases_is_told(tmp_path: Path) -> None:
+    study = tiny.make_study(tmp_path, "embedded")
+    tiny.change(study, "base: {model: embedded, dtype: fp32}\n", "")
+    with pytest.raises(TraitscopeError, match="'base' is missing"):
+        load_config(study)
+
+
+def test_a_study_of_one_base_has_the_fingerprints_it_had(tmp_path: Path, filled: Path) -> None:
+    # The adapters' fingerprints of a filled study do not know that there could be several bases.
+    study = Study.open(filled / "study.yaml")
+    assert not isinstance(study, BasesStudy) and study.plan().complete
+    inputs = [str(head.inputs) for head in study.folder.adapters()]
+    assert inputs and not any("bases" in one for one in inputs)
+
+
+# ---- running
+
+
+def test_every_base_has_the_folder_that_a_study_of_it_alone_has(
+    two: Path, tmp_path: Path, models: dict[str, Path]
+) -> None:
+    alone = tiny.make_study(tmp_path, models["beta"])
+    tiny.change(alone, "lr: 0.01", "lr: 0.02")
+    Study.open(alone).run()
+    units = {name: sha for name, sha in snapshot(tmp_path / "runs/tiny").items() if name.endswith((".parquet", "ors"))}
+    found = snapshot(two / "runs/tiny/bases/beta")
+    assert len(units) > 20 and {name: found[name] for name in units} == units
+
+
+def test_nothing_is_made_twice_and_a_third_base_makes_its_own_alone(copied: Path, models: dict[str, Path]) -> None:
+    assert opened(copied).run() is None
+    before = snapshot(copied.parent / "runs/tiny/bases")
+    tiny.change(copied, "recipe: {lr: 0.02}}]", "recipe: {lr: 0.02}}, " + entry(models["gamma"]) + "]")
+    study = opened(copied)
+    plan = study.plan()
+    assert not plan.complete and {unit.split("/")[0] for unit in plan.missing()["cells"]} == {"gamma"}
+    work = study.run()
+    assert work is not None and list(work.parts) == ["gamma"] and len(work.trained) == 4
+    after = snapshot(copied.parent / "runs/tiny/bases")
+    assert {name: sha for name, sha in after.items() if not name.startswith("gamma/")} == before
+    assert list(opened(copied.parent / "runs/tiny").parts) == ["alpha", "beta", "gamma"]
+
+
+def test_stopped_in_the_second_base_it_goes_on_there(tmp_path: Path, two: Path, models: dict[str, Path]) -> None:
+    path = several(tmp_path, entry(models["alpha"]), entry(models["beta"], ", recipe: {lr: 0.02}"))
+    second = tmp_path / "runs/tiny/bases/beta"
+    with pytest.raises(Stopped):
+        opened(path, every_s=0.0).run(stop=lambda: (second / "plan").is_dir())
+    done = opened(path).plan()
+    assert done.parts["alpha"].complete and not done.parts["beta"].complete
+    work = opened(path).run()
+    assert work is not None and list(work.parts) == ["beta"]
+    assert snapshot(second).keys() == snapshot(two / "runs/tiny/bases/beta").keys()
+
+
+def test_killed_in_the_second_base_it_ends_with_the_same_bytes(
+    tmp_path: Path, two: Path, models: dict[str, Path], forks: Forks
+) -> None:
+    path, out = two / "study.yaml", tmp_path / "out"
+    pid = forks.start(path, out)
+    second = out / "bases/beta/lock.json"
+    while not second.exists() and forks.wait(pid, 0.01) is None:
+        pass
+    forks.kill(pid)
+    assert second.exists()
+    assert forks.wait(forks.start(path, out)) == 0
+    cells = {name: sha for name, sha in snapshot(two / "runs/tiny/bases").items() if "/cells/" in name}
+    found = snapshot(out / "bases")
+    assert cells and {name: found[name] for name in cells} == cells
+    for event in ("adapter", "cell"):
+        assert len(log_of(out / "bases/alpha", event)) == len(set(log_of(out / "bases/alpha", event)))
+
+
+def test_two_processes_share_the_folder_and_do_every_unit_once(tmp_path: Path, two: Path, forks: Forks) -> None:
+    pids = [forks.start(two / "study.yaml", tmp_path / "out") for _ in range(2)]
+    assert [forks.wait(pid) for pid in pids] == [0, 0]
+    for base in ("alpha", "beta"):
+        for event in ("adapter", "cell"):
+            units = log_of(tmp_path / "out/bases" / base, event)
+            assert sorted(units) == sorted(set(log_of(two / "runs/tiny/bases" / base, event)))
+
+
+def test_a_base_that_cannot_be_loaded_is_named_and_the_others_are_completed(
+    tmp_path: Path, models: dict[str, Path]
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{}")
+    path = several(tmp_path, entry(broken), entry(models["alpha"]))
+    with pytest.raises(TraitscopeError) as told:
+        opened(path).run()
+    assert "1 base model of 2 failed: broken" in told.value.what and "the other one is complete" in told.value.what
+    study = opened(path)
+    plan = study.plan()
+    assert plan.parts["alpha"].complete and not plan.complete
+    assert study.only(["alpha"]).run() is None
+    assert set(study.scores().rows["base"]) == {"alpha"}
+    code, _, errors = invoke("run", path, "-q")
+    assert code == 2 and "broken" in errors and "Traceback" not in errors
+
+
+def test_what_is_wrong_with_the_rows_is_told_once(tmp_path: Path, models: dict[str, Path]) -> None:
+    path = several(tmp_path, entry(models["alpha"]), entry(models["beta"]))
+    (tmp_path / "tone-train.jsonl").unlink()
+    with pytest.raises(TraitscopeError) as told:
+        opened(path).run()
+    assert str(told.value).count("tone-train.jsonl") == 1 and "failed" not in told.value.what
+
+
+# ---- from one base to several
+
+
+def test_the_run_of_one_base_is_taken_over(tmp_path: Path, models: dict[str, Path]) -> None:
+    alone = tiny.make_study(tmp_path, models["alpha"])
+    Study.open(alone).run()
+    cells = {f"bases/alpha/{name}": sha for name, sha in snapshot(tmp_path / "runs/tiny").items() if "cells/" in name}
+    path = several(tmp_path, entry(models["alpha"]), entry(models["beta"]))
+    work = opened(path).run()
+    assert work is not None and list(work.parts) == ["beta"]
+    found = snapshot(tmp_path / "runs/tiny")
+    assert cells and {name: found[name] for name in cells} == cells
+    assert not (tmp_path / "runs/tiny/adapters").exists()
+    # Back again: the folder is one of several now.
+    tiny.make_study(tmp_path, models["alpha"])
+    with pytest.raises(TraitscopeError, match="several base models"):
+        Study.open(alone)
+
+
+def test_the_run_of_a_base_that_is_not_named_is_left_alone(tmp_path: Path, models: dict[str, Path]) -> None:
+    Study.open(tiny.make_study(tmp_path, models["gamma"])).run(tasks=["tone"], models=["base"])
+    before = snapshot(tmp_path / "runs/tiny")
+    path = several(tmp_path, entry(models["alpha"]), entry(models["beta"]))
+    with pytest.raises(TraitscopeError, match="study on gamma"):
+        opened(path).run()
+    assert snapshot(tmp_path / "runs/tiny") == before
+
+
+# ---- what is found
+
+
+def test_one_matrix_holds_the_rows_of_all_with_their_own_base(two: Path) -> None:
+    study = opened(two / "study.yaml")
+    scores = study.scores(records=True)
+    assert scores.models[:2] == ("alpha/base", "alpha/tone-s0") and len(scores.models) == 10
+    for name, part in study.parts.items():
+        own = part.scores()
+        rows = [scores.models.index(f"{name}/{model}") for model in own.models]
+        np.testing.assert_array_equal(scores.scores_IN[rows], own.scores_IN)
+        np.testing.assert_allclose(scores.gains().values_IN[rows], own.gains().values_IN)
+    assert set(scores.records["tone"]) == set(scores.models)
+
+
+def test_findings_across_are_kept_and_shown_in_the_report(copied: Path) -> None:
+    study = opened(copied)
+    page = study.report()
+    text = page.read_text()
+    assert "Across base models" in text and (page.parent / "bases/beta/report.html").is_file()
+    kept = json.loads((page.parent / "analysis/across.json").read_text())
+    assert kept["bases"] == ["alpha", "beta"]
+    assert (page.parent / "tables/across_findings.csv").is_file() and (page.parent / "figures/across.svg").is_file()
+    written = page.stat().st_mtime_ns
+    assert opened(copied).report().stat().st_mtime_ns == written
+    assert study.effects().findings["model"].dropna().str.startswith(("alpha/", "beta/")).all()
+
+
+def test_a_forecast_knows_the_other_base_models(two: Path) -> None:
+    study = opened(two / "study.yaml")
+    found = study.forecast(base="beta", costs=["text"])
+    assert len(found.problem.bases) == 2 and found.problem.others == (1,)
+    assert found.problem.bases[found.problem.target].startswith("beta")
+    with pytest.raises(TraitscopeError, match="of one base model"):
+        study.forecast()
+
+
+def test_what_is_of_one_base_is_asked_of_its_part(two: Path) -> None:
+    study = opened(two / "study.yaml")
+    with pytest.raises(TraitscopeError, match="of one base model") as told:
+        study.dataset_stats()
+    assert "alpha, beta" in str(told.value.fix)
+    assert study.only(["beta"]).dataset_stats().names == study.part("beta").dataset_stats().names
+    with pytest.raises(TraitscopeError, match="'delta'"):
+        study.part("delta")
+
+
+def test_a_part_is_a_study_by_itself(two: Path) -> None:
+    alone = Study.open(two / "runs/tiny/bases/beta")
+    assert not isinstance(alone, BasesStudy) and alone.plan().complete
+    assert alone.config.recipe.lr == 0.02 and alone.config.study == "tiny.beta"
+
+
+def test_damage_of_a_part_is_found_by_the_whole_and_healed_there(copied: Path) -> None:
+    folder = copied.parent / "runs/tiny"
+    assert opened(copied).verify() == [] and invoke("verify", folder)[0] == 0
+    victim = folder / "bases/beta/adapters/tone-s0/adapter_model.safetensors"
+    victim.write_bytes(victim.read_bytes()[:-4] + b"rot!")
+    code, said, _ = invoke("verify", folder)
+    assert code == 1 and "bases/beta/adapters/tone-s0/adapter_model.safetensors" in said
+    work = opened(copied).run()
+    assert work is not None and work.trained == ["beta/tone-s0"]
+    assert opened(copied).verify() == []
+
+
+# ---- compared
+
+
+def test_two_recipes_are_compared_with_what_differs(two: Path, tmp_path: Path, models: dict[str, Path]) -> None:
+    path = tiny.make_study(tmp_path / "other", models["alpha"])
+    tiny.change(path, "lr: 0.01", "lr: 0.02")
+    Study.open(path).run()
+    found = ts.compare(two / "runs/tiny/bases/alpha", path)
+    pair = found.pairs[0]
+    assert found.names == ("alpha", "tiny")
+    assert pair.settings == ("recipe.lr: 0.01 -> 0.02",)
+    assert pair.cells["paired"].all() and len(pair.cells) == 15
+    base = pair.cells[pair.cells["row"] == "base"]
+    assert (base["difference"] == 0).all()
+    scores = Study.open(path).scores().to_wide()
+    assert pair.cells.set_index(["row", "task"]).loc[("tone", "story"), "second"] == scores.loc["tone-s0", "story"]
+
+
+def test_compare_at_the_command_line(two: Path) -> None:
+    code, said, _ = invoke("compare", two / "runs/tiny")
+    assert code == 0 and "alpha against beta" in said and "recipe.lr: 0.01 -> 0.02" in said
+    assert all(len(line) <= 160 for line in said.splitlines())
+    code, said, _ = invoke(
+        "compare", two / "runs/tiny/bases/alpha", two / "runs/tiny/bases/beta", "--json", "--names", "x,y"
+    )
+    assert code == 0 and json.loads(said)["names"] == ["x", "y"]
+    code, _, errors = invoke("compare", two / "runs/tiny", "--tasks", "nonsense")
+    assert code == 2 and "has none of nonsense" in errors
+    code, _, errors = invoke("compare", two / "runs/tiny/bases/alpha")
+    assert code == 2 and "two or more" in errors
+
+
+# ---- at the command line
+
+
+def test_verbs_take_one_base_or_each_in_turn(copied: Path) -> None:
+    assert "2 base models" in invoke("plan", copied)[1]
+    plan = json.loads(invoke("plan", copied, "--json")[1])
+    assert plan["complete"] and plan["cells"] == 30 and list(plan["bases"]) == ["alpha", "beta"]
+    assert list(json.loads(invoke("check", copied, "--json")[1])["bases"]) == ["alpha", "beta"]
+    cells = json.loads(invoke("ls", "cells", copied, "--task", "tone", "--json")[1])
+    assert {row["base"] for row in cells} == {"alpha", "beta"}
+    assert len(json.loads(invoke("ls", "adapters", copied, "--base", "beta", "--json")[1])) == 4
+    examples = json.loads(invoke("ls", "examples", copied, "--task", "tone", "--model", "beta/tone-s0", "--json")[1])
+    assert len(examples) == 5 and "base" in examples[0]
+    assert list(json.loads(invoke("stats", copied, "--json")[1])) == ["alpha", "beta"]
+    effects = json.loads(invoke("effects", copied, "--json")[1])
+    assert list(effects["bases"]) == ["alpha", "beta"] and effects["across"]["bases"] == ["alpha", "beta"]
+    assert "findings" in json.loads(invoke("effects", copied, "--base", "beta", "--json")[1])
+    assert "models" in json.loads(invoke("traits", copied, "--json")[1])
+    assert list(json.loads(invoke("predict", copied, "--task", "tone", "--evidence", "text", "--json")[1])) == [
+        "alpha",
+        "beta",
+    ]
+    scores = json.loads(invoke("run", copied, "-q", "--json")[1])
+    assert scores["complete"] and {row["base"] for row in scores["scores"]} == {"alpha", "beta"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--base", "delta"], "no base model 'delta'"),
+        (["run", "--budget", "50%"], "of one base model"),
+        (["effects", "--explain"], "--base"),
+        (["ls", "examples", "--task", "tone", "--model", "tone-s0"], "which base model"),
+        (["belt", "--out", "belt"], "of one base model"),
+    ],
+)
+def test_what_cannot_be_of_several_is_told(two: Path, arguments: list[str], says: str) -> None:
+    place = 2 if arguments[0] == "ls" else 1
+    code, _, errors = invoke(*arguments[:place], two / "study.yaml", *arguments[place:])
+    assert code == 2 and says in errors and "fix:" in errors
+
+
+def test_base_is_no_option_of_a_study_of_one(filled: Path) -> None:
+    code, _, errors = invoke("run", filled / "study.yaml", "--base", "alpha")
+    assert code == 2 and "one base model" in errors
