@@ -14,6 +14,7 @@ from traitscope.cli.common import (
     OutOption,
     QuietOption,
     ReplaceOption,
+    ReportToOption,
     SetOption,
     StudyArgument,
     TasksOption,
@@ -36,6 +37,7 @@ def evaluate(
     limit: LimitOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
+    report_to: ReportToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Evaluate the models that are there on every target; train nothing.
@@ -50,8 +52,11 @@ def evaluate(
             quiet,
             lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
             changes=changes,
+            report_to=report_to,
             json=json,
         )
+    elif report_to:
+        raise TraitscopeError("does not go with --rescore", where="--report-to", fix="leave it out: a run tells them")
     elif part or replace:
         option = "--replace" if replace else f"--{next(iter(part))}"
         raise TraitscopeError("does not go with --rescore, which judges all cells", where=option, fix="leave one out")

@@ -20,6 +20,7 @@ from traitscope.cli.common import (
     OutOption,
     QuietOption,
     ReplaceOption,
+    ReportToOption,
     SetOption,
     StudyArgument,
     TasksOption,
@@ -50,6 +51,7 @@ def run(
     quiet: QuietOption = False,
     budget: BudgetOption = None,
     margin: MarginOption = MARGIN,
+    report_to: ReportToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train and evaluate all that is missing; the same command goes on after a kill.
@@ -67,6 +69,7 @@ def run(
             quiet,
             lambda opened, stop: opened.run(replace=replace, stop=stop, **part),
             changes=changes,
+            report_to=report_to,
             json=json,
         )
         return
@@ -78,7 +81,7 @@ def run(
     def decide(opened: Study, stop: Callable[[], bool]) -> None:
         made.append(opened.decide(share, margin=margin, stop=stop))
 
-    fill(study, out, quiet, decide, show=False, changes=changes)
+    fill(study, out, quiet, decide, show=False, changes=changes, report_to=report_to)
     if json:
         say_json(made[0].to_json())
     else:
@@ -99,18 +102,19 @@ def fill(
     *,
     show: bool = True,
     changes: Sequence[str] | None = None,
+    report_to: Sequence[str] | None = None,
     json: bool = False,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
 
     Args:
-        source, out, changes: as of ``open_study``. quiet: no progress. what: the work.
+        source, out, changes, report_to: as of ``open_study``. quiet: no progress. what: the work.
         show: print the score matrix. json: print the summary as JSON instead.
     """
     from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
 
-    opened, report = open_study(source, out, quiet=quiet, changes=changes)
+    opened, report = open_study(source, out, quiet=quiet, changes=changes, report_to=report_to)
     start = time.monotonic()
     try:
         with stop_on_signal() as asked, report:  # type: ignore[attr-defined]

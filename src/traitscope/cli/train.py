@@ -9,6 +9,7 @@ from traitscope.cli.common import (
     OutOption,
     QuietOption,
     ReplaceOption,
+    ReportToOption,
     SetOption,
     StudyArgument,
     friendly,
@@ -24,6 +25,7 @@ def train(
     models: ModelsOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
+    report_to: ReportToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train the missing adapters, all together in one bank; evaluate nothing."""
@@ -35,5 +37,6 @@ def train(
         lambda opened, stop: opened.train(replace=replace, stop=stop, **part),
         show=False,
         changes=changes,
+        report_to=report_to,
         json=json,
     )

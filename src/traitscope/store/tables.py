@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.records import Example, ExampleRecord
+from traitscope.records import Example, ExampleRecord, StepRecord
 from traitscope.store.files import read_file
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ def history_bytes(history: Sequence[Any]) -> bytes:
     return parquet_bytes(pa.table(columns, schema=pa.schema([*names.items(), ("grad_norm", pa.float64())])))
 
 
-def read_losses(path: Path) -> list[float]:
-    """The loss of every step in an adapter's ``train.parquet``; none where the file is not there.
+def read_history(path: Path) -> list[StepRecord]:
+    """Every step in an adapter's ``train.parquet``; none where the file is not there.
 
     Raises:
         TraitscopeError: the file is damaged.
@@ -192,4 +192,14 @@ def read_losses(path: Path) -> list[float]:
         return []
     fix = "delete this adapter's folder and run the same command again: only this adapter is trained anew"
     table = read_parquet(data, where=str(path), fix=fix)
-    return [float(loss) for loss in table.column("loss").to_pylist()]
+    # A merged adapter has no steps, and older files no norms.
+    return [StepRecord(**{"grad_norm": None, **row}) for row in table.to_pylist()]
+
+
+def read_losses(path: Path) -> list[float]:
+    """The loss of every step in an adapter's ``train.parquet``; none where the file is not there.
+
+    Raises:
+        TraitscopeError: the file is damaged.
+    """
+    return [float(record.loss) for record in read_history(path)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from traitscope.compute import Backend
 from traitscope.config import StudyConfig, load_config
 from traitscope.config.changes import changed_text
+from traitscope.config.sections import tracker_names
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
@@ -56,6 +57,7 @@ class Study(Context):
         changes: Sequence[str] = (),
         backend: Backend | None = None,
         report: Reporter | None = None,
+        report_to: str | Sequence[str] | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
     ) -> Study:
@@ -67,6 +69,7 @@ class Study(Context):
             changes: of the study file's keys, such as ``recipe.rank=16``; the run folder's copy holds them too.
             backend: where the work runs; by default this process, or several of this machine where they pay.
             report: whom to tell about progress; by default nobody.
+            report_to: trackers in place of the study file's: none, tensorboard, wandb, trackio, or several.
             every_s: seconds between checkpoints of a training bank.
             stale_s: seconds without a sign of life after which another process's unit is taken over.
 
@@ -74,6 +77,7 @@ class Study(Context):
             TraitscopeError: the file is missing or says something that does not hold together.
         """
         options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
+        options["tracked_by"] = None if report_to is None else tracker_names(report_to)
         if isinstance(source, StudyConfig):
             source = source.changed(changes)
             return cls(source, out or source.root / "runs" / source.study, **options)
