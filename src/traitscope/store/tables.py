@@ -170,6 +170,20 @@ def examples_from(table: pa.Table) -> dict[str, list[Example]]:
     return splits
 
 
+def whole_records(table: pa.Table) -> pa.Table:
+    """Records with all columns of today, in order; those that were not written yet are empty."""
+    import pyarrow as pa
+
+    schema = _record_schema()
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
 def history_bytes(history: Sequence[Any]) -> bytes:
     """``train.parquet`` of an adapter: step, loss (nats per answer token), lr, tokens, grad_norm."""
     import pyarrow as pa

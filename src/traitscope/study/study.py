@@ -29,6 +29,8 @@ from traitscope.study.work import Work
 from traitscope.texts import count_of, safe, table_text
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from traitscope.belt import BeltFindings
     from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
@@ -231,6 +233,42 @@ class Study(Context):
     def examples(self, task: str) -> dict[str, list[Example]]:
         """The rendered rows of a task by split, as the folder holds them."""
         return self.folder.read_task(task)
+
+    @looking_once
+    def frame(
+        self,
+        table: str = "scores",
+        *,
+        tasks: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        backend: str = "pandas",
+    ) -> Any:
+        """A table of the filled folder as a pandas or polars frame; results have ``to_pandas`` and ``to_polars``.
+
+        Args:
+            table: ``scores`` (one row per cell and metric), ``records`` (per cell and example), ``findings`` (of
+                ``effects``), ``examples`` (the tasks' rendered rows) or ``training`` (every optimiser step).
+            tasks, models: some of them; by default all.
+            backend: ``pandas`` or ``polars``.
+
+        Raises:
+            TraitscopeError: there is no such name, nothing was evaluated yet, or polars is not installed.
+        """
+        from traitscope.study.tables import study_frame
+
+        return study_frame(self, table, tasks=tasks, models=models, backend=backend)
+
+    @looking_once
+    def to_dataset(
+        self, table: str = "records", *, tasks: Sequence[str] | None = None, models: Sequence[str] | None = None
+    ) -> Dataset:
+        """A table as a ``datasets.Dataset`` with typed features. Arguments and errors as in ``frame``.
+
+        More than a million records lie in a temporary file for as long as the process lasts, not in memory.
+        """
+        from traitscope.study.tables import study_dataset
+
+        return study_dataset(self, table, tasks=tasks, models=models)
 
     # ---- findings
 
