@@ -214,13 +214,10 @@ def test_another_row_is_filled_from_the_fit_alone_whatever_stands_beside_it() ->
 
 def test_a_grid_search_finds_the_predictor_that_tells_hidden_cells_best() -> None:
     scores_IN = with_holes(planted(rows=24, columns=10, noise=0.1))
-    grid = GridSearchCV(
-        ScoreImputer(),
-        {"predictor": ["column mean", "additive", "low rank"]},
-        cv=KFold(3, shuffle=True, random_state=0),
-    ).fit(scores_IN)
+    names, folds = ["column mean", "additive", "low rank"], KFold(3, shuffle=True, random_state=0)
+    grid = GridSearchCV(ScoreImputer(), {"predictor": names}, cv=folds).fit(scores_IN)
     assert grid.best_params_ == {"predictor": "low rank"}
-    by_name = dict(zip(["column mean", "additive", "low rank"], grid.cv_results_["mean_test_score"], strict=True))
+    by_name = dict(zip(names, grid.cv_results_["mean_test_score"], strict=True))
     # Of column means on standardised columns about one standard deviation is left.
     assert -1.4 < by_name["column mean"] < -0.8 and by_name["low rank"] > -0.7
 
