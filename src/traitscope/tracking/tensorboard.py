@@ -31,7 +31,9 @@ class TensorBoard:
     def log(self, entries: Sequence[Entry]) -> None:
         """See ``Tracker``."""
         for entry in entries:
-            writer = self._writer(entry.model)
+            # What a killed process told beyond the place from which this one goes on is told again.
+            begins = entry.step if "train/loss" in entry.values else None
+            writer = self._writer(entry.model, begins)
             for name, value in entry.values.items():
                 writer.add_scalar(name, value, entry.step)
 
@@ -52,8 +54,10 @@ class TensorBoard:
             writer.close()
         self._writers.clear()
 
-    def _writer(self, model: str) -> SummaryWriter:
-        writer = self._writers.pop(model, None) or SummaryWriter(str(self._root / model), flush_secs=FLUSH_S)
+    def _writer(self, model: str, begins: int | None = None) -> SummaryWriter:
+        writer = self._writers.pop(model, None)
+        if writer is None:
+            writer = SummaryWriter(str(self._root / model), purge_step=begins, flush_secs=FLUSH_S)
         self._writers[model] = writer
         if len(self._writers) > MOST_OPEN:
             self._writers.popitem(last=False)[1].close()
