@@ -218,6 +218,21 @@ def test_steps_are_told_while_the_bank_trains(study_file: Path, listeners: list[
     assert cells == CELLS and heard.finished == [False]
 
 
+def test_a_backend_tells_every_step_once_though_adapters_end_at_different_times(
+    study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.change(study_file, "per_task: 6", "per_task: 2")
+    told: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        study_tracking.Tracking, "steps", lambda self, taken: told.extend((name, one.step) for name, one in taken)
+    )
+    study = Study.open(study_file)
+    study.train()
+    counts = {name: len(history(study.folder.root, name)) for name in ADAPTERS}
+    assert len(set(counts.values())) == 2
+    assert sorted(told) == sorted((name, step) for name, count in counts.items() for step in range(count))
+
+
 def test_the_matrix_is_told_at_the_end(study_file: Path, listeners: list[Listener]) -> None:
     study = Study.open(study_file, report_to="wandb")
     study.run()
