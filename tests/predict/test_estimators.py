@@ -207,6 +207,7 @@ def test_another_row_is_filled_from_the_fit_alone_whatever_stands_beside_it() ->
     together_IN = mine.transform(fresh_IN)
     apart_IN = np.vstack([mine.transform(row_N[None]) for row_N in fresh_IN])
     np.testing.assert_array_equal(together_IN, apart_IN)
+    np.testing.assert_array_equal(together_IN[~np.isnan(fresh_IN)], fresh_IN[~np.isnan(fresh_IN)])
     mean_IN = ScoreImputer("column mean").fit(with_holes(scores_IN[:20])).transform(fresh_IN)
     errors = [((told - scores_IN[20:])[np.isnan(fresh_IN)] ** 2).mean() for told in (together_IN, mean_IN)]
     assert errors[0] < 0.6 * errors[1]

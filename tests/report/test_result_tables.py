@@ -11,7 +11,7 @@ import pytest
 import synthetic
 
 from traitscope.effects import explain
-from traitscope.frames import Tabular
+from traitscope.frames import Tabular, with_whole
 from traitscope.predict.decision import Decision
 from traitscope.predict.evaluate import evaluate_predictors
 from traitscope.predict.forecast import fit_predictor
@@ -86,3 +86,10 @@ def test_mappings_in_a_cell_are_json_text() -> None:
     effects = synthetic.effects()
     text = effects.to_polars("findings")["numbers"].drop_nulls()
     assert len(text) and all(isinstance(json.loads(one), dict) for one in text)
+
+
+def test_whole_numbers_with_gaps_are_whole_and_other_numbers_stay() -> None:
+    frame = pd.DataFrame({"seed": [0.0, np.nan, 2.0], "n": [1.5, np.nan, 2.0]})
+    made = with_whole(frame, ("seed", "n"))
+    assert made["seed"].dtype == "Int64" and made["seed"].tolist()[::2] == [0, 2]
+    assert made["n"].tolist()[::2] == [1.5, 2.0] and made["n"].dtype == "float64"
