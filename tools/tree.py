@@ -20,11 +20,11 @@ know nothing of one another. `make lint` holds both (import-linter; the contract
 cli                                        one short file per verb
 study                                      decides, leases, commits, gathers findings
 report                                     takes Findings
-plots    findings                          take results; never open a study
+plots    findings   sklearn               take results; never open a study
 compute  effects  predict  belt            a backend: orders in, events out; findings about transfer, forecasts, a belt
 tasks    engine    stats    traits    layers
-config   matrix    metrics  store
-plugins
+config   matrix    metrics  store    tracking
+plugins  frames
 errors   records   registry  jsontables    what passes between the parts, and what can be extended
 texts    ticks                              text that is safe and fits; how far a loop is
 ```

@@ -153,7 +153,12 @@ class StepRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a long computation stands. ``share_of_peak`` is None where the machine's peak was not measured."""
+    """Where a long computation stands.
+
+    Attributes:
+        share_of_peak: None where the machine's peak was not measured.
+        steps: of a training, the optimiser steps that were taken since the last time, with the jobs' names.
+    """
 
     done_tokens: int
     total_tokens: int
@@ -161,3 +166,4 @@ class Progress:
     share_of_peak: float | None
     seconds_left: float
     note: str = ""
+    steps: tuple[tuple[str, StepRecord], ...] = ()

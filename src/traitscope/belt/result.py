@@ -11,6 +11,7 @@ import pandas as pd
 
 from traitscope.belt.choice import Choice
 from traitscope.belt.routing import Router
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, plain, table_from_json, table_to_json
 from traitscope.texts import Shown, count_of, table_text
 
@@ -25,7 +26,7 @@ _TABLES = ("sizes", "alternatives", "tasks")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class BeltFindings(Shown):
+class BeltFindings(Shown, Tabular):
     """What a tool-belt consists of and what it is worth where it was judged. Scores and losses are in points.
 
     Attributes:
@@ -48,6 +49,10 @@ class BeltFindings(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{count_of(len(self.choice.models), 'adapter')} for {count_of(len(self.choice.tasks), 'task')}"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """All of ``tables``."""
+        return self.tables()
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table by its name."""

@@ -83,6 +83,14 @@ BaseOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most this many rows of every target this time.")
 ]
+ReportToOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report-to",
+        metavar="TRACKER",
+        help="Tell losses and scores to tensorboard, wandb or trackio; none: to nobody. [default: as the study says]",
+    ),
+]
 TaskOption = Annotated[
     list[str] | None,
     typer.Option("--task", "-t", help="This task; may be repeated. [default: all]", autocompletion=tasks_of),
@@ -141,6 +149,7 @@ def open_study(
     quiet: bool = False,
     changes: Sequence[str] | None = None,
     bases: Sequence[str] | None = None,
+    report_to: Sequence[str] | None = None,
     opened_as: Callable[[Study], None] | None = None,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to.
@@ -164,7 +173,8 @@ def open_study(
         )
     report = make_reporter(quiet=quiet)
     hear_library(report)
-    opened = Study.open(source, out, report=report, changes=changes or ())
+    trackers = split_names(report_to, "--report-to")
+    opened = Study.open(source, out, report=report, changes=changes or (), report_to=trackers)
     if (names := split_names(bases, "--base")) is not None:
         refuse_unused([(not isinstance(opened, BasesStudy), "--base")], "the study has one base model")
         assert isinstance(opened, BasesStudy)

@@ -16,6 +16,7 @@ from traitscope.cli.common import (
     OutOption,
     QuietOption,
     ReplaceOption,
+    ReportToOption,
     SetOption,
     StudyArgument,
     friendly,
@@ -82,6 +83,7 @@ def evaluate(
     ] = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
+    report_to: ReportToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Evaluate the models that are there on every target; train nothing.
@@ -94,7 +96,7 @@ def evaluate(
     # Of a study of several base models --base names some; else it is what rows without a study rest on.
     bases = [base] if base is not None and not adapters and has_several(study, out) else None
     if bases is None and (base is not None or adapters):
-        _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, changes, quiet, json)
+        _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, changes, quiet, report_to, json)
         return
     part = read_part(tasks, models, limit)
     if not rescore:
@@ -105,8 +107,11 @@ def evaluate(
             lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
             changes=changes,
             bases=bases,
+            report_to=report_to,
             json=json,
         )
+    elif report_to:
+        raise TraitscopeError("does not go with --rescore", where="--report-to", fix="leave it out: a run tells them")
     elif part or replace:
         option = "--replace" if replace else f"--{next(iter(part))}"
         raise TraitscopeError("does not go with --rescore, which judges all cells", where=option, fix="leave one out")
@@ -134,6 +139,7 @@ def _unwritten(
     adapters: Sequence[str] | None,
     changes: Sequence[str] | None,
     quiet: bool,
+    report_to: Sequence[str] | None,
     json: bool,
 ) -> None:
     from traitscope.study.unwritten import unwritten_study
@@ -169,6 +175,7 @@ def _unwritten(
         quiet,
         lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
         changes=changes,
+        report_to=report_to,
         json=json,
         view=named_now,
     )

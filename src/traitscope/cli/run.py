@@ -21,6 +21,7 @@ from traitscope.cli.common import (
     OutOption,
     QuietOption,
     ReplaceOption,
+    ReportToOption,
     SetOption,
     StudyArgument,
     TasksOption,
@@ -52,6 +53,7 @@ def run(
     quiet: QuietOption = False,
     budget: BudgetOption = None,
     margin: MarginOption = MARGIN,
+    report_to: ReportToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train and evaluate all that is missing; the same command goes on after a kill.
@@ -70,6 +72,7 @@ def run(
             lambda opened, stop: opened.run(replace=replace, stop=stop, **part),
             changes=changes,
             bases=base,
+            report_to=report_to,
             json=json,
         )
         return
@@ -81,7 +84,7 @@ def run(
     def decide(opened: Study, stop: Callable[[], bool]) -> None:
         made.append(opened.decide(share, margin=margin, stop=stop))
 
-    fill(study, out, quiet, decide, show=False, changes=changes, bases=base)
+    fill(study, out, quiet, decide, show=False, changes=changes, bases=base, report_to=report_to)
     if json:
         say_json(made[0].to_json())
     else:
@@ -103,20 +106,21 @@ def fill(
     show: bool = True,
     changes: Sequence[str] | None = None,
     bases: Sequence[str] | None = None,
+    report_to: Sequence[str] | None = None,
     json: bool = False,
     view: Callable[[Study], Study] | None = None,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
 
     Args:
-        source, out, changes, bases: as of ``open_study``. quiet: no progress. what: the work.
+        source, out, changes, bases, report_to: as of ``open_study``. quiet: no progress. what: the work.
         show: print the score matrix. json: print the summary as JSON instead.
         view: the part of the study that is shown; all of it where left out.
     """
     from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
 
-    opened, report = open_study(source, out, quiet=quiet, changes=changes, bases=bases)
+    opened, report = open_study(source, out, quiet=quiet, changes=changes, bases=bases, report_to=report_to)
     start = time.monotonic()
     try:
         with stop_on_signal() as asked, report:  # type: ignore[attr-defined]

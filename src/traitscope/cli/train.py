@@ -10,6 +10,7 @@ from traitscope.cli.common import (
     OutOption,
     QuietOption,
     ReplaceOption,
+    ReportToOption,
     SetOption,
     StudyArgument,
     friendly,
@@ -26,6 +27,7 @@ def train(
     base: BaseOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
+    report_to: ReportToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train the missing adapters, all together in one bank; evaluate nothing."""
@@ -38,5 +40,6 @@ def train(
         show=False,
         changes=changes,
         bases=base,
+        report_to=report_to,
         json=json,
     )

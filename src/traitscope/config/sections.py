@@ -15,6 +15,17 @@ Auto = Annotated[int, Field(ge=1, le=MOST)] | Literal["auto"]
 Few = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 
 
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
+
+
+def tracker_names(value: Any) -> Any:
+    """Trackers that are named by a text alone, or by ``none``; each counts once."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return value
+    return tuple(dict.fromkeys(names)) if tuple(names) != ("none",) else ()
+
+
 def model_text(value: Any) -> Any:
     """A model that is named by a text alone."""
     return {"model": value} if isinstance(value, str) else value

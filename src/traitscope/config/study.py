@@ -13,14 +13,16 @@ from traitscope.config.bases import NamedBase, base_entries, base_names
 from traitscope.config.changes import with_changes
 from traitscope.config.data import MOST, Name, Texts
 from traitscope.config.problems import Problem, check_name
-from traitscope.config.recipe import (
-    MixConfig,
-    RecipeConfig,
-    SourceConfig,
-    no_repeat,
-    source_entries,
+from traitscope.config.recipe import MixConfig, RecipeConfig, SourceConfig, no_repeat, source_entries
+from traitscope.config.sections import (
+    BaseConfig,
+    ComputeConfig,
+    LayersConfig,
+    ModelConfig,
+    TrackerName,
+    model_text,
+    tracker_names,
 )
-from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig, model_text
 from traitscope.config.settings import Settings, attach, settings_from
 from traitscope.config.task import TaskConfig
 from traitscope.config.yamlfile import KeyPath, Places, read_yaml
@@ -76,6 +78,9 @@ class StudyConfig(Settings):
         None, description="Deviation of scores between training runs, where known: points, or {task: in its unit}"
     )
     compute: ComputeConfig = Field(default_factory=ComputeConfig, description="Device and portions")
+    report_to: Annotated[tuple[TrackerName, ...], BeforeValidator(tracker_names)] = Field(
+        (), description="Trackers that a run tells its losses and scores: none, tensorboard, wandb, trackio, or a list"
+    )
 
     _root: Path = PrivateAttr(default_factory=Path)
     _resolved: tuple[tuple[Any, ...], tuple[ResolvedSource, ...]] | None = PrivateAttr(None)

@@ -9,6 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from traitscope.effects.words import p_words
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 from traitscope.texts import Shown
 
@@ -16,7 +17,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Explanation(Shown):
+class Explanation(Shown, Tabular):
     """Associations between dataset statistics and outcomes over the sources.
 
     Attributes:
@@ -42,6 +43,10 @@ class Explanation(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{self.looked_at} correlations over {self.sources} sources"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``correlations`` and ``regressions``."""
+        return {"correlations": self.correlations, "regressions": self.regressions}
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:

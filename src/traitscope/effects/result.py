@@ -15,6 +15,7 @@ from traitscope.effects.kinds import KINDS, sentence
 from traitscope.effects.learning import learning_sentences
 from traitscope.effects.runs import findings_over_runs
 from traitscope.effects.significance import benjamini_hochberg
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 from traitscope.texts import Shown, count_of
 
@@ -54,7 +55,7 @@ def findings_frame(rows: Mapping[str, Sequence[Row]], grid: Grid, level: float =
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Effects(Shown):
+class Effects(Shown, Tabular):
     """Side effects of a study.
 
     Attributes:
@@ -77,6 +78,10 @@ class Effects(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{count_of(len(self.findings), 'finding')} of {count_of(self.findings['kind'].nunique(), 'kind')}"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``findings``, with their sentences, and all of ``tables``."""
+        return {"findings": self.findings.assign(sentence=self.sentences()), **self.tables}
 
     def of_kind(self, *kinds: str) -> pd.DataFrame:
         """The findings of one or several kinds."""

@@ -91,6 +91,7 @@ def train(
                             share_of_peak(base, speed, flops_per_parameter=4),
                             left,
                             note,
+                            tuple(trainer.taken.items()),
                         )
                     )
     finally:

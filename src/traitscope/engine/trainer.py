@@ -69,6 +69,8 @@ class BankTrainer:
         self.bank = Bank(base, {f"slot{i}": None for i in range(plan.slots)})
         self.slots: list[SlotState | None] = [None] * plan.slots
         self.done_tokens = 0
+        # What the last step was, by the job's name.
+        self.taken: dict[str, StepRecord] = {}
         # By the job's name, what it came to nothing of.
         self.failed: dict[str, TraitscopeError] = {}
 
@@ -113,6 +115,7 @@ class BankTrainer:
             losses = {slot: self.gradients({slot: rows})[slot] for slot, rows in batches.items()}
             norms = self._norms(list(batches))
         finished = []
+        self.taken.clear()
         for slot, rows in batches.items():
             state = self.slots[slot]
             assert state is not None
@@ -124,7 +127,8 @@ class BankTrainer:
                 continue
             self._update(state, norms[slot])
             lr = state.optimizer.param_groups[0]["lr"]
-            state.history.append(StepRecord(state.step, losses[slot], lr, tokens, norms[slot]))
+            self.taken[state.job.name] = StepRecord(state.step, losses[slot], lr, tokens, norms[slot])
+            state.history.append(self.taken[state.job.name])
             state.step += 1
             self.done_tokens += tokens
             if state.step == state.job.n_steps:

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.frames import Tabular
 from traitscope.layers.section_types import Sections
 from traitscope.texts import Shown, count_of
 
@@ -44,7 +46,7 @@ class WindowEffect:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CausalCheck(Shown):
+class CausalCheck(Shown, Tabular):
     """Loss of gain by window, and whether it agrees with the sections.
 
     Attributes:
@@ -71,6 +73,19 @@ class CausalCheck(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{count_of(len(self.windows), 'window')} over {count_of(len(self.tasks), 'task')}"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``windows``: one row per window; what was lost task by task is in ``tasks``."""
+        rows = [asdict(window) for window in self.windows]
+        by_task = [
+            {"window": number, "task": task, "lost": lost}
+            for number, row in enumerate(rows)
+            for task, lost in zip(self.tasks, row.pop("lost_N"), strict=False)
+        ]
+        return {
+            "windows": pd.DataFrame(rows).rename_axis("window"),
+            "tasks": pd.DataFrame(by_task, columns=["window", "task", "lost"]),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """All fields; NaN becomes null."""

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.frames import Tabular
 from traitscope.layers.embedding import Embedding
 from traitscope.layers.section_types import Sections, told_apart
 from traitscope.layers.sections import SectionCurves
@@ -28,7 +29,7 @@ TABLE_COLUMNS = ("measure", "pair", "layer", "task", "value", "low", "high", "st
 
 
 @dataclass(frozen=True, repr=False)
-class LayersResult(Shown):
+class LayersResult(Shown, Tabular):
     """The layer-by-layer account of a study.
 
     Attributes:
@@ -54,6 +55,10 @@ class LayersResult(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{count_of(len(self.tasks), 'task')}, {self.meta['n_layers']} layers"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``layers``: ``table``; ``separability``."""
+        return {"layers": self.table, "separability": self.separability}
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.frames import Tabular
 from traitscope.layers.correlates import layer_correlates, trait_layers
 from traitscope.layers.result import LayersResult
 from traitscope.texts import Shown, count_of
@@ -21,7 +22,7 @@ _LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TaskFigures(Shown):
+class TaskFigures(Shown, Tabular):
     """What goes with similarity layer by layer, and which trait lives where.
 
     Attributes:
@@ -43,6 +44,11 @@ class TaskFigures(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{count_of(len(self.tasks), 'task')}"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``correlates``, ``figures`` and ``traits``."""
+        figures = self.figures.rename_axis("task")
+        return {"correlates": self.correlates, "figures": figures, "traits": self.traits}
 
     def lines(self) -> list[str]:
         """One sentence per figure and per trait: the strongest correlation, and whether any holds after correction."""

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.frames import Tabular, with_whole
 from traitscope.matrix import cell_errors, derive, views
 from traitscope.matrix.arrays import ScoreArrays
 from traitscope.matrix.doubts import reading_notes, refuse_large_errors, refuse_mixed_scales, refuse_summaries
@@ -28,7 +29,7 @@ from traitscope.texts import Shown, frame_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ScoreMatrix(ScoreArrays, Shown):
+class ScoreMatrix(ScoreArrays, Shown, Tabular):
     """Scores of models on tasks: a long table with scores_IN as a view of it.
 
     Build one with ``from_long``, ``from_wide`` or ``read``; nothing is subtracted or scaled until asked for. Fields
@@ -42,6 +43,10 @@ class ScoreMatrix(ScoreArrays, Shown):
     def shown_text(self) -> str:
         """What a notebook shows below the headline."""
         return frame_text(self.to_wide().rename_axis("model"), "{:.4g}", most=(60, 12))
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``scores``: one row per cell and metric, missing cells too; ``wide``: a row per model, a column per task."""
+        return {"scores": with_whole(self.to_long(), ("seed", "n")), "wide": self.to_wide().rename_axis("model")}
 
     @classmethod
     def from_long(
@@ -304,8 +309,9 @@ class ScoreMatrix(ScoreArrays, Shown):
     def to_long(self) -> pd.DataFrame:
         """The long table, all metrics, with missing cells of the shown metric as rows of status "missing"."""
         seen = set(zip(self._shown["row"], self._shown["task"], strict=True))
+        facts = self.rows.to_dict("index")
         gaps = [
-            {**self.rows.loc[row].to_dict(), "task": task, "metric": self.metrics[task], "status": "missing"}
+            {**facts[row], "task": task, "metric": self.metrics[task], "status": "missing"}
             for row in self.models
             for task in self.tasks
             if (row, task) not in seen

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 from traitscope.texts import Shown, count_of
 
@@ -18,7 +19,7 @@ COLUMNS = ("task", "source", "expected", "chance", "gain", "lo", "hi", "n", "unt
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Decision(Shown):
+class Decision(Shown, Tabular):
     """The best source of every target, as far as a budget shows it.
 
     Attributes:
@@ -43,6 +44,10 @@ class Decision(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{len(self.trained)} of {count_of(len(self.sources), 'source')} trained in full"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``targets``: ``table``."""
+        return {"targets": self.table}
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], **facts: Any) -> Decision:

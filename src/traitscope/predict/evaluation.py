@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 from traitscope.texts import Shown, count_of, frame_text
 
@@ -15,7 +16,7 @@ ALL, TOGETHER = "each task alone", "near-duplicates together"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Shown):
+class Evaluation(Shown, Tabular):
     """Predictors under protocols.
 
     Attributes:
@@ -51,6 +52,10 @@ class Evaluation(Shown):
     def shown_text(self) -> str:
         """What a notebook shows below the headline."""
         return frame_text(self.summary().set_index("predictor"), "{:.3g}", most=(60, 12))
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``summary``, and behind it ``errors`` (``table``, by base model) and ``skill``."""
+        return {"summary": self.summary(), "errors": self.table, "skill": self.skill}
 
     def summary(self) -> pd.DataFrame:
         """Median over the base models of every measure; folds and seconds are sums."""

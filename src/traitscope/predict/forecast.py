@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.frames import Tabular
 from traitscope.matrix import Role, ScoreMatrix
 from traitscope.predict.conformal import LEVEL, Calibration, calibrate
 from traitscope.predict.pairs import PairFeatures
@@ -29,7 +30,7 @@ BASELINES = ("column mean", "additive")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Forecast(Shown):
+class Forecast(Shown, Tabular):
     """Every cell of one base model as a predictor expects it.
 
     Attributes:
@@ -59,6 +60,12 @@ class Forecast(Shown):
             best = self.rank_sources(task).iloc[0]
             rows.append([task, str(best["source"]), f"{best['expected']:+.3f}", str(best["status"])])
         return table_text(rows, right=(2,))
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``cells``: every cell that nobody measured; ``ranking``: the sources of every task, measured ones too."""
+        tasks = [task for n, task in enumerate(self.problem.tasks) if self.problem.allowed_IN[:, n].any()]
+        ranked = [self.rank_sources(task).assign(task=task) for task in tasks]
+        return {"cells": self.cells(), "ranking": pd.concat(ranked)}
 
     def skill(self, protocol: str = "cells") -> pd.DataFrame:
         """What the predictor saves of the baselines' squared error on measured cells that are held out.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -52,15 +54,40 @@ def _pooled_ridge(z_IN: Floats, design_FIN: Floats) -> tuple[Floats, float]:
     known_IN = np.isfinite(z_IN)
     if known_IN.sum() < 4:
         return np.zeros_like(z_IN), 1.0
-    design_CF, z_C = design_FIN[:, known_IN].T, z_IN[known_IN]
+    z_C = z_IN[known_IN]
+    found = ridge(design_FIN[:, known_IN].T, z_C, PENALTIES)
+    left = float(min(1.0, found.score / max((z_C**2).mean(), 1e-12)))
+    return np.tensordot(found.weights_F, design_FIN, 1), left
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """Ridge regression without an intercept.
+
+    Attributes:
+        weights_F: of the features. penalty: the one that was chosen.
+        score: its generalised cross-validation, a mean squared error.
+    """
+
+    weights_F: Floats
+    penalty: float
+    score: float
+
+
+def ridge(design_CF: Floats, z_C: Floats, penalties_G: Floats) -> Ridge:
+    """Ridge with the penalty of least generalised cross-validation (Golub, Heath & Wahba 1979, Technometrics 21:215).
+
+    Args:
+        design_CF: C cases by F features, centred. z_C: what is to be predicted, centred. penalties_G: those tried.
+    """
     left, size, right = np.linalg.svd(design_CF, full_matrices=False)
     turned_F = left.T @ z_C
-    shrink_GF = size**2 / (size**2 + PENALTIES[:, None])
+    shrink_GF = size**2 / (size**2 + penalties_G[:, None])
     rest_G = (z_C**2).sum() - ((2.0 * shrink_GF - shrink_GF**2) * turned_F**2).sum(axis=1)
     score_G = rest_G / len(z_C) / (1.0 - shrink_GF.sum(axis=1) / len(z_C)) ** 2
     best = int(np.argmin(score_G))
-    weights_F = right.T @ (size / (size**2 + PENALTIES[best]) * turned_F)
-    return np.tensordot(weights_F, design_FIN, 1), float(min(1.0, score_G[best] / max((z_C**2).mean(), 1e-12)))
+    weights_F = right.T @ (size / (size**2 + penalties_G[best]) * turned_F)
+    return Ridge(weights_F, float(penalties_G[best]), float(score_G[best]))
 
 
 def _by_traits(z_IN: Floats) -> tuple[Floats, float]:

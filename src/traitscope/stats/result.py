@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, plain
 from traitscope.stats.measures import STATISTICS
 from traitscope.stats.similarity import Similarity
@@ -20,7 +21,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class DatasetStats(Shown):
+class DatasetStats(Shown, Tabular):
     """Hidden statistics of M datasets.
 
     Attributes:
@@ -42,6 +43,26 @@ class DatasetStats(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{len(self.frame.columns)} statistics of {count_of(len(self.frame), 'dataset')}"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``statistics`` (a row per dataset), ``labels``, ``collisions``, ``similarity`` (a row per kind and pair), and
+        ``dependencies`` where there are any.
+        """
+        pairs = [
+            (kind, one, other, float(s.values_MM[i, j]))
+            for kind, s in self.similarity.items()
+            for i, one in enumerate(s.names)
+            for j, other in enumerate(s.names)
+        ]
+        found = {
+            "statistics": self.frame.rename_axis("dataset"),
+            "labels": self.labels,
+            "collisions": self.collisions,
+            "similarity": pd.DataFrame(pairs, columns=["kind", "dataset", "other", "value"]),
+        }
+        if self.dependencies is not None:
+            found["dependencies"] = self.dependencies.rename_axis("dataset")
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ from traitscope.store.log import append_line, log_line
 from traitscope.store.places import FOLDERS, STARTED, refuse_place
 from traitscope.store.seal import Damaged, read_sealed, sealed
 from traitscope.store.tables import examples_bytes, examples_from, history_bytes, read_marks, read_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _REWRITTEN = "traitscope run: it goes to quarantine/ and is written again"
 _RETRAINED = "traitscope run: this adapter alone goes to quarantine/ and is trained anew"
@@ -192,7 +195,11 @@ class RunFolder:
         return read_marks(self.task_path(task))
 
     def read_task(self, task: str) -> dict[str, list[Example]]:
-        """The rendered rows of a task by split (``train``, ``eval``).
+        """The rendered rows of a task by split (``train``, ``eval``). Errors as of ``task_table``."""
+        return {"train": [], "eval": [], **examples_from(self.task_table(task))}
+
+    def task_table(self, task: str) -> pa.Table:
+        """The same as an Arrow table.
 
         Raises:
             TraitscopeError: the task was never written here, or the file is damaged.
@@ -205,8 +212,7 @@ class RunFolder:
         known = (self.read_lock() or {}).get("tasks", {}).get(task, {}).get("sha256")
         if known is not None and known != sha256_of(data):
             raise Damaged("is not the file that was written (sha256 differs)", where=str(path), fix=_REWRITTEN)
-        table = read_parquet(data, where=str(path), fix=_REWRITTEN)
-        return {"train": [], "eval": [], **examples_from(table)}
+        return read_parquet(data, where=str(path), fix=_REWRITTEN)
 
     def task_rows(self, task: str) -> RowsHash:
         """Fingerprints of a task's stored evaluation rows; none where they are gone."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.records import Example, ExampleRecord
+from traitscope.records import Example, ExampleRecord, StepRecord
 from traitscope.store.files import read_file
 
 if TYPE_CHECKING:
@@ -179,6 +179,20 @@ def examples_from(table: pa.Table) -> dict[str, list[Example]]:
     return splits
 
 
+def whole_records(table: pa.Table) -> pa.Table:
+    """Records with all columns of today, in order; those that were not written yet are empty."""
+    import pyarrow as pa
+
+    schema = _record_schema()
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
 def history_bytes(history: Sequence[Any]) -> bytes:
     """``train.parquet`` of an adapter: step, loss (nats per answer token), lr, tokens, grad_norm."""
     import pyarrow as pa
@@ -189,8 +203,8 @@ def history_bytes(history: Sequence[Any]) -> bytes:
     return parquet_bytes(pa.table(columns, schema=pa.schema([*names.items(), ("grad_norm", pa.float64())])))
 
 
-def read_losses(path: Path) -> list[float]:
-    """The loss of every step in an adapter's ``train.parquet``; none where the file is not there.
+def read_history(path: Path) -> list[StepRecord]:
+    """Every step in an adapter's ``train.parquet``; none where the file is not there.
 
     Raises:
         TraitscopeError: the file is damaged.
@@ -201,4 +215,14 @@ def read_losses(path: Path) -> list[float]:
         return []
     fix = "delete this adapter's folder and run the same command again: only this adapter is trained anew"
     table = read_parquet(data, where=str(path), fix=fix)
-    return [float(loss) for loss in table.column("loss").to_pylist()]
+    # A merged adapter has no steps, and older files no norms.
+    return [StepRecord(**{"grad_norm": None, **row}) for row in table.to_pylist()]
+
+
+def read_losses(path: Path) -> list[float]:
+    """The loss of every step in an adapter's ``train.parquet``; none where the file is not there.
+
+    Raises:
+        TraitscopeError: the file is damaged.
+    """
+    return [float(record.loss) for record in read_history(path)]

@@ -18,6 +18,7 @@ from traitscope.store.places import check_writable
 from traitscope.store.targets import resolve_targets
 from traitscope.study.context import Context
 from traitscope.study.fitting import refusal
+from traitscope.study.tracking import trackers_of
 from traitscope.study.units import mix_recipe
 from traitscope.tasks.chat import check_variables
 from traitscope.tasks.task import Task
@@ -76,6 +77,8 @@ def check_places(study: Context) -> None:
     found = Found()
     with found.kept():
         check_writable(study.folder.root)
+    with found.kept():
+        trackers_of(study)
     # Another backend computes elsewhere.
     if study.given_backend is None:
         # Imports torch.

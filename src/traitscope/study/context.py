@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -55,6 +55,7 @@ class Context:
         backend: where the work runs; None for what fits the work: this process, or several of this machine.
         every_s: seconds between checkpoints of a training bank.
         stale_s: seconds without a sign of life after which another process's unit is taken over.
+        tracked_by: trackers in place of those that the study file names.
     """
 
     inner: tuple[Context, ...] = ()
@@ -69,6 +70,7 @@ class Context:
         report: Reporter | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
+        tracked_by: Sequence[str] | None = None,
     ) -> None:
         refuse_not_utf8(config.root, "rename the study file's folder, or the one above it that is not")
         self.config = config
@@ -78,6 +80,7 @@ class Context:
         self.report_to: Reporter = report or Silent()
         self.every_s = every_s
         self.stale_s = stale_s
+        self.tracked_by = None if tracked_by is None else tuple(tracked_by)
         self.given_backend = backend
         self._expected: tuple[tuple[int, int] | None, Units] | None = None
         self._seen: dict[str, Any] | None = None
@@ -134,7 +137,8 @@ class Context:
             return []
         if known != sha256_of(self.folder.study_file.read_bytes()):
             return ["study.yaml in the run folder was edited"]
-        before, now = (one.model_dump(mode="json", exclude={"compute", "study"}) for one in (old, self.config))
+        without = {"compute", "study", "report_to"}
+        before, now = (one.model_dump(mode="json", exclude=without) for one in (old, self.config))
         return differences(before, now)
 
     def _first_day(self) -> str | None:

@@ -228,6 +228,7 @@ def _commit(work: Work, unit: str, cell: CellUnit, made: Cell, rows: str | None 
             staged.commit()
     finally:
         staged.drop()
+    work.tracking.cell(cell.model.name, cell.task, made.scores)
     primary = made.scores[0]
     error = "" if primary.stderr is None else f" ± {primary.stderr:.3f}"
     work.folder.log("cell", unit=cell.unit, fingerprint=cell.fingerprint, n=len(made.records))

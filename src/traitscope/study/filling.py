@@ -26,6 +26,7 @@ from traitscope.study.part import Part
 from traitscope.study.progress import Stopped
 from traitscope.study.renaming import rename_adapter, rename_cell, renamed_adapters, renamed_cells
 from traitscope.study.state import State, Units, all_units, find_state, refuse_changes
+from traitscope.study.tracking import told_all, tracked, trackers_of
 from traitscope.study.work import Work
 from traitscope.ticks import ticks
 
@@ -47,6 +48,7 @@ def fill(
 
     With ``part``, or what chooses one of the units, that alone and no hidden states.
     """
+    trackers = trackers_of(study)
     heal(study)
     try:
         units = study.units()
@@ -63,14 +65,19 @@ def fill(
     unseen = captures and hidden.missing_hidden(
         study.folder, hidden.hidden_inputs(study.config, study.data, units.base)
     )
-    if state.complete and not unseen and study.folder.exists():
+    marks = {unit.name: unit.fingerprint for unit in units.adapters}
+    if state.complete and not unseen and study.folder.exists() and told_all(study, trackers, marks):
         with suppress(TraitscopeError):  # a folder that cannot be written is still read
             study.folder.prepare()
             _write_down(study, units)
         refuse_failed(study.folder, wanted.adapters)
         return None
     check_study(study)
-    with _backend(study, state, stop) as backend, open_work(study, units, replace, stop, backend, part) as work:
+    with (
+        _backend(study, state, stop) as backend,
+        open_work(study, units, replace, stop, backend, part) as work,
+        tracked(study, trackers, marks) as work.tracking,
+    ):
         while True:
             # Asked before, so that what others end meanwhile is taken up in one more round.
             others = work.leases.busy()

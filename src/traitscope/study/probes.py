@@ -68,6 +68,7 @@ def probe_config(study: Context) -> StudyConfig:
             "mixes": {},
             "models": {},
             "layers": None,
+            "report_to": (),
         }
     )
     return found.with_root(config.root)

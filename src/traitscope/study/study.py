@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from traitscope.compute import Backend
 from traitscope.config import StudyConfig, load_config
 from traitscope.config.changes import changed_text
+from traitscope.config.sections import tracker_names
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
@@ -29,6 +30,8 @@ from traitscope.study.work import Work
 from traitscope.texts import count_of, safe, table_text
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from traitscope.belt import BeltFindings
     from traitscope.effects import Effects, Explanation
     from traitscope.matrix import ScoreMatrix
@@ -60,6 +63,7 @@ class Study(Context):
         changes: Sequence[str] = (),
         backend: Backend | None = None,
         report: Reporter | None = None,
+        report_to: str | Sequence[str] | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
     ) -> Study:
@@ -72,6 +76,7 @@ class Study(Context):
             changes: of the study file's keys, such as ``recipe.rank=16``; the run folder's copy holds them too.
             backend: where the work runs; by default this process, or several of this machine where they pay.
             report: whom to tell about progress; by default nobody.
+            report_to: trackers in place of the study file's: none, tensorboard, wandb, trackio, or several.
             every_s: seconds between checkpoints of a training bank.
             stale_s: seconds without a sign of life after which another process's unit is taken over.
 
@@ -79,6 +84,7 @@ class Study(Context):
             TraitscopeError: the file is missing or says something that does not hold together.
         """
         options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
+        options["tracked_by"] = None if report_to is None else tracker_names(report_to)
         if isinstance(source, StudyConfig):
             source = source.changed(changes)
             return cls._made(source, out or source.root / "runs" / source.study, **options)
@@ -243,6 +249,42 @@ class Study(Context):
     def examples(self, task: str) -> dict[str, list[Example]]:
         """The rendered rows of a task by split, as the folder holds them."""
         return self.folder.read_task(task)
+
+    @looking_once
+    def frame(
+        self,
+        table: str = "scores",
+        *,
+        tasks: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
+        backend: str = "pandas",
+    ) -> Any:
+        """A table of the filled folder as a pandas or polars frame; results have ``to_pandas`` and ``to_polars``.
+
+        Args:
+            table: ``scores`` (one row per cell and metric), ``records`` (per cell and example), ``findings`` (of
+                ``effects``), ``examples`` (the tasks' rendered rows) or ``training`` (every optimiser step).
+            tasks, models: some of them; by default all.
+            backend: ``pandas`` or ``polars``.
+
+        Raises:
+            TraitscopeError: there is no such name, nothing was evaluated yet, or polars is not installed.
+        """
+        from traitscope.study.tables import study_frame
+
+        return study_frame(self, table, tasks=tasks, models=models, backend=backend)
+
+    @looking_once
+    def to_dataset(
+        self, table: str = "records", *, tasks: Sequence[str] | None = None, models: Sequence[str] | None = None
+    ) -> Dataset:
+        """A table as a ``datasets.Dataset`` with typed features. Arguments and errors as in ``frame``.
+
+        More than a million records lie in a temporary file for as long as the process lasts, not in memory.
+        """
+        from traitscope.study.tables import study_dataset
+
+        return study_dataset(self, table, tasks=tasks, models=models)
 
     # ---- findings
 

@@ -208,6 +208,7 @@ def _commit(work: Work, bank: BankFile, unit: AdapterUnit, made: Adapter) -> Non
     with work.leases.commit(bank.name):
         work.folder.commit_adapter(staged, unit.name)
     tokens = sum(record.tokens for record in made.history)
+    work.tracking.adapter(unit.name, made.history)
     work.trained.append(unit.name)
     work.tokens += tokens
     losses = f"loss {made.history[0].loss:.3f} -> {made.history[-1].loss:.3f}"

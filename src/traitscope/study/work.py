@@ -18,6 +18,7 @@ from traitscope.study.data import StudyData
 from traitscope.study.part import Part
 from traitscope.study.progress import Reporter, Stopped, show_tokens
 from traitscope.study.state import State, Units, find_state
+from traitscope.study.tracking import Tracking
 
 # How often in a row a unit may be lost with the process that worked on it.
 TRIES = 3
@@ -55,6 +56,7 @@ class Work:
         tokens: trained by this run.
         unreadable: datasets that the base cannot read; they are tried once a run.
         part: what this run is about; None for all of the study.
+        tracking: whom steps and scores are told.
     """
 
     config: StudyConfig
@@ -73,6 +75,7 @@ class Work:
     tokens: int = 0
     unreadable: set[str] = field(default_factory=set)
     part: Part | None = None
+    tracking: Tracking = field(default_factory=Tracking)
     _under_way: dict[str, Progress] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
 
@@ -197,4 +200,5 @@ class Work:
     def _show(self, unit: str, progress: Progress) -> None:
         self._under_way.pop(unit, None)
         self._under_way[unit] = progress
+        self.tracking.steps(progress.steps)
         show_tokens(self.report, *self._under_way.values())

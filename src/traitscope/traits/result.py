@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
+from traitscope.frames import Tabular
 from traitscope.texts import Shown, frame_text
 from traitscope.traits.codec import decode, encode
 from traitscope.traits.count import TraitCount
@@ -25,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Traits(Shown):
+class Traits(Shown, Tabular):
     """Traits of a score matrix: ``(view - center) / scale`` is about ``scores @ diag(singular) @ loadings``.
 
     Attributes:
@@ -89,6 +90,33 @@ class Traits(Shown):
         """What a notebook shows below the headline."""
         loadings = frame_text(self.loadings.T.rename_axis("task"), "{:+.2f}", most=(60, 12))
         return f"{self.count.statement}\n\n{loadings}"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """``loadings`` and ``scores``, one row per trait and task or model, with their intervals where known;
+        ``variance``: every component beside its null. Models outside the fit have role ``projected``.
+        """
+        known, models = self.intervals, (*self.models, *self.projected.models)
+        none_KN, none_IK = np.full_like(self.loadings_KN, np.nan), np.full_like(self.scores_IK, np.nan)
+        beside_PK = self.projected.scores_PK.reshape(-1, self.k)
+        none_PK = np.full_like(beside_PK, np.nan)
+        loadings = {
+            "loading": self.loadings_KN,
+            "low": none_KN if known is None else known.loadings_low_KN,
+            "high": none_KN if known is None else known.loadings_high_KN,
+        }
+        scores = {
+            "score": np.vstack([self.scores_IK, beside_PK]),
+            "low": np.vstack([none_IK if known is None else known.scores_low_IK, none_PK]),
+            "high": np.vstack([none_IK if known is None else known.scores_high_IK, none_PK]),
+        }
+        role = ["fitted"] * len(self.models) + ["projected"] * len(self.projected.models)
+        of_tasks = pd.MultiIndex.from_product([self.trait_names, self.tasks], names=["trait", "task"])
+        of_models = pd.MultiIndex.from_product([self.trait_names, models], names=["trait", "model"])
+        return {
+            "loadings": pd.DataFrame({name: a_KN.ravel() for name, a_KN in loadings.items()}, of_tasks),
+            "scores": pd.DataFrame({"role": role * self.k} | {n: a.T.ravel() for n, a in scores.items()}, of_models),
+            "variance": self.null.frame(),
+        }
 
     @property
     def k(self) -> int:
