@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ TARGETS = ["tone", "sums", "story"]
 
 
 @pytest.fixture(scope="module")
-def study(filled: Path) -> Study:
-    return Study.open(filled / "study.yaml")
+def study(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    # Findings and gathered records are written into the folder.
+    folder = tmp_path_factory.mktemp("tables") / "copy"
+    shutil.copytree(filled, folder)
+    return Study.open(folder / "study.yaml")
 
 
 def cells(study: Study) -> dict[tuple[str, str], Path]:
