@@ -190,6 +190,7 @@ class Hub:
             (rf"{_REPOSITORY}/commit/[^/]+", lambda one, *repo: write(one, *repo, self._commit)),
             (r"/(datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", self._batch),
             (r"/lfs/([0-9a-f]{64})", self._take_large),
+            (rf"{_REPOSITORY}/auth-check", self._auth_check),
             (rf"{_REPOSITORY}(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", self._info),
             (
                 r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)",
@@ -251,10 +252,7 @@ class Hub:
         folder = self._at(request, "datasets" if kind else "models", name, revision)
         if folder is None:
             return
-        if name in self.gated and name not in (request.user.reads if request.user else ()):
-            # Without a token it says 401, with one that was given no access 403.
-            message = f"Access to {'dataset' if kind else 'model'} {name} is restricted."
-            request.refuse(403 if request.user else 401, "GatedRepo", message)
+        if not self._let_in(request, name):
             return
         commit = commit_of(folder)
         if not (folder / path).is_file():
@@ -268,6 +266,18 @@ class Hub:
             status, part = 206, body[start : end + 1]
             tags["Content-Range"] = f"bytes {start}-{start + len(part) - 1}/{len(body)}"
         request.send_bytes(status, part, {**tags, "Content-Type": "application/octet-stream"}, cut)
+
+    def _auth_check(self, request: Request, kind: str, name: str) -> None:
+        if self._there(request, kind, name) and self._let_in(request, name):
+            request.send(200, {})
+
+    def _let_in(self, request: Request, name: str) -> bool:
+        """Whether a gated repository's files may be read; else the request is refused."""
+        if name not in self.gated or name in (request.user.reads if request.user else ()):
+            return True
+        # Without a token it says 401, with one that was given no access 403.
+        request.refuse(403 if request.user else 401, "GatedRepo", f"Access to {name} is restricted.")
+        return False
 
     def _whoami(self, request: Request) -> None:
         if request.user is None:

@@ -39,11 +39,14 @@ def check(
 
     No GPU is used and no weights are loaded.
     """
+    from traitscope.cli.hub import moved_on, settled
     from traitscope.study.checking import check_models, check_places, check_rest
 
     opened, _ = open_study(study, out, quiet=True, changes=changes)
     base = check_models(opened)
     notes = list(_tokenizer_notes(opened.data.readers[0].tokenizer))
+    if not settled(opened):
+        notes += moved_on(opened)
     tasks = {}
     for note in () if json else notes:
         say(f"note: {note}")

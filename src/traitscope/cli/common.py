@@ -132,7 +132,7 @@ def open_study(
     source: Path | StudyConfig, out: Path | None, *, quiet: bool = False, changes: Sequence[str] | None = None
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
-    from traitscope.cli.hub import hub_models, settled
+    from traitscope.cli.hub import hub_models, moved_on, settled
     from traitscope.cli.reporter import make_reporter
     from traitscope.study import Study
 
@@ -153,6 +153,8 @@ def open_study(
 
         # A folder that was filled is analysed without its models.
         without_waiting(() if opened.folder.exists() else models)
+        for line in moved_on(opened):
+            report.note(line)
     return opened, report
 
 
