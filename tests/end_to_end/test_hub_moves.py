@@ -42,8 +42,9 @@ def test_where_it_asks_anyway_it_says_what_has_moved_on_and_how_to_take_it(
     new = move_adapter(hub, tmp_path / "moved")
     text = filled_copy.read_text()
     filled_copy.write_text(text.replace("{other: org/tiny-adapter}", "{other: org/tiny-adapter, more: org/tiny-base}"))
-    status, _, said = verbs("check", filled_copy)
+    status, out, said = verbs("check", filled_copy)
     assert status == 0, said
+    said = " ".join(out.split())
     assert f"org/tiny-adapter has moved on: main is {new[:12]} on the Hub, this folder keeps {old[:12]}" in said
     assert "org/tiny-base has moved on" not in said and "org/tiny-data has moved on" not in said
     # The way that the note names.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from traitscope.errors import TraitscopeError
@@ -54,6 +55,28 @@ def not_at_hand(model: str, revision: str | None = None, subfolder: str | None =
         where=f"model {model}",
         fix="mend the network, or name a local folder (from the study file's folder)",
     )
+
+
+@contextmanager
+def online() -> Iterator[None]:
+    """Within it the Hub is asked although nothing of the study lies there; what the user set stays.
+
+    Raises:
+        TraitscopeError: ``HF_HUB_OFFLINE`` was set, or the Hub does not answer.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    # The command line switches the network off, for studies of local files, after the user's own setting was read.
+    constants.HF_HUB_OFFLINE = False
+    try:
+        if not _answers(constants.ENDPOINT):
+            raise TraitscopeError(
+                f"the Hub ({constants.ENDPOINT}) does not answer", where="push", fix="mend the network and try again"
+            )
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _answers(endpoint: str) -> bool:

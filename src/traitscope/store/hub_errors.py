@@ -113,6 +113,8 @@ def _told(error: BaseException, name: str, kind: Kind, revision: str | None) -> 
         return _of_status(error, name, kind)
     if isinstance(error, errors.FileMetadataError):
         return f"{constants.ENDPOINT} does not answer as a Hub does", "check HF_ENDPOINT, proxy and firewall"
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return "nobody is logged in to the Hub", LOG_IN
     if isinstance(error, errors.HFValidationError):
         return f"{name!r} is no id of the Hub", "write org/name, or name a local folder that is there"
     return None
