@@ -39,6 +39,7 @@ class _Fault:
     status: int | None
     headers: Mapping[str, str]
     after: int = 0
+    silent: bool = False
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Request:
     query: dict[str, list[str]]
     sent: bytes
     user: User | None
+    stalled: threading.Event | None = None
 
     def json(self) -> Any:
         """What was sent."""
@@ -73,6 +75,9 @@ class Request:
         if self.handler.command != "HEAD":
             self.handler.wfile.write(body if cut is None else body[:cut])
         if cut is not None:
+            if self.stalled is not None:
+                self.handler.wfile.flush()
+                self.stalled.wait(60)
             self.hang_up()
 
     def hang_up(self) -> None:
@@ -114,6 +119,7 @@ class Hub:
         self.asked: list[str] = []
         self.heard: list[Mapping[str, str]] = []
         self._faults: list[_Fault] = []
+        self._mended = threading.Event()
         self._lock = threading.Lock()
         hub = self
 
@@ -152,9 +158,15 @@ class Hub:
         """The next requests that match lose their connection after so many bytes of the answer (0: before it)."""
         self._faults.append(_Fault(pattern, times, None, {}, after))
 
+    def stall(self, pattern: str, after: int) -> None:
+        """The next request that matches gets so many bytes of its answer, and then waits until the Hub is mended."""
+        self._faults.append(_Fault(pattern, 1, None, {}, after, silent=True))
+
     def mend(self) -> None:
         """No request fails any more."""
         self._faults.clear()
+        self._mended.set()
+        self._mended = threading.Event()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """One request: user, fault, new name, then whatever the path asks for."""
@@ -178,6 +190,8 @@ class Hub:
             there = handler.path.replace(f"/{old}", f"/{self.moved[old]}", 1)
             request.send_bytes(307, b"", {"Location": there})
         else:
+            if fault is not None and fault.silent:
+                request.stalled = self._mended
             self._route(request, fault.after if fault else None)
 
     def _route(self, request: Request, cut: int | None) -> None:
