@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -22,7 +23,7 @@ from hub_study import FILES, HUB_DATA, SECRET, Verbs, assert_refused, write_stud
         ("org/tiny-base@v9", "org/tiny-adapter", FILES, ["org/tiny-base has no revision v9", "commits/main"]),
         ("org/tiny-adapter", "org/tiny-base", FILES, ["has no config.json: it holds an adapter", "models:"]),
         ("org/no-weights", "org/tiny-adapter", FILES, ["base model org/no-weights", "has no model.safetensors"]),
-        ("org/a/b", "org/tiny-adapter", FILES, ["base model org/a/b", "name a model folder"]),
+        ("org/a/b", "org/tiny-adapter", FILES, ["model org/a/b", "name a model folder"]),
         ("org/tiny-base", "org/absent", FILES, ["model org/absent", "check the id"]),
         ("org/tiny-base", "org/pickled", FILES, ["model org/pickled", "pickled weights are not read"]),
         ("org/tiny-base", "org/tiny-adapter", HUB_DATA.replace("tiny-data", "absent"), ["no dataset org/absent"]),
@@ -35,11 +36,12 @@ from hub_study import FILES, HUB_DATA, SECRET, Verbs, assert_refused, write_stud
 def test_what_the_hub_does_not_give_is_named_with_a_fix(
     tmp_path: Path, hub: Hub, verbs: Verbs, named: str, other: str, data: str, says: list[str]
 ) -> None:
-    (tmp_path / "half").mkdir()
-    config = hub.repositories["models"]["org/tiny-base"] / "config.json"
-    (tmp_path / "half/config.json").write_bytes(config.read_bytes())
-    (tmp_path / "half/adapter_config.json").write_text("{}") if other == "org/pickled" else None
-    hub.repositories["models"] |= {"org/no-weights": tmp_path / "half", "org/pickled": tmp_path / "half"}
+    lacking = {"org/no-weights": ("tiny-base", "model"), "org/pickled": ("tiny-adapter", "adapter_model")}
+    for name, (whole, weights) in lacking.items():
+        folder = tmp_path / name
+        shutil.copytree(hub.repositories["models"][f"org/{whole}"], folder)
+        (folder / f"{weights}.safetensors").rename(folder / f"{weights}.bin")
+        hub.repositories["models"][name] = folder
     revision = "" if "@" in named else ", revision: main"
     assert_refused(verbs, write_study(tmp_path / "study", named, other, data, revision), *says)
 
@@ -101,9 +103,8 @@ def test_a_hub_that_is_busy_or_broken(
     verbs.impatient = True
     hub.repositories["models"]["org/fresh"] = hub.repositories["models"]["org/tiny-base"]
     hub.fail("/org/fresh", status, **headers)
-    assert_refused(
-        verbs, write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter"), "base model org/fresh", *says
-    )
+    file = write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter")
+    assert_refused(verbs, file, "base model org/fresh", *says)
 
 
 def weights_asked(hub: Hub) -> list[str | None]:
@@ -124,7 +125,7 @@ def test_a_connection_that_is_lost_once_is_taken_up_by_itself(tmp_path: Path, hu
     assert weights_asked(hub) == [None, "bytes=4864-"]
 
 
-def test_a_run_that_lost_the_hub_goes_on_where_it_was(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
+def test_a_run_that_lost_the_hub_fetches_what_had_not_come_whole(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
     verbs.impatient = True
     hub.repositories["models"]["org/fresh"] = fresh(tmp_path, 7)
     hub.drop(r"GET /org/fresh/resolve/.*safetensors", after=5000, times=1)
@@ -136,7 +137,9 @@ def test_a_run_that_lost_the_hub_goes_on_where_it_was(tmp_path: Path, hub: Hub, 
     hub.heard.clear()
     status, _, said = verbs("run", file)
     assert status == 0, said
-    assert weights_asked(hub) == ["bytes=4864-"]
+    # The client keeps no half of a file beyond its process, and every whole one.
+    assert weights_asked(hub) == [None]
+    assert not [one for one in hub.asked if one.startswith("GET /org/fresh") and "config.json" in one]
 
 
 def test_a_run_that_was_killed_in_the_middle_of_a_file_goes_on(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
@@ -159,7 +162,9 @@ def test_a_run_that_was_killed_in_the_middle_of_a_file_goes_on(tmp_path: Path, h
     hub.heard.clear()
     status, _, said = verbs("run", file)
     assert status == 0, said
-    assert weights_asked(hub) == ["bytes=4864-"]
+    # The client keeps no half of a file beyond its process, and every whole one.
+    assert weights_asked(hub) == [None]
+    assert not [one for one in hub.asked if one.startswith("GET /org/fresh") and "config.json" in one]
 
 
 def fresh(to: Path, seed: int) -> Path:
