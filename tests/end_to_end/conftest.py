@@ -87,3 +87,40 @@ def filled_copy(filled: Path, tmp_path: Path) -> Path:
 
     shutil.copytree(filled.parent, tmp_path / "copy")
     return tmp_path / "copy/study.yaml"
+
+
+@pytest.fixture(scope="session")
+def preset_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """Serves the stand-ins under the ids and the commits that the presets name."""
+    import standins
+    from preset_runs import ALL, preset
+
+    folder = tmp_path_factory.mktemp("standins")
+    base = standins.make_base(folder / "base")
+    datasets = standins.make_datasets(folder, preset("layer-by-layer").tasks)
+    served = Hub(dict.fromkeys(standins.BASES, base), datasets)
+    for config in map(preset, ALL):
+        served.holds.refs["models", config.base.model, str(config.base.revision)] = base
+        for task in config.tasks.values():
+            assert task.data.hub is not None
+            served.holds.refs["datasets", task.data.hub, str(task.data.revision)] = datasets[task.data.hub]
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session")
+def preset_verbs(tmp_path_factory: pytest.TempPathFactory, preset_hub: Hub) -> Iterator[Verbs]:
+    """Verbs in processes that know that Hub."""
+    found = Verbs(preset_hub.url, tmp_path_factory.mktemp("verbs"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def preset_run(tmp_path_factory: pytest.TempPathFactory, preset_verbs: Verbs) -> Path:
+    """The run folder of a part of ``latent-traits --small``, from its file to its report; its mix never saw paws."""
+    from preset_runs import filled
+
+    fewer = ["sources=[goat, paws, flipkart]", "controls={flipkart: [balance]}", "mixes.all.hold_out=[paws]"]
+    fewer.append("targets=[gsm8k, goat, paws, mnli_e, pile, flipkart]")
+    return filled(preset_verbs, tmp_path_factory.mktemp("preset"), "latent-traits-small", *fewer)

@@ -255,7 +255,12 @@ class Hub:
             wanted = form if form is not None else request.json().get("paths", [])
             request.send(200, [one for one in entries(folder) if one["path"] in wanted])
         else:
-            about = {"_id": name, "id": name, "sha": commit_of(folder), "private": name in self.holds.private}
+            about = {
+                "_id": name,
+                "id": name,
+                "sha": _commit_at(folder, revision),
+                "private": name in self.holds.private,
+            }
             about |= {"gated": "manual" if name in self.gated else False, "disabled": False, "tags": []}
             siblings = [{"rfilename": path} for path in files_of(folder)]
             request.send(200, {**about, "downloads": 0, "likes": 0, "siblings": siblings})
@@ -268,7 +273,7 @@ class Hub:
             return
         if not self._let_in(request, name):
             return
-        commit = commit_of(folder)
+        commit = _commit_at(folder, revision)
         if not (folder / path).is_file():
             request.refuse(404, "EntryNotFound", "Entry not found", **{"X-Repo-Commit": commit})
             return
@@ -368,6 +373,11 @@ class Hub:
     def _take_large(self, request: Request, oid: str) -> None:
         self.holds.large[oid] = request.sent
         request.send(200, {})
+
+
+def _commit_at(folder: Path, revision: str | None) -> str:
+    """The commit of a revision: itself where it is one."""
+    return revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else commit_of(folder)
 
 
 def _sent(handler: BaseHTTPRequestHandler) -> bytes:

@@ -129,11 +129,19 @@ def _told(error: Exception) -> TraitscopeError | None:
 
 
 def open_study(
-    source: Path | StudyConfig, out: Path | None, *, quiet: bool = False, changes: Sequence[str] | None = None
+    source: Path | StudyConfig,
+    out: Path | None,
+    *,
+    quiet: bool = False,
+    changes: Sequence[str] | None = None,
+    opened_as: Callable[[Study], None] | None = None,
 ) -> tuple[Study, Reporter]:
-    """The study that a verb's arguments name, and the reporter it talks to."""
+    """The study that a verb's arguments name, and the reporter it talks to.
+
+    ``opened_as`` is given the study before anything of it is asked of the Hub.
+    """
     from traitscope.cli.hub import hub_models, moved_on, settled
-    from traitscope.cli.reporter import make_reporter
+    from traitscope.cli.reporter import hear_library, make_reporter
     from traitscope.study import Study
 
     if source == DEFAULT_STUDY and not DEFAULT_STUDY.exists():
@@ -142,7 +150,10 @@ def open_study(
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
+    hear_library(report)
     opened = Study.open(source, out, report=report, changes=changes or ())
+    if opened_as is not None:
+        opened_as(opened)
     models = hub_models(opened.config)
     if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.

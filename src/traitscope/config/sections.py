@@ -56,6 +56,11 @@ class ModelConfig(HubModel):
     subfolder: Filled | None = Field(
         None, description="Of a Hub repository that holds several adapters: the folder of this one"
     )
+    trained_on: Texts | None = Field(
+        None,
+        description="Tasks of this study that it was trained on: the row then counts as a source (of several: a mix) "
+        "and these cells as its own; []: on none of them; left out: not known, the row stands beside the traits",
+    )
 
     @field_validator("subfolder")
     @classmethod

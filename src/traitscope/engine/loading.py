@@ -65,6 +65,8 @@ def load_base(
     dtype: str = "auto",
     device: str = "auto",
     root: str | Path = ".",
+    subfolder: str | None = None,
+    onto: ModelSource | None = None,
 ) -> Base:
     """Load a base model from a folder, a GGUF file, the Hub (only when a Hub id is named) or an installed package.
 
@@ -75,6 +77,8 @@ def load_base(
         dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64``, ``nf4`` (4 bits, through bitsandbytes) or ``auto``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
         root: the folder that relative paths start from.
+        subfolder: of an adapter, in its repository.
+        onto: the base of an adapter that is merged into it (``store.merged``), where the model is such a one.
 
     Raises:
         TraitscopeError: the model is missing, damaged, no causal LM, or quantised in another way than by bitsandbytes,
@@ -86,13 +90,13 @@ def load_base(
         model, said = split_revision(model, root)
         revision = revision or said
     name = str(model) if str(model) in BUILT_IN else str(locate(model, root))
-    source = ModelSource(str(model), revision, dtype, Path(root))
-    local = isinstance(source.located(), Path)
-    target = source.fetched(weights=True)
+    asked = ModelSource(str(model), revision, dtype, Path(root), subfolder, onto)
+    local = onto is not None or isinstance(asked.located(), Path)
+    target = asked.fetched(weights=True)
     commit = None if local else target.name
     fingerprint = commit or fingerprint_folder(target)
     where = f"base model {model}"
-    check_model(replace(source, revision=commit or revision), numbers=False)
+    check_model(replace(asked, revision=commit or revision), numbers=False)
     try:
         # Code that lies in a folder is neither run nor asked about.
         named = {"local_files_only": True, "trust_remote_code": False}

@@ -18,6 +18,9 @@ from traitscope.store.weights import INDEX, WEIGHTS
 # Configuration, tokenizer of whatever kind, chat templates: all that ``from_pretrained`` reads but the weights.
 _SMALL = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
 _DEEPER = ("*/*.json", "*/*.txt", "*/*.model", "*/*.tiktoken")
+# Some adapters bring the tokenizer whose tokens they added.
+_OWN_TOKENS = ("tokenizer*", "added_tokens.json", "special_tokens_map.json", "vocab.json", "merges.txt", "*.jinja")
+_ADAPTER = (ADAPTER, ADAPTER_WEIGHTS, *_OWN_TOKENS)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -186,5 +189,5 @@ def fetch_adapter(name: str, revision: str | None, subfolder: str | None, *, whe
             where=where,
             fix="name a revision that has it, or load it in PEFT and write it with save_pretrained",
         )
-    found = fetch(name, revision, [f"{under}{ADAPTER}", f"{under}{ADAPTER_WEIGHTS}"], where=where)
+    found = fetch(name, revision, [f"{under}{one}" for one in _ADAPTER], where=where)
     return found / subfolder if subfolder else found

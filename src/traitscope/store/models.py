@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.adapters import CONFIG
 from traitscope.store.files import user_path
-from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
+from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file, model_files
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
 from traitscope.store.hub_files import fetch_adapter, fetch_model, moved_to
+from traitscope.store.merged import adapter_mark, merged, must_be_merged
 
 
 def embedded_base_path() -> Path:
@@ -78,7 +81,8 @@ def resolve_model(model: str | Path, root: Path | str = ".") -> str | Path:
 class ModelSource:
     """A model as a study names it: Hub id, folder, GGUF file or built-in name. ``dtype`` may be ``auto``.
 
-    ``root`` is the folder that relative paths start from; ``subfolder`` the folder of an adapter in its repository.
+    ``root`` is the folder that relative paths start from; ``subfolder`` the folder of an adapter in its repository;
+    ``onto`` the base that an adapter must be merged into.
     """
 
     model: str
@@ -86,14 +90,34 @@ class ModelSource:
     dtype: str = "auto"
     root: Path = Path()
     subfolder: str | None = None
+    onto: ModelSource | None = None
 
     def located(self) -> str | Path:
         """See ``locate``."""
         return locate(self.model, self.root)
 
     def resolved(self) -> str | Path:
-        """See ``resolve_model``."""
-        return resolve_model(self.model, self.root)
+        """See ``resolve_model``; of an adapter with ``onto`` the folder of the merged model, made on the first call."""
+        if self.onto is None:
+            return resolve_model(self.model, self.root)
+        folder, base = adapter_folder(self), self.onto.resolved()
+        if isinstance(base, str):
+            base = cached_folder(base, self.onto.revision) or base
+        if folder is None or isinstance(base, str):
+            raise TraitscopeError(
+                "it must be merged into its base, and the files of one of them are not on this disk",
+                where=f"model {self.model}",
+                fix="load the base first: traitscope check, with the network",
+            )
+        return merged(folder, base)
+
+    def on_base(self, base: ModelSource) -> ModelSource:
+        """The same; with ``onto`` where it is an adapter on this disk that must be merged into the base."""
+        try:
+            folder = kept_adapter(self)
+        except TraitscopeError:
+            return self  # nothing lies there: whoever needs it says so
+        return replace(self, onto=base) if folder is not None and must_be_merged(folder) else self
 
     def fetched(self, *, weights: bool) -> Path:
         """The folder of a full model's files; of one on the Hub they are fetched, the weights only where asked for.
@@ -122,6 +146,41 @@ def adapter_folder(asked: ModelSource) -> Path | None:
     return fetch_adapter(model, asked.revision, asked.subfolder, where=f"model {asked.model}")
 
 
+def kept_adapter(asked: ModelSource) -> Path | None:
+    """As ``adapter_folder``, of what is on this disk: the Hub is not asked."""
+    model = asked.located()
+    if isinstance(model, Path):
+        return adapter_folder(asked)
+    from huggingface_hub import try_to_load_from_cache
+
+    name = f"{asked.subfolder}/{CONFIG}" if asked.subfolder else CONFIG
+    found = try_to_load_from_cache(model, name, revision=asked.revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def other_base(folder: Path, base: ModelSource) -> str | None:
+    """The base that an adapter's configuration names, where it is another than ``base``; None where that is not known.
+
+    Two Hub ids are compared as they are, two folders by their models' weights.
+    """
+    try:
+        named = json.loads((folder / CONFIG).read_bytes()).get("base_model_name_or_path")
+        if not isinstance(named, str) or not named:
+            return None
+        theirs, ours = locate(named, folder), base.located()
+        if isinstance(theirs, str) and isinstance(ours, str):
+            return named if theirs.lower() != ours.lower() else None
+        if isinstance(theirs, Path) and isinstance(ours, Path) and theirs.is_dir() and ours.is_dir():
+            return named if _weights(theirs) != _weights(ours) else None
+    except (OSError, ValueError, AttributeError, TraitscopeError):
+        pass
+    return None
+
+
+def _weights(folder: Path) -> list[str]:
+    return sorted(mark for name, mark in model_files(folder).items() if name.endswith(".safetensors"))
+
+
 def cached_folder(model: str, revision: str | None) -> Path | None:
     """Where the files of a Hub model lie on this disk, in a folder named by their commit; None before it was loaded."""
     from huggingface_hub import try_to_load_from_cache
@@ -144,6 +203,7 @@ class Identity:
         subfolder: where in its repository the adapter lies.
         moved_to: the repository's new name, where the Hub said that it was renamed.
         root: the folder that a relative path starts from; a study may move with its models.
+        onto: the base of an adapter that is merged into it, and is then a model of its own (``adapter`` is false).
     """
 
     model: str
@@ -155,6 +215,7 @@ class Identity:
     subfolder: str | None = None
     moved_to: str | None = field(default=None, compare=False)
     root: Path = field(default=Path(), compare=False)
+    onto: ModelSource | None = field(default=None, compare=False)
 
     @classmethod
     def unknown(cls, asked: ModelSource, dtype: str) -> Identity:
@@ -169,7 +230,8 @@ class Identity:
 
     def source(self) -> ModelSource:
         """What to load: the very revision and precision that were found."""
-        return ModelSource(self.model, self.revision or self.asked, self.dtype, self.root, self.subfolder)
+        revision = self.revision or self.asked
+        return ModelSource(self.model, revision, self.dtype, self.root, self.subfolder, self.onto)
 
     def key(self) -> dict[str, str]:
         """What the units' fingerprints are made from; names and places are not part of it."""
@@ -182,7 +244,7 @@ class Identity:
 
     def to_json(self) -> dict[str, Any]:
         """For ``lock.json``."""
-        said = {key: value for key, value in asdict(self).items() if key != "root"}
+        said = {key: value for key, value in asdict(self).items() if key not in ("root", "onto")}
         for key in ("subfolder", "moved_to"):
             if said[key] is None:
                 del said[key]
@@ -200,7 +262,8 @@ def locked(entry: Mapping[str, Any] | None, asked: ModelSource) -> Identity | No
         return None
     moved = None if entry.get("moved_to") == asked.model else entry.get("moved_to")
     try:
-        return Identity(**{**entry, "model": asked.model, "moved_to": moved}, root=asked.root)
+        said = {**entry, "model": asked.model, "moved_to": moved}
+        return Identity(**said, root=asked.root, onto=asked.onto)
     except TypeError:
         return None
 
@@ -231,6 +294,8 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
 
     It runs in the base's precision, so that rows differ in their weights alone.
 
+    An adapter that must be merged into the base is a full model, which is told from the files it is made of.
+
     Raises:
         TraitscopeError: the Hub does not have it.
     """
@@ -240,21 +305,21 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
         return kept
     folder = adapter_folder(asked)
     if folder is not None:
+        merges = must_be_merged(folder)
         files = [[path.name, hash_file(path)] for path in sorted(folder.glob("adapter_*"))]
-        mark = fingerprint([base.key(), files])
         # A snapshot's folder is named by its commit.
         depth = len(PurePosixPath(asked.subfolder).parts) if asked.subfolder else 0
-        commit = None if local else [folder, *folder.parents][depth].name
         return Identity(
             asked.model,
             asked.revision,
-            commit,
+            None if local else [folder, *folder.parents][depth].name,
             base.dtype,
-            mark,
-            adapter=True,
+            fingerprint([base.key(), adapter_mark(folder), "merged"] if merges else [base.key(), files]),
+            adapter=not merges,
             subfolder=asked.subfolder,
             moved_to=None if local else moved_to(asked.model),
             root=asked.root,
+            onto=base.source() if merges else None,
         )
     if asked.subfolder is not None:
         raise TraitscopeError(

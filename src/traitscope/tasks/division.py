@@ -102,8 +102,9 @@ class Division:
         elif data.splits is not None:
             split = data.splits
         if data.hub is not None:
-            where = self._where("data", "splits" if data.splits else "hub")
-            read = read_hub(data, split, where, self.tally.commit)
+            files = getattr(data.files, part or "train") if isinstance(data.files, SplitPaths) else data.files
+            where = self._where("data", "files" if files else "splits" if data.splits else "hub")
+            read = read_hub(data, split, where, files, commit=self.tally.commit)
             self.tally.commit = read.commit
         else:
             paths = data.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,21 @@ from traitscope.tasks.rows import ReadRows, rows_fingerprint
 _QUOTED = re.compile(r"'([^']+)'")
 
 
-def read_hub(data: DataConfig, split: str | None, where: str, commit: str | None = None) -> ReadRows:
-    """The rows of one split of a Hugging Face Hub dataset.
+def read_hub(
+    data: DataConfig,
+    split: str | None,
+    where: str,
+    files: Sequence[str] | None = None,
+    *,
+    commit: str | None = None,
+) -> ReadRows:
+    """The rows of one split, or of some files, of a Hugging Face Hub dataset.
 
     Args:
         data: names dataset, configuration and revision.
         split: the split.
         where: the place in the study file.
+        files: of the repository, in place of a split.
         commit: the commit that the revision stood for when the study was begun; None: what it stands for now.
 
     Raises:
@@ -32,7 +41,7 @@ def read_hub(data: DataConfig, split: str | None, where: str, commit: str | None
     import datasets
 
     name = str(data.hub)
-    if split is None:
+    if split is None and files is None:
         raise TraitscopeError(
             "a Hub dataset needs its splits named",
             where=where,
@@ -46,9 +55,17 @@ def read_hub(data: DataConfig, split: str | None, where: str, commit: str | None
             raise
         silent = error
     try:
-        loaded = datasets.load_dataset(name, data.subset, split=split, revision=commit or data.revision)
+        at = commit or data.revision
+        if files is None:
+            loaded = datasets.load_dataset(name, data.subset, split=split, revision=at)
+        else:
+            # The card counts the rows of all files.
+            rows_of = {"rows": list(files)}
+            loaded = datasets.load_dataset(
+                name, data_files=rows_of, split="rows", revision=at, verification_mode="no_checks"
+            )
     except Exception as error:
-        raise silent or _told(error, data, split, where) from error
+        raise silent or _told(error, data, split or "", files, where) from error
     came = _came_from(loaded)
     wanted = commit or (data.revision if is_commit(data.revision) else None)
     if None not in (wanted, came) and came != wanted:
@@ -84,7 +101,7 @@ def _came_from(loaded: Any) -> str | None:
     return next((name for name in names if is_commit(name)), None)
 
 
-def _told(error: Exception, data: DataConfig, split: str, where: str) -> TraitscopeError:
+def _told(error: Exception, data: DataConfig, split: str, files: Sequence[str] | None, where: str) -> TraitscopeError:
     """The error of ours for one of the ``datasets`` library."""
     name, words = str(data.hub), str(error)
     known = _QUOTED.findall(words.split("Should be one of")[-1].split("Available:")[-1].split("available configs:")[-1])
@@ -113,6 +130,12 @@ def _told(error: Exception, data: DataConfig, split: str, where: str) -> Traitsc
             f"the Hub dataset {name} holds no files of rows",
             where=where,
             fix=f"look at {address(name, 'dataset')}, and name one with csv, json or parquet files",
+        )
+    if files is not None and isinstance(error, FileNotFoundError):
+        return TraitscopeError(
+            f"the Hub dataset {name} has no files {', '.join(files)}",
+            where=where,
+            fix=f"look at {address(name, 'dataset')}/tree/{data.revision or 'main'}",
         )
     told = hub_error(error, where, name, kind="dataset", revision=data.revision)
     without_network = "; without a network save it elsewhere with datasets.save_to_disk and name the folder with path:"
