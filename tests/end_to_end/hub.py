@@ -39,6 +39,7 @@ class _Fault:
     status: int | None
     headers: Mapping[str, str]
     after: int = 0
+    silent: bool = False
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Request:
     query: dict[str, list[str]]
     sent: bytes
     user: User | None
+    stalled: threading.Event | None = None
 
     def json(self) -> Any:
         """What was sent."""
@@ -73,6 +75,9 @@ class Request:
         if self.handler.command != "HEAD":
             self.handler.wfile.write(body if cut is None else body[:cut])
         if cut is not None:
+            if self.stalled is not None:
+                self.handler.wfile.flush()
+                self.stalled.wait(60)
             self.hang_up()
 
     def hang_up(self) -> None:
@@ -114,6 +119,7 @@ class Hub:
         self.asked: list[str] = []
         self.heard: list[Mapping[str, str]] = []
         self._faults: list[_Fault] = []
+        self._mended = threading.Event()
         self._lock = threading.Lock()
         hub = self
 
@@ -152,9 +158,15 @@ class Hub:
         """The next requests that match lose their connection after so many bytes of the answer (0: before it)."""
         self._faults.append(_Fault(pattern, times, None, {}, after))
 
+    def stall(self, pattern: str, after: int) -> None:
+        """The next request that matches gets so many bytes of its answer, and then waits until the Hub is mended."""
+        self._faults.append(_Fault(pattern, 1, None, {}, after, silent=True))
+
     def mend(self) -> None:
         """No request fails any more."""
         self._faults.clear()
+        self._mended.set()
+        self._mended = threading.Event()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """One request: user, fault, new name, then whatever the path asks for."""
@@ -178,6 +190,8 @@ class Hub:
             there = handler.path.replace(f"/{old}", f"/{self.moved[old]}", 1)
             request.send_bytes(307, b"", {"Location": there})
         else:
+            if fault is not None and fault.silent:
+                request.stalled = self._mended
             self._route(request, fault.after if fault else None)
 
     def _route(self, request: Request, cut: int | None) -> None:
@@ -190,6 +204,7 @@ class Hub:
             (rf"{_REPOSITORY}/commit/[^/]+", lambda one, *repo: write(one, *repo, self._commit)),
             (r"/(datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", self._batch),
             (r"/lfs/([0-9a-f]{64})", self._take_large),
+            (rf"{_REPOSITORY}/auth-check", self._auth_check),
             (rf"{_REPOSITORY}(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", self._info),
             (
                 r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)",
@@ -240,7 +255,12 @@ class Hub:
             wanted = form if form is not None else request.json().get("paths", [])
             request.send(200, [one for one in entries(folder) if one["path"] in wanted])
         else:
-            about = {"_id": name, "id": name, "sha": commit_of(folder), "private": name in self.holds.private}
+            about = {
+                "_id": name,
+                "id": name,
+                "sha": _commit_at(folder, revision),
+                "private": name in self.holds.private,
+            }
             about |= {"gated": "manual" if name in self.gated else False, "disabled": False, "tags": []}
             siblings = [{"rfilename": path} for path in files_of(folder)]
             request.send(200, {**about, "downloads": 0, "likes": 0, "siblings": siblings})
@@ -251,12 +271,9 @@ class Hub:
         folder = self._at(request, "datasets" if kind else "models", name, revision)
         if folder is None:
             return
-        if name in self.gated and name not in (request.user.reads if request.user else ()):
-            # Without a token it says 401, with one that was given no access 403.
-            message = f"Access to {'dataset' if kind else 'model'} {name} is restricted."
-            request.refuse(403 if request.user else 401, "GatedRepo", message)
+        if not self._let_in(request, name):
             return
-        commit = commit_of(folder)
+        commit = _commit_at(folder, revision)
         if not (folder / path).is_file():
             request.refuse(404, "EntryNotFound", "Entry not found", **{"X-Repo-Commit": commit})
             return
@@ -268,6 +285,18 @@ class Hub:
             status, part = 206, body[start : end + 1]
             tags["Content-Range"] = f"bytes {start}-{start + len(part) - 1}/{len(body)}"
         request.send_bytes(status, part, {**tags, "Content-Type": "application/octet-stream"}, cut)
+
+    def _auth_check(self, request: Request, kind: str, name: str) -> None:
+        if self._there(request, kind, name) and self._let_in(request, name):
+            request.send(200, {})
+
+    def _let_in(self, request: Request, name: str) -> bool:
+        """Whether a gated repository's files may be read; else the request is refused."""
+        if name not in self.gated or name in (request.user.reads if request.user else ()):
+            return True
+        # Without a token it says 401, with one that was given no access 403.
+        request.refuse(403 if request.user else 401, "GatedRepo", f"Access to {name} is restricted.")
+        return False
 
     def _whoami(self, request: Request) -> None:
         if request.user is None:
@@ -344,6 +373,11 @@ class Hub:
     def _take_large(self, request: Request, oid: str) -> None:
         self.holds.large[oid] = request.sent
         request.send(200, {})
+
+
+def _commit_at(folder: Path, revision: str | None) -> str:
+    """The commit of a revision: itself where it is one."""
+    return revision if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else commit_of(folder)
 
 
 def _sent(handler: BaseHTTPRequestHandler) -> bytes:

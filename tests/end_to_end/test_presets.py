@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hub_study import Verbs
 from preset_runs import ALL, PAPERS, PRESETS, filled, preset
-from test_hub import Verbs
 from typer.testing import CliRunner
 
 from traitscope.cli import app

@@ -72,6 +72,7 @@ def check(
 
 def _check(study: Study, prompts: bool, json: bool) -> dict[str, Any]:
     """Checks the study on one base model, and says what is seen unless JSON is wanted; gives what JSON has."""
+    from traitscope.cli.hub import moved_on, settled
     from traitscope.study.checking import check_models, check_places, check_rest
 
     try:
@@ -82,6 +83,8 @@ def _check(study: Study, prompts: bool, json: bool) -> dict[str, Any]:
             raise
         raise _with_what_is_known(error, study) from None
     notes = list(_tokenizer_notes(tokenizer))
+    if not settled(study):
+        notes += moved_on(study)
     tasks = {}
     for note in () if json else notes:
         say(f"note: {note}")

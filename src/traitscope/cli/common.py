@@ -162,7 +162,7 @@ def open_study(
     Raises:
         TraitscopeError: no such study, or ``--base`` for one that has none to choose from, or not that.
     """
-    from traitscope.cli.hub import hub_models, settled
+    from traitscope.cli.hub import hub_models, moved_on, settled
     from traitscope.cli.reporter import hear_library, make_reporter
     from traitscope.study import BasesStudy, Study
 
@@ -191,6 +191,8 @@ def open_study(
 
         # A folder that was filled is analysed without its models.
         without_waiting(() if opened.folder.exists() else models)
+        for line in moved_on(opened):
+            report.note(line)
     return opened, report
 
 

@@ -183,6 +183,7 @@ class Local:
                     dtype=model.dtype,
                     device=self.config.device,
                     root=model.root,
+                    subfolder=model.subfolder,
                     onto=model.onto,
                 )
             # Asked for again as what it turned out to be (a commit, a precision), it is the same base.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import CONFIG
-from traitscope.store.files import disk_problem, user_path
+from traitscope.store.files import user_path
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file, model_files
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
-from traitscope.store.hub import not_at_hand
+from traitscope.store.hub_files import fetch_adapter, fetch_model, moved_to
 from traitscope.store.merged import adapter_mark, merged, must_be_merged
 
 
@@ -81,13 +81,15 @@ def resolve_model(model: str | Path, root: Path | str = ".") -> str | Path:
 class ModelSource:
     """A model as a study names it: Hub id, folder, GGUF file or built-in name. ``dtype`` may be ``auto``.
 
-    ``root`` is the folder that relative paths start from; ``onto`` is the base that an adapter must be merged into.
+    ``root`` is the folder that relative paths start from; ``subfolder`` the folder of an adapter in its repository;
+    ``onto`` the base that an adapter must be merged into.
     """
 
     model: str
     revision: str | None = None
     dtype: str = "auto"
     root: Path = Path()
+    subfolder: str | None = None
     onto: ModelSource | None = None
 
     def located(self) -> str | Path:
@@ -117,6 +119,17 @@ class ModelSource:
             return self  # nothing lies there: whoever needs it says so
         return replace(self, onto=base) if folder is not None and must_be_merged(folder) else self
 
+    def fetched(self, *, weights: bool) -> Path:
+        """The folder of a full model's files; of one on the Hub they are fetched, the weights only where asked for.
+
+        Raises:
+            TraitscopeError: as ``resolve_model``, and where the Hub does not give them.
+        """
+        found = self.resolved()
+        if isinstance(found, Path):
+            return found
+        return fetch_model(found, self.revision, weights=weights, where=f"base model {self.model}")
+
 
 def adapter_folder(asked: ModelSource) -> Path | None:
     """The local folder of a PEFT adapter, or None where ``asked`` is a full model.
@@ -126,27 +139,11 @@ def adapter_folder(asked: ModelSource) -> Path | None:
     Raises:
         TraitscopeError: the Hub cannot be reached or has no such model.
     """
-    model, revision = asked.located(), asked.revision
+    model = asked.located()
     if isinstance(model, Path):
-        return model if (model / "adapter_config.json").is_file() else None
-    if (told := not_at_hand(model, revision)) is not None:
-        raise told
-    from huggingface_hub import file_exists, snapshot_download
-
-    try:
-        if not file_exists(model, "adapter_config.json", revision=revision):
-            return None
-        files = ["adapter_config.json", "*.safetensors"]
-        return Path(snapshot_download(model, revision=revision, allow_patterns=files))
-    except Exception as error:
-        if (told := disk_problem(error, f"model {model}")) is not None:
-            raise told from error
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TraitscopeError(
-            f"cannot be had from the Hub: {first}",
-            where=f"model {model}",
-            fix="check the id, the revision and the network, or name a local folder (from the study file's folder)",
-        ) from error
+        folder = model / asked.subfolder if asked.subfolder else model
+        return folder if (folder / "adapter_config.json").is_file() else None
+    return fetch_adapter(model, asked.revision, asked.subfolder, where=f"model {asked.model}")
 
 
 def kept_adapter(asked: ModelSource) -> Path | None:
@@ -156,7 +153,8 @@ def kept_adapter(asked: ModelSource) -> Path | None:
         return adapter_folder(asked)
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(model, "adapter_config.json", revision=asked.revision)
+    name = f"{asked.subfolder}/{CONFIG}" if asked.subfolder else CONFIG
+    found = try_to_load_from_cache(model, name, revision=asked.revision)
     return Path(found).parent if isinstance(found, str) else None
 
 
@@ -202,6 +200,8 @@ class Identity:
         dtype: precision in which it runs.
         fingerprint: of weights, configuration and tokenizer (of weights and configuration for an adapter).
         adapter: the model is a PEFT adapter of the study's base.
+        subfolder: where in its repository the adapter lies.
+        moved_to: the repository's new name, where the Hub said that it was renamed.
         root: the folder that a relative path starts from; a study may move with its models.
         onto: the base of an adapter that is merged into it, and is then a model of its own (``adapter`` is false).
     """
@@ -212,13 +212,16 @@ class Identity:
     dtype: str
     fingerprint: str
     adapter: bool = False
+    subfolder: str | None = None
+    moved_to: str | None = field(default=None, compare=False)
     root: Path = field(default=Path(), compare=False)
     onto: ModelSource | None = field(default=None, compare=False)
 
     @classmethod
     def unknown(cls, asked: ModelSource, dtype: str) -> Identity:
         """Stands for a model that must be loaded before anything is known of it."""
-        return cls(asked.model, asked.revision, None, dtype, f"not loaded yet: {asked.model}", root=asked.root)
+        mark = f"not loaded yet: {asked.model}"
+        return cls(asked.model, asked.revision, None, dtype, mark, subfolder=asked.subfolder, root=asked.root)
 
     @property
     def known(self) -> bool:
@@ -227,7 +230,8 @@ class Identity:
 
     def source(self) -> ModelSource:
         """What to load: the very revision and precision that were found."""
-        return ModelSource(self.model, self.revision or self.asked, self.dtype, self.root, self.onto)
+        revision = self.revision or self.asked
+        return ModelSource(self.model, revision, self.dtype, self.root, self.subfolder, self.onto)
 
     def key(self) -> dict[str, str]:
         """What the units' fingerprints are made from; names and places are not part of it."""
@@ -240,21 +244,26 @@ class Identity:
 
     def to_json(self) -> dict[str, Any]:
         """For ``lock.json``."""
-        return {
-            **{key: value for key, value in asdict(self).items() if key not in ("root", "onto")},
-            "model": shared_name(self.model),
-        }
+        said = {key: value for key, value in asdict(self).items() if key not in ("root", "onto")}
+        for key in ("subfolder", "moved_to"):
+            if said[key] is None:
+                del said[key]
+        return {**said, "model": shared_name(self.model)}
 
 
 def locked(entry: Mapping[str, Any] | None, asked: ModelSource) -> Identity | None:
     """The identity that ``lock.json`` holds, if it is of the same model and revision."""
-    if entry is None or entry.get("asked") != asked.revision:
+    if entry is None or entry.get("asked") != asked.revision or entry.get("subfolder") != asked.subfolder:
         return None
-    # Earlier versions wrote the path itself.
-    if entry.get("model") not in (asked.model, shared_name(asked.model)):
+    # Earlier versions wrote the path itself. A renamed repository is the same under its new name.
+    if asked.model not in (entry.get("model"), entry.get("moved_to")) and entry.get("model") != shared_name(
+        asked.model
+    ):
         return None
+    moved = None if entry.get("moved_to") == asked.model else entry.get("moved_to")
     try:
-        return Identity(**{**entry, "model": asked.model}, root=asked.root, onto=asked.onto)
+        said = {**entry, "model": asked.model, "moved_to": moved}
+        return Identity(**said, root=asked.root, onto=asked.onto)
     except TypeError:
         return None
 
@@ -274,7 +283,10 @@ def base_identity(asked: ModelSource, entry: Mapping[str, Any] | None) -> Identi
         return Identity(asked.model, asked.revision, None, dtype, fingerprint_folder(target), root=asked.root)
     if kept is None:
         return Identity.unknown(asked, dtype)
-    return Identity(asked.model, asked.revision, kept.revision, dtype, kept.fingerprint, root=asked.root)
+    moved = kept.moved_to or moved_to(target)
+    return Identity(
+        asked.model, asked.revision, kept.revision, dtype, kept.fingerprint, moved_to=moved, root=asked.root
+    )
 
 
 def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] | None) -> Identity:
@@ -292,16 +304,29 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
     if kept is not None and not local:
         return kept
     folder = adapter_folder(asked)
-    if folder is not None and must_be_merged(folder):
-        mark = fingerprint([base.key(), adapter_mark(folder), "merged"])
-        commit = None if local else folder.name
-        return Identity(asked.model, asked.revision, commit, base.dtype, mark, root=asked.root, onto=base.source())
     if folder is not None:
+        merges = must_be_merged(folder)
         files = [[path.name, hash_file(path)] for path in sorted(folder.glob("adapter_*"))]
-        mark = fingerprint([base.key(), files])
         # A snapshot's folder is named by its commit.
-        commit = None if local else folder.name
-        return Identity(asked.model, asked.revision, commit, base.dtype, mark, adapter=True, root=asked.root)
+        depth = len(PurePosixPath(asked.subfolder).parts) if asked.subfolder else 0
+        return Identity(
+            asked.model,
+            asked.revision,
+            None if local else [folder, *folder.parents][depth].name,
+            base.dtype,
+            fingerprint([base.key(), adapter_mark(folder), "merged"] if merges else [base.key(), files]),
+            adapter=not merges,
+            subfolder=asked.subfolder,
+            moved_to=None if local else moved_to(asked.model),
+            root=asked.root,
+            onto=base.source() if merges else None,
+        )
+    if asked.subfolder is not None:
+        raise TraitscopeError(
+            f"there is no adapter in its folder {asked.subfolder}",
+            where=f"model {asked.model}",
+            fix="name a folder with an adapter_config.json, or leave subfolder out",
+        )
     target = asked.resolved()
     if isinstance(target, Path):
         return Identity(asked.model, asked.revision, None, base.dtype, fingerprint_folder(target), root=asked.root)

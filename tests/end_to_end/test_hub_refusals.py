@@ -1,0 +1,172 @@
+"""What the Hub does not give: one error each, with the fix; the user's token opens what it may and stands nowhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from hub import Hub
+from hub_study import FILES, HUB_DATA, SECRET, Verbs, assert_refused, write_study
+
+
+@pytest.mark.parametrize(
+    ("named", "other", "data", "says"),
+    [
+        ("org/absent", "org/tiny-adapter", FILES, ["base model org/absent: the Hub has no model org/absent", "log in"]),
+        ("org/gated", "org/tiny-adapter", FILES, ["base model org/gated", "gated, and there is no token", "log in"]),
+        ("org/tiny-base@v9", "org/tiny-adapter", FILES, ["org/tiny-base has no revision v9", "commits/main"]),
+        ("org/tiny-adapter", "org/tiny-base", FILES, ["has no config.json: it holds an adapter", "models:"]),
+        ("org/no-weights", "org/tiny-adapter", FILES, ["base model org/no-weights", "has no model.safetensors"]),
+        ("org/a/b", "org/tiny-adapter", FILES, ["model org/a/b", "name a model folder"]),
+        ("org/tiny-base", "org/absent", FILES, ["model org/absent", "check the id"]),
+        ("org/tiny-base", "org/pickled", FILES, ["model org/pickled", "pickled weights are not read"]),
+        ("org/tiny-base", "org/tiny-adapter", HUB_DATA.replace("tiny-data", "absent"), ["no dataset org/absent"]),
+        ("org/tiny-base", "org/tiny-adapter", HUB_DATA.replace("tiny-data", "gated"), ["org/gated is gated", "log in"]),
+        ("org/tiny-base", "org/tiny-adapter", HUB_DATA.replace(": main", ": v9"), ["tiny-data has no revision v9"]),
+        ("org/tiny-base", "org/tiny-adapter", HUB_DATA.replace(": test", ": tests"), ["'tests'", "mean 'test'"]),
+        ("org/tiny-base", "org/tiny-adapter", HUB_DATA + ", subset: de", ["no subset 'de'"]),
+    ],
+)
+def test_what_the_hub_does_not_give_is_named_with_a_fix(
+    tmp_path: Path, hub: Hub, verbs: Verbs, named: str, other: str, data: str, says: list[str]
+) -> None:
+    lacking = {"org/no-weights": ("tiny-base", "model"), "org/pickled": ("tiny-adapter", "adapter_model")}
+    for name, (whole, weights) in lacking.items():
+        folder = tmp_path / name
+        shutil.copytree(hub.repositories["models"][f"org/{whole}"], folder)
+        (folder / f"{weights}.safetensors").rename(folder / f"{weights}.bin")
+        hub.repositories["models"][name] = folder
+    revision = "" if "@" in named else ", revision: main"
+    assert_refused(verbs, write_study(tmp_path / "study", named, other, data, revision), *says)
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        (SECRET, "the account of your token has no access"),
+        ("hf_wrongwrongwrong", "the Hub does not take your token"),
+    ],
+)
+def test_a_token_that_does_not_help_is_not_shown(tmp_path: Path, hub: Hub, verbs: Verbs, token: str, says: str) -> None:
+    file = write_study(tmp_path / "study", "org/gated", "org/tiny-adapter", FILES)
+    said = assert_refused(verbs, file, says, environ={"HF_TOKEN": token})
+    assert token not in said
+
+
+@pytest.mark.parametrize("way", ["variable", "file"])
+def test_the_users_token_opens_what_it_may_and_is_written_nowhere(
+    tmp_path: Path, hub: Hub, verbs: Verbs, way: str
+) -> None:
+    data = HUB_DATA.replace("tiny-data", "gated")
+    file = write_study(tmp_path / "study", "org/gated", "org/tiny-adapter", data)
+    login = verbs.home / "token"
+    if way == "file":
+        login.parent.mkdir(exist_ok=True)
+        login.write_text("friend")
+    try:
+        status, out, said = verbs("run", file, environ={"HF_TOKEN": "friend"} if way == "variable" else {})
+        assert status == 0, said
+        assert verbs("report", file)[0] == 0
+    finally:
+        login.unlink(missing_ok=True)
+    assert any(heard.get("Authorization") == "Bearer friend" for heard in [_lower(one) for one in hub.heard])
+    assert "friend" not in out + said
+    written = [path for path in (tmp_path / "study").rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert not [path for path in written if b"friend" in path.read_bytes()]
+
+
+def _lower(headers: dict) -> dict:
+    return {name.title(): value for name, value in headers.items()}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "says"),
+    [
+        (
+            429,
+            {"retry_after": "7"},
+            ["takes no more requests for now (429)", "wait 7 s and run the same command again"],
+        ),
+        (503, {}, ["does not work at the moment (503)", "run the same command again"]),
+    ],
+)
+def test_a_hub_that_is_busy_or_broken(
+    tmp_path: Path, hub: Hub, verbs: Verbs, status: int, headers: dict[str, str], says: list[str]
+) -> None:
+    verbs.impatient = True
+    hub.repositories["models"]["org/fresh"] = hub.repositories["models"]["org/tiny-base"]
+    hub.fail("/org/fresh", status, **headers)
+    file = write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter")
+    assert_refused(verbs, file, "base model org/fresh", *says)
+
+
+def weights_asked(hub: Hub) -> list[str | None]:
+    """The ranges in which the fresh model's weights were asked for."""
+    asked = zip(hub.asked, hub.heard, strict=True)
+    return [
+        _lower(heard).get("Range") for one, heard in asked if one.startswith("GET /org/fresh") and "safetensors" in one
+    ]
+
+
+def test_a_connection_that_is_lost_once_is_taken_up_by_itself(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
+    verbs.impatient = True
+    hub.repositories["models"]["org/fresh"] = hub.repositories["models"]["org/tiny-base"]
+    hub.drop(r"GET /org/fresh/resolve/.*safetensors", after=5000)
+    file = write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter")
+    status, _, said = verbs("run", file)
+    assert status == 0, said
+    assert weights_asked(hub) == [None, "bytes=4864-"]
+
+
+def test_a_run_that_lost_the_hub_fetches_what_had_not_come_whole(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
+    verbs.impatient = True
+    hub.repositories["models"]["org/fresh"] = fresh(tmp_path, 7)
+    hub.drop(r"GET /org/fresh/resolve/.*safetensors", after=5000, times=1)
+    hub.drop(r"GET /org/fresh/resolve/.*safetensors", times=100)
+    file = write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter")
+    assert_refused(verbs, file, "base model org/fresh", "the connection to the Hub", "run the same command again")
+    hub.mend()
+    hub.asked.clear()
+    hub.heard.clear()
+    status, _, said = verbs("run", file)
+    assert status == 0, said
+    # The client keeps no half of a file beyond its process, and every whole one.
+    assert weights_asked(hub) == [None]
+    assert not [one for one in hub.asked if one.startswith("GET /org/fresh") and "config.json" in one]
+
+
+def test_a_run_that_was_killed_in_the_middle_of_a_file_goes_on(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
+    verbs.impatient = True
+    hub.repositories["models"]["org/fresh"] = fresh(tmp_path, 8)
+    hub.stall(r"GET /org/fresh/resolve/.*safetensors", after=5000)
+    file = write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter")
+    ended: list[int] = []
+    running = threading.Thread(target=lambda: ended.append(verbs("run", file)[0]))
+    running.start()
+    limit = time.monotonic() + 30
+    while not weights_asked(hub) and time.monotonic() < limit:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.kill(verbs.running(), signal.SIGKILL)
+    running.join(20)
+    assert ended == [-signal.SIGKILL]
+    hub.mend()
+    hub.asked.clear()
+    hub.heard.clear()
+    status, _, said = verbs("run", file)
+    assert status == 0, said
+    # The client keeps no half of a file beyond its process, and every whole one.
+    assert weights_asked(hub) == [None]
+    assert not [one for one in hub.asked if one.startswith("GET /org/fresh") and "config.json" in one]
+
+
+def fresh(to: Path, seed: int) -> Path:
+    """The base with other weights, which the cache does not hold."""
+    return tiny.make_base(to / "fresh", seed=seed, layers=4)
