@@ -11,7 +11,7 @@ import traitscope
 from traitscope.config import StudyConfig, load_config
 
 if TYPE_CHECKING:
-    from test_hub import Verbs
+    from hub_study import Verbs
 
 PRESETS = Path(traitscope.__file__).parent / "presets"
 PAPERS = ("latent-traits", "layer-by-layer")

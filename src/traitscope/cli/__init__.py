@@ -20,6 +20,7 @@ from traitscope.cli.output import say
 from traitscope.cli.parsing import Verb, Verbs
 from traitscope.cli.plan import plan
 from traitscope.cli.predict import predict
+from traitscope.cli.push import push
 from traitscope.cli.report import report
 from traitscope.cli.run import run
 from traitscope.cli.stats import stats
@@ -87,6 +88,7 @@ for _verb in (
     report,
     ls,
     verify,
+    push,
 ):
     app.command("eval" if _verb is evaluate else None, cls=Verb)(_verb)
 

@@ -42,6 +42,7 @@ def check(
     No GPU is used and no weights are loaded. Exit status 0: all is in order. 2: something is not, or could not be
     looked at, since the Hub does not answer; what the study file says is validated even then, and told.
     """
+    from traitscope.cli.hub import moved_on, settled
     from traitscope.study.checking import check_models, check_places, check_rest
 
     valid: list[Study] = []
@@ -54,6 +55,8 @@ def check(
             raise
         raise _with_what_is_known(error, valid[0]) from None
     notes = list(_tokenizer_notes(tokenizer))
+    if not settled(opened):
+        notes += moved_on(opened)
     tasks = {}
     for note in () if json else notes:
         say(f"note: {note}")

@@ -140,7 +140,7 @@ def open_study(
 
     ``opened_as`` is given the study before anything of it is asked of the Hub.
     """
-    from traitscope.cli.hub import hub_models, settled
+    from traitscope.cli.hub import hub_models, moved_on, settled
     from traitscope.cli.reporter import make_reporter
     from traitscope.study import Study
 
@@ -163,6 +163,8 @@ def open_study(
 
         # A folder that was filled is analysed without its models.
         without_waiting(() if opened.folder.exists() else models)
+        for line in moved_on(opened):
+            report.note(line)
     return opened, report
 
 

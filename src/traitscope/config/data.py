@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
+from traitscope.config.hub_name import with_revision
 from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_condition
@@ -73,7 +74,9 @@ class DataConfig(Settings):
         None,
         description="A file, glob or list of them, or {train: ..., eval: ...}; from the study file's folder",
     )
-    hub: Filled | None = Field(None, description="A Hugging Face Hub dataset id such as stanfordnlp/imdb")
+    hub: Filled | None = Field(
+        None, description="A Hugging Face Hub dataset id such as stanfordnlp/imdb (or stanfordnlp/imdb@revision)"
+    )
     embedded: Filled | None = Field(None, description="The name of one of the built-in generated tasks")
     revision: Filled | None = Field(None, description="Hub revision: a commit, tag or branch")
     subset: Filled | None = Field(None, description="The Hub dataset's configuration name, where it has several")
@@ -114,6 +117,11 @@ class DataConfig(Settings):
     duplicates: Literal["drop", "refuse", "keep"] = Field(
         "drop", description="Train rows whose question stands in the eval rows too: dropped, refused or kept"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_revision(cls, said: Any) -> Any:
+        return with_revision(said, "hub", None)
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from traitscope.config.data import MOST, Filled, Texts
-from traitscope.config.problems import check_name
+from traitscope.config.hub_name import with_revision
+from traitscope.config.problems import Problem, check_name
 from traitscope.config.settings import Settings
+from traitscope.texts import shown
 
 Auto = Annotated[int, Field(ge=1, le=MOST)] | Literal["auto"]
 # Of threads or processes: more than this many of either end a process, or the machine.
@@ -20,12 +23,21 @@ def model_text(value: Any) -> Any:
     return {"model": value} if isinstance(value, str) else value
 
 
-class BaseConfig(Settings):
+class HubModel(Settings):
+    """A model that may lie on the Hub; ``org/name@revision`` names its revision too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_revision(cls, said: Any, info: ValidationInfo) -> Any:
+        return with_revision(said, "model", (info.context or {}).get("root", Path()))
+
+
+class BaseConfig(HubModel):
     """The untuned causal language model that everything is compared with."""
 
     model: Filled = Field(
-        description="A Hub id, a local folder or GGUF file (from the study file's folder), or a built-in base: "
-        "embedded, smollm2-135m"
+        description="A Hub id (org/name, or org/name@revision), a local folder or GGUF file (from the study file's "
+        "folder), or a built-in base: embedded, smollm2-135m"
     )
     revision: Filled | None = Field(None, description="Hub revision: a commit, tag or branch")
     dtype: Literal["auto", "fp32", "bf16", "fp64", "nf4"] = Field(
@@ -33,14 +45,25 @@ class BaseConfig(Settings):
     )
 
 
-class ModelConfig(Settings):
+class ModelConfig(HubModel):
     """A row of the matrix that is not trained here: another full model, or a PEFT adapter of the base."""
 
     model: Filled = Field(
-        description="A Hub id or a local folder (from the study file's folder) of a model or of a PEFT adapter, a GGUF "
-        "file, or a built-in base"
+        description="A Hub id (org/name, or org/name@revision) or a local folder (from the study file's folder) of a "
+        "model or of a PEFT adapter, a GGUF file, or a built-in base"
     )
     revision: Filled | None = Field(None, description="Hub revision: a commit, tag or branch")
+    subfolder: Filled | None = Field(
+        None, description="Of a Hub repository that holds several adapters: the folder of this one"
+    )
+
+    @field_validator("subfolder")
+    @classmethod
+    def _subfolder(cls, folder: str | None) -> str | None:
+        parts = PurePosixPath(folder or "").parts
+        if folder is not None and (folder.startswith("/") or "\\" in folder or ".." in parts or not parts):
+            raise Problem(f"{shown(folder)} is no folder inside a repository", fix="write one such as adapters/imdb")
+        return None if folder is None else "/".join(parts)
 
 
 class LayersConfig(Settings):

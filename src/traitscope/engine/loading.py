@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from traitscope.config.hub_name import split_revision
 from traitscope.engine.base import DTYPES, Base
 from traitscope.engine.quantised import NF4, is_quantised, nf4_options
 from traitscope.engine.wrap import wrap_model
@@ -16,7 +18,7 @@ from traitscope.store.fingerprints import fingerprint_folder
 from traitscope.store.model_config import refuse_adapter
 from traitscope.store.model_errors import not_loaded
 from traitscope.store.model_tensors import refuse_missing, refuse_unread
-from traitscope.store.models import BUILT_IN, ModelSource, cached_folder, locate, resolve_model
+from traitscope.store.models import BUILT_IN, ModelSource, locate
 
 
 def pick_device(device: str) -> torch.device:
@@ -69,7 +71,7 @@ def load_base(
     Args:
         model: ``"embedded"``, ``"smollm2-135m"``, a local folder, a GGUF file (in the transformers layout it is kept
             in the user's cache from then on) or a Hub id. The base's name is its absolute path, but for the first two.
-        revision: commit, tag or branch of a Hub model.
+        revision: commit, tag or branch of a Hub model; ``org/name@revision`` says the same.
         dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64``, ``nf4`` (4 bits, through bitsandbytes) or ``auto``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
         root: the folder that relative paths start from.
@@ -80,15 +82,20 @@ def load_base(
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    if not isinstance(model, Path):
+        model, said = split_revision(model, root)
+        revision = revision or said
     name = str(model) if str(model) in BUILT_IN else str(locate(model, root))
-    target = resolve_model(model, root)
-    local = isinstance(target, Path)
-    fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
+    source = ModelSource(str(model), revision, dtype, Path(root))
+    local = isinstance(source.located(), Path)
+    target = source.fetched(weights=True)
+    commit = None if local else target.name
+    fingerprint = commit or fingerprint_folder(target)
     where = f"base model {model}"
-    check_model(ModelSource(str(model), revision, dtype, Path(root)), numbers=False)
+    check_model(replace(source, revision=commit or revision), numbers=False)
     try:
         # Code that lies in a folder is neither run nor asked about.
-        named = {"revision": revision or "main", "local_files_only": local, "trust_remote_code": False}
+        named = {"local_files_only": True, "trust_remote_code": False}
         config = AutoConfig.from_pretrained(target, **named)
         torch_device = pick_device(device)
         options = (
@@ -108,11 +115,6 @@ def load_base(
         raise refuse_adapter(where)
     refuse_missing(info["missing_keys"], where)
     refuse_unread(info["unexpected_keys"], hf_model, where)
-    commit = None
-    if not isinstance(target, Path):
-        folder = cached_folder(target, revision)
-        assert folder is not None, "it was just loaded from there"
-        commit = fingerprint = folder.name
     # On a CPU element-wise work is faster in fp32 than in bf16, and products are twice as fast in bf16: the weights are
     # rounded to bf16, activations stay fp32 between the products.
     mixed = options["dtype"] == torch.bfloat16 and torch_device.type == "cpu"

@@ -11,7 +11,6 @@ from typing import Any
 
 from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
 from traitscope.store.files import disk_problem
-from traitscope.store.hub import not_at_hand
 from traitscope.store.model_config import CONFIG
 
 TOKENIZER = "tokenizer_config.json"
@@ -37,29 +36,28 @@ def _flat(parts: Any) -> Iterator[Any]:
         yield from part if isinstance(part, list) else [part]
 
 
-def not_loaded(what: str, error: BaseException, target: str | Path, model: str | Path) -> TraitscopeError:
+def not_loaded(what: str, error: BaseException, target: Path, model: str | Path) -> TraitscopeError:
     """The error for a part of a model that a library could not load.
 
     Args:
         what: the beginning of the sentence, such as "could not be loaded".
         error: the library's.
-        target: the folder, or the Hub id.
+        target: the folder.
         model: the model as the user wrote it.
     """
-    where, local = f"base model {model}", isinstance(target, Path)
+    where = f"base model {model}"
     if is_out_of_memory(error):
         return no_memory(where)
     if (told := disk_problem(error, where, elsewhere="give the user who runs this the right to it")) is not None:
         return told
-    if not local and (told := not_at_hand(str(target))) is not None:
-        return told
     words = str(error).strip()
     if "trust_remote_code" in words or "custom code" in words:
-        code = named_code(target) if isinstance(target, Path) else None
+        code = named_code(target)
         return TraitscopeError(
             f"{code or 'it brings code of its own'}, which is never run", where=where, fix=_OWN_CLASS
         )
     reason = textwrap.shorten(words, _REASON, placeholder=" ...") or type(error).__name__
     anew = f"take another copy of the model, or save it again with save_pretrained in place of {target}"
-    fix = anew if local else "check the Hub id, the revision, the network and your access token"
+    # A snapshot of the Hub's cache is no place where anybody saves a model.
+    fix = "name another model, or another revision of it" if target.parent.name == "snapshots" else anew
     return TraitscopeError(f"{what}: {reason}", where=where, fix=fix)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.store.files import disk_problem, user_path
+from traitscope.store.files import user_path
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
-from traitscope.store.hub import not_at_hand
+from traitscope.store.hub_files import fetch_adapter, fetch_model, moved_to
 
 
 def embedded_base_path() -> Path:
@@ -78,13 +78,14 @@ def resolve_model(model: str | Path, root: Path | str = ".") -> str | Path:
 class ModelSource:
     """A model as a study names it: Hub id, folder, GGUF file or built-in name. ``dtype`` may be ``auto``.
 
-    ``root`` is the folder that relative paths start from.
+    ``root`` is the folder that relative paths start from; ``subfolder`` the folder of an adapter in its repository.
     """
 
     model: str
     revision: str | None = None
     dtype: str = "auto"
     root: Path = Path()
+    subfolder: str | None = None
 
     def located(self) -> str | Path:
         """See ``locate``."""
@@ -93,6 +94,17 @@ class ModelSource:
     def resolved(self) -> str | Path:
         """See ``resolve_model``."""
         return resolve_model(self.model, self.root)
+
+    def fetched(self, *, weights: bool) -> Path:
+        """The folder of a full model's files; of one on the Hub they are fetched, the weights only where asked for.
+
+        Raises:
+            TraitscopeError: as ``resolve_model``, and where the Hub does not give them.
+        """
+        found = self.resolved()
+        if isinstance(found, Path):
+            return found
+        return fetch_model(found, self.revision, weights=weights, where=f"base model {self.model}")
 
 
 def adapter_folder(asked: ModelSource) -> Path | None:
@@ -103,27 +115,11 @@ def adapter_folder(asked: ModelSource) -> Path | None:
     Raises:
         TraitscopeError: the Hub cannot be reached or has no such model.
     """
-    model, revision = asked.located(), asked.revision
+    model = asked.located()
     if isinstance(model, Path):
-        return model if (model / "adapter_config.json").is_file() else None
-    if (told := not_at_hand(model, revision)) is not None:
-        raise told
-    from huggingface_hub import file_exists, snapshot_download
-
-    try:
-        if not file_exists(model, "adapter_config.json", revision=revision):
-            return None
-        files = ["adapter_config.json", "*.safetensors"]
-        return Path(snapshot_download(model, revision=revision, allow_patterns=files))
-    except Exception as error:
-        if (told := disk_problem(error, f"model {model}")) is not None:
-            raise told from error
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TraitscopeError(
-            f"cannot be had from the Hub: {first}",
-            where=f"model {model}",
-            fix="check the id, the revision and the network, or name a local folder (from the study file's folder)",
-        ) from error
+        folder = model / asked.subfolder if asked.subfolder else model
+        return folder if (folder / "adapter_config.json").is_file() else None
+    return fetch_adapter(model, asked.revision, asked.subfolder, where=f"model {asked.model}")
 
 
 def cached_folder(model: str, revision: str | None) -> Path | None:
@@ -145,6 +141,8 @@ class Identity:
         dtype: precision in which it runs.
         fingerprint: of weights, configuration and tokenizer (of weights and configuration for an adapter).
         adapter: the model is a PEFT adapter of the study's base.
+        subfolder: where in its repository the adapter lies.
+        moved_to: the repository's new name, where the Hub said that it was renamed.
         root: the folder that a relative path starts from; a study may move with its models.
     """
 
@@ -154,12 +152,15 @@ class Identity:
     dtype: str
     fingerprint: str
     adapter: bool = False
+    subfolder: str | None = None
+    moved_to: str | None = field(default=None, compare=False)
     root: Path = field(default=Path(), compare=False)
 
     @classmethod
     def unknown(cls, asked: ModelSource, dtype: str) -> Identity:
         """Stands for a model that must be loaded before anything is known of it."""
-        return cls(asked.model, asked.revision, None, dtype, f"not loaded yet: {asked.model}", root=asked.root)
+        mark = f"not loaded yet: {asked.model}"
+        return cls(asked.model, asked.revision, None, dtype, mark, subfolder=asked.subfolder, root=asked.root)
 
     @property
     def known(self) -> bool:
@@ -168,7 +169,7 @@ class Identity:
 
     def source(self) -> ModelSource:
         """What to load: the very revision and precision that were found."""
-        return ModelSource(self.model, self.revision or self.asked, self.dtype, self.root)
+        return ModelSource(self.model, self.revision or self.asked, self.dtype, self.root, self.subfolder)
 
     def key(self) -> dict[str, str]:
         """What the units' fingerprints are made from; names and places are not part of it."""
@@ -181,21 +182,25 @@ class Identity:
 
     def to_json(self) -> dict[str, Any]:
         """For ``lock.json``."""
-        return {
-            **{key: value for key, value in asdict(self).items() if key != "root"},
-            "model": shared_name(self.model),
-        }
+        said = {key: value for key, value in asdict(self).items() if key != "root"}
+        for key in ("subfolder", "moved_to"):
+            if said[key] is None:
+                del said[key]
+        return {**said, "model": shared_name(self.model)}
 
 
 def locked(entry: Mapping[str, Any] | None, asked: ModelSource) -> Identity | None:
     """The identity that ``lock.json`` holds, if it is of the same model and revision."""
-    if entry is None or entry.get("asked") != asked.revision:
+    if entry is None or entry.get("asked") != asked.revision or entry.get("subfolder") != asked.subfolder:
         return None
-    # Earlier versions wrote the path itself.
-    if entry.get("model") not in (asked.model, shared_name(asked.model)):
+    # Earlier versions wrote the path itself. A renamed repository is the same under its new name.
+    if asked.model not in (entry.get("model"), entry.get("moved_to")) and entry.get("model") != shared_name(
+        asked.model
+    ):
         return None
+    moved = None if entry.get("moved_to") == asked.model else entry.get("moved_to")
     try:
-        return Identity(**{**entry, "model": asked.model}, root=asked.root)
+        return Identity(**{**entry, "model": asked.model, "moved_to": moved}, root=asked.root)
     except TypeError:
         return None
 
@@ -215,7 +220,10 @@ def base_identity(asked: ModelSource, entry: Mapping[str, Any] | None) -> Identi
         return Identity(asked.model, asked.revision, None, dtype, fingerprint_folder(target), root=asked.root)
     if kept is None:
         return Identity.unknown(asked, dtype)
-    return Identity(asked.model, asked.revision, kept.revision, dtype, kept.fingerprint, root=asked.root)
+    moved = kept.moved_to or moved_to(target)
+    return Identity(
+        asked.model, asked.revision, kept.revision, dtype, kept.fingerprint, moved_to=moved, root=asked.root
+    )
 
 
 def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] | None) -> Identity:
@@ -235,8 +243,25 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
         files = [[path.name, hash_file(path)] for path in sorted(folder.glob("adapter_*"))]
         mark = fingerprint([base.key(), files])
         # A snapshot's folder is named by its commit.
-        commit = None if local else folder.name
-        return Identity(asked.model, asked.revision, commit, base.dtype, mark, adapter=True, root=asked.root)
+        depth = len(PurePosixPath(asked.subfolder).parts) if asked.subfolder else 0
+        commit = None if local else [folder, *folder.parents][depth].name
+        return Identity(
+            asked.model,
+            asked.revision,
+            commit,
+            base.dtype,
+            mark,
+            adapter=True,
+            subfolder=asked.subfolder,
+            moved_to=None if local else moved_to(asked.model),
+            root=asked.root,
+        )
+    if asked.subfolder is not None:
+        raise TraitscopeError(
+            f"there is no adapter in its folder {asked.subfolder}",
+            where=f"model {asked.model}",
+            fix="name a folder with an adapter_config.json, or leave subfolder out",
+        )
     target = asked.resolved()
     if isinstance(target, Path):
         return Identity(asked.model, asked.revision, None, base.dtype, fingerprint_folder(target), root=asked.root)

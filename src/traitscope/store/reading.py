@@ -57,12 +57,9 @@ def max_positions(source: ModelSource) -> int | None:
     """
     from transformers import AutoConfig
 
-    target = source.resolved()
-    local = isinstance(target, Path)
+    target = source.fetched(weights=False)
     try:
-        config = AutoConfig.from_pretrained(
-            target, revision=source.revision or "main", local_files_only=local, trust_remote_code=False
-        )
+        config = AutoConfig.from_pretrained(target, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers has errors of every kind for what a configuration says
         raise not_loaded("its configuration cannot be read", error, target, source.model) from error
     return positions_of(config)
@@ -118,11 +115,8 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    target = source.resolved()
-    local = not isinstance(target, str)
+    target = source.fetched(weights=False)
     try:
-        return AutoTokenizer.from_pretrained(
-            target, revision=source.revision or "main", local_files_only=local, trust_remote_code=False
-        )
+        return AutoTokenizer.from_pretrained(target, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # tokenizers, sentencepiece and transformers each have their own
         raise not_loaded("its tokenizer cannot be loaded", error, target, source.model) from error

@@ -169,7 +169,7 @@ def dataset_statistics(study: Context, part: MatrixPart | None = None, **options
 
     def make_with_tokens() -> DatasetStats:
         try:
-            tokenizer = load_tokenizer(study.asked(config.base))
+            tokenizer = load_tokenizer(study.pinned("base"))
         except TraitscopeError as error:
             raise _NoTokenizer(str(error)) from error
         return make(lambda text: list(tokenizer.encode(text, add_special_tokens=False)))

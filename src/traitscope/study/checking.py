@@ -123,12 +123,12 @@ def check_rest(study: Context, base: Skeleton | None) -> None:
 def _check_models(study: Context, found: Found) -> Skeleton | None:
     base = None
     with found.kept():
-        source = study.asked(study.config.base)
+        source = study.pinned("base")
         if (base := check_model(source)) is not None:
             check_tokens(study.data.readers[0].tokenizer, base, source)
-    for name, model in study.config.models.items():
+    for name in study.config.models:
         with found.kept():
-            source = study.asked(model)
+            source = study.pinned(name)
             if (folder := adapter_folder(source)) is not None:
                 _check_adapter(folder, base)
             elif (other := check_model(source)) is not None:

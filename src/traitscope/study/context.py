@@ -18,6 +18,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.store import CellIndex, RunFolder, differences
 from traitscope.store.checked import sha256_of
 from traitscope.store.files import refuse_not_utf8
+from traitscope.store.hub_files import moved_to
 from traitscope.store.models import (
     Identity,
     ModelSource,
@@ -30,6 +31,7 @@ from traitscope.store.models import (
 from traitscope.store.places import refuse_foreign
 from traitscope.study.data import StudyData
 from traitscope.study.fitting import Reader
+from traitscope.study.hub_pins import pinned_datasets
 from traitscope.study.present import Present, find_present, locked_units
 from traitscope.study.progress import Reporter, Silent
 from traitscope.study.state import Units, all_adapters, all_units, index_table
@@ -104,6 +106,7 @@ class Context:
             readers=self._readers,
             day=date.fromisoformat(day) if day else None,
             dated=self.lock.get("dated", ()),
+            commits=pinned_datasets(self.config, self.lock),
         )
 
     @property
@@ -149,9 +152,7 @@ class Context:
     def _readers(self) -> list[Reader]:
         """The base, and the other models that are no adapters of it, as the lock or else the study names them."""
         entries = self.lock.get("models", {})
-        base = self.asked(self.config.base)
-        kept = locked(self.lock.get("base"), base)
-        found = [Reader("base", kept.source() if kept is not None else base)]
+        found = [Reader("base", self.pinned("base"))]
         for name, model in self.config.models.items():
             source = self.asked(model)
             kept = locked(entries.get(name), source)
@@ -161,10 +162,18 @@ class Context:
                 found.append(Reader(name, kept.source()))
         return found
 
+    def pinned(self, name: str) -> ModelSource:
+        """A model as the lock pins it, else as the study file asks for it; ``base``, or a name under ``models``."""
+        source = self.asked(self.config.base if name == "base" else self.config.models[name])
+        entry = self.lock.get("base") if name == "base" else self.lock.get("models", {}).get(name)
+        kept = locked(entry, source)
+        return source if kept is None else kept.source()
+
     def asked(self, model: BaseConfig | ModelConfig) -> ModelSource:
         """A model as the study file asks for it."""
         dtype = model.dtype if isinstance(model, BaseConfig) else "auto"
-        return ModelSource(model.model, model.revision, dtype, self.config.root.resolve())
+        subfolder = model.subfolder if isinstance(model, ModelConfig) else None
+        return ModelSource(model.model, model.revision, dtype, self.config.root.resolve(), subfolder)
 
     def adapter_units(self) -> list[AdapterUnit]:
         """The adapters of the study with their fingerprints."""
@@ -185,7 +194,8 @@ class Context:
             return identity
         self.report_to.stage(f"loading {identity.model}")
         facts = (backend or self.backend).inspect(identity.source())
-        return replace(identity, revision=facts.revision, dtype=facts.precision, fingerprint=facts.fingerprint)
+        found = replace(identity, revision=facts.revision, dtype=facts.precision, fingerprint=facts.fingerprint)
+        return replace(found, moved_to=moved_to(identity.model) if facts.revision else None)
 
     def loaded_base(self) -> Identity:
         """The base with all known of it (``auto`` precision in a new folder is known only when it is loaded)."""

@@ -36,6 +36,7 @@ class StudyData:
         readers: gives the models whose tokenizers decide which rows are too long, the base first.
         day: the day that chat templates print; by default today.
         dated: models whose template is known to print it, for those whose files are not on this disk.
+        commits: of the Hub datasets that the study has begun with, by task.
     """
 
     def __init__(
@@ -46,10 +47,15 @@ class StudyData:
         readers: Callable[[], Sequence[Reader]],
         day: date | None = None,
         dated: Collection[str] = (),
+        commits: Mapping[str, str] | None = None,
     ) -> None:
         self.config = config
         self.day = day or date.today()
-        self.tasks = {name: Task(name, task, config.root, date=self.day) for name, task in config.tasks.items()}
+        self._commits = dict(commits or {})
+        self.tasks = {
+            name: Task(name, task, config.root, date=self.day, commit=self._commits.get(name))
+            for name, task in config.tasks.items()
+        }
         self._find_readers = readers
         self._dated = dated
         self._loaded: dict[str, TaskData] = {}
@@ -79,7 +85,18 @@ class StudyData:
                     rows, train=self._kept(task, "train", rows.train), eval=self._kept(task, "eval", rows.eval)
                 )
             self._loaded[task] = rows
+            if rows.report.commit is not None:
+                self._known(task, "commit", lambda: rows.report.commit)
         return self._loaded[task]
+
+    def commit(self, task: str) -> str | None:
+        """The commit of a task's Hub dataset, where its rows were read or the study has begun with it."""
+        if task in self._loaded:
+            return self._loaded[task].report.commit
+        key = self._key(task)
+        entries = [memory.get(task, {}) for memory in (self._fresh, self._remembered)]
+        found = next((one["commit"] for one in entries if one.get("key") == key and "commit" in one), None)
+        return found or self._commits.get(task)
 
     def train(self, source: ResolvedSource) -> tuple[Example, ...]:
         """The rows that a source trains on, altered where it is a control."""
@@ -192,7 +209,7 @@ class StudyData:
         if (task, n) in self._more:
             return self._more[task, n]
         asked = config.model_copy(update={"data": config.data.model_copy(update={"eval": n})})
-        rows = Task(task, asked, self.config.root, date=self.day).load().eval
+        rows = Task(task, asked, self.config.root, date=self.day, commit=self.commit(task)).load().eval
         self._more[task, n] = self._kept(task, "eval", rows) if config.overlong == "drop" else rows
         return self._more[task, n]
 

@@ -167,9 +167,12 @@ def _public(base: Identity) -> str:
 def _copied_adapters(study: Context, found: BeltFindings, base: Identity, out: Path) -> dict[str, AdapterEntry]:
     adapters: dict[str, AdapterEntry] = {}
     for name in found.choice.models:
-        folder = out / "adapters" / name
+        folder, source = out / "adapters" / name, adapter_path(study, name)
         folder.mkdir(parents=True)
-        config = _copied(adapter_path(study, name), folder, isinstance(base.source().located(), Path), _public(base))
+        config, card = shared_adapter(source, _public(base) if isinstance(base.source().located(), Path) else None)
+        shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
+        (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        (folder / CARD).write_text(card)
         serves = [task for task, model in found.choice.serves.items() if model == name]
         rank = max([config["r"], *config.get("rank_pattern", {}).values()])
         files = {file: hash_file(folder / file) for file in (WEIGHTS, CONFIG)}
@@ -179,17 +182,19 @@ def _copied_adapters(study: Context, found: BeltFindings, base: Identity, out: P
     return adapters
 
 
-def _copied(source: Path, folder: Path, here: bool, public: str) -> dict[str, Any]:
-    """Copies an adapter; where the base lies on this machine, with its public name in place of its path."""
-    shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
+def shared_adapter(source: Path, public: str | None) -> tuple[dict[str, Any], str]:
+    """Configuration and card of an adapter's folder, without a path of this machine.
+
+    Args:
+        source: the folder.
+        public: the name in place of the base's path; None for a base on the Hub, whose name everybody may read.
+    """
     config = dict(json.loads((source / CONFIG).read_text()))
     card = (source / CARD).read_text() if (source / CARD).is_file() else ""
-    if here:
+    if public is not None:
         config["base_model_name_or_path"] = public
         words = public.replace("\\", r"\\")
         card = re.sub(r"^base_model: .*$", f"base_model: {words}", card, flags=re.MULTILINE)
         card = re.sub(r"^\| base \| .*, revision ", f"| base | {words}, revision ", card, flags=re.MULTILINE)
         card = re.sub(r'from_pretrained\("[^"\n]*"', 'from_pretrained("FOLDER"', card)
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    (folder / CARD).write_text(card)
-    return config
+    return config, card

@@ -21,6 +21,7 @@ from traitscope.study.checking import check_study
 from traitscope.study.context import Context
 from traitscope.study.failed import refuse_failed
 from traitscope.study.healing import heal
+from traitscope.study.hub_pins import renamed
 from traitscope.study.lock import changed_files, changed_packages, make_lock
 from traitscope.study.part import Part
 from traitscope.study.progress import Stopped
@@ -244,6 +245,8 @@ def _write_down(study: Context, units: Units) -> None:
             f"software changed since this folder was begun: {', '.join(changed)}; "
             "new units agree with old ones to rounding, not to the bit"
         )
+    for line in renamed(old or {}, lock):
+        study.report_to.note(line)
     study.folder.write_if_changed(study.folder.study_file, text)
     study.folder.write_if_changed(study.folder.root / "lock.json", sealed(lock, "lock.json"))
     _remember(study)

@@ -14,6 +14,7 @@ from traitscope.store.checked import sha256_of
 from traitscope.store.fingerprints import model_files
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
+from traitscope.study.hub_pins import dataset_entry
 from traitscope.study.state import Units
 from traitscope.study.units import component_versions
 
@@ -40,7 +41,10 @@ def make_lock(
         "base": units.base.to_json(),
         "models": {name: identity.to_json() for name, identity in units.identities.items()},
         "files": {name: _files(identity) for name, identity in models.items()},
-        "tasks": {name: {**data.marks(name), "sha256": rows[name]} for name in config.tasks},
+        "tasks": {
+            name: {**data.marks(name), "sha256": rows[name], **dataset_entry(task.data, data.commit(name))}
+            for name, task in config.tasks.items()
+        },
         "recipe": config.recipe.model_dump(mode="json"),
         "results": component_versions(config, data.formats()),
         "adapters": {unit.name: unit.fingerprint for unit in units.adapters},

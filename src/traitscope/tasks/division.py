@@ -15,8 +15,9 @@ from traitscope.config.template import holds
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
 from traitscope.tasks.controls import order_key
+from traitscope.tasks.hub_rows import read_hub
 from traitscope.tasks.render import Renderer
-from traitscope.tasks.rows import ReadRows, read_files, read_hub, rows_fingerprint
+from traitscope.tasks.rows import ReadRows, read_files, rows_fingerprint
 
 Part = Literal["train", "eval"]
 
@@ -44,6 +45,7 @@ class Tally:
     filtered: int = 0
     duplicates: int = 0
     available: dict[str, int] = field(default_factory=dict)
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,22 @@ class Division:
         root: the folder that relative paths start from.
         renderer: says which rows ask the same question.
         where: gives the place of a key in the study file.
+        commit: of a Hub dataset, where the study has begun with it; None for what its revision stands for now.
     """
 
-    def __init__(self, config: TaskConfig, root: Path, renderer: Renderer, where: Callable[..., str]) -> None:
+    def __init__(
+        self,
+        config: TaskConfig,
+        root: Path,
+        renderer: Renderer,
+        where: Callable[..., str],
+        commit: str | None = None,
+    ) -> None:
         self._config = config
         self._root = root
         self._renderer = renderer
         self._where = where
-        self.tally = Tally()
+        self.tally = Tally(commit=commit)
 
     def parts(self) -> Parts:
         """The rows of both sides.
@@ -93,8 +103,9 @@ class Division:
             split = data.splits
         if data.hub is not None:
             files = getattr(data.files, part or "train") if isinstance(data.files, SplitPaths) else data.files
-            key = "files" if files else "splits" if data.splits else "hub"
-            read = read_hub(data, split, self._where("data", key), files)
+            where = self._where("data", "files" if files else "splits" if data.splits else "hub")
+            read = read_hub(data, split, where, self.tally.commit, files)
+            self.tally.commit = read.commit
         else:
             paths = data.path
             if isinstance(paths, SplitPaths):

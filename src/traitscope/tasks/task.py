@@ -39,6 +39,7 @@ class LoadReport:
         available: rows left that could train and evaluate.
         shares: share of each class (or none) in the eval examples, else in the train examples.
         notes: sentences about what a user may want to look at.
+        commit: of the Hub dataset that the rows come from.
     """
 
     rows: dict[str, int]
@@ -47,6 +48,7 @@ class LoadReport:
     available: dict[str, int]
     shares: dict[str, float]
     notes: tuple[str, ...] = ()
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,23 @@ class Task:
         config: what the study file says about it.
         root: the folder that relative paths start from.
         date: the day that chat templates print; None for the day of the rendering.
+        commit: of its Hub dataset, where it is not to be the one that the revision stands for now.
     """
 
-    def __init__(self, name: str, config: TaskConfig, root: Path | str = ".", *, date: date | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: TaskConfig,
+        root: Path | str = ".",
+        *,
+        date: date | None = None,
+        commit: str | None = None,
+    ) -> None:
         self.name = name
         self.config = config
         self.root = Path(root)
         self.date = date
+        self.commit = commit
         self._data: TaskData | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -135,7 +147,7 @@ class Task:
     def _load(self) -> TaskData:
         data = self.config.data
         renderer = Renderer(self.config, self.where)
-        division = Division(self.config, self.root, renderer, self.where)
+        division = Division(self.config, self.root, renderer, self.where, self.commit)
         parts, tally = division.parts(), division.tally
         shots = self._shots(parts, renderer, tally.duplicates)
         n_train: int | Literal["all"] = data.train
@@ -154,6 +166,7 @@ class Task:
             tally.available,
             _shares(eval_examples or train_examples),
             tuple(self._notes(train_examples, eval_examples)),
+            tally.commit,
         )
         return TaskData(self.name, train_examples, eval_examples, report, parts.fingerprint)
 
