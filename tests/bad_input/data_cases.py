@@ -23,7 +23,7 @@ CASES = [
     Case(
         "a Hub dataset without a network",
         data("{hub: no/such, splits: train}"),
-        ("no/such", "cannot be loaded", "save_to_disk"),
+        ("data.splits", "does not answer", "save_to_disk"),
     ),
     Case("a Hub dataset without splits", data("{hub: no/such}"), ("data.hub", "needs its splits named", "splits:")),
     Case(

@@ -62,7 +62,7 @@ def read_hub(
                 verification_mode="no_checks",
             )
     except Exception as error:
-        raise silent or _told(error, data, split, where, files) from error
+        raise silent or _told(error, data, split, where, files) from None
     came = _came_from(loaded)
     wanted = commit or (data.revision if is_commit(data.revision) else None)
     if None not in (wanted, came) and came != wanted:
