@@ -23,9 +23,17 @@ CASES = [
     Case(
         "a Hub dataset without a network",
         data("{hub: no/such, splits: train}"),
-        ("no/such", "cannot be loaded", "save_to_disk"),
+        ("data.splits", "does not answer", "save_to_disk"),
     ),
     Case("a Hub dataset without splits", data("{hub: no/such}"), ("data.hub", "needs its splits named", "splits:")),
+    Case(
+        "files of a Hub dataset without a network",
+        data("{hub: no/such, files: {train: a.jsonl, eval: b.jsonl}}"),
+        ("data.files", "save_to_disk"),
+    ),
+    Case("files beside a path", data("{path: rows.jsonl, files: a.jsonl}"), ("data.files", "for Hub datasets only")),
+    Case("files beside splits", data("{hub: x/y, files: a.jsonl, splits: a}"), ("data.splits", "files already say")),
+    Case("files beside a subset", data("{hub: x/y, files: a.jsonl, subset: a}"), ("data.subset", "files already say")),
     Case("a revision of a file", data("{path: rows.jsonl, revision: v1}"), ("data.revision", "for Hub datasets only")),
     Case("an unknown embedded task", data("{embedded: nothing}"), ("data.embedded", "no embedded task 'nothing'")),
     Case(

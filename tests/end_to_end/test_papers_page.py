@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from test_hub import Verbs
+from hub_study import Verbs
 
 import traitscope as ts
 from traitscope.cli import app

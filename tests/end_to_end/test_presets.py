@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from hub_study import Verbs
-from preset_runs import ALL, PAPERS, PRESETS, filled, preset
+from preset_runs import ALL, PAPERS, PRESETS, filled, preset, shortened
 from typer.testing import CliRunner
 
 from traitscope.cli import app
@@ -150,6 +150,16 @@ def test_a_preset_runs_from_init_to_report(preset_run: Path) -> None:
     assert_whole(preset_run)
     trained = {path.name for path in (preset_run / "adapters").iterdir()}
     assert trained == {"goat-s0", "paws-s0", "flipkart-s0", "flipkart.balance-s0", "all-s0"}
+
+
+def test_a_file_that_the_hub_does_not_have_is_named(preset_verbs: Verbs, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    text = (PRESETS / "layer-by-layer-small.yaml").read_text()
+    file.write_text(text.replace("test/rte_10templates_test", "test/rate_10templates_test"))
+    status, _, err = preset_verbs("check", file, "--no-prompts", *shortened(file))
+    assert status == 2 and "Traceback" not in err
+    assert "dataset Muennighoff/flan has no test/rate_10templates_test.jsonl" in " ".join(err.split())
+    assert "tasks.rte.data.files" in err and "fix: " in err
 
 
 @pytest.mark.verify

@@ -284,3 +284,12 @@ def test_embedded_tasks_load_by_name() -> None:
     assert not {e.prompt for e in data.train} & {e.prompt for e in data.eval}
     longer = config.model_copy(update={"data": config.data.model_copy(update={"eval": 25})})
     assert Task(name, longer).load().eval[:20] == data.eval
+
+
+def test_naming_files_of_a_hub_dataset_is_no_part_of_a_tasks_definition() -> None:
+    # As with paths: what counts is the rows that they hold; and studies without files keep their fingerprints.
+    plain, files = (
+        Task("one", TaskConfig(data={"hub": "x/y", **where}, prompt=PROMPT, answer=CHOICE)).definition()
+        for where in ({}, {"files": ["rows.jsonl"]})
+    )
+    assert plain == files and "files" not in plain["task"]["data"]

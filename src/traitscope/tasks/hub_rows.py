@@ -36,7 +36,7 @@ def read_hub(
         commit: the commit that the revision stood for when the study was begun; None: what it stands for now.
 
     Raises:
-        TraitscopeError: the dataset, revision, configuration or split cannot be had.
+        TraitscopeError: the dataset, revision, configuration, split or files cannot be had.
     """
     import datasets
 
@@ -65,7 +65,7 @@ def read_hub(
                 name, data_files=rows_of, split="rows", revision=at, verification_mode="no_checks"
             )
     except Exception as error:
-        raise silent or _told(error, data, split or "", files, where) from error
+        raise silent or _told(error, data, split or "", files, where) from None
     came = _came_from(loaded)
     wanted = commit or (data.revision if is_commit(data.revision) else None)
     if None not in (wanted, came) and came != wanted:
@@ -103,11 +103,23 @@ def _came_from(loaded: Any) -> str | None:
 
 def _told(error: Exception, data: DataConfig, split: str, files: Sequence[str] | None, where: str) -> TraitscopeError:
     """The error of ours for one of the ``datasets`` library."""
+    from huggingface_hub import constants
+
     name, words = str(data.hub), str(error)
+    # Where another file of the dataset is on this disk, its library looks there for one that the Hub does not have.
+    missing = isinstance(error, FileNotFoundError) or "Couldn't find cache for" in words
+    if files is not None and missing and not constants.is_offline_mode():
+        return TraitscopeError(
+            f"the Hub dataset {name} has no {' or no '.join(files)}",
+            where=where,
+            fix=f"look at {address(name, 'dataset')}, and name files as they stand in its repository",
+        )
     known = _QUOTED.findall(words.split("Should be one of")[-1].split("Available:")[-1].split("available configs:")[-1])
     if "Unknown split" in words:
         return TraitscopeError(
-            f"the Hub dataset {name} has no split {split!r}", where=where, fix=did_you_mean(split.split("[")[0], known)
+            f"the Hub dataset {name} has no split {split!r}",
+            where=where,
+            fix=did_you_mean(str(split).split("[")[0], known),
         )
     if "BuilderConfig" in words and "not found" in words:
         return TraitscopeError(
@@ -130,12 +142,6 @@ def _told(error: Exception, data: DataConfig, split: str, files: Sequence[str] |
             f"the Hub dataset {name} holds no files of rows",
             where=where,
             fix=f"look at {address(name, 'dataset')}, and name one with csv, json or parquet files",
-        )
-    if files is not None and isinstance(error, FileNotFoundError):
-        return TraitscopeError(
-            f"the Hub dataset {name} has no files {', '.join(files)}",
-            where=where,
-            fix=f"look at {address(name, 'dataset')}/tree/{data.revision or 'main'}",
         )
     told = hub_error(error, where, name, kind="dataset", revision=data.revision)
     without_network = "; without a network save it elsewhere with datasets.save_to_disk and name the folder with path:"
