@@ -262,7 +262,8 @@ def test_an_error_of_a_worker_is_the_runs_error(two: Path, tmp_path: Path) -> No
 class Frozen:
     """A process that was stopped by a signal: its pipe takes what is sent, and nothing comes back."""
 
-    def __init__(self, start: object, threads: int) -> None:
+    def __init__(self, start: object, threads: int, device: str | None = None) -> None:
+        self.device = device
         self.ours, self.theirs = Pipe()
         self.pipe, self.order, self.stopping, self.heard = self.ours, None, False, time.monotonic()
         self.at_work = False
@@ -297,4 +298,4 @@ def test_a_process_takes_no_plugin_that_was_changed_while_the_run_went_on(tmp_pa
     (tmp_path / "mine.py").write_text("x = 1\n")
     start = worker.Start(ComputeConfig(), ("./mine.py",), ("0" * 64,), tmp_path)
     with pytest.raises(TraitscopeError, match=r"plugin \./mine\.py: was changed while the run went on"):
-        worker._load_plugins(start)
+        worker.load_same_plugins(start)

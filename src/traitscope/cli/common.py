@@ -74,6 +74,15 @@ ModelsOption = Annotated[
     list[str] | None,
     typer.Option("--models", help="Only these rows or sources this time; with commas.", autocompletion=models_of),
 ]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="WHERE", help="A Ray cluster does the work: ray (that of this machine), or ray://HOST."
+    ),
+]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N equal shares this time: 1/8 to 8/8.")
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most this many rows of every target this time.")
 ]
@@ -129,7 +138,12 @@ def _told(error: Exception) -> TraitscopeError | None:
 
 
 def open_study(
-    source: Path | StudyConfig, out: Path | None, *, quiet: bool = False, changes: Sequence[str] | None = None
+    source: Path | StudyConfig,
+    out: Path | None,
+    *,
+    quiet: bool = False,
+    changes: Sequence[str] | None = None,
+    on: str | None = None,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
     from traitscope.cli.hub import hub_models, settled
@@ -142,7 +156,7 @@ def open_study(
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
-    opened = Study.open(source, out, report=report, changes=changes or ())
+    opened = Study.open(source, out, report=report, changes=changes or (), on=on)
     models = hub_models(opened.config)
     if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.

@@ -11,10 +11,12 @@ from traitscope.cli.common import (
     JsonOption,
     LimitOption,
     ModelsOption,
+    OnOption,
     OutOption,
     QuietOption,
     ReplaceOption,
     SetOption,
+    ShardOption,
     StudyArgument,
     TasksOption,
     friendly,
@@ -35,6 +37,8 @@ def evaluate(
     models: ModelsOption = None,
     limit: LimitOption = None,
     changes: SetOption = None,
+    on: OnOption = None,
+    shard: ShardOption = None,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -42,7 +46,7 @@ def evaluate(
 
     `--tasks`, `--models` and `--limit` evaluate a part, which later runs complete.
     """
-    part = read_part(tasks, models, limit)
+    part = read_part(tasks, models, limit, shard)
     if not rescore:
         fill(
             study,
@@ -51,9 +55,10 @@ def evaluate(
             lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
             changes=changes,
             json=json,
+            on=on,
         )
-    elif part or replace:
-        option = "--replace" if replace else f"--{next(iter(part))}"
+    elif part or replace or on:
+        option = "--on" if on else "--replace" if replace else f"--{next(iter(part))}"
         raise TraitscopeError("does not go with --rescore, which judges all cells", where=option, fix="leave one out")
     else:
         fill(study, out, quiet, lambda opened, stop: opened.rescore(stop=stop), changes=changes, json=json)

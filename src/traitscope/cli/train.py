@@ -6,10 +6,12 @@ from traitscope.cli.common import (
     DEFAULT_STUDY,
     JsonOption,
     ModelsOption,
+    OnOption,
     OutOption,
     QuietOption,
     ReplaceOption,
     SetOption,
+    ShardOption,
     StudyArgument,
     friendly,
 )
@@ -23,11 +25,13 @@ def train(
     replace: ReplaceOption = False,
     models: ModelsOption = None,
     changes: SetOption = None,
+    on: OnOption = None,
+    shard: ShardOption = None,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Train the missing adapters, all together in one bank; evaluate nothing."""
-    part = read_part(None, models)
+    part = read_part(None, models, shard=shard)
     fill(
         study,
         out,
@@ -36,4 +40,5 @@ def train(
         show=False,
         changes=changes,
         json=json,
+        on=on,
     )

@@ -77,7 +77,7 @@ def check_places(study: Context) -> None:
     with found.kept():
         check_writable(study.folder.root)
     # Another backend computes elsewhere.
-    if study.given_backend is None:
+    if study.given_backend is None and study.on is None:
         # Imports torch.
         from traitscope.engine.loading import pick_device
 

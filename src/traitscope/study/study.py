@@ -20,7 +20,7 @@ from traitscope.study import analysis, belting, capturing, evaluating, filling, 
 from traitscope.study.context import Context, looking_once
 from traitscope.study.costs import layers_cost, study_cost
 from traitscope.study.evidence import gather_evidence
-from traitscope.study.part import Part
+from traitscope.study.part import Part, Shard
 from traitscope.study.planning import StudyPlan
 from traitscope.study.progress import Reporter
 from traitscope.study.state import find_state
@@ -55,6 +55,7 @@ class Study(Context):
         *,
         changes: Sequence[str] = (),
         backend: Backend | None = None,
+        on: str | None = None,
         report: Reporter | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
@@ -66,6 +67,7 @@ class Study(Context):
             out: the run folder; by default ``runs/<study>`` beside the study file.
             changes: of the study file's keys, such as ``recipe.rank=16``; the run folder's copy holds them too.
             backend: where the work runs; by default this process, or several of this machine where they pay.
+            on: a Ray cluster that trains and evaluates: ``ray`` (the one of this machine), or ``ray://host:port``.
             report: whom to tell about progress; by default nobody.
             every_s: seconds between checkpoints of a training bank.
             stale_s: seconds without a sign of life after which another process's unit is taken over.
@@ -73,7 +75,13 @@ class Study(Context):
         Raises:
             TraitscopeError: the file is missing or says something that does not hold together.
         """
-        options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
+        options: dict[str, Any] = {
+            "backend": backend,
+            "on": on,
+            "report": report,
+            "every_s": every_s,
+            "stale_s": stale_s,
+        }
         if isinstance(source, StudyConfig):
             source = source.changed(changes)
             return cls(source, out or source.root / "runs" / source.study, **options)
@@ -134,6 +142,7 @@ class Study(Context):
         tasks: Sequence[str] | None = None,
         models: Sequence[str] | None = None,
         limit: int | None = None,
+        shard: str | None = None,
     ) -> Work | None:
         """Trains and evaluates all that is missing, and captures hidden states of the datasets; None if nothing was.
 
@@ -144,13 +153,15 @@ class Study(Context):
             stop: asked between units and after every training step; when true, the work is saved and stops.
             tasks, models, limit: a part, which later calls complete: some targets; some rows, or sources for all their
                 seeds; so many rows of every target at most. Hidden states belong to the whole.
+            shard: ``1/8`` to ``8/8``: an eighth of it, that needs no result of the others (``part.Shard``).
 
         Raises:
             TraitscopeError: the study was changed under the folder, a unit cannot be made, or there is no such name.
             Stopped: ``stop`` said so.
         """
         part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
-        return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop, part=part)
+        share = None if shard is None else Shard.read(shard)
+        return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop, part=part, shard=share)
 
     def decide(self, budget: float, *, margin: float = 0.01, stop: Callable[[], bool] | None = None) -> Decision:
         """The best source of every target for a share of the whole grid's cost, into ``analysis/decision.json``.
@@ -180,10 +191,12 @@ class Study(Context):
         replace: bool = False,
         stop: Callable[[], bool] | None = None,
         models: Sequence[str] | None = None,
+        shard: str | None = None,
     ) -> Work | None:
         """Trains the missing adapters. Arguments and errors as in ``run``."""
         part = partial(Part.chosen, models=models)
-        return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop, part=part)
+        share = None if shard is None else Shard.read(shard)
+        return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop, part=part, shard=share)
 
     def evaluate(
         self,
@@ -193,13 +206,15 @@ class Study(Context):
         tasks: Sequence[str] | None = None,
         models: Sequence[str] | None = None,
         limit: int | None = None,
+        shard: str | None = None,
     ) -> Work | None:
         """Evaluates every model whose weights are there, and captures hidden states.
 
         Arguments and errors as in ``run``.
         """
         part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
-        return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop, part=part)
+        share = None if shard is None else Shard.read(shard)
+        return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop, part=part, shard=share)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
         """Judges all committed cells anew from their records: parser and metrics, no model.
