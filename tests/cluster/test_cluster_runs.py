@@ -156,7 +156,7 @@ def test_what_no_machine_bears_is_told_and_not_waited_for_for_ever(
     assert report.notes == ["waiting for the cluster: no machine with 7 CPUs is there"]
 
 
-def test_a_gpu_that_no_machine_has_is_refused_at_once(connected: Rays, study_file: Path, driver: Path) -> None:
+def test_a_gpu_is_looked_for_on_the_machines_of_the_cluster(connected: Rays, study_file: Path, driver: Path) -> None:
     study = Study.open(study_file, driver / "large", on="ray", changes=["compute.device=cuda"])
     with pytest.raises(TraitscopeError, match="no machine of the cluster has a GPU"):
         study.run()
