@@ -1,7 +1,7 @@
 """What a study of a thousand adapters on many GPUs takes: time, storage, files; arithmetic from measured constants.
 
-``python -m benchmarks.cluster_plan`` prints the table of docs/cluster.md; ``--adapters``, ``--tasks``, ``--gpus`` and the
-other sizes are options. Nothing is run.
+``python -m benchmarks.cluster_plan`` prints the table of docs/cluster.md; ``--adapters``, ``--tasks``, ``--gpus`` and
+the other sizes are options. Nothing is run.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ BASE_BYTES = {"1B": 2.5e9, "8B": 16.1e9}
 ADAPTER_BYTES = {"1B": 45e6, "8B": 168e6}
 # docs/performance.md, benchmark scale: seconds for 200,000 cells of 20 rows on two cores, where findings are made.
 VERBS_S = {"ls cells": 7.4, "check": 7.3, "traits": 52.0, "effects": 38.0, "report": 38.0}
-# Of a run folder: a record of a choice row in Parquet, a cell beside its records, files of an adapter and of a cell.
-RECORD_BYTES = 110.0
-CELL_BYTES = 6.5e3
+# Of a run folder, measured on cells of 200 choice rows: a record in Parquet, a cell beside its records, files of units.
+RECORD_BYTES = 65.0
+CELL_BYTES = 2.1e3
 ADAPTER_FILES, CELL_FILES = 5, 2
-# What one process commits: staging, fsync and renames of two files on a local disk, and on a network disk.
-COMMIT_S = {"local disk": 0.004, "network disk": 0.05}
+# Lease, staging, fsync, renames and log line of a cell: measured on ext4, assumed for a network disk.
+COMMIT_S = {"local disk": 0.0135, "network disk": 0.05}
 # A worker's start: libraries, and the base from a local disk at 1 GB/s; the network of a machine.
 LIBRARIES_S, DISK_PER_S, NETWORK_PER_S = 15.0, 1e9, 1.25e9
 
