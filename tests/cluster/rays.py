@@ -73,17 +73,21 @@ class Rays:
         self.client = f"ray://127.0.0.1:{self.client_port}"
 
     def add(self) -> subprocess.Popen[bytes]:
-        """Starts a node; it joins a few seconds later."""
+        """Starts a node and waits until it has joined: two that start at once on one machine may take the same port."""
         start = [str(RAY), "start", f"--address={self.address}", "--num-cpus=1", "--block", "--disable-usage-stats"]
         hide = ["unshare", "-m", "sh", "-c", HIDE, "sh", str(self.hidden)] if can_hide() else []
-        node = subprocess.Popen(
-            [*hide, *start, f"--object-store-memory={STORE}"],
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        said = self.scratch / f"node-{time.monotonic_ns()}"
+        with said.open("wb") as output:
+            node = subprocess.Popen(
+                [*hide, *start, f"--object-store-memory={STORE}"],
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         self.nodes.append(node)
+        wait_for("node", lambda: b"Ray runtime started" in said.read_bytes() or node.poll() is not None, 90.0)
+        assert node.poll() is None, said.read_text()
         return node
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:

@@ -70,6 +70,7 @@ def test_machines_without_the_disk_of_the_run_give_the_bytes_of_one_process_that
     assert [path.name for path in connected.cache.glob("shipped/.tmp-*")] == []
 
 
+@pytest.mark.verify
 def test_a_machine_that_is_killed_costs_its_unit_alone_and_the_folder_is_the_same(
     connected: Rays, study_file: Path, driver: Path, one_process: OneProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
