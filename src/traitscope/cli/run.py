@@ -110,12 +110,14 @@ def fill(
     changes: Sequence[str] | None = None,
     json: bool = False,
     on: str | None = None,
+    view: Callable[[Study], Study] | None = None,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
 
     Args:
         source, out, changes, on: as of ``open_study``. quiet: no progress. what: the work.
         show: print the score matrix. json: print the summary as JSON instead.
+        view: the part of the study that is shown; all of it where left out.
     """
     from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
@@ -129,6 +131,7 @@ def fill(
         say(f"stopped; all finished units are in {opened.folder.root}", err=True)
         say("run the same command again to go on where it stopped", err=True)
         raise typer.Exit(asked.status) from None
+    opened = opened if view is None else view(opened)
     if json:
         say_json(work_json(opened, work, time.monotonic() - start))
     elif show:
