@@ -132,7 +132,10 @@ def _unreached(address: str, error: Exception) -> TraitscopeError:
         return TraitscopeError("no Ray cluster runs on this machine", where="--on ray", fix=_START)
     if "ray[client]" in str(error) or ("grpc" in str(error).lower() and isinstance(error, ImportError)):
         return TraitscopeError(words, where=f"--on {address}", fix="run `pip install 'traitscope[ray]'`")
-    fix = "see that it runs, that this port can be reached from here, and that Python and Ray are the same versions"
+    fix = (
+        "see that it runs, that this port can be reached from here, that Python and Ray are the same versions, "
+        "and that RAY_AUTH_MODE and RAY_AUTH_TOKEN are the cluster's"
+    )
     return TraitscopeError(f"cannot be reached: {words}", where=f"--on {address}", fix=fix)
 
 
