@@ -38,8 +38,8 @@ hidden states), scoring (outputs to scores), analysis (scores to findings).
 study.training / evaluating / hidden       a Step: its lease, its order, what to do with its events
         │ Train, Evaluate, Capture          (study.work: carry_out)
         ▼
-compute.Backend                             Local (this process) or Pool (processes of this machine); anything with
-        │                                   the four methods of compute/backend.py will do
+compute.Backend                             Local (this process), Pool (processes of this machine) or Cluster (Ray);
+        │                                   anything with the four methods of compute/backend.py will do
         ▼ Progress, Checkpoint, Adapter, Records, States, Done, Lost, Refused
 study.work                                  checks the lease and commits: checkpoints, adapters, cells, hidden states
         ▼

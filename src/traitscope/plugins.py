@@ -58,6 +58,16 @@ def load_plugins(names: Sequence[str], root: Path = Path()) -> tuple[Plugin, ...
     return tuple(_load(name, root) for name in (*names, *offered))
 
 
+def plugin_places(names: Sequence[str], root: Path = Path()) -> dict[str, Path]:
+    """Where those of some plugins lie that are named by a path: the file, or the package's folder.
+
+    Raises:
+        TraitscopeError: one is not there.
+    """
+    found = {name: _file(name, root, f"plugin {name}") for name in names if _is_path(name)}
+    return {name: file.parent if file.name == "__init__.py" else file for name, file in found.items()}
+
+
 def _load(name: str, root: Path) -> Plugin:
     where = f"plugin {name}"
     with _told(where), all_or_nothing():

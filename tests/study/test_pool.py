@@ -262,7 +262,8 @@ def test_an_error_of_a_worker_is_the_runs_error(two: Path, tmp_path: Path) -> No
 class Frozen:
     """A process that was stopped by a signal: its pipe takes what is sent, and nothing comes back."""
 
-    def __init__(self, start: object, threads: int) -> None:
+    def __init__(self, start: object, threads: int, device: str | None = None) -> None:
+        self.device = device
         self.ours, self.theirs = Pipe()
         self.pipe, self.order, self.stopping, self.heard = self.ours, None, False, time.monotonic()
         self.at_work = False
@@ -297,4 +298,70 @@ def test_a_process_takes_no_plugin_that_was_changed_while_the_run_went_on(tmp_pa
     (tmp_path / "mine.py").write_text("x = 1\n")
     start = worker.Start(ComputeConfig(), ("./mine.py",), ("0" * 64,), tmp_path)
     with pytest.raises(TraitscopeError, match=r"plugin \./mine\.py: was changed while the run went on"):
-        worker._load_plugins(start)
+        worker.load_same_plugins(start)
+
+
+def test_a_machine_with_several_gpus_has_a_process_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 s of 1e14 operations a second are worth it; a model that was never loaded is."""
+    shape = SimpleNamespace(parameters=1_000_000_000)
+    monkeypatch.setattr(processes, "_has_gpu", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setattr(processes, "model_shape", lambda model: shape)
+    size = processes.processes_for
+    for device, wanted in {"auto": 4, "cuda": 4, "cuda:1": 1}.items():
+        assert size("auto", device, "m", trained=2_000_001, evaluated=0) == wanted
+        assert size("auto", device, "m", trained=2_000_000, evaluated=0) == 1
+    monkeypatch.setattr(processes, "model_shape", lambda model: None)
+    assert size("auto", "auto", "m", trained=1, evaluated=0) == 4
+    assert size(2, "auto", "m", trained=1, evaluated=0) == 2
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert size("auto", "auto", "m", trained=10**9, evaluated=0) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "devices", "named", "seen", "part"),
+    [
+        (4, 4, None, ["0", "1", "2", "3"], 1.0),
+        (2, 2, "3,GPU-8e1c", ["3", "GPU-8e1c"], 1.0),
+        (3, 2, None, ["0", "1", "0"], 0.5),
+        (2, 0, None, [None, None], 0.0),
+        (1, 4, None, [None], 0.0),
+    ],
+)
+def test_a_process_sees_its_own_gpu_alone_and_so_does_the_one_that_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch, size: int, devices: int, named: str | None, seen: list[str | None], part: float
+) -> None:
+    """What the processes are really started with; they say it and end."""
+    monkeypatch.setattr(pool, "gpus", lambda: devices)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    says = "import os, sys; sys.exit(repr(os.environ.get('CUDA_VISIBLE_DEVICES')))"
+    monkeypatch.setattr(pool, "command", lambda handle: [sys.executable, "-S", "-c", says])
+    with pool.Pool(ComputeConfig(threads=1), size) as backend:
+        assert backend._start.gpus == part
+        assert [worker.device for worker in backend._workers] == seen
+        first = backend._workers[0]
+        first.process.wait(20)
+        assert backend._replace(first, asked=False) == f"exit status 1: {seen[0]!r}"
+        again = backend._workers[-1]
+        again.process.wait(20)
+        assert (again.device, again.close()) == (seen[0], f"exit status 1: {seen[0]!r}")
+
+
+def test_processes_that_share_a_gpu_plan_with_their_part_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of 80 bytes, of which 10 are taken by this process and 30 by another one, which leave 40."""
+    import torch
+
+    from traitscope.engine import memory
+
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (40, 80))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 10)
+    for fraction, free in {1.0: 40, 0.5: 30, 0.125: 0}.items():
+        monkeypatch.setattr("torch.cuda.get_per_process_memory_fraction", lambda device, f=fraction: f)
+        assert memory.free_bytes(torch.device("cuda")) == free
+    set_to: list[float] = []
+    monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", set_to.append)
+    for part in (0.0, 1.0, 0.5):
+        worker.local_of(worker.Start(ComputeConfig(device="cpu"), (), (), Path(), part))
+    assert set_to == [0.5]

@@ -80,6 +80,15 @@ BaseOption = Annotated[
         "--base", help="Of a study of several base models, these alone; with commas.", autocompletion=bases_of
     ),
 ]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="WHERE", help="A Ray cluster does the work: ray (that of this machine), or ray://HOST."
+    ),
+]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N equal shares this time: 1/8 to 8/8.")
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most this many rows of every target this time.")
 ]
@@ -150,6 +159,7 @@ def open_study(
     changes: Sequence[str] | None = None,
     bases: Sequence[str] | None = None,
     report_to: Sequence[str] | None = None,
+    on: str | None = None,
     opened_as: Callable[[Study], None] | None = None,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to.
@@ -174,7 +184,7 @@ def open_study(
     report = make_reporter(quiet=quiet)
     hear_library(report)
     trackers = split_names(report_to, "--report-to")
-    opened = Study.open(source, out, report=report, changes=changes or (), report_to=trackers)
+    opened = Study.open(source, out, report=report, changes=changes or (), on=on, report_to=trackers)
     if (names := split_names(bases, "--base")) is not None:
         refuse_unused([(not isinstance(opened, BasesStudy), "--base")], "the study has one base model")
         assert isinstance(opened, BasesStudy)

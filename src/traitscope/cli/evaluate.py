@@ -13,11 +13,13 @@ from traitscope.cli.common import (
     DEFAULT_STUDY,
     JsonOption,
     LimitOption,
+    OnOption,
     OutOption,
     QuietOption,
     ReplaceOption,
     ReportToOption,
     SetOption,
+    ShardOption,
     StudyArgument,
     friendly,
     refuse_unused,
@@ -82,6 +84,8 @@ def evaluate(
         ),
     ] = None,
     changes: SetOption = None,
+    on: OnOption = None,
+    shard: ShardOption = None,
     quiet: QuietOption = False,
     report_to: ReportToOption = None,
     json: JsonOption = False,
@@ -96,9 +100,10 @@ def evaluate(
     # Of a study of several base models --base names some; else it is what rows without a study rest on.
     bases = [base] if base is not None and not adapters and has_several(study, out) else None
     if bases is None and (base is not None or adapters):
-        _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, changes, quiet, report_to, json)
+        opening = {"changes": changes, "report_to": report_to, "on": on}
+        _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, shard, quiet, json, **opening)
         return
-    part = read_part(tasks, models, limit)
+    part = read_part(tasks, models, limit, shard)
     if not rescore:
         fill(
             study,
@@ -109,11 +114,12 @@ def evaluate(
             bases=bases,
             report_to=report_to,
             json=json,
+            on=on,
         )
     elif report_to:
         raise TraitscopeError("does not go with --rescore", where="--report-to", fix="leave it out: a run tells them")
-    elif part or replace:
-        option = "--replace" if replace else f"--{next(iter(part))}"
+    elif part or replace or on:
+        option = "--on" if on else "--replace" if replace else f"--{next(iter(part))}"
         raise TraitscopeError("does not go with --rescore, which judges all cells", where=option, fix="leave one out")
     else:
         fill(
@@ -137,10 +143,10 @@ def _unwritten(
     limit: int | None,
     base: str | None,
     adapters: Sequence[str] | None,
-    changes: Sequence[str] | None,
+    shard: str | None,
     quiet: bool,
-    report_to: Sequence[str] | None,
     json: bool,
+    **opening: Any,
 ) -> None:
     from traitscope.study.unwritten import unwritten_study
 
@@ -161,6 +167,7 @@ def _unwritten(
         Path(tasks[0]), base=base, adapters=_names(adapters, "--adapters"), models=_names(models, "--models"), out=out
     )
     part: dict[str, Any] = {"models": ["base", *found.rows]} | ({} if limit is None else {"limit": limit})
+    part |= {} if shard is None else {"shard": shard}
 
     def named_now(opened: Study) -> Study:
         from traitscope.study import Study
@@ -174,10 +181,9 @@ def _unwritten(
         found.folder,
         quiet,
         lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
-        changes=changes,
-        report_to=report_to,
         json=json,
         view=named_now,
+        **opening,
     )
 
 

@@ -18,11 +18,13 @@ from traitscope.cli.common import (
     LimitOption,
     MarginOption,
     ModelsOption,
+    OnOption,
     OutOption,
     QuietOption,
     ReplaceOption,
     ReportToOption,
     SetOption,
+    ShardOption,
     StudyArgument,
     TasksOption,
     friendly,
@@ -51,6 +53,8 @@ def run(
     base: BaseOption = None,
     changes: SetOption = None,
     quiet: QuietOption = False,
+    on: OnOption = None,
+    shard: ShardOption = None,
     budget: BudgetOption = None,
     margin: MarginOption = MARGIN,
     report_to: ReportToOption = None,
@@ -59,10 +63,11 @@ def run(
     """Train and evaluate all that is missing; the same command goes on after a kill.
 
     Prints the score matrix at the end. Several processes may run the same study at once. `--tasks`, `--models` and
-    `--limit` make a part of it, which later runs complete. With `--budget 25%` it makes what is needed to find every
-    target's best source within that share of the cost, and prints the choice.
+    `--limit` make a part of it, which later runs complete; `--shard 2/8` makes one of eight shares, for job arrays.
+    With `--budget 25%` it makes what is needed to find every target's best source within that share of the cost, and
+    prints the choice.
     """
-    part = read_part(tasks, models, limit)
+    part = read_part(tasks, models, limit, shard)
     refuse_unused([(budget is None and margin != MARGIN, "--margin")], "goes with --budget", "add --budget 25%, say")
     if budget is None:
         fill(
@@ -74,6 +79,7 @@ def run(
             bases=base,
             report_to=report_to,
             json=json,
+            on=on,
         )
         return
     if part or replace:
@@ -84,16 +90,19 @@ def run(
     def decide(opened: Study, stop: Callable[[], bool]) -> None:
         made.append(opened.decide(share, margin=margin, stop=stop))
 
-    fill(study, out, quiet, decide, show=False, changes=changes, bases=base, report_to=report_to)
+    fill(study, out, quiet, decide, show=False, changes=changes, bases=base, report_to=report_to, on=on)
     if json:
         say_json(made[0].to_json())
     else:
         say(made[0].render())
 
 
-def read_part(tasks: Sequence[str] | None, models: Sequence[str] | None, limit: int | None = None) -> dict[str, Any]:
-    """What ``--tasks``, ``--models`` and ``--limit`` say, as ``Study.run`` takes it; empty where none was given."""
-    given = {"tasks": split_names(tasks, "--tasks"), "models": split_names(models, "--models"), "limit": limit}
+def read_part(
+    tasks: Sequence[str] | None, models: Sequence[str] | None, limit: int | None = None, shard: str | None = None
+) -> dict[str, Any]:
+    """What ``--tasks``, ``--models``, ``--limit`` and ``--shard`` say, as ``Study.run`` takes it, where given."""
+    given: dict[str, Any] = {"tasks": split_names(tasks, "--tasks"), "models": split_names(models, "--models")}
+    given |= {"limit": limit, "shard": shard}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -104,23 +113,21 @@ def fill(
     what: Callable[[Study, Callable[[], bool]], Any],
     *,
     show: bool = True,
-    changes: Sequence[str] | None = None,
-    bases: Sequence[str] | None = None,
-    report_to: Sequence[str] | None = None,
     json: bool = False,
     view: Callable[[Study], Study] | None = None,
+    **opening: Any,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
 
     Args:
-        source, out, changes, bases, report_to: as of ``open_study``. quiet: no progress. what: the work.
+        source, out, opening: as of ``open_study``. quiet: no progress. what: the work.
         show: print the score matrix. json: print the summary as JSON instead.
         view: the part of the study that is shown; all of it where left out.
     """
     from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
 
-    opened, report = open_study(source, out, quiet=quiet, changes=changes, bases=bases, report_to=report_to)
+    opened, report = open_study(source, out, quiet=quiet, **opening)
     start = time.monotonic()
     try:
         with stop_on_signal() as asked, report:  # type: ignore[attr-defined]

@@ -7,11 +7,13 @@ from traitscope.cli.common import (
     BaseOption,
     JsonOption,
     ModelsOption,
+    OnOption,
     OutOption,
     QuietOption,
     ReplaceOption,
     ReportToOption,
     SetOption,
+    ShardOption,
     StudyArgument,
     friendly,
 )
@@ -26,12 +28,14 @@ def train(
     models: ModelsOption = None,
     base: BaseOption = None,
     changes: SetOption = None,
+    on: OnOption = None,
+    shard: ShardOption = None,
     quiet: QuietOption = False,
     report_to: ReportToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train the missing adapters, all together in one bank; evaluate nothing."""
-    part = read_part(None, models)
+    part = read_part(None, models, shard=shard)
     fill(
         study,
         out,
@@ -42,4 +46,5 @@ def train(
         bases=base,
         report_to=report_to,
         json=json,
+        on=on,
     )

@@ -1,8 +1,8 @@
 """Where work runs. A study decides what is to be done and commits it; a backend computes.
 
-``Local`` is this process: its processor, or one GPU. ``Pool`` is several processes of this machine. Both are a
-``Backend``, and anything else that is one will do. Several runs, on one machine or on several that see the same disk,
-may fill one run folder: leases keep them apart.
+``Local`` is this process: its processor, or one GPU. ``Pool`` is several processes of this machine, ``Cluster`` workers
+on the machines of a Ray cluster. Each is a ``Backend``, and anything else that is one will do. Several runs, on one
+machine or on several that see the same disk, may fill one run folder: leases keep them apart.
 """
 
 from traitscope.compute.backend import Backend, BackendLost, ModelFacts, answer

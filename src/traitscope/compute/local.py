@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -44,6 +42,7 @@ from traitscope.config import ComputeConfig, TaskConfig
 from traitscope.engine.memory import score_tokens
 from traitscope.errors import TraitscopeError, is_out_of_memory, memory_errors, no_memory
 from traitscope.records import Example, Progress, PromptRow
+from traitscope.store.files import FilesMark, files_mark
 from traitscope.store.models import ModelSource
 from traitscope.tasks.encode import answer_end, training_rows
 from traitscope.tasks.task import Task
@@ -55,7 +54,6 @@ SCORING_SLOTS = 16
 GENERATING_PARAMETERS = 64_000_000
 
 Emit = Callable[[Event], None]
-FilesMark = tuple[tuple[str, int, int, int], ...]
 _BankKey = tuple[ModelSource, tuple[tuple[str, Adapted, FilesMark], ...]]
 
 
@@ -312,19 +310,3 @@ class Local:
             rows = eval_rows(task, examples, base.tokenizer, base.max_positions)
             self._rows[task.name] = (task.config, tuple(examples), rows)
         return rows
-
-
-def files_mark(place: str | Path | None) -> FilesMark:
-    """Name, size, time and inode of a file, or of a folder's files: what was loaded from it holds while they stay.
-
-    Empty where there is none (a Hub id names a commit, which does not change).
-    """
-    path = None if place is None else Path(place)
-    if path is None or not path.exists():
-        return ()
-    if path.is_file():
-        stats = [(path.name, path.stat())]
-    else:
-        with os.scandir(path) as entries:
-            stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
-    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats))

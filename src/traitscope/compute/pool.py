@@ -1,7 +1,8 @@
-"""Several processes of this machine as a backend: on a CPU they use its cores better than threads do."""
+"""Several processes of this machine as a backend: one for each GPU; on a CPU they use its cores better than threads."""
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from types import TracebackType
 
 from traitscope.compute.backend import BackendLost, ModelFacts, Receive, ShouldStop
 from traitscope.compute.orders import Final, Lost, Order, ScoringPlan, Train, TrainingJob, TrainingPlan
-from traitscope.compute.processes import cores
+from traitscope.compute.processes import cores, gpus, visible
 from traitscope.compute.worker import (
     Answer,
     Failed,
@@ -51,9 +52,10 @@ class PoolStopped(Exception):
 
 
 class Worker:
-    """One process and the pipe to it."""
+    """One process and the pipe to it; ``device`` is the GPU that it alone sees."""
 
-    def __init__(self, start: Start, threads: int) -> None:
+    def __init__(self, start: Start, threads: int, device: str | None = None) -> None:
+        self.device = device
         ours, theirs = socket.socketpair()
         with theirs:
             # A session of its own: Ctrl-C reaches the run, which then asks its processes to stop.
@@ -62,6 +64,7 @@ class Worker:
                 env={
                     **os.environ,
                     "OMP_NUM_THREADS": str(threads),
+                    **({} if device is None else {"CUDA_VISIBLE_DEVICES": device}),
                     # What this process can import, that one can, and in the same order.
                     "PYTHONPATH": os.pathsep.join(_import_path()),
                 },
@@ -149,14 +152,18 @@ class Pool:
         threads = max(1, cores() // size) if config.threads == "auto" else config.threads
         self.size = size
         self._threads = threads
+        devices = gpus() if size > 1 and config.device in ("auto", "cuda") else 0
+        self._devices = [visible(k % devices) if devices else None for k in range(size)]
+        # Processes that share a GPU divide it evenly.
+        part = 1 / math.ceil(size / devices) if devices else 0.0
         portions = config.model_copy(update={"threads": threads})
-        self._start = Start(portions, tuple(plugins), tuple(plugin_hashes()), root.resolve())
+        self._start = Start(portions, tuple(plugins), tuple(plugin_hashes()), root.resolve(), part)
         self._should_stop = should_stop or (lambda: False)
         self._workers: list[Worker] = []
         self._to_replace = REPLACED
 
     def __enter__(self) -> Pool:
-        self._workers = [Worker(self._start, self._threads) for _ in range(self.size)]
+        self._workers = [Worker(self._start, self._threads, device) for device in self._devices]
         return self
 
     def __exit__(
@@ -241,7 +248,7 @@ class Pool:
                     receive(order, event)
                 case Failed() as failed:
                     worker.order = None
-                    raise _error(failed)
+                    raise error_of(failed)
                 case _:
                     how = self._replace(worker, asked=worker.stopping)
                     receive(order, Lost(f"a process of this run ended early: {how}"))
@@ -266,7 +273,7 @@ class Pool:
         self._workers.remove(worker)
         if asked or self._to_replace > 0:
             self._to_replace -= 0 if asked else 1
-            self._workers.append(Worker(self._start, self._threads))
+            self._workers.append(Worker(self._start, self._threads, worker.device))
         return how
 
     def _ask(self, question: Question) -> ModelFacts | list[TrainingPlan] | ScoringPlan:
@@ -282,7 +289,7 @@ class Pool:
                 case Answer(value):
                     return value
                 case Failed() as failed:
-                    raise _error(failed)
+                    raise error_of(failed)
                 case _:
                     how = self._replace(worker, asked=False)
         raise _all_gone(how)
@@ -305,8 +312,8 @@ def _import_path() -> list[str]:
     return found
 
 
-def _error(failed: Failed) -> Exception:
+def error_of(failed: Failed, place: str = "a process of this run") -> Exception:
     """An error of a user's making as it was; anything else is a fault of ours, with the traceback from there."""
     if failed.fix is None:
-        return RuntimeError(f"in a process of this run:\n{failed.what}")
+        return RuntimeError(f"in {place}:\n{failed.what}")
     return TraitscopeError(failed.what, where=failed.where, fix=failed.fix)

@@ -10,10 +10,11 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traitscope.compute.backend import ModelFacts
 from traitscope.compute.orders import Event, Order, ScoringPlan, TrainingJob, TrainingPlan
@@ -22,15 +23,22 @@ from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
 from traitscope.plugins import load_plugins
 from traitscope.store.models import ModelSource
 
+if TYPE_CHECKING:
+    from traitscope.compute.local import Local
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first message: what to compute with, and the plugins that may be asked for with their hashes."""
+    """The first message: what to compute with, and the plugins that may be asked for with their hashes.
+
+    ``gpus`` is the part of its GPU that the worker may fill; 0 where it has none.
+    """
 
     config: ComputeConfig
     plugins: tuple[str, ...]
     hashes: tuple[str, ...]
     root: Path
+    gpus: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,35 +134,49 @@ def main(handle: int) -> None:
     start = messages.get()
     assert isinstance(start, Start)
     try:
-        _load_plugins(start)
+        load_same_plugins(start)
         # It imports torch, which takes seconds: the listener is there already.
-        from traitscope.compute.local import Local
-
-        local = Local(start.config)
+        local = local_of(start)
         # What is said from here on is told through the pipe; nobody reads the other one while the work goes on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     except Exception as error:
-        pipe.send(_failure(error))
+        pipe.send(failure(error))
         return
     while True:
-        message = messages.get()
-        try:
-            match message:
-                case Inspect(model):
-                    pipe.send(Answer(local.inspect(model)))
-                case PlanBanks(model, jobs, parts):
-                    pipe.send(Answer(local.plan_banks(model, jobs, parts)))
-                case PlanScoring(model):
-                    pipe.send(Answer(local.plan_scoring(model)))
-                case Start() | Stop():
-                    raise AssertionError(message)
-                case order:
-                    local.carry_out(order, lambda event: pipe.send(Happened(event)), stop.is_set)
-        except Exception as error:
-            pipe.send(_failure(error))
+        attend(local, messages.get(), pipe.send, stop.is_set)
 
 
-def _load_plugins(start: Start) -> None:
+def local_of(start: Start) -> Local:
+    """The backend of this process; where processes share a GPU, each plans with its part of the memory."""
+    # Imports torch.
+    from traitscope.compute.local import Local
+
+    if 0 < start.gpus < 1:
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(start.gpus)
+    return Local(start.config)
+
+
+def attend(local: Local, message: Message, say: Callable[[Reply], None], should_stop: Callable[[], bool]) -> None:
+    """Answers a question or carries out an order; what goes wrong is a reply too."""
+    try:
+        match message:
+            case Inspect(model):
+                say(Answer(local.inspect(model)))
+            case PlanBanks(model, jobs, parts):
+                say(Answer(local.plan_banks(model, jobs, parts)))
+            case PlanScoring(model):
+                say(Answer(local.plan_scoring(model)))
+            case Start() | Stop():
+                raise AssertionError(message)
+            case order:
+                local.carry_out(order, lambda event: say(Happened(event)), should_stop)
+    except Exception as error:
+        say(failure(error))
+
+
+def load_same_plugins(start: Start) -> None:
     """The plugins, if they are still what the run began with: its records are stamped with their hashes."""
     for plugin in load_plugins(start.plugins, start.root):
         if plugin.sha256 not in start.hashes:
@@ -163,7 +185,8 @@ def _load_plugins(start: Start) -> None:
             )
 
 
-def _failure(error: Exception) -> Failed:
+def failure(error: Exception) -> Failed:
+    """What is told of an error: one of a user's making as it is, any other as a fault of ours with its traceback."""
     if is_out_of_memory(error):
         error = no_memory("compute")
     if isinstance(error, TraitscopeError):

@@ -107,4 +107,4 @@ class ComputeConfig(Settings):
     slots: Auto = Field("auto", description="Adapters trained side by side in one pass")
     tokens_per_pass: Auto = Field("auto", description="Most tokens in one forward pass")
     threads: Few = Field("auto", description="CPU threads of a process")
-    workers: Few = Field("auto", description="Processes of this machine in a run (auto: several only on a CPU)")
+    workers: Few = Field("auto", description="Processes in a run (auto: one for each GPU; on a CPU where they pay)")

@@ -43,7 +43,10 @@ class Fit:
 def free_bytes(device: torch.device) -> int:
     """Free memory of the device in bytes (the machine's available memory for the CPU)."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        free, total = torch.cuda.mem_get_info(device)
+        part = torch.cuda.get_per_process_memory_fraction(device)
+        # A process that shares the device with others of its run was given a part of it.
+        return int(min(free, part * total - torch.cuda.memory_reserved(device)) if part < 1 else free)
     try:
         for line in open("/proc/meminfo"):  # noqa: SIM115, PTH123
             if line.startswith("MemAvailable"):

@@ -28,6 +28,8 @@ _NUMBER = re.compile(r"(?:os error|[Ee]rrno:?) ?(\d+)")
 _FREE = "free some space and run the same command again: every finished unit is kept"
 _ELSEWHERE = "make the run folder writable, or copy it elsewhere and work there (--out)"
 
+FilesMark = tuple[tuple[str, int, int, int], ...]
+
 
 def user_path(root: str | Path, name: str | Path) -> Path:
     """The path of a name, from ``root`` or, where it starts with ``~``, a home folder; a file named so is itself."""
@@ -307,3 +309,19 @@ def read_json(path: Path, *, fix: str) -> Any:
         return json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TraitscopeError(f"is damaged: not JSON ({error})", where=str(path), fix=fix) from None
+
+
+def files_mark(place: str | Path | None) -> FilesMark:
+    """Name, size, time and inode of a file, or of a folder's files: what was loaded from it holds while they stay.
+
+    Empty where there is none (a Hub id names a commit, which does not change).
+    """
+    path = None if place is None else Path(place)
+    if path is None or not path.exists():
+        return ()
+    if path.is_file():
+        stats = [(path.name, path.stat())]
+    else:
+        with os.scandir(path) as entries:
+            stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats))

@@ -80,7 +80,7 @@ def check_places(study: Context) -> None:
     with found.kept():
         trackers_of(study)
     # Another backend computes elsewhere.
-    if study.given_backend is None:
+    if study.given_backend is None and study.on is None:
         # Imports torch.
         from traitscope.engine.loading import pick_device
 

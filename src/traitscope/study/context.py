@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from traitscope.compute import Backend
+from traitscope.compute.ray_session import read_place
 from traitscope.config import BaseConfig, ModelConfig, StudyConfig, load_config
 from traitscope.errors import TraitscopeError
 from traitscope.store import CellIndex, RunFolder, differences
@@ -55,6 +56,7 @@ class Context:
         text: the study file as the user wrote it.
         report: whom to tell about progress.
         backend: where the work runs; None for what fits the work: this process, or several of this machine.
+        on: a cluster whose machines do the work: ``ray``, or ``ray://host:port``.
         every_s: seconds between checkpoints of a training bank.
         stale_s: seconds without a sign of life after which another process's unit is taken over.
         tracked_by: trackers in place of those that the study file names.
@@ -69,6 +71,7 @@ class Context:
         *,
         text: bytes | None = None,
         backend: Backend | None = None,
+        on: str | None = None,
         report: Reporter | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
@@ -84,6 +87,11 @@ class Context:
         self.stale_s = stale_s
         self.tracked_by = None if tracked_by is None else tuple(tracked_by)
         self.given_backend = backend
+        self.on = on
+        if on is not None:
+            read_place(on)
+            if backend is not None:
+                raise TraitscopeError("two places to compute", where="on, backend", fix="give one of them")
         self._expected: tuple[tuple[int, int] | None, Units] | None = None
         self._seen: dict[str, Any] | None = None
         self._told: dict[str, str] = {}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
 
 import yaml
 
 from traitscope.compute import Backend, BackendLost, processes_for
+from traitscope.compute.cluster import Cluster
 from traitscope.compute.pool import Pool, PoolStopped
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
@@ -23,7 +25,7 @@ from traitscope.study.failed import refuse_failed
 from traitscope.study.healing import heal
 from traitscope.study.hub_pins import renamed
 from traitscope.study.lock import changed_files, changed_packages, make_lock
-from traitscope.study.part import Part
+from traitscope.study.part import Part, Shard
 from traitscope.study.progress import Stopped
 from traitscope.study.renaming import rename_adapter, rename_cell, renamed_adapters, renamed_cells
 from traitscope.study.state import State, Units, all_units, find_state, refuse_changes
@@ -44,10 +46,11 @@ def fill(
     replace: bool,
     stop: Callable[[], bool] | None,
     part: Part | Callable[[Units], Part | None] | None = None,
+    shard: Shard | None = None,
 ) -> Work | None:
     """Trains and evaluates what is missing, in several processes where they pay; None if nothing was missing.
 
-    With ``part``, or what chooses one of the units, that alone and no hidden states.
+    With ``part``, or what chooses one of the units, that alone and no hidden states; with ``shard`` its share of it.
     """
     trackers = trackers_of(study)
     heal(study)
@@ -58,13 +61,15 @@ def fill(
         check_study(study)
         raise
     part = part(units) if callable(part) else part
+    if shard is not None:
+        part = shard.part(units, part, list(study.data.datasets()))
     wanted = units if part is None else part.of(units, study.data)
     state = find_state(wanted, study.folder, study.data)
     if _take_over(study, units, state):
         state = find_state(wanted, study.folder, study.data)
-    captures = evaluate and part is None
+    captures = evaluate and (part is None or bool(part.datasets))
     unseen = captures and hidden.missing_hidden(
-        study.folder, hidden.hidden_inputs(study.config, study.data, units.base)
+        study.folder, hidden.wanted_inputs(study.config, study.data, units.base, part)
     )
     marks = {unit.name: unit.fingerprint for unit in units.adapters}
     if state.complete and not unseen and study.folder.exists() and told_all(study, trackers, marks):
@@ -146,23 +151,36 @@ def _backend(study: Context, state: State, stop: Callable[[], bool] | None) -> I
 
 @contextmanager
 def processes(study: Context, trained: int, evaluated: int, stop: Callable[[], bool] | None) -> Iterator[Backend]:
-    """As many processes of this machine as some characters to train and to evaluate are worth; or this one."""
+    """As many processes of this machine as some characters to train and to evaluate are worth; or this one.
+
+    Where the study runs on a cluster, its workers.
+    """
     config = study.config
     compute, base = config.compute, study.asked(config.base).resolved()
-    n = processes_for(compute.workers, compute.device, base, trained=trained, evaluated=evaluated)
-    if n == 1:
-        yield study.backend
-        return
-    with Pool(compute, n, plugins=config.plugins, root=config.root, should_stop=stop) as pool:
-        try:
-            yield pool
-        except PoolStopped as stopped:
-            raise Stopped from stopped
+    given: dict[str, Any] = {"plugins": config.plugins, "root": config.root, "should_stop": stop}
+    backend: AbstractContextManager[Backend]
+    if study.on is not None:
+        note, verbose = study.report_to.note, bool(os.environ.get("TRAITSCOPE_VERBOSE"))
+        backend = Cluster(study.on, compute, base=base, note=note, verbose=verbose, **given)
+    else:
+        n = processes_for(compute.workers, compute.device, base, trained=trained, evaluated=evaluated)
+        if n == 1:
+            yield study.backend
+            return
+        backend = Pool(compute, n, **given)
+    try:
+        with backend as several:
+            yield several
+    except PoolStopped as stopped:
+        raise Stopped from stopped
 
 
 def _alone(study: Context, gone: Backend, lost: BackendLost) -> Backend:
-    """This process, in place of a pool that is gone; where there was no pool the error stands."""
-    if gone is study.backend:
+    """This process, in place of a pool that is gone; where there was none the error stands, and where a cluster was.
+
+    Who names a cluster may have started the run on a machine that is not to work.
+    """
+    if study.on is not None or gone is study.backend:
         raise lost
     study.report_to.note(f"{lost.what}; this process goes on alone")
     return study.backend

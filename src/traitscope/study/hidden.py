@@ -17,6 +17,7 @@ from traitscope.store import RunFolder, fingerprint, write_atomic
 from traitscope.store.arrays import arrays_bytes, arrays_fault, read_arrays, read_mark
 from traitscope.store.models import Identity
 from traitscope.study.data import StudyData
+from traitscope.study.part import Part
 from traitscope.study.units import RESULT_VERSIONS, reading_inputs
 from traitscope.study.work import Step, Work
 from traitscope.texts import count_of
@@ -39,6 +40,12 @@ def hidden_inputs(config: StudyConfig, data: StudyData, base: Identity) -> dict[
             "versions": {key: RESULT_VERSIONS[key] for key in ("encoding", "hidden")},
         }
     return found
+
+
+def wanted_inputs(config: StudyConfig, data: StudyData, base: Identity, part: Part | None) -> dict[str, dict[str, Any]]:
+    """``hidden_inputs`` of the datasets that a part is about; of all without one."""
+    found = hidden_inputs(config, data, base)
+    return {name: inputs for name, inputs in found.items() if part is None or name in part.datasets}
 
 
 def hidden_marks(folder: RunFolder) -> dict[str, str]:
@@ -74,7 +81,7 @@ def capture_missing(work: Work) -> bool:
     Raises:
         Stopped: the run was asked to stop.
     """
-    inputs = hidden_inputs(work.config, work.data, work.units.base)
+    inputs = wanted_inputs(work.config, work.data, work.units.base, work.part)
     missing = missing_hidden(work.folder, inputs)
     # Rows that no model of the study reads may be too long for it; the study stands without their states.
     names = [name for name in missing if name not in work.unreadable]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from traitscope._version import __version__
+from traitscope.compute.software import packages
 from traitscope.config import StudyConfig
 from traitscope.store.checked import sha256_of
 from traitscope.store.fingerprints import model_files
@@ -17,8 +17,6 @@ from traitscope.study.data import StudyData
 from traitscope.study.hub_pins import dataset_entry
 from traitscope.study.state import Units
 from traitscope.study.units import component_versions
-
-PACKAGES = ("torch", "transformers", "tokenizers", "peft", "safetensors", "datasets", "numpy", "pyarrow")
 
 
 def make_lock(
@@ -35,7 +33,7 @@ def make_lock(
         "study_file": sha256_of(text),
         "traitscope": __version__,
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": packages(),
         "date": data.day.isoformat(),
         "dated": sorted(name for name, identity in models.items() if data.printed_day(name, identity.source())),
         "base": units.base.to_json(),
@@ -73,10 +71,3 @@ def changed_packages(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before = {"traitscope": old.get("traitscope"), **old.get("packages", {})}
     after = {"traitscope": new["traitscope"], **new["packages"]}
     return [f"{name} {before.get(name)} -> {after[name]}" for name in after if before.get(name) != after[name]]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

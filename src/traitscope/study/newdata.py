@@ -56,7 +56,9 @@ def with_dataset(study: Context, path: Path, like: str | None) -> tuple[Context,
             "layers": None,
         }
     ).with_root(config.root)
-    beside = Context(found, study.folder.root / FOLDER / name, report=study.report_to, backend=study.given_backend)
+    beside = Context(
+        found, study.folder.root / FOLDER / name, report=study.report_to, backend=study.given_backend, on=study.on
+    )
     for part in ("hidden", "gradients"):
         _take_over(study.folder.root / part, beside.folder.root / part)
     return beside, name
@@ -135,7 +137,7 @@ def probe_all(study: Context, beside: Context, stop: Callable[[], bool] | None) 
     known, root = study.folder.root / PROBES, beside.folder.root / PROBES
     if known.is_dir() and not root.exists():
         shutil.copytree(known, root, ignore=shutil.ignore_patterns("leases", "checkpoints"))
-    probes = Context(probe_config(beside), root, report=study.report_to, backend=study.given_backend)
+    probes = Context(probe_config(beside), root, report=study.report_to, backend=study.given_backend, on=study.on)
     names = [f"{source.name}-s{source.recipe.seeds[0]}" for source in plain_sources(beside.config)]
     rows = {(model, task): ROWS for model in ("base", *names) for task in beside.config.target_names()}
     # What was made of other rows or another recipe is put aside: the folder holds nothing but forecasts.

@@ -2,13 +2,66 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from traitscope.errors import TraitscopeError, check_count
 from traitscope.registry import did_you_mean
 from traitscope.study.data import StudyData
 from traitscope.study.state import Units
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several equal parts of a study, for jobs that know nothing of one another: ``index`` of 1 .. ``of``."""
+
+    index: int
+    of: int
+
+    @classmethod
+    def read(cls, text: str) -> Shard:
+        """``3/8`` as the third of eight.
+
+        Raises:
+            TraitscopeError: it is nothing of the kind, or not within 1/n .. n/n.
+        """
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+        shard = cls(int(match[1]), int(match[2])) if match else None
+        if shard is not None and 1 <= shard.index <= shard.of:
+            return shard
+        what = f"cannot read {text!r}" if shard is None else f"there is no shard {text.strip()}"
+        n = shard.of if shard is not None and shard.of else 8
+        fix = f"shards are counted from 1: write 1/{n} to {n}/{n} (in an sbatch script: #SBATCH --array=1-{n})"
+        raise TraitscopeError(what, where="--shard", fix=fix)
+
+    def deal(self, things: Sequence[T]) -> Sequence[T]:
+        """Every ``of``-th of them."""
+        return things[self.index - 1 :: self.of]
+
+    def part(self, units: Units, part: Part | None, datasets: Sequence[str]) -> Part:
+        """This shard of a part, of all of the study without one.
+
+        Adapters are dealt out in the study's order, each with its own cells: a shard needs no other's results. The
+        cells of models that are not trained, and the datasets whose hidden states are captured, are dealt out too.
+
+        Args:
+            datasets: the study's; a part of a study captures none.
+        """
+        wanted = part or Part(
+            frozenset(unit.name for unit in units.adapters),
+            {(cell.model.name, cell.task): cell.n for cell in units.cells},
+        )
+        evaluated = {model for model, _ in wanted.rows}
+        trained = [unit.name for unit in units.adapters if unit.name in wanted.adapters | evaluated]
+        mine = set(self.deal(trained))
+        others = set(self.deal([key for key in wanted.rows if key[0] not in trained]))
+        rows = {key: n for key, n in wanted.rows.items() if key[0] in mine or key in others}
+        captured = frozenset(self.deal(datasets)) if part is None else frozenset()
+        return Part(frozenset(mine & wanted.adapters), rows, captured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +71,12 @@ class Part:
     Attributes:
         adapters: names of the adapters to train.
         rows: (model, task) -> how many of the task's rows, the first ones, that cell is evaluated on.
+        datasets: those whose hidden states are captured.
     """
 
     adapters: frozenset[str]
     rows: Mapping[tuple[str, str], int]
+    datasets: frozenset[str] = frozenset()
 
     def of(self, units: Units, data: StudyData) -> Units:
         """The units of this part, cells with as many rows as it wants."""

@@ -22,7 +22,7 @@ from traitscope.study.adopting import refuse_several
 from traitscope.study.context import Context, looking_once
 from traitscope.study.costs import layers_cost, study_cost
 from traitscope.study.evidence import gather_evidence
-from traitscope.study.part import Part
+from traitscope.study.part import Part, Shard
 from traitscope.study.planning import StudyPlan
 from traitscope.study.progress import Reporter
 from traitscope.study.state import find_state
@@ -62,6 +62,7 @@ class Study(Context):
         *,
         changes: Sequence[str] = (),
         backend: Backend | None = None,
+        on: str | None = None,
         report: Reporter | None = None,
         report_to: str | Sequence[str] | None = None,
         every_s: float = 60.0,
@@ -75,6 +76,7 @@ class Study(Context):
             out: the run folder; by default ``runs/<study>`` beside the study file.
             changes: of the study file's keys, such as ``recipe.rank=16``; the run folder's copy holds them too.
             backend: where the work runs; by default this process, or several of this machine where they pay.
+            on: a Ray cluster that trains and evaluates: ``ray`` (the one of this machine), or ``ray://host:port``.
             report: whom to tell about progress; by default nobody.
             report_to: trackers in place of the study file's: none, tensorboard, wandb, trackio, or several.
             every_s: seconds between checkpoints of a training bank.
@@ -83,7 +85,13 @@ class Study(Context):
         Raises:
             TraitscopeError: the file is missing or says something that does not hold together.
         """
-        options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
+        options: dict[str, Any] = {
+            "backend": backend,
+            "on": on,
+            "report": report,
+            "every_s": every_s,
+            "stale_s": stale_s,
+        }
         options["tracked_by"] = None if report_to is None else tracker_names(report_to)
         if isinstance(source, StudyConfig):
             source = source.changed(changes)
@@ -156,6 +164,7 @@ class Study(Context):
         tasks: Sequence[str] | None = None,
         models: Sequence[str] | None = None,
         limit: int | None = None,
+        shard: str | None = None,
     ) -> Work | None:
         """Trains and evaluates all that is missing, and captures hidden states of the datasets; None if nothing was.
 
@@ -166,13 +175,15 @@ class Study(Context):
             stop: asked between units and after every training step; when true, the work is saved and stops.
             tasks, models, limit: a part, which later calls complete: some targets; some rows, or sources for all their
                 seeds; so many rows of every target at most. Hidden states belong to the whole.
+            shard: ``1/8`` to ``8/8``: an eighth of it, that needs no result of the others (``part.Shard``).
 
         Raises:
             TraitscopeError: the study was changed under the folder, a unit cannot be made, or there is no such name.
             Stopped: ``stop`` said so.
         """
         part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
-        return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop, part=part)
+        share = None if shard is None else Shard.read(shard)
+        return filling.fill(self, train=True, evaluate=True, replace=replace, stop=stop, part=part, shard=share)
 
     def decide(self, budget: float, *, margin: float = 0.01, stop: Callable[[], bool] | None = None) -> Decision:
         """The best source of every target for a share of the whole grid's cost, into ``analysis/decision.json``.
@@ -202,10 +213,12 @@ class Study(Context):
         replace: bool = False,
         stop: Callable[[], bool] | None = None,
         models: Sequence[str] | None = None,
+        shard: str | None = None,
     ) -> Work | None:
         """Trains the missing adapters. Arguments and errors as in ``run``."""
         part = partial(Part.chosen, models=models)
-        return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop, part=part)
+        share = None if shard is None else Shard.read(shard)
+        return filling.fill(self, train=True, evaluate=False, replace=replace, stop=stop, part=part, shard=share)
 
     def evaluate(
         self,
@@ -215,13 +228,15 @@ class Study(Context):
         tasks: Sequence[str] | None = None,
         models: Sequence[str] | None = None,
         limit: int | None = None,
+        shard: str | None = None,
     ) -> Work | None:
         """Evaluates every model whose weights are there, and captures hidden states.
 
         Arguments and errors as in ``run``.
         """
         part = partial(Part.chosen, tasks=tasks, models=models, limit=limit)
-        return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop, part=part)
+        share = None if shard is None else Shard.read(shard)
+        return filling.fill(self, train=False, evaluate=True, replace=replace, stop=stop, part=part, shard=share)
 
     def rescore(self, *, stop: Callable[[], bool] | None = None) -> Work | None:
         """Judges all committed cells anew from their records: parser and metrics, no model.

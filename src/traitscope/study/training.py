@@ -101,7 +101,8 @@ def train_missing(work: Work) -> bool:
     missing = [unit for unit in work.wanted.adapters if not settled(work.folder, unit.name, unit.fingerprint)]
     if missing and not _plan_missing(work, missing):
         return True
-    banks = open_banks(work)
+    wanted = {unit.name for unit in work.wanted.adapters}
+    banks = [bank for bank in open_banks(work) if work.part is None or wanted & bank.adapters.keys()]
     waiting = sum(not settled(work.folder, *one) for bank in banks for one in bank.adapters.items())
     if waiting:
         work.report.stage(f"training {count_of(waiting, 'adapter')} together")
