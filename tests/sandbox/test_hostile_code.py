@@ -1,4 +1,4 @@
-"""Programs that mean harm: each is kept from it, ends in time, and leaves nothing behind. By every way there is here."""
+"""Programs that mean harm: each is kept from it, ends in time, and leaves nothing behind. In every way."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from traitscope.errors import TraitscopeError
 from traitscope.sandbox import Isolation, Limits, Program, run_programs
-from traitscope.sandbox import isolation as isolation_module
 from traitscope.sandbox import run as run_module
+from traitscope.sandbox.isolation import interpreter
 
 WAYS = [Isolation("namespaces"), *([Isolation("bubblewrap", found)] if (found := shutil.which("bwrap")) else [])]
 TESTS = "assert answer() == 42"
@@ -325,7 +325,7 @@ def test_daemons_end_with_their_run(way: Isolation) -> None:
         "    os.setsid()\n"
         "    if os.fork() == 0:\n"
         "        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"        os.execv({isolation_module._interpreter()!r}, ['python', '-c', 'import time; time.sleep(300)', {mark!r}])\n"
+        f"        os.execv({interpreter()!r}, ['python', '-c', 'import time; time.sleep(300)', {mark!r}])\n"
         "    os._exit(0)\n"
         "time.sleep(.2)\n" + RIGHT
     )
@@ -372,7 +372,7 @@ def test_an_interrupt_ends_the_runs(way: Isolation) -> None:
 
 def test_a_run_ends_with_whoever_started_it(way: Isolation) -> None:
     mark = f"traitscope-orphan-{os.getpid()}"
-    solution = f"import os\nos.execv({isolation_module._interpreter()!r}, ['python', '-c', 'import time; time.sleep(300)', {mark!r}])"
+    solution = f"import os\nos.execv({interpreter()!r}, ['python', '-c', 'import time; time.sleep(300)', {mark!r}])"
     script = (
         "from traitscope.sandbox import *\n"
         f"run_programs([Program({solution!r}, '')], Limits(timeout_s=60), isolation={way!r})"
@@ -384,14 +384,14 @@ def test_a_run_ends_with_whoever_started_it(way: Isolation) -> None:
 
 
 def test_where_nothing_isolates_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation_module.shutil, "which", lambda name: None)
-    monkeypatch.setattr(isolation_module.sys, "platform", "darwin")
-    isolation_module.find_isolation.cache_clear()
+    monkeypatch.setattr(run_module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(run_module.sys, "platform", "darwin")
+    run_module.find_isolation.cache_clear()
     try:
         with pytest.raises(TraitscopeError, match="cannot be kept apart") as caught:
-            isolation_module.find_isolation()
+            run_module.find_isolation()
     finally:
-        isolation_module.find_isolation.cache_clear()
+        run_module.find_isolation.cache_clear()
     assert "bubblewrap" in str(caught.value.fix)
 
 

@@ -6,7 +6,7 @@ was told so by the user (``--allow-code``).
 
 from __future__ import annotations
 
-from traitscope.sandbox.isolation import Isolation, find_isolation
-from traitscope.sandbox.run import PASSED, VERSION, Limits, Program, run_programs
+from traitscope.sandbox.isolation import Isolation
+from traitscope.sandbox.run import PASSED, VERSION, Limits, Program, find_isolation, run_programs
 
 __all__ = ["PASSED", "VERSION", "Isolation", "Limits", "Program", "find_isolation", "run_programs"]

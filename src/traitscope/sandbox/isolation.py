@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from traitscope.errors import TraitscopeError
 
 # Bytes of the folder that a program may write to.
 TMP_BYTES = 64 << 20
@@ -37,7 +34,7 @@ class Isolation:
                 "parent": os.getpid(), "mount_point": str(_mount_point()), "read": read, "devices": _DEVICES,
                 "links": links, "tmp": TMP_BYTES, "command": python, "environment": ENVIRONMENT,
             }  # fmt: skip
-            return [_interpreter(), "-I", "-S", "-c", _LAUNCH.read_text(), json.dumps(given)]
+            return [interpreter(), "-I", "-S", "-c", _LAUNCH.read_text(), json.dumps(given)]
         apart = [
             "--unshare-ipc",
             "--unshare-pid",
@@ -63,41 +60,13 @@ class Isolation:
 
 
 def python_command(source: str, *arguments: str) -> list[str]:
-    """The interpreter that runs ``source``: the one beneath any virtual environment, with the standard library alone."""
-    return [_interpreter(), "-I", "-S", "-B", "-c", source, *arguments]
+    """The interpreter that runs ``source``: the one beneath a virtual environment, with the standard library alone."""
+    return [interpreter(), "-I", "-S", "-B", "-c", source, *arguments]
 
 
 @cache
-def find_isolation() -> Isolation:
-    """The first way that works here: bubblewrap where it is on the PATH, else namespaces.
-
-    Each is tried on a program that must run, and must not see a file of the user's.
-
-    Raises:
-        TraitscopeError: none does.
-    """
-    from traitscope.sandbox.run import fault_of
-
-    found = shutil.which("bwrap")
-    ways = [Isolation("bubblewrap", found)] if found else []
-    problems = [] if found else ["there is no bwrap on the PATH"]
-    if sys.platform == "linux":
-        ways.append(Isolation("namespaces"))
-    for way in ways:
-        problem = fault_of(way)
-        if problem is None:
-            return way
-        problems.append(f"{way.kind}: {problem}")
-    raise TraitscopeError(
-        f"programs cannot be kept apart on this machine ({'; '.join(problems)})",
-        where="running generated code",
-        fix="install bubblewrap (apt install bubblewrap), allow user namespaces (in a container: "
-        "--security-opt seccomp=unconfined), or judge on a Linux machine that has either; --tasks leaves these tasks out",
-    )
-
-
-@cache
-def _interpreter() -> str:
+def interpreter() -> str:
+    """The Python that programs are run with: the one beneath a virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
@@ -111,7 +80,7 @@ def _system() -> tuple[list[str], list[tuple[str, str]]]:
             links.append((name, str(path.readlink())))
         elif path.is_dir():
             read.append(name)
-    prefixes = {os.path.realpath(sys.base_prefix), str(Path(_interpreter()).parent.parent)}
+    prefixes = {os.path.realpath(sys.base_prefix), str(Path(interpreter()).parent.parent)}
     for prefix in sorted(prefixes):
         # Of a store all parts may be needed.
         prefix = "/nix/store" if prefix.startswith("/nix/store/") else prefix

@@ -7,16 +7,19 @@ import os
 import re
 import secrets
 import select
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from traitscope.errors import TraitscopeError
-from traitscope.sandbox.isolation import Isolation, find_isolation, python_command
+from traitscope.sandbox.isolation import Isolation, python_command
 
 # Raised when the same program may come to another outcome.
 VERSION = 1
@@ -99,6 +102,33 @@ def run_programs(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [found[program] for program in programs]
+
+
+@cache
+def find_isolation() -> Isolation:
+    """The first way that works here: bubblewrap where it is on the PATH, else namespaces.
+
+    Each is tried on a program that must run, and must not see a file of the user's.
+
+    Raises:
+        TraitscopeError: none does.
+    """
+    found = shutil.which("bwrap")
+    ways = [Isolation("bubblewrap", found)] if found else []
+    problems = [] if found else ["there is no bwrap on the PATH"]
+    if sys.platform == "linux":
+        ways.append(Isolation("namespaces"))
+    for way in ways:
+        problem = fault_of(way)
+        if problem is None:
+            return way
+        problems.append(f"{way.kind}: {problem}")
+    raise TraitscopeError(
+        f"programs cannot be kept apart on this machine ({'; '.join(problems)})",
+        where="running generated code",
+        fix="install bubblewrap (apt install bubblewrap), allow user namespaces (in a container: "
+        "--security-opt seccomp=unconfined), or judge on a Linux machine that has either",
+    )
 
 
 def fault_of(way: Isolation) -> str | None:
