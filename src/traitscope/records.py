@@ -31,14 +31,14 @@ class OptionRow:
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """One prompt to be continued by greedy generation."""
+    """One prompt to be continued."""
 
     context: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """One greedy continuation: new token ids without the stop, its text cut at the stop, why it ended.
+    """One continuation: new token ids without the stop, its text cut at the stop, why it ended.
 
     ``finish`` is ``"eos"`` (a stop token), ``"stop"`` (a stop string) or ``"length"`` (cut off).
     """
@@ -56,7 +56,8 @@ class Example:
     ``references`` to the generate form (the first one is the trained answer), ``answer`` is the text
     a source trains on, whatever the form. ``classes`` holds the option's class name where all rows share
     the options (used for confusion matrices). ``messages`` are the (role, content) turns of a chat prompt, for which
-    ``prompt`` is their plain reading.
+    ``prompt`` is their plain reading. ``program`` is what stands before an answer that is code, and its tests; it
+    belongs to how answers are judged, and is no part of a row's fingerprint.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Example:
     references: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
     messages: tuple[tuple[str, str], ...] = ()
+    program: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,10 @@ class ExampleRecord:
         loss: mean negative log-likelihood in nats per token of the gold answer and its stop token.
         logprobs: log-likelihood of each option in nats (choice only).
         tags: free labels of the example (a dependency relation, a length class, ...).
+        outputs: the texts of all samples, ``output`` first, where several were drawn.
+        outcomes: what became of every sample that is code: "passed", "failed", "timeout", "exited", "no code", or
+            "error: " with the exception's name.
+        ran: fingerprint of the programs and limits that ``outcomes`` are of.
     """
 
     id: str
@@ -102,6 +108,9 @@ class ExampleRecord:
     loss: float
     logprobs: tuple[float, ...] | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] | None = None
+    outcomes: tuple[str, ...] | None = None
+    ran: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def test_small_caches_give_the_same_samples(setup, monkeypatch: pytest.MonkeyPat
 
 
 def test_equal_prompts_of_two_keys_are_drawn_apart(setup) -> None:
-    base, models, _ = setup
+    base, _, _ = setup
     row = prompts(1)[0]
     with Bank(base, {"base": None}) as bank:
         found = sample(bank, [row, row, row], ["a", "b", "a"], Sampling(samples=2), max_new_tokens=8)["base"]

@@ -77,6 +77,13 @@ ModelsOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most this many rows of every target this time.")
 ]
+AllowCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the programs that models write, each in a sandbox, where tasks are judged by tests (docs/code.md).",
+    ),
+]
 TaskOption = Annotated[
     list[str] | None,
     typer.Option("--task", "-t", help="This task; may be repeated. [default: all]", autocompletion=tasks_of),
@@ -129,7 +136,12 @@ def _told(error: Exception) -> TraitscopeError | None:
 
 
 def open_study(
-    source: Path | StudyConfig, out: Path | None, *, quiet: bool = False, changes: Sequence[str] | None = None
+    source: Path | StudyConfig,
+    out: Path | None,
+    *,
+    quiet: bool = False,
+    changes: Sequence[str] | None = None,
+    allow_code: bool = False,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to."""
     from traitscope.cli.hub import hub_models, settled
@@ -142,7 +154,7 @@ def open_study(
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
-    opened = Study.open(source, out, report=report, changes=changes or ())
+    opened = Study.open(source, out, report=report, changes=changes or (), allow_code=allow_code)
     models = hub_models(opened.config)
     if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.

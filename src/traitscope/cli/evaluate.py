@@ -8,6 +8,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    AllowCodeOption,
     JsonOption,
     LimitOption,
     ModelsOption,
@@ -35,6 +36,7 @@ def evaluate(
     models: ModelsOption = None,
     limit: LimitOption = None,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -50,10 +52,19 @@ def evaluate(
             quiet,
             lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
             changes=changes,
+            allow_code=allow_code,
             json=json,
         )
     elif part or replace:
         option = "--replace" if replace else f"--{next(iter(part))}"
         raise TraitscopeError("does not go with --rescore, which judges all cells", where=option, fix="leave one out")
     else:
-        fill(study, out, quiet, lambda opened, stop: opened.rescore(stop=stop), changes=changes, json=json)
+        fill(
+            study,
+            out,
+            quiet,
+            lambda opened, stop: opened.rescore(stop=stop),
+            changes=changes,
+            allow_code=allow_code,
+            json=json,
+        )

@@ -12,6 +12,7 @@ import typer
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     MARGIN,
+    AllowCodeOption,
     BudgetOption,
     JsonOption,
     LimitOption,
@@ -47,6 +48,7 @@ def run(
     models: ModelsOption = None,
     limit: LimitOption = None,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     quiet: QuietOption = False,
     budget: BudgetOption = None,
     margin: MarginOption = MARGIN,
@@ -67,6 +69,7 @@ def run(
             quiet,
             lambda opened, stop: opened.run(replace=replace, stop=stop, **part),
             changes=changes,
+            allow_code=allow_code,
             json=json,
         )
         return
@@ -78,7 +81,7 @@ def run(
     def decide(opened: Study, stop: Callable[[], bool]) -> None:
         made.append(opened.decide(share, margin=margin, stop=stop))
 
-    fill(study, out, quiet, decide, show=False, changes=changes)
+    fill(study, out, quiet, decide, show=False, changes=changes, allow_code=allow_code)
     if json:
         say_json(made[0].to_json())
     else:
@@ -99,18 +102,19 @@ def fill(
     *,
     show: bool = True,
     changes: Sequence[str] | None = None,
+    allow_code: bool = False,
     json: bool = False,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
 
     Args:
-        source, out, changes: as of ``open_study``. quiet: no progress. what: the work.
+        source, out, changes, allow_code: as of ``open_study``. quiet: no progress. what: the work.
         show: print the score matrix. json: print the summary as JSON instead.
     """
     from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
 
-    opened, report = open_study(source, out, quiet=quiet, changes=changes)
+    opened, report = open_study(source, out, quiet=quiet, changes=changes, allow_code=allow_code)
     start = time.monotonic()
     try:
         with stop_on_signal() as asked, report:  # type: ignore[attr-defined]

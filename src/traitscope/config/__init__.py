@@ -1,5 +1,6 @@
 """What a study file may say: frozen classes that refuse unknown keys, with errors that name file, line and fix."""
 
+from traitscope.config.code import CodeConfig
 from traitscope.config.data import DataConfig, SplitPaths
 from traitscope.config.recipe import MixConfig, RecipeChange, RecipeConfig, SourceConfig
 from traitscope.config.sections import BaseConfig, ComputeConfig, LayersConfig, ModelConfig
@@ -9,6 +10,7 @@ from traitscope.config.task import AnswerConfig, GenerateConfig, MessageConfig, 
 __all__ = [
     "AnswerConfig",
     "BaseConfig",
+    "CodeConfig",
     "ComputeConfig",
     "DataConfig",
     "GenerateConfig",

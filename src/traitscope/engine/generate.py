@@ -201,7 +201,7 @@ def _scored(bank: Bank, rows: Sequence[OptionRow], options: GenerateOptions) -> 
 
 
 class _Generation:
-    """One call of ``generate`` or ``sample``: distinct rows, what is known of their answers, and the passes that find them."""
+    """One call of ``generate`` or ``sample``: distinct rows, what is known of their answers, and their passes."""
 
     def __init__(
         self,
@@ -397,8 +397,7 @@ class _Generation:
                 for group, cut in zip(indices, cuts, strict=True):
                     if here.start <= cut < here.stop:
                         logits_BV = logits_QV[cut - start].expand(len(group), -1)
-                        tokens = self.sampler.draw(logits_BV, group, [0] * len(group))
-                        drawn.append([[token] for token in tokens])
+                        drawn.append([[token] for token in self.sampler.draw(logits_BV, group, [0] * len(group))])
         said = []
         for draft, tokens in zip(drafts, np.split(best, cuts[1:]), strict=True):
             agree = next((k for k, (a, b) in enumerate(zip(tokens, draft, strict=False)) if a != b), len(tokens) - 1)

@@ -80,13 +80,13 @@ def continue_rows(
 
     processors = LogitsProcessorList()
     if draw is not None:
-        width = max(len(context) for context in contexts)
+        width, drawn_by = max(len(context) for context in contexts), draw
 
         class Drawn(LogitsProcessor):
             """Leaves the drawn token alone, which greedy decoding then takes."""
 
             def __call__(self, input_ids: Any, scores: Any) -> Any:
-                tokens = torch.tensor(draw(scores, input_ids.shape[1] - width), device=scores.device)
+                tokens = torch.tensor(drawn_by(scores, input_ids.shape[1] - width), device=scores.device)
                 return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
 
         processors.append(Drawn())

@@ -47,7 +47,9 @@ def gathered(folder: Path, marks: Mapping[str, str], read: Callable[[str], pa.Ta
     for task, table in {**kept, **found}.items():
         places[task] = json.dumps([marks.get(task) or known[task][0], start, table.num_rows])
         start += table.num_rows
-    data = parquet_bytes(pa.concat_tables([*kept.values(), *found.values()]).replace_schema_metadata(None), places)
+    # Cells of earlier versions lack the columns that came later.
+    whole = pa.concat_tables([*kept.values(), *found.values()], promote_options="default")
+    data = parquet_bytes(whole.replace_schema_metadata(None), places)
     path = folder / f"{PREFIX}{hashlib.sha256(data).hexdigest()}{SUFFIX}"
     with suppress(TraitscopeError):  # a folder that cannot be written is still read
         write_atomic(path, data)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# Columns of records that hold a list of texts, or none.
+LISTS = ("outputs", "outcomes")
+
+
 def _record_schema() -> pa.Schema:
     import pyarrow as pa
 
@@ -37,6 +41,9 @@ def _record_schema() -> pa.Schema:
             ("loss", pa.float64()),
             ("logprobs", pa.list_(pa.float64())),
             ("tags", pa.string()),
+            ("outputs", pa.list_(pa.string())),
+            ("outcomes", pa.list_(pa.string())),
+            ("ran", pa.string()),
         ]
     )
 
@@ -111,10 +118,13 @@ def records_bytes(records: Sequence[ExampleRecord]) -> bytes:
     columns = {
         field.name: [getattr(record, field.name) for record in records]
         for field in schema
-        if field.name not in ("logprobs", "tags")
+        if field.name not in ("logprobs", "tags", *LISTS)
     }
     columns["logprobs"] = [None if r.logprobs is None else list(r.logprobs) for r in records]
     columns["tags"] = [_tags(record.tags) for record in records]
+    for name in LISTS:
+        values = [getattr(record, name) for record in records]
+        columns[name] = [None if value is None else list(value) for value in values]
     return parquet_bytes(pa.table(columns, schema=schema))
 
 
@@ -126,6 +136,7 @@ def records_from(table: pa.Table) -> list[ExampleRecord]:
                 **row,
                 "logprobs": None if row["logprobs"] is None else tuple(row["logprobs"]),
                 "tags": json.loads(row["tags"]),
+                **{name: tuple(row[name]) for name in LISTS if row.get(name) is not None},
             }
         )
         for row in table.to_pylist()
@@ -149,6 +160,9 @@ def examples_bytes(splits: Mapping[str, Sequence[Example]], marks: Mapping[str, 
         "tags": [_tags(e.tags) for _, e in rows],
         "messages": [json.dumps(e.messages, ensure_ascii=False) for _, e in rows],
     }
+    if any(e.program is not None for _, e in rows):
+        schema = schema.append(pa.field("program", pa.list_(pa.string())))
+        columns["program"] = [None if e.program is None else list(e.program) for _, e in rows]
     return parquet_bytes(pa.table(columns, schema=schema), marks)
 
 
@@ -164,6 +178,7 @@ def examples_from(table: pa.Table) -> dict[str, list[Example]]:
                     "references": tuple(row["references"]),
                     "tags": json.loads(row["tags"]),
                     "messages": tuple((role, content) for role, content in json.loads(row["messages"])),
+                    "program": None if row.get("program") is None else tuple(row["program"]),
                 }
             )
         )

@@ -53,6 +53,7 @@ class Context:
         backend: where the work runs; None for what fits the work: this process, or several of this machine.
         every_s: seconds between checkpoints of a training bank.
         stale_s: seconds without a sign of life after which another process's unit is taken over.
+        allow_code: programs that models write may be run, each in a sandbox, where tasks are judged by tests.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Context:
         report: Reporter | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
+        allow_code: bool = False,
     ) -> None:
         refuse_not_utf8(config.root, "rename the study file's folder, or the one above it that is not")
         self.config = config
@@ -74,6 +76,7 @@ class Context:
         self.report_to: Reporter = report or Silent()
         self.every_s = every_s
         self.stale_s = stale_s
+        self.allow_code = allow_code
         self.given_backend = backend
         self._expected: tuple[tuple[int, int] | None, Units] | None = None
         self._seen: dict[str, Any] | None = None

@@ -101,5 +101,6 @@ def locked_units(
     cells: list[CellUnit] = []
     for task in config.target_names():
         if (marks := tasks.get(task)) is not None:
-            cells += cell_units(models, task, config.tasks[task], int(marks["n_eval"]), marks["eval"], day_of)
+            n, programs = int(marks["n_eval"]), marks.get("programs")
+            cells += cell_units(models, task, config.tasks[task], n, marks["eval"], day_of, programs)
     return Units(base, (), tuple(models), identities, tuple(cells))

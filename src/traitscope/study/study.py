@@ -58,6 +58,7 @@ class Study(Context):
         report: Reporter | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
+        allow_code: bool = False,
     ) -> Study:
         """A study from its file, from a run folder, or from a configuration built in Python.
 
@@ -69,11 +70,14 @@ class Study(Context):
             report: whom to tell about progress; by default nobody.
             every_s: seconds between checkpoints of a training bank.
             stale_s: seconds without a sign of life after which another process's unit is taken over.
+            allow_code: run the programs that models write, each in a sandbox, where tasks are judged by tests
+                (``answer.generate.code``). A study file cannot say so itself.
 
         Raises:
             TraitscopeError: the file is missing or says something that does not hold together.
         """
         options: dict[str, Any] = {"backend": backend, "report": report, "every_s": every_s, "stale_s": stale_s}
+        options["allow_code"] = allow_code
         if isinstance(source, StudyConfig):
             source = source.changed(changes)
             return cls(source, out or source.root / "runs" / source.study, **options)

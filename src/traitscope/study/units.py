@@ -11,6 +11,7 @@ from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
 from traitscope.config.task import TaskConfig
 from traitscope.metrics import METRICS
 from traitscope.registry import registry
+from traitscope.sandbox import VERSION as SANDBOX_VERSION
 from traitscope.store import canonical, fingerprint
 from traitscope.tasks.parsers import PARSERS
 
@@ -31,6 +32,7 @@ RESULT_VERSIONS: dict[str, int] = {
     "mix": 1,
     "hidden": 1,
     "gradients": 1,
+    "sampling": 1,
 }
 
 Kind = Literal["base", "adapter", "mix", "model"]
@@ -184,15 +186,22 @@ def reading_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
 
 
 def cell_units(
-    models: Iterable[ModelUnit], name: str, task: TaskConfig, n: int, rows: str, day_of: Callable[[str], str | None]
+    models: Iterable[ModelUnit],
+    name: str,
+    task: TaskConfig,
+    n: int,
+    rows: str,
+    day_of: Callable[[str], str | None],
+    programs: str | None = None,
 ) -> Iterator[CellUnit]:
     """The cells of models on a task over its first ``n`` rows.
 
     Args:
         models: the rows of the matrix. name, task: the column. rows: fingerprint of its first ``n`` rows.
         day_of: the day that a model's chat template prints, by its name.
+        programs: fingerprint of the rows' tests, where answers are code.
     """
-    scoring = fingerprint(scoring_inputs(task))
+    scoring = fingerprint(scoring_inputs(task, programs))
     shared: dict[str | None, tuple[dict[str, Any], str, str]] = {}
     for model in models:
         day = day_of(model.name)
@@ -217,14 +226,18 @@ def _cell_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     }
     if answer.generate is not None:
         inputs["generate"] = {"max_tokens": answer.generate.max_tokens, "stop": list(answer.generate.stop)}
+        if answer.generate.temperature > 0:
+            drawn = ("samples", "temperature", "top_p", "top_k", "seed")
+            inputs["sampling"] = {name: getattr(answer.generate, name) for name in drawn}
+            inputs["versions"]["sampling"] = RESULT_VERSIONS["sampling"]
     if answer.choice is not None:
         # Options' token counts are not kept, so another normalisation needs the model again.
         inputs["normalise"] = answer.normalise
     return inputs
 
 
-def scoring_inputs(task: TaskConfig) -> dict[str, Any]:
-    """What turns a model's outputs into scores: parser, classes, metrics, with their result versions."""
+def scoring_inputs(task: TaskConfig, programs: str | None = None) -> dict[str, Any]:
+    """What turns a model's outputs into scores: parser, classes, metrics, tests, with their result versions."""
     answer = task.answer
     inputs: dict[str, Any] = {
         "metrics": [[name, METRICS.get(name).mark] for name in (*task.metric_names, "loss")],
@@ -233,6 +246,8 @@ def scoring_inputs(task: TaskConfig) -> dict[str, Any]:
     }
     if answer.generate is not None:
         inputs["parse"] = [answer.generate.parse, PARSERS.get(answer.generate.parse).mark]
+        if (code := answer.generate.code) is not None:
+            inputs["code"] = [code.timeout_s, code.memory_mb, SANDBOX_VERSION, programs]
     return inputs
 
 

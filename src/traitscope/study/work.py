@@ -55,6 +55,7 @@ class Work:
         tokens: trained by this run.
         unreadable: datasets that the base cannot read; they are tried once a run.
         part: what this run is about; None for all of the study.
+        allow_code: programs that models write may be run.
     """
 
     config: StudyConfig
@@ -73,6 +74,7 @@ class Work:
     tokens: int = 0
     unreadable: set[str] = field(default_factory=set)
     part: Part | None = None
+    allow_code: bool = False
     _under_way: dict[str, Progress] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
 
