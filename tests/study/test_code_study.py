@@ -15,7 +15,7 @@ from traitscope.sandbox import find_isolation
 from traitscope.study import Study
 from traitscope.tasks import coding as coding_module
 
-# Whatever a random model writes stands in a comment, so that it passes where its length is even.
+# Whatever a random model writes stands in a comment, so that the row alone decides whether it passes.
 CODE = """\
   code:
     data: {{path: {{train: sums-train.jsonl, eval: sums-eval.jsonl}}, train: 6, eval: 4}}
@@ -26,7 +26,7 @@ CODE = """\
         max_tokens: 5
         samples: 4
         temperature: 1.0
-        code: {{before: "text = r'''", tests: "'''\\nassert len(text) % 2 == 0, {{{{ answer }}}}"}}
+        code: {{before: "#", tests: "assert {{{{ answer }}}} % 2 == 0"}}
     metrics: ["pass@1", "pass@3"]
 controls"""
 STUDY = tiny.STUDY.replace("controls", CODE).replace("seeds: [0]", "seeds: [0], max_steps: 2")
@@ -54,7 +54,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     status, said = invoke("run", study, *part)
     assert status == 2
     assert "to judge code the programs that models write must be run" in said and "--allow-code" in said
-    assert "line 2" in said, "the error names the place in the study file"
+    assert "study.yaml:28, key tasks.code.answer.generate.code" in said, "the error names the place in the study file"
     assert not (study.parent / "runs" / "tiny" / "adapters").exists(), "refused before any work"
     status, said = invoke("run", study, *part, "--allow-code")
     assert status == 0, said
@@ -63,21 +63,20 @@ def ran(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
 
 def test_samples_outcomes_and_scores_are_kept(ran: Path) -> None:
     study = Study.open(ran)
+    gold = {example.id: int(example.answer) for example in study.examples("code")["eval"]}
+    seen = set()
     for model in ("base", "tone-s0"):
         records = study.read_records(model, "code")
         assert len(records) == 4
         for record in records:
             assert record.outputs is not None and record.outcomes is not None and len(record.outputs) == 4
             assert record.output == record.outputs[0]
-            even = [len(text.strip()) % 2 == 1 for text in record.outputs if text.strip() and "'''" not in text]
-            # The program holds the answer and the end of its line.
-            told = [
-                outcome == "passed"
-                for text, outcome in zip(record.outputs, record.outcomes, strict=True)
-                if text.strip() and "'''" not in text
-            ]
-            assert told == even
+            for text, outcome in zip(record.outputs, record.outcomes, strict=True):
+                if len(text.split()) == 1 and text.isprintable():
+                    assert outcome == ("failed" if gold[record.id] % 2 else "passed")
+                    seen.add(outcome)
             assert record.correct == pytest.approx(sum(o == "passed" for o in record.outcomes) / 4)
+    assert seen == {"failed", "passed"}
     head = json.loads((study.folder.root / "cells" / "base" / "code" / "cell.json").read_text())
     assert sum(head["summary"]["outcomes"].values()) == 16
     assert [score["metric"] for score in head["scores"]] == ["pass@1", "pass@3", "loss"]
@@ -92,7 +91,9 @@ def test_check_says_what_is_needed_and_runs_right_answers_where_it_may(ran: Path
 
 
 def test_judging_anew_runs_nothing_and_needs_no_leave(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coding_module, "run_programs", lambda programs, *a, **k: [] if not programs else pytest.fail("run"))
+    monkeypatch.setattr(
+        coding_module, "run_programs", lambda programs, *a, **k: [] if not programs else pytest.fail("run")
+    )
     status, said = invoke("eval", ran, "--rescore", "-q")
     assert status == 0, said
     changed = Study.open(ran, changes=["tasks.code.metrics=[pass@3]"])
@@ -103,7 +104,7 @@ def test_judging_anew_runs_nothing_and_needs_no_leave(ran: Path, monkeypatch: py
 
 
 def test_changed_tests_are_run_on_the_kept_answers(ran: Path) -> None:
-    changes = ["tasks.code.answer.generate.code.tests=\"'''\\nassert len(text) % 2 == 1\""]
+    changes = ["tasks.code.answer.generate.code.tests=assert {{ answer }} % 2 == 1"]
     before = [record.outputs for record in Study.open(ran).read_records("base", "code")]
     with pytest.raises(TraitscopeError, match="--allow-code"):
         Study.open(ran, changes=changes).rescore()
@@ -125,7 +126,7 @@ def test_leave_is_no_part_of_a_fingerprint_but_sampling_is(ran: Path) -> None:
     for key, value in (("samples", 5), ("temperature", 0.5), ("top_p", 0.9), ("top_k", 3), ("seed", 1)):
         drawn, scoring = marks(changes=[f"tasks.code.answer.generate.{key}={value}"])
         assert drawn != plain[0] and scoring == plain[1], key
-    for key, value in (("timeout_s", 2.0), ("memory_mb", 256), ("before", '"text = """'), ("tests", "pass")):
+    for key, value in (("timeout_s", 2.0), ("memory_mb", 256), ("before", "import math"), ("tests", "pass")):
         same, scoring = marks(changes=[f"tasks.code.answer.generate.code.{key}={value}"])
         assert same == plain[0] and scoring != plain[1], key
 

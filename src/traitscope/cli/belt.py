@@ -10,6 +10,7 @@ import typer
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     SEEDS,
+    AllowCodeOption,
     JsonOption,
     SetOption,
     TaskOption,
@@ -58,6 +59,7 @@ def belt(
     ] = "centroid",
     seed: Annotated[int, typer.Option(**SEEDS, help="Of the halves that choose and judge.")] = 0,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     json: JsonOption = False,
 ) -> None:
     """The fewest adapters that cover all tasks, merged ones and routers beside them, judged on rows held out.
@@ -89,7 +91,7 @@ def belt(
             from traitscope.study.exporting import check_place
 
             check_place(out)
-        opened, report = open_study(source, None, changes=changes)
+        opened, report = open_study(source, None, changes=changes, allow_code=allow_code)
         keep_findings(opened, changes)
         with working(report):
             found = opened.belt(

@@ -8,6 +8,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    AllowCodeOption,
     JsonOption,
     OutOption,
     QuietOption,
@@ -27,11 +28,20 @@ def layers(
     mix: Annotated[str | None, typer.Option(help="The mix to compare. [default: the study's first]")] = None,
     causal: Annotated[bool, typer.Option(help="Switch adapters off in windows of layers as well.")] = True,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Similarity of base, mix and single-task adapters layer by layer; sections; correlates; the causal check."""
-    opened = fill(study, out, quiet, lambda opened, stop: opened.run(stop=stop), show=False, changes=changes)
+    opened = fill(
+        study,
+        out,
+        quiet,
+        lambda opened, stop: opened.run(stop=stop),
+        show=False,
+        changes=changes,
+        allow_code=allow_code,
+    )
     with working(opened.report_to):
         found = opened.layers(mix=mix, causal=causal)
     if json:
