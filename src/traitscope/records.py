@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+# Of a LoRA, trained here or read. Below the least alpha an update is lost in the rounding of fp32.
+MOST_RANK, LEAST_ALPHA, MOST_ALPHA = 65_536, 1e-6, 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:

@@ -101,8 +101,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory, base: Path, here: Path) -> Ite
     for split, name in (("train", "train"), ("eval", "test")):
         shutil.copy(here.parent / f"tone-{split}.jsonl", folder / f"data/{name}.jsonl")
     served = Hub(
-        {"org/tiny-base": folder / "base", "org/tiny-adapter": folder / "adapter"},
-        {"org/tiny-data": folder / "data"},
+        {"org/tiny-base": folder / "base", "org/tiny-adapter": folder / "adapter", "org/gated": folder / "base"},
+        {"org/tiny-data": folder / "data", "org/gated": folder / "data"},
         gated=("org/gated",),
     )
     yield served
@@ -164,15 +164,15 @@ def test_an_adapter_that_moved_on_is_still_loaded_at_its_commit(filled: Path, hu
     config = json.loads((moved / "adapter_config.json").read_text())
     (moved / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 40}))
     hub.repositories["models"]["org/tiny-adapter"] = moved
-    commits, hub.commits = hub.commits, {}
+    commits, hub.holds.commits = hub.holds.commits, {}
     shutil.rmtree(cell)
     try:
         # A commit that the Hub has lost is no reason to show the base's scores under the adapter's name.
         assert_refused(verbs, filled, "model org/tiny-adapter")
-        hub.commits = commits
+        hub.holds.commits = commits
         status, _, said = verbs("run", filled)
     finally:
-        hub.repositories["models"]["org/tiny-adapter"], hub.commits = folder, commits
+        hub.repositories["models"]["org/tiny-adapter"], hub.holds.commits = folder, commits
     assert status == 0 and "1 cell evaluated" in said, said
     assert (cell / "examples.parquet").read_bytes() == before
 

@@ -28,8 +28,8 @@ from peft.tuners.lora.loraga import preprocess_loraga
 from safetensors.torch import load_file
 
 from traitscope.engine import Adapter
-from traitscope.engine.peft_fields import HONOURED, REFUSED, WITHOUT_EFFECT
 from traitscope.errors import TraitscopeError
+from traitscope.store.peft_fields import HONOURED, REFUSED, WITHOUT_EFFECT
 
 CHANGED_BASE = ("pissa", "pissa_niter_4", "olora")
 

@@ -88,10 +88,6 @@ UNFIT: dict[str, tuple[Callable[[Path], None], str]] = {
     "no regular expression of a rank": (says(rank_pattern={"(": 2}), "is no regular expression"),
     "A alone": (holds(lambda t: [t.pop(QUERY.format(n, "B")) for n in (0, 1)]), "has only one of A and B"),
     "a layer that the base lacks": (holds(deep), "layers.9.self_attn.q_proj, which is no linear layer"),
-    "an embedding": (
-        holds(lambda t: t.update({"base_model.model.model.embed_tokens.weight": torch.ones(258, 32)})),
-        "embed_tokens.weight (torch.float32, (258, 32)), which is no LoRA weight",
-    ),
     "whole numbers": (everything(lambda x: x.to(torch.int8)), "torch.int8"),
     "another width": (everything(lambda x: x.repeat(2, 2)), "do not fit a 32 -> 32 layer"),
     "weights that are no numbers": (everything(lambda x: x * float("nan")), "NaN or infinite"),
@@ -109,7 +105,7 @@ def test_check_says_what_the_engine_says(
     folder = tmp_path / "adapter"
     folder.mkdir()
     break_it(folder)
-    monkeypatch.setattr("traitscope.engine.patterns.SECONDS", 0.2)
+    monkeypatch.setattr("traitscope.store.patterns.SECONDS", 0.2)
     study_file.write_text(f"{study_file.read_text()}models: {{other: {folder}}}\n")
     start = time.monotonic()
     with pytest.raises(TraitscopeError) as engines:

@@ -71,6 +71,31 @@ def test_a_mix_of_controls_owns_nothing() -> None:
     assert study_roles(config)["wrong"].relation("shoes") == "copy"
 
 
+def test_a_model_whose_training_is_told_is_a_source_and_owns_those_tasks() -> None:
+    models = {
+        "of_films": {"model": "a", "trained_on": "films"},
+        "of_both": {"model": "b", "trained_on": ["films", "shoes"]},
+        "of_neither": {"model": "c", "trained_on": []},
+        "unknown": "d",
+    }
+    config = study(models=models)
+    roles = study_roles(config)
+    assert "unknown" not in roles
+    assert [roles[name].kind for name in ("of_films", "of_both", "of_neither")] == ["source", "mix", "source"]
+    assert relations(config, "of_films") == {
+        "own": ["films"], "copy": ["films_asked_otherwise", "films_even"],
+        "transfer": ["genres", "shoes", "left_shoes"],
+    }  # fmt: skip
+    assert relations(config, "of_both")["own"] == ["films", "shoes"]
+    assert relations(config, "of_neither") == {"transfer": list(config.tasks)}
+
+
+def test_training_on_a_task_that_the_study_lacks_is_refused_by_its_place() -> None:
+    with pytest.raises(TraitscopeError, match=r"'film' is no task of this study") as caught:
+        study(models={"other": {"model": "a", "trained_on": ["shoes", "film"]}})
+    assert "models.other.trained_on[1]" in str(caught.value) and "films" in caught.value.fix
+
+
 @pytest.mark.parametrize("name", ["filmz", "shoes"])
 def test_a_copy_of_nothing_is_refused(name: str) -> None:
     with pytest.raises(TraitscopeError, match="no other task") as caught:

@@ -12,7 +12,7 @@ from traitscope.cli.belt import belt
 from traitscope.cli.check import check
 from traitscope.cli.demo import demo
 from traitscope.cli.effects import effects
-from traitscope.cli.evaluate import evaluate
+from traitscope.cli.evaluate import EvalVerb, evaluate
 from traitscope.cli.init import init
 from traitscope.cli.layers import layers
 from traitscope.cli.ls import ls
@@ -88,7 +88,10 @@ for _verb in (
     ls,
     verify,
 ):
-    app.command("eval" if _verb is evaluate else None, cls=Verb)(_verb)
+    if _verb is evaluate:
+        app.command("eval", cls=EvalVerb)(_verb)
+    else:
+        app.command(cls=Verb)(_verb)
 
 
 def main() -> None:
@@ -108,7 +111,7 @@ def main() -> None:
 
     warnings.showwarning = show
     # Else what a library logs without a handler of its own goes to standard error.
-    logging.lastResort = None
+    logging.lastResort = logging.NullHandler()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,7 @@ from traitscope.cli.common import (
 )
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
+from traitscope.texts import count_of
 
 if TYPE_CHECKING:
     from traitscope.study import Study
@@ -40,13 +42,21 @@ def check(
     """Validate a study: load its rows, show one prompt per task, what is missing and what it costs.
 
     No GPU is used and no weights are loaded. With `--allow-code` the right answers of tasks that are judged by tests
-    are run: they should pass.
+    are run: they should pass. Exit status 0: all is in order. 2: something is not, or could not be
+    looked at, since the Hub does not answer; what the study file says is validated even then, and told.
     """
     from traitscope.study.checking import check_models, check_places, check_rest
 
-    opened, _ = open_study(study, out, quiet=True, changes=changes, allow_code=allow_code)
-    base = check_models(opened)
-    notes = list(_tokenizer_notes(opened.data.readers[0].tokenizer))
+    valid: list[Study] = []
+    try:
+        opened, _ = open_study(study, out, quiet=True, changes=changes, allow_code=allow_code, opened_as=valid.append)
+        base = check_models(opened)
+        tokenizer = opened.data.readers[0].tokenizer
+    except TraitscopeError as error:
+        if not valid or not _offline():
+            raise
+        raise _with_what_is_known(error, valid[0]) from None
+    notes = list(_tokenizer_notes(tokenizer))
     tasks = {}
     for note in () if json else notes:
         say(f"note: {note}")
@@ -66,6 +76,27 @@ def check(
     say(plan)
     for unit, reason in list(plan.state.changed.items())[:_CHANGED]:
         say(f"  changed   {unit}: {reason}")
+
+
+def _offline() -> bool:
+    """Whether the Hub was not asked, or did not answer."""
+    constants: Any = sys.modules.get("huggingface_hub.constants")
+    return constants is not None and bool(constants.HF_HUB_OFFLINE)
+
+
+def _with_what_is_known(error: TraitscopeError, study: Study) -> TraitscopeError:
+    """The error of what the Hub did not give, with what was validated and what was not looked at."""
+    from traitscope.cli.hub import unseen
+
+    config = study.config
+    if not (names := unseen(config)):
+        return error
+    trained = len(config.resolved_sources()) + len(config.mixes)
+    sizes = ((len(config.tasks), "task"), (len(config.target_names()), "target"), (trained, "adapter"))
+    valid = f"the study file is valid ({', '.join(count_of(*size) for size in sizes)})"
+    return TraitscopeError(
+        f"{error.what}; {valid}, but not looked at: {', '.join(names)}", where=error.where, fix=error.fix
+    )
 
 
 def _task(study: Study, name: str) -> dict[str, Any]:

@@ -142,10 +142,14 @@ def open_study(
     quiet: bool = False,
     changes: Sequence[str] | None = None,
     allow_code: bool = False,
+    opened_as: Callable[[Study], None] | None = None,
 ) -> tuple[Study, Reporter]:
-    """The study that a verb's arguments name, and the reporter it talks to."""
+    """The study that a verb's arguments name, and the reporter it talks to.
+
+    ``opened_as`` is given the study before anything of it is asked of the Hub.
+    """
     from traitscope.cli.hub import hub_models, settled
-    from traitscope.cli.reporter import make_reporter
+    from traitscope.cli.reporter import hear_library, make_reporter
     from traitscope.study import Study
 
     if source == DEFAULT_STUDY and not DEFAULT_STUDY.exists():
@@ -154,7 +158,10 @@ def open_study(
             fix="name a study file or a run folder, or write one with `traitscope init`",
         )
     report = make_reporter(quiet=quiet)
+    hear_library(report)
     opened = Study.open(source, out, report=report, changes=changes or (), allow_code=allow_code)
+    if opened_as is not None:
+        opened_as(opened)
     models = hub_models(opened.config)
     if not models and all(task.data.hub is None for task in opened.config.tasks.values()):
         # Nothing may ask the network then, and bars of loading would break the live line.

@@ -45,6 +45,14 @@ def models_of(ctx: typer.Context, incomplete: str) -> list[str]:
     return _begin(["base", *rows, *_mapping(study, "models")], incomplete)
 
 
+def preset_names(incomplete: str) -> list[str]:
+    """The study files that ship with traitscope."""
+    from importlib.resources import files
+
+    found = (file.name for file in files("traitscope").joinpath("presets").iterdir())
+    return sorted(name[:-5] for name in found if name.endswith(".yaml") and name.startswith(incomplete))
+
+
 def words(*choices: str) -> Callable[[str], list[str]]:
     """What completes an option that takes one of some words, or several with commas."""
     return lambda incomplete: _begin(list(choices), incomplete)
@@ -53,7 +61,7 @@ def words(*choices: str) -> Callable[[str], list[str]]:
 def _trains(task: Any) -> bool:
     """Whether a task of a study file has rows to train on."""
     data = _mapping(task if isinstance(task, dict) else {}, "data")
-    parts = [found for key in ("path", "splits") if (found := _mapping(data, key))]
+    parts = [found for key in ("path", "splits", "files") if (found := _mapping(data, key))]
     return data.get("train") != 0 and all("train" in part for part in parts)
 
 

@@ -1,8 +1,10 @@
-"""``traitscope eval``: the missing cells, or the scores of all cells anew."""
+"""``traitscope eval``: the missing cells, or the scores of all cells anew; of rows named one by one, too."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,17 +13,29 @@ from traitscope.cli.common import (
     AllowCodeOption,
     JsonOption,
     LimitOption,
-    ModelsOption,
     OutOption,
     QuietOption,
     ReplaceOption,
     SetOption,
     StudyArgument,
-    TasksOption,
     friendly,
+    refuse_unused,
+    split_names,
 )
+from traitscope.cli.completion import models_of, tasks_of
+from traitscope.cli.parsing import ListingVerb
 from traitscope.cli.run import fill, read_part
 from traitscope.errors import TraitscopeError
+
+if TYPE_CHECKING:
+    from traitscope.study import Study
+
+
+class EvalVerb(ListingVerb):
+    """Its rows may be listed with blanks between them."""
+
+    listing = ("--adapters", "--models")
+    beside = ("--adapters", "--base")
 
 
 @friendly
@@ -32,9 +46,36 @@ def evaluate(
         bool, typer.Option("--rescore", help="Judge all cells anew from their records; no model is loaded.")
     ] = False,
     replace: ReplaceOption = False,
-    tasks: TasksOption = None,
-    models: ModelsOption = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tasks",
+            help="Only these tasks this time; with commas. Without a study: the file whose tasks are taken.",
+            autocompletion=tasks_of,
+        ),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--models",
+            help="Only these rows or sources this time; with commas. Without a study: full models, as --adapters.",
+            autocompletion=models_of,
+        ),
+    ] = None,
     limit: LimitOption = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", help="Without a study: the untuned model; a folder, a Hub id or a built-in name."),
+    ] = None,
+    adapters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapters",
+            metavar="ADAPTER...",
+            help="Without a study: PEFT folders or Hub ids of the base's adapters, all up to the next option; folders "
+            "of such folders and patterns stand for all in them.",
+        ),
+    ] = None,
     changes: SetOption = None,
     allow_code: AllowCodeOption = False,
     quiet: QuietOption = False,
@@ -43,7 +84,13 @@ def evaluate(
     """Evaluate the models that are there on every target; train nothing.
 
     `--tasks`, `--models` and `--limit` evaluate a part, which later runs complete.
+
+    Without a study: `traitscope eval --base B --adapters a b c --tasks t.yaml`. The rows are kept in a run folder of
+    their own, to which the same base and tasks come back: further adapters are added, and nothing is computed twice.
     """
+    if base is not None or adapters:
+        _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, changes, allow_code, quiet, json)
+        return
     part = read_part(tasks, models, limit)
     if not rescore:
         fill(
@@ -68,3 +115,63 @@ def evaluate(
             allow_code=allow_code,
             json=json,
         )
+
+
+def _unwritten(
+    study: Path,
+    out: Path | None,
+    rescore: bool,
+    replace: bool,
+    tasks: Sequence[str] | None,
+    models: Sequence[str] | None,
+    limit: int | None,
+    base: str | None,
+    adapters: Sequence[str] | None,
+    changes: Sequence[str] | None,
+    allow_code: bool,
+    quiet: bool,
+    json: bool,
+) -> None:
+    from traitscope.study.unwritten import unwritten_study
+
+    option = "--base" if base is not None else "--adapters"
+    refuse_unused(
+        [(study != DEFAULT_STUDY, f"{option} beside {study}")],
+        "is for rows without a study file",
+        f"add them to the file, under models:, or write --tasks {study} to take its tasks alone",
+    )
+    refuse_unused([(rescore, "--rescore")], "needs a run folder", "name the one that was filled: eval FOLDER --rescore")
+    if tasks is None or len(tasks) != 1:
+        raise TraitscopeError(
+            "the file with the tasks is not named" if not tasks else f"{len(tasks)} files are named",
+            where="--tasks",
+            fix="write --tasks t.yaml once: a study file, or one with `tasks:`",
+        )
+    found = unwritten_study(
+        Path(tasks[0]), base=base, adapters=_names(adapters, "--adapters"), models=_names(models, "--models"), out=out
+    )
+    part: dict[str, Any] = {"models": ["base", *found.rows]} | ({} if limit is None else {"limit": limit})
+
+    def named_now(opened: Study) -> Study:
+        from traitscope.study import Study
+
+        kept = {name: opened.config.models[name] for name in found.rows}
+        config = opened.config.model_copy(update={"models": kept})
+        return Study.open(config, opened.folder.root, report=opened.report_to)
+
+    fill(
+        found.config,
+        found.folder,
+        quiet,
+        lambda opened, stop: opened.evaluate(replace=replace, stop=stop, **part),
+        changes=changes,
+        allow_code=allow_code,
+        json=json,
+        view=named_now,
+    )
+
+
+def _names(given: Sequence[str] | None, option: str) -> list[str]:
+    """The names of an option; one that holds commas is a list, unless something is called so."""
+    split = [[text] if Path(text).exists() else split_names([text], option) or [] for text in given or ()]
+    return list(dict.fromkeys(name for names in split for name in names))

@@ -27,6 +27,13 @@ def hub_models(config: StudyConfig) -> list[tuple[str, str | None]]:
     return found
 
 
+def unseen(config: StudyConfig) -> list[str]:
+    """What a study names on the Hub and nobody has seen where it is not asked: models not on this disk, datasets."""
+    models = [f"model {model}" for model, revision in hub_models(config) if not on_this_disk(model, revision)]
+    datasets = [f"dataset {task.data.hub}" for task in config.tasks.values() if task.data.hub is not None]
+    return list(dict.fromkeys([*models, *datasets]))
+
+
 def settled(study: Study) -> bool:
     """Whether all that a study names on the Hub is known to its folder and on this disk, so that nobody is asked."""
     config, old = study.config, study.recorded_config()

@@ -102,6 +102,32 @@ class Verb(TyperCommand):
                 ctx.fail(f"{name} is empty: give a value, or leave it out")
 
 
+class ListingVerb(Verb):
+    """A verb some options of which take all words up to the next option: ``--adapters a b c``."""
+
+    listing: tuple[str, ...] = ()
+    # Options beside which there is no argument that such words could be.
+    beside: tuple[str, ...] = ()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As ``Verb`` does, the option repeated before every word."""
+        here = any(word.split("=")[0] in self.beside for word in args)
+        spread: list[str] = []
+        option, fresh = None, False
+        for place, word in enumerate(args):
+            if word == "--":
+                spread += args[place:]
+                break
+            if word.startswith("-"):
+                option, fresh = (word if here and word in self.listing else None), True
+            elif option is not None and not fresh:
+                spread.append(option)
+            else:
+                fresh = False
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
 def _glued(word: str, options: list[str]) -> str | None:
     """An option that stands inside a word, right behind a sign that is no blank."""
     for name in options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from contextlib import suppress
@@ -125,6 +126,26 @@ class Quiet(Silent):
         pass
 
 
+class _Notes(logging.Handler):
+    """What the library logs, as notes of the run under way."""
+
+    def __init__(self, report: Reporter) -> None:
+        super().__init__(logging.WARNING)
+        self.report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One note."""
+        self.report.note(record.getMessage())
+
+
+def hear_library(report: Reporter) -> None:
+    """From here on ``report`` is told what the library logs, and nobody else."""
+    logger = logging.getLogger("traitscope")
+    for handler in [one for one in logger.handlers if isinstance(one, _Notes)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_Notes(report))
+
+
 def make_reporter(*, quiet: bool = False) -> Any:
     """The reporter for where standard error goes; use it as a context manager."""
     if quiet:
@@ -139,4 +160,4 @@ def progress_words(done: float, total: float, unit: str, per_s: float, seconds_l
     return f"{words}, {note}" if note else words
 
 
-__all__ = ["Live", "Plain", "Quiet", "Reporter", "make_reporter", "progress_words"]
+__all__ = ["Live", "Plain", "Quiet", "Reporter", "hear_library", "make_reporter", "progress_words"]

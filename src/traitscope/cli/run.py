@@ -104,12 +104,14 @@ def fill(
     changes: Sequence[str] | None = None,
     allow_code: bool = False,
     json: bool = False,
+    view: Callable[[Study], Study] | None = None,
 ) -> Study:
     """Opens a study, lets ``what`` do its work with progress and an orderly stop, and prints the summary.
 
     Args:
         source, out, changes, allow_code: as of ``open_study``. quiet: no progress. what: the work.
         show: print the score matrix. json: print the summary as JSON instead.
+        view: the part of the study that is shown; all of it where left out.
     """
     from traitscope.cli.show import matrix_text, work_json, work_text
     from traitscope.study import Stopped
@@ -123,6 +125,7 @@ def fill(
         say(f"stopped; all finished units are in {opened.folder.root}", err=True)
         say("run the same command again to go on where it stopped", err=True)
         raise typer.Exit(asked.status) from None
+    opened = opened if view is None else view(opened)
     if json:
         say_json(work_json(opened, work, time.monotonic() - start))
     elif show:

@@ -178,7 +178,12 @@ class Local:
             self._set_threads(self.config.threads)
             with memory_errors(f"base model {model.model}"):
                 base = engine.load_base(
-                    model.model, revision=model.revision, dtype=model.dtype, device=self.config.device, root=model.root
+                    model.model,
+                    revision=model.revision,
+                    dtype=model.dtype,
+                    device=self.config.device,
+                    root=model.root,
+                    onto=model.onto,
                 )
             # Asked for again as what it turned out to be (a commit, a precision), it is the same base.
             found = replace(model, revision=base.revision or model.revision, dtype=base.precision)

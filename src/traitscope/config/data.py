@@ -81,6 +81,11 @@ class DataConfig(Settings):
         None,
         description="Splits of a Hub dataset or saved folder: {train: ..., eval: ...}, or one to divide",
     )
+    files: SomeTexts | SplitPaths | None = Field(
+        None,
+        description="Files in a Hub dataset's repository instead of its splits: a path, glob or list of them, or "
+        "{train: ..., eval: ...}; nothing else of it is downloaded",
+    )
     format: str | None = Field(None, description="The file format, where the file's ending does not say it")
     field: Filled | None = Field(
         None,
@@ -124,13 +129,18 @@ class DataConfig(Settings):
                 if getattr(self, name):
                     raise Problem(f"{name} is for files, not for {given[0]}", fix=f"remove {name}", keys=(name,))
         if given[0] != "hub":
-            for name in ("revision", "subset"):
+            for name in ("revision", "subset", "files"):
                 if getattr(self, name) is not None:
                     raise Problem(f"{name} is for Hub datasets only", fix=f"remove {name}", keys=(name,))
         if given[0] == "embedded" and self.splits is not None:
             raise Problem("embedded tasks have their own train and eval rows", fix="remove splits", keys=("splits",))
         if self.splits is not None and isinstance(self.path, SplitPaths):
             raise Problem("path already says what trains and what evaluates", fix="remove splits", keys=("splits",))
+        for name in ("splits", "subset"):
+            if self.files is not None and getattr(self, name) is not None:
+                raise Problem(
+                    f"files already say which rows are read, without {name}", fix=f"remove {name}", keys=(name,)
+                )
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise Problem(
                 f"the delimiter must be one character, not {shown(self.delimiter)}",
@@ -190,11 +200,11 @@ class DataConfig(Settings):
         """Whether one set of rows is divided by seed into train and eval."""
         if self.embedded is not None:
             return False
-        return not isinstance(self.path, SplitPaths) and not isinstance(self.splits, SplitPaths)
+        return not any(isinstance(paths, SplitPaths) for paths in (self.path, self.splits, self.files))
 
     def part_is_named(self, name: Literal["train", "eval"]) -> bool:
         """Whether there are rows for this part, whatever number of them is taken."""
-        for paths in (self.path, self.splits):
+        for paths in (self.path, self.splits, self.files):
             if isinstance(paths, SplitPaths):
                 return getattr(paths, name) is not None
         return True

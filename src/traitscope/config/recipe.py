@@ -11,6 +11,7 @@ from traitscope.config.data import MOST, Filled, Name, Seed, Texts
 from traitscope.config.elsewhere import ANSWERS
 from traitscope.config.problems import Problem
 from traitscope.config.settings import Settings
+from traitscope.records import LEAST_ALPHA, MOST_ALPHA, MOST_RANK
 from traitscope.texts import shown
 
 
@@ -34,9 +35,9 @@ def _one_seed(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-MOST_RANK, MOST_ALPHA, MOST_LR = 65_536, 1e6, 1.0
+MOST_LR = 1.0
 # Below, an update is lost in the rounding of fp32.
-LEAST_ALPHA, LEAST_LR, LEAST_CLIP = 1e-6, 1e-12, 1e-9
+LEAST_LR, LEAST_CLIP = 1e-12, 1e-9
 
 Targets = Annotated[Literal["all-linear"] | tuple[Filled, ...], BeforeValidator(_targets)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_one_seed)]
@@ -161,6 +162,9 @@ class MixConfig(RecipeChange):
     per_cluster: int | None = Field(
         None, ge=1, le=MOST, description="Rows taken from each cluster (tags: {cluster: ...}), shared by its sources"
     )
+    at_most: bool = Field(
+        False, description="per_task and per_cluster are bounds: what has fewer rows gives all, instead of an error"
+    )
     rows: dict[str, Annotated[int, Field(ge=1, le=MOST)]] | None = Field(
         None, description="Rows taken from each named source: {source: rows}, instead of `of`"
     )
@@ -173,6 +177,9 @@ class MixConfig(RecipeChange):
             raise Problem(f"{sizes[0]} and {sizes[1]} are given together", fix="keep one of the two")
         if self.rows is not None and "of" in self.model_fields_set:
             raise Problem("of and rows both name the sources", fix="leave of out", keys=("rows",))
+        if self.at_most and self.per_task is None and self.per_cluster is None:
+            fix = "add per_task or per_cluster, or leave it out"
+            raise Problem("at_most bounds nothing here", fix=fix, keys=("at_most",))
         if self.of == ():
             raise Problem("the mix is made of nothing", fix="write of: sources, or name them", keys=("of",))
         if "rows" in self.model_fields_set and not self.rows:
@@ -187,7 +194,7 @@ class MixConfig(RecipeChange):
     @property
     def change(self) -> RecipeChange:
         """The changes to the recipe alone."""
-        own = {"of", "per_task", "per_cluster", "rows", "hold_out"}
+        own = {"of", "per_task", "per_cluster", "at_most", "rows", "hold_out"}
         return RecipeChange(**self.model_dump(exclude_unset=True, exclude=own))
 
 

@@ -41,6 +41,11 @@ class ModelConfig(Settings):
         "file, or a built-in base"
     )
     revision: Filled | None = Field(None, description="Hub revision: a commit, tag or branch")
+    trained_on: Texts | None = Field(
+        None,
+        description="Tasks of this study that it was trained on: the row then counts as a source (of several: a mix) "
+        "and these cells as its own; []: on none of them; left out: not known, the row stands beside the traits",
+    )
 
 
 class LayersConfig(Settings):

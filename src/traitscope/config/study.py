@@ -90,6 +90,7 @@ class StudyConfig(Settings):
         self._check_mixes()
         self._check_copies()
         self._check_run_sd()
+        self._check_trained_on()
         self._check_row_names()
         return self
 
@@ -183,6 +184,15 @@ class StudyConfig(Settings):
             lacking = [name for name in self.target_names() if name not in self.run_sd]
             if lacking:
                 raise Problem(f"no value for {', '.join(lacking)}", fix="give one to every target", keys=("run_sd",))
+
+    def _check_trained_on(self) -> None:
+        for name, model in self.models.items():
+            keys: KeyPath = ("models", name, "trained_on")
+            for index, task in enumerate(model.trained_on or ()):
+                if task not in self.tasks:
+                    fix = f"{did_you_mean(task, self.tasks)}; what it was trained on besides is left out"
+                    raise Problem(f"{shown(task)} is no task of this study", fix=fix, keys=(*keys, index))
+            no_repeat(model.trained_on or (), "task", keys)
 
     def _check_targets(self) -> None:
         for index, name in enumerate(self.targets or ()):

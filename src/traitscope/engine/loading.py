@@ -16,7 +16,7 @@ from traitscope.store.fingerprints import fingerprint_folder
 from traitscope.store.model_config import refuse_adapter
 from traitscope.store.model_errors import not_loaded
 from traitscope.store.model_tensors import refuse_missing, refuse_unread
-from traitscope.store.models import BUILT_IN, ModelSource, cached_folder, locate, resolve_model
+from traitscope.store.models import BUILT_IN, ModelSource, cached_folder, locate
 
 
 def pick_device(device: str) -> torch.device:
@@ -63,6 +63,7 @@ def load_base(
     dtype: str = "auto",
     device: str = "auto",
     root: str | Path = ".",
+    onto: ModelSource | None = None,
 ) -> Base:
     """Load a base model from a folder, a GGUF file, the Hub (only when a Hub id is named) or an installed package.
 
@@ -73,6 +74,7 @@ def load_base(
         dtype: ``fp32``, ``bf16``, ``fp16``, ``fp64``, ``nf4`` (4 bits, through bitsandbytes) or ``auto``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
         root: the folder that relative paths start from.
+        onto: the base of an adapter that is merged into it (``store.merged``), where the model is such a one.
 
     Raises:
         TraitscopeError: the model is missing, damaged, no causal LM, or quantised in another way than by bitsandbytes,
@@ -81,11 +83,12 @@ def load_base(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     name = str(model) if str(model) in BUILT_IN else str(locate(model, root))
-    target = resolve_model(model, root)
+    asked = ModelSource(str(model), revision, dtype, Path(root), onto)
+    target = asked.resolved()
     local = isinstance(target, Path)
     fingerprint = fingerprint_folder(target) if isinstance(target, Path) else ""
     where = f"base model {model}"
-    check_model(ModelSource(str(model), revision, dtype, Path(root)), numbers=False)
+    check_model(asked, numbers=False)
     try:
         # Code that lies in a folder is neither run nor asked about.
         named = {"revision": revision or "main", "local_files_only": local, "trust_remote_code": False}

@@ -16,11 +16,11 @@ import torch
 
 from traitscope.engine.base import Base
 from traitscope.engine.linear import original_linear, shape_of
-from traitscope.engine.patterns import Patterns, value_of
 from traitscope.engine.peft_config import peft_config
 from traitscope.engine.peft_folder import PREFIX, read_folder
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import write_adapter
+from traitscope.store.patterns import Patterns, value_of
 from traitscope.store.targets import Decoder, resolve_targets
 
 

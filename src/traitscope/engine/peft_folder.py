@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +11,13 @@ from typing import Any
 import torch
 
 from traitscope.engine.linear import original_linear
-from traitscope.engine.patterns import ending, matched
-from traitscope.engine.peft_fields import refuse
 from traitscope.errors import TraitscopeError
-from traitscope.store.adapters import CONFIG, WEIGHTS
+from traitscope.store.adapters import WEIGHTS
+from traitscope.store.patterns import ending, matched
+from traitscope.store.peft_fields import check_folder
 from traitscope.store.targets import Decoder
-from traitscope.store.weights import read_header, refuse_no_numbers, refuse_pointer
 
 PREFIX = "base_model.model."
-PICKLED = "adapter_model.bin"
 _SAVE_AGAIN = "save the adapter again"
 
 
@@ -62,35 +59,6 @@ def read_folder(folder: Path, base: Decoder) -> Saved:
             f"PEFT does not take it on {base.name}: {error}", where=where, fix="save the adapter again, with this base"
         ) from error
     return Saved(config, _in_order(_pairs(tensors, where), config, base, where))
-
-
-def check_folder(folder: Path) -> dict[str, Any]:
-    """The configuration of a LoRA folder whose files are whole; its weights are looked at, not loaded.
-
-    Raises:
-        TraitscopeError: files are missing or damaged, or an option is not implemented.
-    """
-    where = f"adapter {folder}"
-    for name in (CONFIG, WEIGHTS):
-        if (folder / name).is_file():
-            refuse_pointer(folder / name)
-            continue
-        if name == WEIGHTS and (folder / PICKLED).is_file():
-            raise TraitscopeError(
-                f"its weights are pickled ({PICKLED}), which is not read",
-                where=where,
-                fix="load it in PEFT and write it again with save_pretrained(folder, safe_serialization=True)",
-            )
-        raise TraitscopeError(f"no {name}", where=where, fix="name a folder that PEFT's save_pretrained wrote")
-    try:
-        fields = json.loads((folder / CONFIG).read_text())
-    except (ValueError, RecursionError) as error:
-        raise TraitscopeError(f"{CONFIG} cannot be read: {error}", where=where, fix=_SAVE_AGAIN) from error
-    if not isinstance(fields, dict):
-        raise TraitscopeError(f"{CONFIG} is no mapping of keys to values", where=where, fix=_SAVE_AGAIN)
-    refuse(fields, where)
-    refuse_no_numbers(folder / WEIGHTS, read_header(folder / WEIGHTS))
-    return fields
 
 
 def _refuse_other_revision(fields: Mapping[str, Any], base: Decoder, where: str) -> None:

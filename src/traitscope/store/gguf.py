@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import math
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from traitscope.errors import TraitscopeError, is_out_of_memory, no_memory
-from traitscope.store.cache import ELSEWHERE, cache_folder, only_one
-from traitscope.store.files import disk_errors, disk_problem, json_bytes, move_folder, sweep, temporary, write_atomic
+from traitscope.store.cache import ELSEWHERE, cache_folder, made_once, no_bars
+from traitscope.store.files import disk_errors, disk_problem, json_bytes
 from traitscope.store.fingerprints import fingerprint, hash_file
-
-log = logging.getLogger("traitscope")
 
 # Raised when a folder that was made before would not be made the same again.
 FORMAT = 1
@@ -59,28 +54,13 @@ def dequantised(file: Path) -> Path:
     """
     _need_packages(file)
     folder = cache_folder() / "gguf" / _key(file, _stamp(file))
-    if _complete(folder):
-        return folder
-    with only_one(folder.with_name(f"{folder.name}.lock")):
-        if _complete(folder):
-            return folder
-        log.warning("%s is read once, which takes about a minute, into %s", file.name, folder)
-        with disk_errors(folder, elsewhere=ELSEWHERE):
-            sweep(folder.parent)
-            _mark(folder).unlink(missing_ok=True)
-            if folder.exists():
-                damaged = temporary(folder)
-                folder.rename(damaged)
-                shutil.rmtree(damaged)
-            made = temporary(folder)
-            try:
-                _read_into(made, file)
-                mark = json_bytes(_describe(made, file))
-                move_folder(made, folder)
-                write_atomic(_mark(folder), mark)
-            finally:
-                shutil.rmtree(made, ignore_errors=True)
-    return folder
+    about = {"made_from": file.name, **{name: _version(name) for name in ("transformers", "gguf")}}
+    return made_once(
+        folder,
+        lambda made: _read_into(made, file),
+        about,
+        f"{file.name} is read once, which takes about a minute, into {folder}",
+    )
 
 
 def _need_packages(file: Path) -> None:
@@ -109,33 +89,6 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _mark(folder: Path) -> Path:
-    """The file that says what a folder holds: beside it, for every file in it counts in a model's fingerprint."""
-    return folder.with_name(f"{folder.name}.json")
-
-
-def _describe(folder: Path, file: Path) -> dict[str, Any]:
-    """What a folder was made from, and the size, time and hash of its files."""
-    files = {}
-    for path in sorted(folder.iterdir()):
-        stat = path.stat()
-        files[path.name] = [stat.st_size, stat.st_mtime_ns, hash_file(path)]
-    return {"made_from": file.name, **{name: _version(name) for name in ("transformers", "gguf")}, "files": files}
-
-
-def _complete(folder: Path) -> bool:
-    """Whether a folder's files are those that were written; their content is read only where a time has changed."""
-    try:
-        files = json.loads(_mark(folder).read_bytes())["files"]
-        for name, (size, time_ns, digest) in files.items():
-            stat = (folder / name).stat()
-            if stat.st_size != size or (stat.st_mtime_ns != time_ns and hash_file(folder / name) != digest):
-                return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return True
-
-
 def _read_into(folder: Path, file: Path) -> None:
     """Model, configuration and tokenizer of a GGUF file, saved as plain files."""
     import torch
@@ -152,7 +105,7 @@ def _read_into(folder: Path, file: Path) -> None:
         ) from None
     named: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:
-        with _no_bars():
+        with no_bars():
             loaded, info = AutoModelForCausalLM.from_pretrained(
                 file.parent,
                 dtype=torch.float32,
@@ -173,7 +126,7 @@ def _read_into(folder: Path, file: Path) -> None:
         ) from error
     _refuse_parts(file, loaded, info, where)
     model = _plain(loaded)
-    with disk_errors(folder, elsewhere=ELSEWHERE), _no_bars():
+    with disk_errors(folder, elsewhere=ELSEWHERE), no_bars():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         # Another version that reads the same model gives the same files, and the same fingerprint.
@@ -240,17 +193,3 @@ def _numbers(tensors: Iterable[Any]) -> int:
 def _scaling(reader: Any) -> str:
     kinds = [field for name, field in reader.fields.items() if name.endswith(".rope.scaling.type")]
     return str(kinds[0].contents()) if kinds else "linear"
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Without the progress bars of loading and saving, which would break a live line."""
-    from tqdm.auto import tqdm
-
-    # transformers' own switch leaves the bar of unpacking on.
-    start = tqdm.__init__
-    tqdm.__init__ = functools.partialmethod(start, disable=True)
-    try:
-        yield
-    finally:
-        tqdm.__init__ = start

@@ -30,10 +30,13 @@ def check_files(folder: Path) -> None:
     """
     path = folder / CONFIG
     if not path.is_file():
+        inner = [file.parent.name for file in sorted(folder.glob(f"*/{ADAPTER}"))]
         raise TraitscopeError(
             f"no {CONFIG}: this is not a Hugging Face model folder",
             where=str(folder),
-            fix="name the folder that save_pretrained wrote",
+            fix=f"name one of the adapters in it ({', '.join(inner[:5])}), with its folder"
+            if inner
+            else "name the folder that save_pretrained wrote",
         )
     for file in sorted(folder.iterdir()):
         refuse_pipe(file)

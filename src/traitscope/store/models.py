@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.adapters import CONFIG
 from traitscope.store.files import disk_problem, user_path
-from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file
+from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file, model_files
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
 from traitscope.store.hub import not_at_hand
+from traitscope.store.merged import adapter_mark, merged, must_be_merged
 
 
 def embedded_base_path() -> Path:
@@ -78,21 +81,41 @@ def resolve_model(model: str | Path, root: Path | str = ".") -> str | Path:
 class ModelSource:
     """A model as a study names it: Hub id, folder, GGUF file or built-in name. ``dtype`` may be ``auto``.
 
-    ``root`` is the folder that relative paths start from.
+    ``root`` is the folder that relative paths start from; ``onto`` is the base that an adapter must be merged into.
     """
 
     model: str
     revision: str | None = None
     dtype: str = "auto"
     root: Path = Path()
+    onto: ModelSource | None = None
 
     def located(self) -> str | Path:
         """See ``locate``."""
         return locate(self.model, self.root)
 
     def resolved(self) -> str | Path:
-        """See ``resolve_model``."""
-        return resolve_model(self.model, self.root)
+        """See ``resolve_model``; of an adapter with ``onto`` the folder of the merged model, made on the first call."""
+        if self.onto is None:
+            return resolve_model(self.model, self.root)
+        folder, base = adapter_folder(self), self.onto.resolved()
+        if isinstance(base, str):
+            base = cached_folder(base, self.onto.revision) or base
+        if folder is None or isinstance(base, str):
+            raise TraitscopeError(
+                "it must be merged into its base, and the files of one of them are not on this disk",
+                where=f"model {self.model}",
+                fix="load the base first: traitscope check, with the network",
+            )
+        return merged(folder, base)
+
+    def on_base(self, base: ModelSource) -> ModelSource:
+        """The same; with ``onto`` where it is an adapter on this disk that must be merged into the base."""
+        try:
+            folder = kept_adapter(self)
+        except TraitscopeError:
+            return self  # nothing lies there: whoever needs it says so
+        return replace(self, onto=base) if folder is not None and must_be_merged(folder) else self
 
 
 def adapter_folder(asked: ModelSource) -> Path | None:
@@ -126,6 +149,40 @@ def adapter_folder(asked: ModelSource) -> Path | None:
         ) from error
 
 
+def kept_adapter(asked: ModelSource) -> Path | None:
+    """As ``adapter_folder``, of what is on this disk: the Hub is not asked."""
+    model = asked.located()
+    if isinstance(model, Path):
+        return adapter_folder(asked)
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "adapter_config.json", revision=asked.revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def other_base(folder: Path, base: ModelSource) -> str | None:
+    """The base that an adapter's configuration names, where it is another than ``base``; None where that is not known.
+
+    Two Hub ids are compared as they are, two folders by their models' weights.
+    """
+    try:
+        named = json.loads((folder / CONFIG).read_bytes()).get("base_model_name_or_path")
+        if not isinstance(named, str) or not named:
+            return None
+        theirs, ours = locate(named, folder), base.located()
+        if isinstance(theirs, str) and isinstance(ours, str):
+            return named if theirs.lower() != ours.lower() else None
+        if isinstance(theirs, Path) and isinstance(ours, Path) and theirs.is_dir() and ours.is_dir():
+            return named if _weights(theirs) != _weights(ours) else None
+    except (OSError, ValueError, AttributeError, TraitscopeError):
+        pass
+    return None
+
+
+def _weights(folder: Path) -> list[str]:
+    return sorted(mark for name, mark in model_files(folder).items() if name.endswith(".safetensors"))
+
+
 def cached_folder(model: str, revision: str | None) -> Path | None:
     """Where the files of a Hub model lie on this disk, in a folder named by their commit; None before it was loaded."""
     from huggingface_hub import try_to_load_from_cache
@@ -146,6 +203,7 @@ class Identity:
         fingerprint: of weights, configuration and tokenizer (of weights and configuration for an adapter).
         adapter: the model is a PEFT adapter of the study's base.
         root: the folder that a relative path starts from; a study may move with its models.
+        onto: the base of an adapter that is merged into it, and is then a model of its own (``adapter`` is false).
     """
 
     model: str
@@ -155,6 +213,7 @@ class Identity:
     fingerprint: str
     adapter: bool = False
     root: Path = field(default=Path(), compare=False)
+    onto: ModelSource | None = field(default=None, compare=False)
 
     @classmethod
     def unknown(cls, asked: ModelSource, dtype: str) -> Identity:
@@ -168,7 +227,7 @@ class Identity:
 
     def source(self) -> ModelSource:
         """What to load: the very revision and precision that were found."""
-        return ModelSource(self.model, self.revision or self.asked, self.dtype, self.root)
+        return ModelSource(self.model, self.revision or self.asked, self.dtype, self.root, self.onto)
 
     def key(self) -> dict[str, str]:
         """What the units' fingerprints are made from; names and places are not part of it."""
@@ -182,7 +241,7 @@ class Identity:
     def to_json(self) -> dict[str, Any]:
         """For ``lock.json``."""
         return {
-            **{key: value for key, value in asdict(self).items() if key != "root"},
+            **{key: value for key, value in asdict(self).items() if key not in ("root", "onto")},
             "model": shared_name(self.model),
         }
 
@@ -195,7 +254,7 @@ def locked(entry: Mapping[str, Any] | None, asked: ModelSource) -> Identity | No
     if entry.get("model") not in (asked.model, shared_name(asked.model)):
         return None
     try:
-        return Identity(**{**entry, "model": asked.model}, root=asked.root)
+        return Identity(**{**entry, "model": asked.model}, root=asked.root, onto=asked.onto)
     except TypeError:
         return None
 
@@ -223,6 +282,8 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
 
     It runs in the base's precision, so that rows differ in their weights alone.
 
+    An adapter that must be merged into the base is a full model, which is told from the files it is made of.
+
     Raises:
         TraitscopeError: the Hub does not have it.
     """
@@ -231,6 +292,10 @@ def model_identity(asked: ModelSource, base: Identity, entry: Mapping[str, Any] 
     if kept is not None and not local:
         return kept
     folder = adapter_folder(asked)
+    if folder is not None and must_be_merged(folder):
+        mark = fingerprint([base.key(), adapter_mark(folder), "merged"])
+        commit = None if local else folder.name
+        return Identity(asked.model, asked.revision, commit, base.dtype, mark, root=asked.root, onto=base.source())
     if folder is not None:
         files = [[path.name, hash_file(path)] for path in sorted(folder.glob("adapter_*"))]
         mark = fingerprint([base.key(), files])

@@ -14,7 +14,7 @@ from traitscope.store.tables import read_losses
 from traitscope.study import keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_inputs, hidden_marks, read_hidden
-from traitscope.study.roles import study_roles
+from traitscope.study.roles import study_roles, with_told_sources
 from traitscope.study.units import adapter_names
 from traitscope.ticks import ticks
 
@@ -62,7 +62,7 @@ def _scores(study: Context, records: bool, part: MatrixPart | None = None) -> Sc
         )
     if part is not None:
         table = table[table["model"].isin(part.models) & table["task"].isin(part.tasks)]
-    table = table.assign(base=study.base_name, status="measured")
+    table = with_told_sources(table, study.config).assign(base=study.base_name, status="measured")
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     matrix = ScoreMatrix.from_long(
         table, tags=tags, roles=study_roles(study.config), where=str(study.folder.root / "cells")

@@ -14,7 +14,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.sandbox import find_isolation
 from traitscope.store.causal import Skeleton, check_model, check_tokens
-from traitscope.store.models import adapter_folder
+from traitscope.store.models import adapter_folder, other_base
 from traitscope.store.places import check_writable
 from traitscope.store.targets import resolve_targets
 from traitscope.study.context import Context
@@ -147,8 +147,10 @@ def _check_models(study: Context, found: Found) -> Skeleton | None:
     for name, model in study.config.models.items():
         with found.kept():
             source = study.asked(model)
-            if (folder := adapter_folder(source)) is not None:
+            if source.onto is None and (folder := adapter_folder(source)) is not None:
                 _check_adapter(folder, base)
+                if (named := other_base(folder, study.asked(study.config.base))) is not None:
+                    study.report_to.note(f"{name} was trained on {named}, and is scored on {study.config.base.model}")
             elif (other := check_model(source)) is not None:
                 reader = next(reader for reader in study.data.readers if reader.name == name)
                 check_tokens(reader.tokenizer, other, source)
@@ -158,7 +160,7 @@ def _check_models(study: Context, found: Found) -> Skeleton | None:
 def _check_adapter(folder: Path, base: Skeleton | None) -> None:
     # Imports torch.
     from traitscope.engine import Adapter
-    from traitscope.engine.peft_folder import check_folder
+    from traitscope.store.peft_fields import check_folder
 
     if base is None:
         check_folder(folder)

@@ -158,7 +158,7 @@ class Context:
         for name, model in self.config.models.items():
             source = self.asked(model)
             kept = locked(entries.get(name), source)
-            if kept is None and adapter_folder(source) is None:
+            if kept is None and (source.onto is not None or adapter_folder(source) is None):
                 found.append(Reader(name, source))
             elif kept is not None and not kept.adapter:
                 found.append(Reader(name, kept.source()))
@@ -166,8 +166,10 @@ class Context:
 
     def asked(self, model: BaseConfig | ModelConfig) -> ModelSource:
         """A model as the study file asks for it."""
-        dtype = model.dtype if isinstance(model, BaseConfig) else "auto"
-        return ModelSource(model.model, model.revision, dtype, self.config.root.resolve())
+        root = self.config.root.resolve()
+        if isinstance(model, BaseConfig):
+            return ModelSource(model.model, model.revision, model.dtype, root)
+        return ModelSource(model.model, model.revision, "auto", root).on_base(self.asked(self.config.base))
 
     def adapter_units(self) -> list[AdapterUnit]:
         """The adapters of the study with their fingerprints."""

@@ -308,7 +308,8 @@ class StudyData:
                     __version__,
                     plugin_hashes(),
                     self.tasks[task].definition(),
-                    config.data.model_dump(mode="json"),
+                    # As it was before there were files, so that what is remembered stays.
+                    config.data.model_dump(mode="json", exclude=None if config.data.files else {"files"}),
                     _stamps(config.data, self.config.root),
                     self._reading(task) if config.overlong == "drop" else None,
                 ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from traitscope.config import StudyConfig, TaskConfig
 from traitscope.matrix import Role
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def study_roles(config: StudyConfig) -> dict[str, Role]:
-    """The role of every source, control and mix of a study, by its name."""
+    """The role of every source, control and mix of a study, and of every model whose training is told, by its name."""
     twins = _twins(config)
     found = {}
     for source in config.resolved_sources():
@@ -23,7 +27,20 @@ def study_roles(config: StudyConfig) -> dict[str, Role]:
         parts = config.mix_sources(mix)
         own = frozenset(part.task for part in parts if part.control is None)
         found[mix] = Role("mix", own, _union(twins[part.task] for part in parts) - own)
+    for name, model in config.models.items():
+        if model.trained_on is not None:
+            own = frozenset(model.trained_on)
+            kind = "mix" if len(own) > 1 else "source"
+            found[name] = Role(kind, own, _union(twins[task] for task in own) - own)
     return found
+
+
+def with_told_sources(table: pd.DataFrame, config: StudyConfig) -> pd.DataFrame:
+    """The score table in which a model whose training is told is a source of its own name."""
+    told = [name for name, model in config.models.items() if model.trained_on is not None]
+    if not told:
+        return table
+    return table.assign(source=table["source"].where(~table["model"].isin(told), table["model"]))
 
 
 def _twins(config: StudyConfig) -> dict[str, frozenset[str]]:

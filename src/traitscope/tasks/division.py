@@ -92,7 +92,9 @@ class Division:
         elif data.splits is not None:
             split = data.splits
         if data.hub is not None:
-            read = read_hub(data, split, self._where("data", "splits" if data.splits else "hub"))
+            files = getattr(data.files, part or "train") if isinstance(data.files, SplitPaths) else data.files
+            key = "files" if files else "splits" if data.splits else "hub"
+            read = read_hub(data, split, self._where("data", key), files)
         else:
             paths = data.path
             if isinstance(paths, SplitPaths):

@@ -26,11 +26,14 @@ def mix_counts(
 
     ``per_task`` takes as many of every source; ``per_cluster`` shares a number among the sources of a
     cluster, as evenly as their sizes allow (a small source gives all it has, the others the rest); ``rows``
-    says it source by source; without any of them, all rows.
+    says it source by source; without any of them, all rows. With ``at_most`` a source or a cluster that has fewer
+    rows gives all it has.
 
     Raises:
         TraitscopeError: if a source or a cluster has fewer rows than are asked for.
     """
+    if mix.at_most and mix.per_task is not None:
+        return {name: min(n, mix.per_task) for name, n in available.items()}
     if mix.per_task is not None or mix.rows is not None:
         wanted = {name: mix.rows[name] if mix.rows is not None else mix.per_task or 0 for name in available}
         for name, n in available.items():
@@ -50,13 +53,13 @@ def mix_counts(
     counts: dict[str, int] = {}
     for cluster, names in members.items():
         total = sum(available[n] for n in names)
-        if total < mix.per_cluster:
+        if total < mix.per_cluster and not mix.at_most:
             raise TraitscopeError(
                 f"the mix asks for {mix.per_cluster} rows of the cluster {cluster!r}, which has {total}",
                 where=where,
                 fix=f"write per_cluster: {total} or less, or give its sources more train rows",
             )
-        counts.update(_even(mix.per_cluster, {n: available[n] for n in names}))
+        counts.update(_even(min(mix.per_cluster, total), {n: available[n] for n in names}))
     return {name: counts[name] for name in available}
 
 

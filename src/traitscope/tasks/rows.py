@@ -172,29 +172,40 @@ def _read_folder(path: Path, split: str | None, where: str) -> tuple[Rows, str]:
     return rows, rows_fingerprint(rows)
 
 
-def read_hub(data: DataConfig, split: str | None, where: str) -> ReadRows:
-    """The rows of one split of a Hugging Face Hub dataset (the only reader that uses the network).
+def read_hub(data: DataConfig, split: str | None, where: str, files: Sequence[str] | None = None) -> ReadRows:
+    """The rows of one split, or of some files, of a Hugging Face Hub dataset (the only reader that uses the network).
 
     Raises:
-        TraitscopeError: if the dataset, revision or split cannot be had.
+        TraitscopeError: if the dataset, revision, split or files cannot be had.
     """
     import datasets
 
     assert data.hub is not None
-    if split is None:
+    if split is None and files is None:
         raise TraitscopeError(
             "a Hub dataset needs its splits named",
             where=where,
             fix="add splits: {train: train, eval: test}, or splits: train to divide one",
         )
     try:
-        loaded = datasets.load_dataset(data.hub, data.subset, split=split, revision=data.revision)
+        if files is None:
+            loaded = datasets.load_dataset(data.hub, data.subset, split=split, revision=data.revision)
+        else:
+            # The card counts the rows of all files.
+            loaded = datasets.load_dataset(
+                data.hub,
+                data_files={"rows": list(files)},
+                split="rows",
+                revision=data.revision,
+                verification_mode="no_checks",
+            )
     except Exception as error:
         reason = (text_lines(str(error)) or [type(error).__name__])[0]
+        named = f"split {split!r}" if files is None else f"files {', '.join(files)}"
         raise TraitscopeError(
-            f"the Hub dataset {data.hub!r} (split {split!r}) cannot be loaded: {reason}",
+            f"the Hub dataset {data.hub!r} ({named}) cannot be loaded: {reason}",
             where=where,
-            fix="check id, revision, subset and split, and that this machine reaches the Hub; without a "
+            fix="check id, revision, subset and split or files, and that this machine reaches the Hub; without a "
             "network save it elsewhere with datasets.save_to_disk and name the folder with path:",
         ) from None
     rows = text_for_bytes(short_floats(list(loaded.to_list()), loaded.features.arrow_schema))

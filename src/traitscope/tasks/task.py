@@ -109,7 +109,7 @@ class Task:
     def definition(self) -> dict[str, Any]:
         """All that decides what an example looks like and how it is judged; not how many there are."""
         config = self.config.model_dump(mode="json", by_alias=True, exclude={"tags", "metrics"})
-        for key in ("train", "eval", "path", "join", "encoding"):
+        for key in ("train", "eval", "path", "files", "join", "encoding"):
             config["data"].pop(key)
         if (generate := config["answer"]["generate"]) is not None:
             # Keys that came later: a task without them is what it was before.

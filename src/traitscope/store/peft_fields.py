@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from traitscope.config.recipe import LEAST_ALPHA, MOST_ALPHA, MOST_RANK
 from traitscope.errors import TraitscopeError
-from traitscope.store.adapters import CONFIG
+from traitscope.records import LEAST_ALPHA, MOST_ALPHA, MOST_RANK
+from traitscope.store.adapters import CONFIG, WEIGHTS
+from traitscope.store.weights import read_header, refuse_no_numbers, refuse_pointer
 from traitscope.texts import shown
 
+PICKLED = "adapter_model.bin"
 _SAVE_AGAIN = "save the adapter again"
 
 # The keys that decide which modules are adapted, and how.
@@ -49,17 +53,37 @@ REFUSED = {
     "kasa_config": "KaSA, which truncates the base's weights",
 }
 
+# Of these what PEFT can merge into the weights of the base: under ``models:`` such an adapter is a model of its own.
+MERGED = frozenset({"use_dora", "modules_to_save", "trainable_token_indices", "lora_bias"})
+
+# Methods other than LoRA that change weights, so that PEFT can merge them.
+MERGED_METHODS = frozenset({"ADALORA", "BOFT", "HRA", "IA3", "LN_TUNING", "LOHA", "LOKR", "MISS", "OFT", "VERA"})
+
+_MERGE = (
+    "merge it in PEFT (merge_and_unload, then save_pretrained of model and tokenizer) "
+    "and name the merged model's folder"
+)
+
 # Starts that change A and B alone, and those that change the base's weights too (with PEFT's own spelling rules).
 PLAIN_STARTS = ("gaussian", "orthogonal", "eva", "mica")
 BASE_CHANGING_STARTS = ("pissa", "corda", "olora", "loftq", "lora_ga")
 
 
-def refuse(fields: Mapping[str, Any], where: str) -> None:
-    """Refuses what the engine does not implement, by the key that asks for it."""
+def refuse(fields: Mapping[str, Any], where: str, *, merged: bool = False) -> None:
+    """Refuses what the engine does not implement, by the key that asks for it.
+
+    Args:
+        fields: the adapter's configuration. where: the adapter.
+        merged: it is merged into the base's weights by PEFT, which can do more than run beside other adapters.
+    """
     kind = fields.get("peft_type")
-    if kind != "LORA":
+    if kind != "LORA" and not (merged and kind in MERGED_METHODS):
+        adds = isinstance(kind, str) and ("PROMPT" in kind or "PREFIX" in kind or kind in ("P_TUNING", "CPT"))
         raise TraitscopeError(
-            f"is of PEFT type {kind} (peft_type)", where=where, fix="only LoRA adapters can be loaded; train a LoRA"
+            f"is of PEFT type {kind} (peft_type)",
+            where=where,
+            fix="only LoRA adapters can be loaded; "
+            + ("it adds to the prompt and cannot be merged: train a LoRA" if adds else f"{_MERGE}, or train a LoRA"),
         )
     task = fields.get("task_type")
     if task not in (None, "CAUSAL_LM"):
@@ -68,17 +92,22 @@ def refuse(fields: Mapping[str, Any], where: str) -> None:
             where=where,
             fix="train it with task_type CAUSAL_LM",
         )
+    if kind != "LORA":
+        return
     for option, what in REFUSED.items():
-        if fields.get(option):
+        if fields.get(option) and not (merged and option in MERGED):
+            can = option in MERGED or option == "layer_replication"
             raise TraitscopeError(
                 f"uses {what} ({option}), which is not supported",
                 where=where,
-                fix=f"train a plain LoRA, without {option}",
+                fix=f"train a plain LoRA, without {option}{f'; or {_MERGE}' if can else ''}",
             )
     _refuse_values(fields, where)
-    if fields.get("bias", "none") != "none":
+    if fields.get("bias", "none") != "none" and not merged:
         raise TraitscopeError(
-            f"trains biases (bias: {fields['bias']}), which is not supported", where=where, fix="train with bias: none"
+            f"trains biases (bias: {fields['bias']}), which is not supported",
+            where=where,
+            fix=f"train with bias: none; or {_MERGE}",
         )
     _refuse_start(fields.get("init_lora_weights", True), where)
     for key in fields:
@@ -88,6 +117,38 @@ def refuse(fields: Mapping[str, Any], where: str) -> None:
                 where=where,
                 fix=f"train it without {key}; or update traitscope, which knows the keys of peft 0.21",
             )
+
+
+def check_folder(folder: Path, *, merged: bool = False) -> dict[str, Any]:
+    """The configuration of an adapter's folder whose files are whole; its weights are looked at, not loaded.
+
+    Args:
+        folder: as PEFT's ``save_pretrained`` writes it. merged: as in ``refuse``.
+
+    Raises:
+        TraitscopeError: files are missing or damaged, or an option is not implemented.
+    """
+    where = f"adapter {folder}"
+    for name in (CONFIG, WEIGHTS):
+        if (folder / name).is_file():
+            refuse_pointer(folder / name)
+            continue
+        if name == WEIGHTS and (folder / PICKLED).is_file():
+            raise TraitscopeError(
+                f"its weights are pickled ({PICKLED}), which is not read",
+                where=where,
+                fix="load it in PEFT and write it again with save_pretrained(folder, safe_serialization=True)",
+            )
+        raise TraitscopeError(f"no {name}", where=where, fix="name a folder that PEFT's save_pretrained wrote")
+    try:
+        fields = json.loads((folder / CONFIG).read_text())
+    except (ValueError, RecursionError) as error:
+        raise TraitscopeError(f"{CONFIG} cannot be read: {error}", where=where, fix=_SAVE_AGAIN) from error
+    if not isinstance(fields, dict):
+        raise TraitscopeError(f"{CONFIG} is no mapping of keys to values", where=where, fix=_SAVE_AGAIN)
+    refuse(fields, where, merged=merged)
+    refuse_no_numbers(folder / WEIGHTS, read_header(folder / WEIGHTS))
+    return fields
 
 
 def _refuse_values(fields: Mapping[str, Any], where: str) -> None:
