@@ -34,14 +34,14 @@ class OptionRow:
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """One prompt to be continued by greedy generation."""
+    """One prompt to be continued."""
 
     context: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """One greedy continuation: new token ids without the stop, its text cut at the stop, why it ended.
+    """One continuation: new token ids without the stop, its text cut at the stop, why it ended.
 
     ``finish`` is ``"eos"`` (a stop token), ``"stop"`` (a stop string) or ``"length"`` (cut off).
     """
@@ -60,7 +60,8 @@ class Example:
     a source trains on, whatever the form. ``classes`` holds the option's class name where all rows share
     the options (used for confusion matrices). ``messages`` are the (role, content) turns of a chat prompt, for which
     ``prompt`` is their plain reading. ``requests`` is what lm-evaluation-harness asks about one of its documents, as
-    JSON (``tasks.harness.requests``).
+    JSON (``tasks.harness.requests``). ``program`` is what stands before an answer that is code, and its tests; it
+    belongs to how answers are judged, and is no part of a row's fingerprint.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Example:
     tags: dict[str, str] = field(default_factory=dict)
     messages: tuple[tuple[str, str], ...] = ()
     requests: str = ""
+    program: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class ExampleRecord:
         logprobs: log-likelihood of each option in nats (choice only).
         tags: free labels of the example (a dependency relation, a length class, ...).
         responses: what the model answered to each request of an lm-evaluation-harness document, as JSON.
+        outputs: the texts of all samples, ``output`` first, where several were drawn.
+        outcomes: what became of every sample that is code: "passed", "failed", "timeout", "exited", "no code", or
+            "error: " with the exception's name.
+        ran: fingerprint of the programs and limits that ``outcomes`` are of.
     """
 
     id: str
@@ -110,6 +116,9 @@ class ExampleRecord:
     logprobs: tuple[float, ...] | None = None
     tags: dict[str, str] = field(default_factory=dict)
     responses: str | None = None
+    outputs: tuple[str, ...] | None = None
+    outcomes: tuple[str, ...] | None = None
+    ran: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

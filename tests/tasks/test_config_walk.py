@@ -28,7 +28,7 @@ SOUND: dict[str, Any] = {
         "two": {
             "data": {"hub": "a/b", "splits": {"train": "train", "eval": "test"}},
             "messages": [{"role": "user", "content": "{{ text }}"}],
-            "answer": {"generate": {"gold": "{{ label }}"}},
+            "answer": {"generate": {"gold": "{{ label }}", "temperature": 0.5, "code": {"tests": "assert f()"}}},
         },
         "three": {"data": {"path": "c.jsonl"}, "answer": {"loss": "{{ text }}"}},
     },

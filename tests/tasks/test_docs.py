@@ -15,6 +15,7 @@ import pytest
 
 from traitscope.config import (
     AnswerConfig,
+    CodeConfig,
     DataConfig,
     GenerateConfig,
     MessageConfig,
@@ -91,6 +92,7 @@ def generated() -> dict[str, str]:
         "data": DataConfig,
         "answer": AnswerConfig,
         "answer.generate": GenerateConfig,
+        "answer.generate.code": CodeConfig,
         "messages": MessageConfig,
         "shots": ShotsConfig,
     }

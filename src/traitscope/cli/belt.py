@@ -11,6 +11,7 @@ from traitscope.cli.bases import of_each
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     SEEDS,
+    AllowCodeOption,
     JsonOption,
     SetOption,
     TaskOption,
@@ -59,6 +60,7 @@ def belt(
     ] = "centroid",
     seed: Annotated[int, typer.Option(**SEEDS, help="Of the halves that choose and judge.")] = 0,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     json: JsonOption = False,
 ) -> None:
     """The fewest adapters that cover all tasks, merged ones and routers beside them, judged on rows held out.
@@ -90,7 +92,7 @@ def belt(
             from traitscope.study.exporting import check_place
 
             check_place(out)
-        opened, report = open_study(source, None, changes=changes, bases=matrix_options.bases)
+        opened, report = open_study(source, None, changes=changes, bases=matrix_options.bases, allow_code=allow_code)
         keep_findings(opened, changes)
         options = {"tasks": task or None, "loss": loss, "size": size, "merge": ways, "weights": weights, "seed": seed}
         options["rule"] = None if rule == "none" else rule

@@ -11,6 +11,7 @@ import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    AllowCodeOption,
     BaseOption,
     JsonOption,
     OutOption,
@@ -37,19 +38,23 @@ def check(
     prompts: Annotated[bool, typer.Option(help="Show one rendered prompt per task.")] = True,
     base: BaseOption = None,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     json: JsonOption = False,
 ) -> None:
     """Validate a study: load its rows, show one prompt per task, what is missing and what it costs.
 
-    No GPU is used and no weights are loaded. Exit status 0: all is in order. 2: something is not, or could not be
-    looked at, since the Hub does not answer; what the study file says is validated even then, and told. Prompts are
-    shown for the first of several base models.
+    No GPU is used and no weights are loaded. With `--allow-code` the right answers of tasks that are judged by tests
+    are run: they should pass. Exit status 0: all is in order. 2: something is not, or could not be looked at, since
+    the Hub does not answer; what the study file says is validated even then, and told. Prompts are shown for the first
+    of several base models.
     """
     from traitscope.study import BasesStudy
 
     valid: list[Study] = []
     try:
-        opened, _ = open_study(study, out, quiet=True, changes=changes, bases=base, opened_as=valid.append)
+        opened, _ = open_study(
+            study, out, quiet=True, changes=changes, bases=base, allow_code=allow_code, opened_as=valid.append
+        )
     except TraitscopeError as error:
         if not valid or not _offline():
             raise
@@ -134,13 +139,14 @@ def _task(study: Study, name: str) -> dict[str, Any]:
     data = study.data
     task, loaded, tokenizer = data.tasks[name], data.load(name), data.readers[0].tokenizer
     shown = next(iter((*loaded.train, *loaded.eval)), None)
+    notes = (*_chat_notes(task, tokenizer), *_code_notes(study, task))
     too_long = (left_over(data, name, split) for split in data.splits(name))
     return {
         "answers": task.form,
         "metrics": list(loaded.metrics or task.metric_names),
         "train": len(loaded.train),
         "eval": len(loaded.eval),
-        "notes": [*loaded.report.notes, *_chat_notes(task, tokenizer), *filter(None, too_long)],
+        "notes": [*loaded.report.notes, *notes, *filter(None, too_long)],
         "example": None if shown is None else example_text(task, shown, tokenizer),
     }
 
@@ -168,3 +174,21 @@ def _chat_notes(task: Task, tokenizer: Any) -> Iterator[str]:
 
     if task.config.uses_chat and not Chat(task, tokenizer).writes_first_token():
         yield "the chat template does not write the tokenizer's first token, so chats have none"
+
+
+def _code_notes(study: Study, task: Task) -> Iterator[str]:
+    from traitscope.tasks.coding import code_of, reference_outcomes
+
+    if code_of(task) is None:
+        return
+    if not study.allow_code:
+        yield "judged by running what models write: run needs --allow-code"
+        return
+    from traitscope.sandbox import PASSED, find_isolation
+
+    outcomes = reference_outcomes(task, study.data.load(task.name).eval)
+    wrong = [f"{name} ({what})" for name, what in outcomes.items() if what != PASSED]
+    yield f"{len(outcomes) - len(wrong)} of {len(outcomes)} right answers pass their tests (by {find_isolation().kind})"
+    if wrong:
+        more = f" and {len(wrong) - _CHANGED} more" if len(wrong) > _CHANGED else ""
+        yield f"right answers that do not: {', '.join(wrong[:_CHANGED])}{more}"

@@ -100,6 +100,13 @@ ReportToOption = Annotated[
         help="Tell losses and scores to tensorboard, wandb or trackio; none: to nobody. [default: as the study says]",
     ),
 ]
+AllowCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the programs that models write, each in a sandbox, where tasks are judged by tests (docs/code.md).",
+    ),
+]
 TaskOption = Annotated[
     list[str] | None,
     typer.Option("--task", "-t", help="This task; may be repeated. [default: all]", autocompletion=tasks_of),
@@ -160,6 +167,7 @@ def open_study(
     bases: Sequence[str] | None = None,
     report_to: Sequence[str] | None = None,
     on: str | None = None,
+    allow_code: bool = False,
     opened_as: Callable[[Study], None] | None = None,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to.
@@ -184,7 +192,9 @@ def open_study(
     report = make_reporter(quiet=quiet)
     hear_library(report)
     trackers = split_names(report_to, "--report-to")
-    opened = Study.open(source, out, report=report, changes=changes or (), on=on, report_to=trackers)
+    opened = Study.open(
+        source, out, report=report, changes=changes or (), on=on, report_to=trackers, allow_code=allow_code
+    )
     if (names := split_names(bases, "--base")) is not None:
         refuse_unused([(not isinstance(opened, BasesStudy), "--base")], "the study has one base model")
         assert isinstance(opened, BasesStudy)

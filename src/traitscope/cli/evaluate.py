@@ -11,6 +11,7 @@ import typer
 from traitscope.cli.bases import has_several
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    AllowCodeOption,
     JsonOption,
     LimitOption,
     OnOption,
@@ -84,6 +85,7 @@ def evaluate(
         ),
     ] = None,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     on: OnOption = None,
     shard: ShardOption = None,
     quiet: QuietOption = False,
@@ -100,7 +102,7 @@ def evaluate(
     # Of a study of several base models --base names some; else it is what rows without a study rest on.
     bases = [base] if base is not None and not adapters and has_several(study, out) else None
     if bases is None and (base is not None or adapters):
-        opening = {"changes": changes, "report_to": report_to, "on": on}
+        opening = {"changes": changes, "report_to": report_to, "on": on, "allow_code": allow_code}
         _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, shard, quiet, json, **opening)
         return
     part = read_part(tasks, models, limit, shard)
@@ -113,6 +115,7 @@ def evaluate(
             changes=changes,
             bases=bases,
             report_to=report_to,
+            allow_code=allow_code,
             json=json,
             on=on,
         )
@@ -129,6 +132,7 @@ def evaluate(
             lambda opened, stop: opened.rescore(stop=stop),
             changes=changes,
             bases=bases,
+            allow_code=allow_code,
             json=json,
         )
 

@@ -9,6 +9,7 @@ import typer
 from traitscope.cli.bases import of_each
 from traitscope.cli.common import (
     DEFAULT_STUDY,
+    AllowCodeOption,
     BaseOption,
     JsonOption,
     OutOption,
@@ -29,12 +30,20 @@ def layers(
     causal: Annotated[bool, typer.Option(help="Switch adapters off in windows of layers as well.")] = True,
     base: BaseOption = None,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Similarity of base, mix and single-task adapters layer by layer; sections; correlates; the causal check."""
     opened = fill(
-        study, out, quiet, lambda opened, stop: opened.run(stop=stop), show=False, changes=changes, bases=base
+        study,
+        out,
+        quiet,
+        lambda opened, stop: opened.run(stop=stop),
+        show=False,
+        changes=changes,
+        bases=base,
+        allow_code=allow_code,
     )
     with working(opened.report_to):
         of_each(opened, lambda part: part.layers(mix=mix, causal=causal), lambda found: found.render(), as_json=json)

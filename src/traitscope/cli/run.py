@@ -12,6 +12,7 @@ import typer
 from traitscope.cli.common import (
     DEFAULT_STUDY,
     MARGIN,
+    AllowCodeOption,
     BaseOption,
     BudgetOption,
     JsonOption,
@@ -52,6 +53,7 @@ def run(
     limit: LimitOption = None,
     base: BaseOption = None,
     changes: SetOption = None,
+    allow_code: AllowCodeOption = False,
     quiet: QuietOption = False,
     on: OnOption = None,
     shard: ShardOption = None,
@@ -68,6 +70,8 @@ def run(
     prints the choice.
     """
     part = read_part(tasks, models, limit, shard)
+    opening: dict[str, Any] = {"changes": changes, "bases": base, "report_to": report_to, "on": on}
+    opening["allow_code"] = allow_code
     refuse_unused([(budget is None and margin != MARGIN, "--margin")], "goes with --budget", "add --budget 25%, say")
     if budget is None:
         fill(
@@ -75,11 +79,8 @@ def run(
             out,
             quiet,
             lambda opened, stop: opened.run(replace=replace, stop=stop, **part),
-            changes=changes,
-            bases=base,
-            report_to=report_to,
             json=json,
-            on=on,
+            **opening,
         )
         return
     if part or replace:
@@ -90,7 +91,7 @@ def run(
     def decide(opened: Study, stop: Callable[[], bool]) -> None:
         made.append(opened.decide(share, margin=margin, stop=stop))
 
-    fill(study, out, quiet, decide, show=False, changes=changes, bases=base, report_to=report_to, on=on)
+    fill(study, out, quiet, decide, show=False, **opening)
     if json:
         say_json(made[0].to_json())
     else:

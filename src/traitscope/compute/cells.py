@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from traitscope import engine
 from traitscope.compute.requests import document_records
+from traitscope.config import GenerateConfig
 from traitscope.engine.generate import GenerateOptions
 from traitscope.records import Example, ExampleRecord, Generated, OptionRow, Progress, PromptRow
 from traitscope.tasks.encode import answer_end, answer_opening, option_rows, prompt_rows
@@ -71,14 +72,18 @@ def evaluate(
     *,
     tokens_per_pass: int,
     on_progress: Callable[[Progress], None] | None = None,
+    allow_code: bool = False,
 ) -> dict[str, list[ExampleRecord]]:
     """Every model of the bank on the rows of one task.
+
+    Args:
+        allow_code: programs that the models write may be run.
 
     Returns:
         For each model's name its records, in the order of ``rows``.
 
     Raises:
-        TraitscopeError: a log-likelihood is not a number, or a row does not fit the model.
+        TraitscopeError: a log-likelihood is not a number, a row does not fit the model, or programs may not be run.
     """
     if task.form == "lm_eval":
         return document_records(
@@ -99,11 +104,39 @@ def evaluate(
         "tokens_per_pass": tokens_per_pass,
         "on_progress": on_progress,
     }
-    made: Mapping[str, list[Generated]]
+    made: Mapping[str, list[Generated]] | Mapping[str, list[list[Generated]]]
+    sampling = _sampling(settings)
+    keys = [example.id for example in rows.examples]
     if all(row.context == prompt.context for row, prompt in zip(rows.options, rows.prompts, strict=True)):
-        made, scored = engine.generate_and_score(bank, rows.options, **options)
+        if sampling is None:
+            made, scored = engine.generate_and_score(bank, rows.options, **options)
+        else:
+            made, scored = engine.sample_and_score(bank, rows.options, keys, sampling, **options)
     else:
         # A prompt that was cut to make room for its gold answer, or whose last space went to the answer.
-        made = engine.generate(bank, rows.prompts, **options)
+        if sampling is None:
+            made = engine.generate(bank, rows.prompts, **options)
+        else:
+            made = engine.sample(bank, rows.prompts, keys, sampling, **options)
         scored = engine.score_options(bank, rows.options, tokens_per_pass=tokens_per_pass, on_progress=on_progress)
-    return {name: judge_texts(task, rows.examples, made[name], scored[name], n_end=len(end.ids)) for name in scored}
+    judge = partial(judge_texts, task, rows.examples, n_end=len(end.ids), allow_code=allow_code)
+    on_run = None if on_progress is None else partial(_show_run, on_progress, rows.n_tokens * len(scored))
+    return {name: judge(made[name], scored[name], on_run=on_run) for name in scored}
+
+
+def _sampling(settings: GenerateConfig) -> engine.Sampling | None:
+    """How a task's answers are drawn; None where they are greedy."""
+    if settings.temperature == 0:
+        return None
+    return engine.Sampling(
+        samples=settings.samples,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        seed=settings.seed,
+    )
+
+
+def _show_run(on_progress: Callable[[Progress], None], tokens: int, done: int, of: int) -> None:
+    """Programs that have ended; whoever listens may also stop them."""
+    on_progress(Progress(tokens, tokens, 0.0, None, 0.0, f"{done} of {of} programs run"))

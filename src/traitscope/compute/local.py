@@ -225,7 +225,10 @@ class Local:
         rows = self._eval_rows(base, order.task, order.examples).after(order.skip)
         bank = self._open_bank(base, order.model, order.models)
         tokens = order.plan.tokens_per_pass
-        return Records(evaluate(bank, order.task, rows, tokens_per_pass=tokens, on_progress=on_progress))
+        records = evaluate(
+            bank, order.task, rows, tokens_per_pass=tokens, on_progress=on_progress, allow_code=order.allow_code
+        )
+        return Records(records)
 
     def _capture(self, order: Capture, on_progress: Callable[[Progress], None]) -> States:
         base = self.base(order.model)

@@ -118,6 +118,7 @@ class Evaluate:
     Attributes:
         models: by name; those of consecutive orders that are alike stay loaded.
         skip: the first examples that are left out: a cell that has them grows.
+        allow_code: programs that the models write may be run.
     """
 
     key: str
@@ -127,6 +128,7 @@ class Evaluate:
     examples: tuple[Example, ...]
     plan: ScoringPlan
     skip: int = 0
+    allow_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

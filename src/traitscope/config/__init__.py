@@ -1,5 +1,6 @@
 """What a study file may say: frozen classes that refuse unknown keys, with errors that name file, line and fix."""
 
+from traitscope.config.code import CodeConfig
 from traitscope.config.data import DataConfig, SplitPaths
 from traitscope.config.lm_eval import LmEvalConfig
 from traitscope.config.recipe import MixConfig, RecipeChange, RecipeConfig, SourceConfig
@@ -10,6 +11,7 @@ from traitscope.config.task import AnswerConfig, GenerateConfig, MessageConfig, 
 __all__ = [
     "AnswerConfig",
     "BaseConfig",
+    "CodeConfig",
     "ComputeConfig",
     "DataConfig",
     "GenerateConfig",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from traitscope.config.code import CodeConfig
 from traitscope.config.data import MOST, DataConfig, HarnessData, Seed, Texts, one_or_many, some
 from traitscope.config.lm_eval import LmEvalConfig, task_text
 from traitscope.config.problems import Problem, check_name
@@ -19,7 +20,7 @@ Form = Literal["choice", "generate", "loss", "lm_eval"]
 
 
 class GenerateConfig(Settings):
-    """A free answer: greedy generation, then a parser, then metrics."""
+    """A free answer: generation, greedy or drawn, then a parser, then metrics."""
 
     gold: Texts = Field(
         description="Template of the right answer, or a list of them; a template that is one {{ list }} gives several"
@@ -29,6 +30,14 @@ class GenerateConfig(Settings):
     stop: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field((), description="Texts that end the answer")
     classes: Annotated[tuple[str, ...], AfterValidator(some)] | None = Field(
         None, description="Class words, where the answer is one of a few (needed by parse: label)"
+    )
+    samples: int = Field(1, ge=1, le=10_000, description="Answers drawn for every example (several: for pass@k)")
+    temperature: float = Field(0.0, ge=0, le=100, description="0: greedy; above: drawn, logits divided by it")
+    top_p: float = Field(1.0, gt=0, le=1, description="Draw from the likeliest tokens that hold so much probability")
+    top_k: int = Field(0, ge=0, le=MOST, description="Draw from so many of the likeliest tokens; 0: from all")
+    seed: Seed = Field(0, description="Seed of the draws")
+    code: CodeConfig | None = Field(
+        None, description="The answer is a program that is judged by tests: {tests, before, timeout_s, memory_mb}"
     )
 
     @field_validator("gold")
@@ -46,6 +55,18 @@ class GenerateConfig(Settings):
         if any(s == "" for s in stop):
             raise Problem("a stop text is empty, which would end every answer at once", fix='write e.g. ["\\n"]')
         return stop
+
+    @model_validator(mode="after")
+    def _drawn(self) -> GenerateConfig:
+        if self.temperature == 0:
+            for name, plain in (("samples", 1), ("top_p", 1.0), ("top_k", 0), ("seed", 0)):
+                if getattr(self, name) != plain:
+                    raise Problem(
+                        f"{name} is for answers that are drawn, and these are greedy",
+                        fix="add temperature: 0.8, say",
+                        keys=(name,),
+                    )
+        return self
 
     @model_validator(mode="after")
     def _parser(self) -> GenerateConfig:
@@ -74,7 +95,9 @@ class AnswerConfig(Settings):
     normalise: Literal["characters", "tokens"] = Field(
         "characters", description="The length that accuracy_norm divides an option's log-likelihood by"
     )
-    generate: GenerateConfig | None = Field(None, description="A free answer: {gold, parse, max_tokens, stop}")
+    generate: GenerateConfig | None = Field(
+        None, description="A free answer: {gold, parse, max_tokens, stop}, and samples and code for pass@k"
+    )
     loss: str | None = Field(None, description="Template of the text whose loss is measured")
 
     @field_validator("labels", mode="before")
@@ -304,14 +327,34 @@ class TaskConfig(Settings):
                     fix="list the options under choice, or the words under generate.classes, or use accuracy",
                     keys=("metrics", index),
                 )
+            generate = self.answer.generate
+            if generate is not None and metric.needs_samples > generate.samples:
+                raise Problem(
+                    f"the metric {shown(name)} needs {metric.needs_samples} samples of every answer, and "
+                    f"{generate.samples} {'is' if generate.samples == 1 else 'are'} drawn",
+                    fix=f"write samples: {metric.needs_samples} or more under generate, with a temperature above 0",
+                    keys=("metrics", index),
+                )
             if name in self.metrics[:index]:
                 raise Problem(
                     f"the metric {shown(name)} stands here twice", fix="name it once", keys=("metrics", index)
                 )
+        self._check_samples()
+
+    def _check_samples(self) -> None:
+        """Refuses samples that nothing judges, and tests whose outcome nothing counts."""
+        generate = self.answer.generate
+        if generate is None or (generate.samples == 1 and generate.code is None):
+            return
+        if not any(registry("metric").get(name).value.needs_samples for name in self.metric_names):
+            said = "tests are given" if generate.code else f"{generate.samples} samples are drawn"
+            raise Problem(f"{said}, and no metric counts them", fix="add pass@1 to metrics", keys=("metrics",))
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics, the primary one first; the form's default where none is named."""
+        if not self.metrics and self.answer.generate is not None and self.answer.generate.code is not None:
+            return ("pass@1",)
         return self.metrics or DEFAULT_METRICS[self.answer.form]
 
     @property

@@ -4,13 +4,14 @@ from traitscope.engine.arrow import alignments
 from traitscope.engine.bank import Bank, Gated
 from traitscope.engine.base import Base
 from traitscope.engine.capture import capture
-from traitscope.engine.generate import generate, generate_and_score, generate_each
+from traitscope.engine.generate import generate, generate_and_score, generate_each, sample, sample_and_score
 from traitscope.engine.gradients import MeanGradient, mean_gradients
 from traitscope.engine.jobs import TrainJob
 from traitscope.engine.loading import load_base
 from traitscope.engine.lora import Adapter, LoraSpec
 from traitscope.engine.merge import merge_adapters
 from traitscope.engine.plan import BankPlan, plan_bank
+from traitscope.engine.sampling import Sampling
 from traitscope.engine.score import score_options
 from traitscope.engine.train import Interrupted, train
 from traitscope.engine.trainer import TrainResult
@@ -27,6 +28,7 @@ __all__ = [
     "LoraSpec",
     "MeanGradient",
     "Progress",
+    "Sampling",
     "StepRecord",
     "TrainJob",
     "TrainResult",
@@ -39,6 +41,8 @@ __all__ = [
     "mean_gradients",
     "merge_adapters",
     "plan_bank",
+    "sample",
+    "sample_and_score",
     "score_options",
     "train",
     "wrap_model",

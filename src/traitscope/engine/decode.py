@@ -35,20 +35,27 @@ class Live:
     keys: list[torch.Tensor] = field(default_factory=list)
     values: list[torch.Tensor] = field(default_factory=list)
 
-    def fill(self, rows: Sequence[int], keep: KeysAndValues, layout: CausalPack, capacity: int) -> None:
-        """Copy the keys and values of a packed pass into the caches of its rows, which hold ``capacity`` tokens."""
+    def fill(self, rows: Sequence[Sequence[int]], keep: KeysAndValues, layout: CausalPack, capacity: int) -> None:
+        """Copy the keys and values of a packed pass into caches that hold ``capacity`` tokens.
+
+        ``rows`` are, for each row of the pass, the rows of the caches that begin with it: several samples of a prompt.
+        """
         if not self.keys:
             for place in sorted(keep):
                 for caches, new in ((self.keys, keep[place][0]), (self.values, keep[place][1])):
                     heads, _, dim = new.shape
                     caches.append(new.new_zeros(len(self.owners), heads, capacity, dim))
         for bucket in layout.buckets:
-            here = torch.tensor([rows[row] for row in bucket.rows], device=self.lengths.device)
+            here = torch.tensor([copy for row in bucket.rows for copy in rows[row]], device=self.lengths.device)
+            times = torch.tensor([len(rows[row]) for row in bucket.rows], device=self.lengths.device)
             for place, (key, value) in keep.items():
                 for cache, new in ((self.keys[place], key), (self.values[place], value)):
                     heads, _, dim = new.shape
                     block = new.index_select(1, bucket.index).view(heads, bucket.n_rows, bucket.length, dim)
-                    cache[here, :, : bucket.length] = block.transpose(0, 1)
+                    block = block.transpose(0, 1)
+                    if len(here) > bucket.n_rows:
+                        block = block.repeat_interleave(times, dim=0)
+                    cache[here, :, : bucket.length] = block
 
     def keep(self, rows: torch.Tensor) -> None:
         """Drop all rows but these."""

@@ -1,13 +1,15 @@
-"""Greedy generation: prompts packed, shared prefixes once, a reference answer as the draft, finished rows leave.
+"""Generation: prompts packed, shared prefixes once, a reference answer as the draft, finished rows leave.
 
 A prompt's pass also runs through its reference answer, where there is one: that gives the answer's log-probabilities,
 and as far as the model would have said the same the generated answer is already there. The rest is decoded one token
-at a time for all models of the bank together.
+at a time for all models of the bank together. Answers are greedy, or drawn (``sampling``): the samples of a prompt
+share its pass, and no draft.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Required, TypedDict, Unpack
 
 import numpy as np
@@ -24,6 +26,7 @@ from traitscope.engine.memory import cache_rows, score_tokens
 from traitscope.engine.pace import Pace
 from traitscope.engine.passes import run_passes
 from traitscope.engine.prefix import Prefix, spans
+from traitscope.engine.sampling import Sampler, Sampling
 from traitscope.engine.score import Scored, check_rows, common_prefix, merges, pick, prefix_states, score_options
 from traitscope.errors import TraitscopeError, check_count
 from traitscope.records import Generated, OptionRow, Progress, PromptRow
@@ -105,7 +108,7 @@ def generate_each(
     plain = [OptionRow(row.context, ()) for row in rows]
     run = _Generation(bank, plain, **options)
     slots = [bank.names.index(name) for name in models]
-    run.asked = {(slot, run.places[row]) for slot, row in zip(slots, plain, strict=True)}
+    run.asked = {(slot, run.places[row, ""]) for slot, row in zip(slots, plain, strict=True)}
     run.run()
     return [run.answer(slot, row) for slot, row in zip(slots, plain, strict=True)]
 
@@ -128,13 +131,7 @@ def generate_and_score(
     """
     check_rows(bank.base, rows)
     if not bank.base.packed or bank.base.sides is not None:
-        scored = score_options(
-            bank,
-            rows,
-            tokens_per_pass=options.get("tokens_per_pass", "auto"),
-            merge=options.get("merge"),
-            on_progress=options.get("on_progress"),
-        )
+        scored = _scored(bank, rows, options)
         return generate(bank, [PromptRow(row.context) for row in rows], **options), scored
     run = _Generation(bank, rows, **options)
     run.run()
@@ -145,8 +142,66 @@ def generate_and_score(
     )
 
 
+def sample(
+    bank: Bank, rows: Sequence[PromptRow], keys: Sequence[str], sampling: Sampling, **options: Unpack[GenerateOptions]
+) -> dict[str, list[list[Generated]]]:
+    """Several continuations of every prompt, drawn from what each model of the bank gives.
+
+    A draw depends on the seed, the prompt's key, the number of the sample and the place of the token alone: not on the
+    batch, nor on the other prompts, models or samples. All models draw with the same numbers.
+
+    Args:
+        bank: the models.
+        rows: the prompts.
+        keys: one for each prompt; equal prompts of one key are continued once.
+        sampling: how.
+        options: see ``GenerateOptions``.
+
+    Returns:
+        For each model's name and each prompt ``sampling.samples`` continuations.
+
+    Raises:
+        TraitscopeError: as ``generate``.
+    """
+    plain = [OptionRow(row.context, ()) for row in rows]
+    run = _Generation(bank, plain, sampling=sampling, keys=keys, **options)
+    run.run()
+    return {name: run.samples(slot, plain, keys) for slot, name in enumerate(bank.names)}
+
+
+def sample_and_score(
+    bank: Bank, rows: Sequence[OptionRow], keys: Sequence[str], sampling: Sampling, **options: Unpack[GenerateOptions]
+) -> tuple[dict[str, list[list[Generated]]], dict[str, list[Scored]]]:
+    """``sample`` for the rows' prompts and ``score_options`` for their one option, with every prompt computed once.
+
+    Arguments, results and errors are those of the two, and of ``generate_and_score``.
+    """
+    check_rows(bank.base, rows)
+    if not bank.base.packed or bank.base.sides is not None:
+        return sample(bank, [PromptRow(row.context) for row in rows], keys, sampling, **options), _scored(
+            bank, rows, options
+        )
+    run = _Generation(bank, rows, sampling=sampling, keys=keys, **options)
+    run.run()
+    slots = list(enumerate(bank.names))
+    return (
+        {name: run.samples(slot, rows, keys) for slot, name in slots},
+        {name: [run.score(slot, row, key) for row, key in zip(rows, keys, strict=True)] for slot, name in slots},
+    )
+
+
+def _scored(bank: Bank, rows: Sequence[OptionRow], options: GenerateOptions) -> dict[str, list[Scored]]:
+    return score_options(
+        bank,
+        rows,
+        tokens_per_pass=options.get("tokens_per_pass", "auto"),
+        merge=options.get("merge"),
+        on_progress=options.get("on_progress"),
+    )
+
+
 class _Generation:
-    """One call of ``generate``: distinct rows, what is known of their answers, and the passes that find them."""
+    """One call of ``generate`` or ``sample``: distinct rows, what is known of their answers, and their passes."""
 
     def __init__(
         self,
@@ -161,6 +216,8 @@ class _Generation:
         share_prefix: bool = True,
         merge: bool | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        sampling: Sampling | None = None,
+        keys: Sequence[str] | None = None,
     ) -> None:
         base = bank.base
         check_count(max_new_tokens, "max_new_tokens")
@@ -172,11 +229,15 @@ class _Generation:
         self.stops = Stops(base, stop, stop_ids, opening, max_new_tokens)
         self.share_prefix = share_prefix
         self.groups = slot_groups(bank, merges(bank, merge))
-        self.places: dict[OptionRow, int] = {}
-        for row in rows:
-            self.places.setdefault(row, len(self.places))
-        self.contexts = [row.context for row in self.places]
-        self.drafts = [row.options[0] if row.options else () for row in self.places]
+        # Answers have numbers; those of one prompt follow each other, and its place is the first of them.
+        self.n = 1 if sampling is None else sampling.samples
+        self.places: dict[tuple[OptionRow, str], int] = {}
+        for pair in zip(rows, [""] * len(rows) if keys is None else keys, strict=True):
+            self.places.setdefault(pair, self.n * len(self.places))
+        asked = [row for row, _ in self.places for _ in range(self.n)]
+        self.contexts = [row.context for row in asked]
+        self.drafts = [row.options[0] if row.options else () for row in asked]
+        self.sampler = None if sampling is None else Sampler(sampling, [key for _, key in self.places])
         self.limit = score_tokens(base, tokens_per_pass)
         self.made: dict[Owner, Generated] = {}
         self.scores: dict[Owner, np.ndarray] = {}
@@ -184,14 +245,19 @@ class _Generation:
         self.prefixes: dict[int, Prefix] = {}
         # Which model continues which prompt; None: each continues all.
         self.asked: set[Owner] | None = None
-        per_model = sum(map(len, self.contexts)) + sum(map(len, self.drafts)) + self.max_new * len(self.places)
+        read = sum(map(len, self.contexts)) + sum(map(len, self.drafts))
+        per_model = read // self.n + self.max_new * len(self.contexts)
         self.pace = Pace(base, per_model * len(bank.names), flops_per_parameter=2, report=on_progress)
 
     def answer(self, slot: int, row: OptionRow) -> Generated:
-        return self.made[slot, self.places[row]]
+        return self.made[slot, self.places[row, ""]]
 
-    def score(self, slot: int, row: OptionRow) -> Scored:
-        return (self.scores[slot, self.places[row]],)
+    def samples(self, slot: int, rows: Sequence[OptionRow], keys: Sequence[str]) -> list[list[Generated]]:
+        firsts = [self.places[pair] for pair in zip(rows, keys, strict=True)]
+        return [[self.made[slot, first + number] for number in range(self.n)] for first in firsts]
+
+    def score(self, slot: int, row: OptionRow, key: str = "") -> Scored:
+        return (self.scores[slot, self.places[row, key]],)
 
     def run(self) -> None:
         """Answer all rows under all models."""
@@ -206,7 +272,8 @@ class _Generation:
                 with bank.merged(merged):
                     for part, members in self._alike(group, own):
                         contexts = [self.contexts[index] for index in members]
-                        found = generate_padded(bank, contexts, part, self.max_new, self.stops, self.pace)
+                        draw = None if self.sampler is None else partial(_draw, self.sampler, members)
+                        found = generate_padded(bank, contexts, part, self.max_new, self.stops, self.pace, draw)
                         self.made.update(((slot, members[number]), answer) for (slot, number), answer in found.items())
             for members in together.values():
                 self.shared = common_prefix([self.contexts[i] for i in members]) if self.share_prefix else 0
@@ -260,6 +327,8 @@ class _Generation:
     def _prefill(self, slots: list[int], chosen: list[int], answers: Answers) -> Live:
         """First pass of the rows under ``slots``: fills their caches, scores their drafts, says what is known.
 
+        Samples of one prompt share its row of the pass.
+
         Rows that are generated together lie together in one cache, on a CPU those of one model: they end at about the
         same time, and the memory that is read at every step is what a step costs there.
         """
@@ -270,14 +339,19 @@ class _Generation:
         owners = self._owners(slots, chosen)
         lengths = torch.zeros(len(owners), dtype=torch.long, device=base.device)
         live = Live(owners, lengths)
-        sizes = [self._size(index) for _, index in owners]
+        heads: dict[Owner, list[int]] = {}
+        for row, (slot, index) in enumerate(owners):
+            heads.setdefault((slot, index // self.n), []).append(row)
+        copies = list(heads.values())
+        firsts = [owners[rows[0]] for rows in copies]
+        sizes = [self._size(index) for _, index in firsts]
 
-        def run(rows: list[int]) -> None:
-            here = [owners[row] for row in rows]
+        def run(chosen: list[int]) -> None:
+            here = [firsts[head] for head in chosen]
             tokens_of = [[*self.contexts[index][self.shared :], *self.drafts[index][:-1]] for _, index in here]
             keep: KeysAndValues = {}
             one = causal_pass(base, tokens_of, [slot for slot, _ in here], prefixes=self.prefixes, keep=keep)
-            ends = np.cumsum([sizes[row] for row in rows]).tolist()
+            ends = np.cumsum([sizes[head] for head in chosen]).tolist()
             queries = [
                 query
                 for (_, index), end in zip(here, ends, strict=True)
@@ -285,36 +359,50 @@ class _Generation:
             ]
             outputs_Q = outputs_at(bank, one, torch.tensor(queries, device=base.device))
             assert isinstance(one.layout, CausalPack)
-            said, logprobs = self._read(outputs_Q, [index for _, index in here])
-            live.fill(rows, keep, one.layout, max(sizes))
-            for row, tokens, values in zip(rows, said, logprobs, strict=True):
-                slot, index = owners[row]
-                lengths[row] = len(self.contexts[index]) - self.shared + len(tokens) - 1
-                answers.say((slot, index), tokens)
-                self.scores[slot, index] = values
+            indices = [[owners[row][1] for row in copies[head]] for head in chosen]
+            said, logprobs = self._read(outputs_Q, indices)
+            live.fill([copies[head] for head in chosen], keep, one.layout, max(sizes))
+            for head, heard, values in zip(chosen, said, logprobs, strict=True):
+                slot, index = firsts[head]
+                # Samples of a prompt may lie in several batches: each has the score that the first of it is asked for.
+                self.scores[slot, index - index % self.n] = values
+                for row, tokens in zip(copies[head], heard, strict=True):
+                    lengths[row] = len(self.contexts[index]) - self.shared + len(tokens) - 1
+                    answers.say(owners[row], tokens)
             self.pace.add(ends[-1])
 
-        run_passes(range(len(owners)), sizes, self.limit, run)
+        run_passes(range(len(copies)), sizes, self.limit, run)
         return live
 
-    def _read(self, outputs_Q: torch.Tensor, indices: list[int]) -> tuple[list[list[int]], list[np.ndarray]]:
-        """What the model says after each prompt as far as its draft agrees, and the draft's log-probabilities."""
+    def _read(
+        self, outputs_Q: torch.Tensor, indices: list[list[int]]
+    ) -> tuple[list[list[list[int]]], list[np.ndarray]]:
+        """What each answer to each prompt begins with, and the log-probabilities of the prompts' drafts.
+
+        A greedy answer begins with as much as its draft agrees, and one token more; a drawn one with its first token.
+        """
         base = self.bank.base
-        drafts = [self.drafts[index] for index in indices]
+        drafts = [self.drafts[group[0]] for group in indices]
         targets = np.array([token for draft in drafts for token in (draft or (0,))])
         best, values = np.empty(len(targets), dtype=np.int64), np.empty(len(targets))
         step = max(1, logits_at_once(base.device) // base.vocab_size)
+        cuts = np.cumsum([0, *(max(1, len(draft)) for draft in drafts)])[:-1]
+        drawn: list[list[list[int]]] = []
         for start in range(0, len(targets), step):
             logits_QV = logits(base, outputs_Q[start : start + step])
             here = slice(start, start + logits_QV.shape[0])
             best[here] = logits_QV.argmax(dim=-1).cpu().numpy()
             values[here] = pick(logits_QV, np.arange(logits_QV.shape[0]), targets[here])
-        cuts = np.cumsum([max(1, len(draft)) for draft in drafts])[:-1]
+            if self.sampler is not None:
+                for group, cut in zip(indices, cuts, strict=True):
+                    if here.start <= cut < here.stop:
+                        logits_BV = logits_QV[cut - start].expand(len(group), -1)
+                        drawn.append([[token] for token in self.sampler.draw(logits_BV, group, [0] * len(group))])
         said = []
-        for draft, tokens in zip(drafts, np.split(best, cuts), strict=True):
+        for draft, tokens in zip(drafts, np.split(best, cuts[1:]), strict=True):
             agree = next((k for k, (a, b) in enumerate(zip(tokens, draft, strict=False)) if a != b), len(tokens) - 1)
-            said.append([int(token) for token in tokens[: agree + 1]])
-        return said, np.split(values, cuts)
+            said.append([[int(token) for token in tokens[: agree + 1]]])
+        return drawn or said, np.split(values, cuts[1:])
 
     def _decode(self, lives: list[Live], answers: Answers) -> None:
         """One token after the other for every row that has not ended."""
@@ -329,13 +417,24 @@ class _Generation:
             newest = [[answers.ids[owner][-1]] for owner in owners]
             one = Pass(newest, [slot for slot, _ in owners], DecodeStep(lives, before, self.shared))
             everywhere = torch.arange(len(owners), device=base.device)
-            tokens = logits(base, outputs_at(bank, one, everywhere)).argmax(dim=-1).tolist()
+            logits_BV = logits(base, outputs_at(bank, one, everywhere))
+            if self.sampler is None:
+                tokens = logits_BV.argmax(dim=-1).tolist()
+            else:
+                places = [len(answers.ids[owner]) for owner in owners]
+                tokens = self.sampler.draw(logits_BV, [index for _, index in owners], places)
             for owner, token in zip(owners, tokens, strict=True):
                 answers.say(owner, [token])
             for live in lives:
                 # A row that has ended stands still until it leaves.
                 live.lengths += torch.tensor([owner not in answers.done for owner in live.owners], device=base.device)
             self.pace.add(len(owners))
+
+
+def _draw(
+    sampler: Sampler, members: Sequence[int], logits_BV: torch.Tensor, rows: Sequence[int], place: int
+) -> list[int]:
+    return sampler.draw(logits_BV, [members[row] for row in rows], [place] * len(rows))
 
 
 def _together(base: Base, length: int, whole: int) -> object:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,11 +16,20 @@ from traitscope.records import Generated
 
 BATCH = 16
 
+Draw = Callable[[torch.Tensor, Sequence[int], int], list[int]]
+"""From logits_BV, the numbers of the rows and how many tokens each has: the next token of each."""
+
 
 def generate_padded(
-    bank: Bank, contexts: Sequence[tuple[int, ...]], slots: Sequence[int], max_new: int, stops: Stops, pace: Pace
+    bank: Bank,
+    contexts: Sequence[tuple[int, ...]],
+    slots: Sequence[int],
+    max_new: int,
+    stops: Stops,
+    pace: Pace,
+    draw: Draw | None = None,
 ) -> dict[tuple[int, int], Generated]:
-    """Greedy continuations by (slot, prompt), one model after the other."""
+    """Continuations by (slot, prompt), one model after the other; greedy, or drawn by ``draw``."""
     base = bank.base
     done: dict[tuple[int, int], Generated] = {}
     groups: dict[object, list[int]] = {}
@@ -31,7 +41,8 @@ def generate_padded(
             for group in groups.values():
                 for start in range(0, len(group), BATCH):
                     chosen = group[start : start + BATCH]
-                    answers = continue_rows(base, [contexts[index] for index in chosen], max_new, stops)
+                    own = None if draw is None else partial(_drawn, draw, chosen)
+                    answers = continue_rows(base, [contexts[index] for index in chosen], max_new, stops, own)
                     for index, answer in zip(chosen, answers, strict=True):
                         done[slot, index] = answer
                         pace.add(len(contexts[index]) + len(answer.ids))
@@ -40,9 +51,19 @@ def generate_padded(
     return done
 
 
-def continue_rows(base: Base, contexts: Sequence[Sequence[int]], max_new: int, stops: Stops) -> list[Generated]:
-    """Greedy continuations of prompts in one left-padded batch."""
-    from transformers import StoppingCriteria, StoppingCriteriaList
+def _drawn(draw: Draw, chosen: Sequence[int], logits_BV: torch.Tensor, place: int) -> list[int]:
+    return draw(logits_BV, chosen, place)
+
+
+def continue_rows(
+    base: Base,
+    contexts: Sequence[Sequence[int]],
+    max_new: int,
+    stops: Stops,
+    draw: Callable[[torch.Tensor, int], list[int]] | None = None,
+) -> list[Generated]:
+    """Continuations of prompts in one left-padded batch: greedy, or what ``draw`` gives for logits and a place."""
+    from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
     finish: list[str | None] = [None] * len(contexts)
     said: list[list[int]] = [[] for _ in contexts]
@@ -57,7 +78,20 @@ def continue_rows(base: Base, contexts: Sequence[Sequence[int]], max_new: int, s
                     finish[row] = stops.ended(said[row])
             return torch.tensor([end is not None for end in finish], device=input_ids.device)
 
-    greedy(base, contexts, max_new, stopping_criteria=StoppingCriteriaList([Ended()]))
+    processors = LogitsProcessorList()
+    if draw is not None:
+        width, drawn_by = max(len(context) for context in contexts), draw
+
+        class Drawn(LogitsProcessor):
+            """Leaves the drawn token alone, which greedy decoding then takes."""
+
+            def __call__(self, input_ids: Any, scores: Any) -> Any:
+                tokens = torch.tensor(drawn_by(scores, input_ids.shape[1] - width), device=scores.device)
+                return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
+
+        processors.append(Drawn())
+    stopping = StoppingCriteriaList([Ended()])
+    greedy(base, contexts, max_new, stopping_criteria=stopping, logits_processor=processors)
     return [stops.result(ids, end or "length") for ids, end in zip(said, finish, strict=True)]
 
 

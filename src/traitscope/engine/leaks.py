@@ -46,7 +46,12 @@ def no_leaks(base: Base, rows: Rows, _: Reference) -> str:
             return f"answers side by side are not independent ({found})"
         assert isinstance(one.layout, CausalPack)
         live = Live([(slot, 0) for slot in slots], torch.tensor(lengths, device=base.device))
-        live.fill(slots, {place: (k.detach(), v.detach()) for place, (k, v) in keep.items()}, one.layout, max(lengths))
+        live.fill(
+            [[slot] for slot in slots],
+            {place: (k.detach(), v.detach()) for place, (k, v) in keep.items()},
+            one.layout,
+            max(lengths),
+        )
         step = Pass([[row[0]] for row in wholes], slots, DecodeStep([live], (), 0))
         found = _leaks(bank, step, [(slot, {slot}) for slot in slots])
         return f"rows that are decoded together are not independent ({found})" if found else ""

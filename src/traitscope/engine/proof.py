@@ -241,7 +241,7 @@ def _decoded(base: Base, rows: Rows, _: Reference) -> str:
             hidden_states(bank, before)
             assert isinstance(before.layout, CausalPack)
             live = Live([(0, row) for row in chosen], torch.tensor(lengths, device=base.device))
-            live.fill(range(len(chosen)), keep, before.layout, max(lengths))
+            live.fill([[row] for row in range(len(chosen))], keep, before.layout, max(lengths))
             step = Pass([[wholes[row][-1]] for row in chosen], [0] * len(chosen), DecodeStep([live], (), 0))
             apart = float((hidden_states(bank, step).float() - wanted_RD[chosen]).abs().max())
             if not apart <= SAME.get(base.dtype, 0.1) * float(wanted_RD.abs().max()):

@@ -25,6 +25,7 @@ class Outcomes:
         references: all right answers, parsed as the prediction was (generate only).
         loss_S: mean negative log-likelihood of the gold answer in nats per token.
         classes: class names, where all examples share them.
+        right: whether each generated answer of an example is right: its program passed, or it equals a reference.
     """
 
     gold: tuple[str, ...]
@@ -33,6 +34,7 @@ class Outcomes:
     references: tuple[tuple[str, ...], ...]
     loss_S: NDArray[np.float64]
     classes: tuple[str, ...] | None
+    right: tuple[tuple[bool, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Metric:
         higher_is_better: the direction.
         low, high: the range; a value outside of it, or one that is not finite, is an error.
         needs_classes: whether all examples must share their classes.
+        needs_samples: how many answers of every example it needs at least; 0 for what judges the first one alone.
         values: the value of every example, values_S; the metric is their mean.
         corpus: the metric of all examples at once, where it is no mean.
         of_counts: what ``corpus`` gives, from confusion matrices (see ``confusion``) in the last two axes of an array:
@@ -64,6 +67,7 @@ class Metric:
     low: float
     high: float
     needs_classes: bool = False
+    needs_samples: int = 0
     values: Callable[[Outcomes], NDArray[np.float64]] | None = None
     corpus: Callable[[Outcomes], MetricValue] | None = None
     of_counts: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None

@@ -89,8 +89,9 @@ class RowsHash:
 
 
 def _content(example: Example) -> dict[str, Any]:
-    """An example without what came later and is not used."""
+    """An example without how it is judged, and without what came later and is not used."""
     found = asdict(example)
+    del found["program"]
     if not example.requests:
         del found["requests"]
     return found

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# Columns that are written where some record has them: a text, or a list of texts.
+_SOMETIMES = {"responses": False, "outputs": True, "outcomes": True, "ran": False}
+
+
 def _record_schema() -> pa.Schema:
     import pyarrow as pa
 
@@ -40,6 +44,12 @@ def _record_schema() -> pa.Schema:
             ("tags", pa.string()),
         ]
     )
+
+
+def _sometimes(name: str, is_list: bool) -> pa.Field:
+    import pyarrow as pa
+
+    return pa.field(name, pa.list_(pa.string()) if is_list else pa.string())
 
 
 def _example_schema() -> pa.Schema:
@@ -116,9 +126,11 @@ def records_bytes(records: Sequence[ExampleRecord]) -> bytes:
     }
     columns["logprobs"] = [None if r.logprobs is None else list(r.logprobs) for r in records]
     columns["tags"] = [_tags(record.tags) for record in records]
-    if any(record.responses is not None for record in records):
-        schema = schema.append(pa.field("responses", pa.string()))
-        columns["responses"] = [record.responses for record in records]
+    for name, is_list in _SOMETIMES.items():
+        values = [getattr(record, name) for record in records]
+        if any(value is not None for value in values):
+            schema = schema.append(_sometimes(name, is_list))
+            columns[name] = [list(value) if is_list and value is not None else value for value in values]
     return parquet_bytes(pa.table(columns, schema=schema))
 
 
@@ -132,6 +144,7 @@ def records_from(table: pa.Table) -> list[ExampleRecord]:
                 "loss": math.nan if row["loss"] != row["loss"] else row["loss"],
                 "logprobs": None if row["logprobs"] is None else tuple(row["logprobs"]),
                 "tags": json.loads(row["tags"]),
+                **{name: tuple(row[name]) for name in ("outputs", "outcomes") if row.get(name) is not None},
             }
         )
         for row in table.to_pylist()
@@ -158,6 +171,9 @@ def examples_bytes(splits: Mapping[str, Sequence[Example]], marks: Mapping[str, 
     if any(e.requests for _, e in rows):
         schema = schema.append(pa.field("requests", pa.string()))
         columns["requests"] = [e.requests for _, e in rows]
+    if any(e.program is not None for _, e in rows):
+        schema = schema.append(pa.field("program", pa.list_(pa.string())))
+        columns["program"] = [None if e.program is None else list(e.program) for _, e in rows]
     return parquet_bytes(pa.table(columns, schema=schema), marks)
 
 
@@ -173,6 +189,7 @@ def examples_from(table: pa.Table) -> dict[str, list[Example]]:
                     "references": tuple(row["references"]),
                     "tags": json.loads(row["tags"]),
                     "messages": tuple((role, content) for role, content in json.loads(row["messages"])),
+                    "program": None if row.get("program") is None else tuple(row["program"]),
                 }
             )
         )
@@ -184,6 +201,8 @@ def whole_records(table: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     schema = _record_schema()
+    for name, is_list in _SOMETIMES.items():
+        schema = schema.append(_sometimes(name, is_list))
     columns = [
         table.column(field.name).cast(field.type)
         if field.name in table.column_names

@@ -264,6 +264,7 @@ def _causal(study: Context, rows: _Rows, found: LayersResult, n: int) -> CausalC
             task=study.data.tasks[task],
             examples=examples,
             plan=plan,
+            allow_code=study.allow_code,
         )
         made = answer(study.backend, order, partial(show_tokens, study.report_to))
         assert isinstance(made, Records)

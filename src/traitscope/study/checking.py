@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from traitscope.config import RecipeConfig
 from traitscope.config.yamlfile import KeyPath
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
+from traitscope.sandbox import find_isolation
 from traitscope.store.causal import Skeleton, check_model, check_tokens
 from traitscope.store.models import adapter_folder, other_base
 from traitscope.store.places import check_writable
@@ -21,6 +22,7 @@ from traitscope.study.fitting import refusal
 from traitscope.study.tracking import trackers_of
 from traitscope.study.units import mix_recipe
 from traitscope.tasks.chat import check_variables
+from traitscope.tasks.coding import code_of, not_allowed
 from traitscope.tasks.task import Task
 from traitscope.texts import count_of
 
@@ -70,6 +72,22 @@ def check_study(study: Context) -> None:
     """
     check_places(study)
     check_rest(study, check_models(study))
+
+
+def check_code(study: Context, tasks: Iterable[str]) -> None:
+    """Sees that programs which models write may be run, and can be kept apart, where some of the tasks are of code.
+
+    Raises:
+        TraitscopeError: nobody allowed it, or there is no way to do it on this machine.
+    """
+    names = [name for name in dict.fromkeys(tasks) if code_of(study.data.tasks[name]) is not None]
+    if not names:
+        return
+    if not study.allow_code:
+        raise not_allowed(names, study.config.where("tasks", names[0], "answer", "generate", "code"))
+    # Another backend computes elsewhere, and says so itself where it cannot.
+    if study.given_backend is None:
+        find_isolation()
 
 
 def check_places(study: Context) -> None:

@@ -60,6 +60,7 @@ class Context:
         every_s: seconds between checkpoints of a training bank.
         stale_s: seconds without a sign of life after which another process's unit is taken over.
         tracked_by: trackers in place of those that the study file names.
+        allow_code: programs that models write may be run, each in a sandbox, where tasks are judged by tests.
     """
 
     inner: tuple[Context, ...] = ()
@@ -76,6 +77,7 @@ class Context:
         every_s: float = 60.0,
         stale_s: float = 60.0,
         tracked_by: Sequence[str] | None = None,
+        allow_code: bool = False,
     ) -> None:
         refuse_not_utf8(config.root, "rename the study file's folder, or the one above it that is not")
         self.config = config
@@ -86,6 +88,7 @@ class Context:
         self.every_s = every_s
         self.stale_s = stale_s
         self.tracked_by = None if tracked_by is None else tuple(tracked_by)
+        self.allow_code = allow_code
         self.given_backend = backend
         self.on = on
         if on is not None:

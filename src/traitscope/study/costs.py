@@ -95,5 +95,5 @@ def _eval_tokens(data: StudyData, task: str, tokenizer: PreTrainedTokenizerBase)
     counts = token_counts(data.tasks[task], examples, tokenizer, 1 << 30)
     options = sum(len(example.options or ()) for example in examples) / max(1, len(examples))
     generate = data.config.tasks[task].answer.generate
-    made = generate.max_tokens * len(examples) + counts.prompt if generate else 0
+    made = generate.max_tokens * generate.samples * len(examples) + counts.prompt if generate else 0
     return round(counts.prompt + counts.answer * max(1.0, options) + made)

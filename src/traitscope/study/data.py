@@ -18,6 +18,7 @@ from traitscope.store import RowsHash, fingerprint
 from traitscope.store.models import ModelSource
 from traitscope.store.reading import prints_date
 from traitscope.study.fitting import Overlong, Reader, find_overlong, training_limits
+from traitscope.tasks.coding import code_of
 from traitscope.tasks.controls import apply_control
 from traitscope.tasks.harness.files import data_files
 from traitscope.tasks.mix import mix_counts
@@ -202,6 +203,16 @@ class StudyData:
             return None
         return str(self._known(task, f"eval {n}", lambda: self._hash(task, "eval").prefix(n)))
 
+    def programs(self, task: str, n: int) -> str | None:
+        """Fingerprint of the tests of the first ``n`` evaluation rows; None where answers are no code."""
+        if code_of(self.tasks[task]) is None:
+            return None
+
+        def find() -> str:
+            return fingerprint([example.program for example in self.load(task).eval[:n]])
+
+        return str(self._known(task, f"programs {n}", find))
+
     def more_eval(self, task: str, n: int) -> tuple[Example, ...]:
         """The evaluation rows of a task if it asked for ``n``, the first ones being those that it asks for now."""
         config = self.config.tasks[task]
@@ -218,7 +229,9 @@ class StudyData:
         """What ``tasks/<task>.parquet`` is known by: fingerprints of its rows and the number of eval rows."""
         n_train, n_eval = self.n_train(task), self.n_eval(task)
         train = self._known(task, f"train {n_train}", lambda: RowsHash(self.load(task).train).whole)
-        return {"train": str(train), "eval": str(self.eval_rows(task, n_eval)), "n_eval": str(n_eval)}
+        marks = {"train": str(train), "eval": str(self.eval_rows(task, n_eval)), "n_eval": str(n_eval)}
+        programs = self.programs(task, n_eval)
+        return marks if programs is None else {**marks, "programs": programs}
 
     def datasets(self) -> dict[str, str]:
         """What has statistics, name -> task: every source and control, then the tasks that are no sources."""

@@ -159,6 +159,7 @@ def _step(
             examples=work.data.load(task).eval[: cells[0].n],
             plan=plan,
             skip=min(state.have.get(cell.unit, 0) for cell in state.missing_cells),
+            allow_code=work.allow_code,
         )
 
     def receive(event: Event) -> None:
@@ -202,7 +203,7 @@ def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Seque
         if have:
             stored = work.folder.cells.read_records(cell.model.name, cell.task)
             # The parser or the primary metric may have changed since the first rows were judged.
-            records = [*rejudge(task, examples, stored[:have]), *records]
+            records = [*rejudge(task, examples, stored[:have], allow_code=work.allow_code), *records]
         if task.form == "lm_eval":
             # Where the harness and its data are: a backend has neither.
             records = rejudge(task, examples, records)
@@ -270,7 +271,11 @@ def _rescore_one(work: Work, cell: CellUnit) -> None:
         return
     old = work.folder.cells.read(cell.model.name, cell.task)
     examples = _examples(work, cell.task, len(old.records))
-    made = rescore_cell(work.data.tasks[cell.task], old, examples)
+
+    def on_run(done: int, of: int) -> None:
+        work.stop_if_asked()
+
+    made = rescore_cell(work.data.tasks[cell.task], old, examples, allow_code=work.allow_code, on_run=on_run)
     if made != old or head.scoring != cell.scoring:
         _commit(work, cell.unit, cell, made, head.rows)
         work.rescored.append(cell.unit)
@@ -279,7 +284,7 @@ def _rescore_one(work: Work, cell: CellUnit) -> None:
 def _examples(work: Work, task: str, n: int) -> Sequence[Example]:
     """At least the first ``n`` examples: the task's own, or the stored ones where it now asks for fewer."""
     examples = work.data.load(task).eval
-    return examples if len(examples) >= n else work.folder.read_task(task)["eval"]
+    return examples if len(examples) >= n else [*examples, *work.folder.read_task(task)["eval"][len(examples) :]]
 
 
 def write_tasks(config: StudyConfig, folder: RunFolder, data: StudyData) -> dict[str, str]:

@@ -19,7 +19,7 @@ from traitscope.store import RunFolder
 from traitscope.store.models import model_identity
 from traitscope.store.seal import sealed
 from traitscope.study import evaluating, hidden, training
-from traitscope.study.checking import check_study
+from traitscope.study.checking import check_code, check_study
 from traitscope.study.context import Context
 from traitscope.study.failed import refuse_failed
 from traitscope.study.healing import heal
@@ -79,6 +79,8 @@ def fill(
         refuse_failed(study.folder, wanted.adapters)
         return None
     check_study(study)
+    if evaluate:
+        check_code(study, [cell.task for cell in state.missing_cells])
     with (
         _backend(study, state, stop) as backend,
         open_work(study, units, replace, stop, backend, part) as work,
@@ -234,6 +236,7 @@ def open_work(
             every_s=study.every_s,
             asked_to_stop=stop or (lambda: False),
             part=part,
+            allow_code=study.allow_code,
         )
         _settle_changes(study, work, replace)
         _write_down(study, units)

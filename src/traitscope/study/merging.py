@@ -105,6 +105,7 @@ def with_merged(study: Context, found: SplitScores, names: Sequence[str]) -> Spl
             task=study.data.tasks[one.task],
             examples=belt_examples(study, one),
             plan=plan,
+            allow_code=study.allow_code,
         )
         made = answer(study.backend, order, partial(show_tokens, study.report_to))
         assert isinstance(made, Records)

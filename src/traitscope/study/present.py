@@ -101,6 +101,6 @@ def locked_units(
     cells: list[CellUnit] = []
     for task in config.target_names():
         if (marks := tasks.get(task)) is not None:
-            n, rows = int(marks["n_eval"]), marks["eval"]
-            cells += cell_units(models, task, config.tasks[task], n, rows, day_of, config.root)
+            n, rows, programs = int(marks["n_eval"]), marks["eval"], marks.get("programs")
+            cells += cell_units(models, task, config.tasks[task], n, rows, day_of, config.root, programs)
     return Units(base, (), tuple(models), identities, tuple(cells))

@@ -50,7 +50,8 @@ def all_units(config: StudyConfig, data: StudyData, base: Identity, others: dict
         n = data.n_eval(task)
         rows_of = data.eval_rows(task, n)
         assert rows_of is not None
-        cells += cell_units(models, task, config.tasks[task], n, rows_of, day_of, config.root)
+        programs = data.programs(task, n)
+        cells += cell_units(models, task, config.tasks[task], n, rows_of, day_of, config.root, programs)
     order = {model.name: index for index, model in enumerate(models)}
     cells.sort(key=lambda cell: order[cell.model.name])
     return Units(base, tuple(adapters), tuple(models), others, tuple(cells))

@@ -67,6 +67,7 @@ class Study(Context):
         report_to: str | Sequence[str] | None = None,
         every_s: float = 60.0,
         stale_s: float = 60.0,
+        allow_code: bool = False,
     ) -> Study:
         """A study from its file, from a run folder, or from a configuration built in Python.
 
@@ -81,6 +82,8 @@ class Study(Context):
             report_to: trackers in place of the study file's: none, tensorboard, wandb, trackio, or several.
             every_s: seconds between checkpoints of a training bank.
             stale_s: seconds without a sign of life after which another process's unit is taken over.
+            allow_code: run the programs that models write, each in a sandbox, where tasks are judged by tests
+                (``answer.generate.code``). A study file cannot say so itself.
 
         Raises:
             TraitscopeError: the file is missing or says something that does not hold together.
@@ -93,6 +96,7 @@ class Study(Context):
             "stale_s": stale_s,
         }
         options["tracked_by"] = None if report_to is None else tracker_names(report_to)
+        options["allow_code"] = allow_code
         if isinstance(source, StudyConfig):
             source = source.changed(changes)
             return cls._made(source, out or source.root / "runs" / source.study, **options)

@@ -12,6 +12,7 @@ from traitscope.config import RecipeConfig, ResolvedSource, StudyConfig
 from traitscope.config.task import TaskConfig
 from traitscope.metrics import METRICS
 from traitscope.registry import registry
+from traitscope.sandbox import VERSION as SANDBOX_VERSION
 from traitscope.store import canonical, fingerprint
 from traitscope.tasks.parsers import PARSERS
 from traitscope.tasks.task import Task
@@ -34,6 +35,7 @@ RESULT_VERSIONS: dict[str, int] = {
     "hidden": 1,
     "gradients": 1,
     "requests": 1,
+    "sampling": 1,
 }
 
 Kind = Literal["base", "adapter", "mix", "model"]
@@ -194,6 +196,7 @@ def cell_units(
     rows: str,
     day_of: Callable[[str], str | None],
     root: Path,
+    programs: str | None = None,
 ) -> Iterator[CellUnit]:
     """The cells of models on a task over its first ``n`` rows.
 
@@ -201,8 +204,9 @@ def cell_units(
         models: the rows of the matrix. name, task: the column. rows: fingerprint of its first ``n`` rows.
         day_of: the day that a model's chat template prints, by its name.
         root: the folder that the task's paths start from.
+        programs: fingerprint of the rows' tests, where answers are code.
     """
-    scoring = fingerprint(scoring_inputs(name, task, root))
+    scoring = fingerprint(scoring_inputs(name, task, root, programs))
     shared: dict[str | None, tuple[dict[str, Any], str, str]] = {}
     for model in models:
         day = day_of(model.name)
@@ -235,14 +239,18 @@ def _cell_inputs(task: TaskConfig, day: str | None) -> dict[str, Any]:
     }
     if answer.generate is not None:
         inputs["generate"] = {"max_tokens": answer.generate.max_tokens, "stop": list(answer.generate.stop)}
+        if answer.generate.temperature > 0:
+            drawn = ("samples", "temperature", "top_p", "top_k", "seed")
+            inputs["sampling"] = {name: getattr(answer.generate, name) for name in drawn}
+            inputs["versions"]["sampling"] = RESULT_VERSIONS["sampling"]
     if answer.choice is not None:
         # Options' token counts are not kept, so another normalisation needs the model again.
         inputs["normalise"] = answer.normalise
     return inputs
 
 
-def scoring_inputs(name: str, task: TaskConfig, root: Path) -> dict[str, Any]:
-    """What turns a model's outputs into scores: parser, classes, metrics, with their result versions.
+def scoring_inputs(name: str, task: TaskConfig, root: Path, programs: str | None = None) -> dict[str, Any]:
+    """What turns a model's outputs into scores: parser, classes, metrics, tests, with their result versions.
 
     Raises:
         TraitscopeError: it is a task of lm-evaluation-harness, and lm-eval is not installed.
@@ -258,6 +266,8 @@ def scoring_inputs(name: str, task: TaskConfig, root: Path) -> dict[str, Any]:
     }
     if answer.generate is not None:
         inputs["parse"] = [answer.generate.parse, PARSERS.get(answer.generate.parse).mark]
+        if (code := answer.generate.code) is not None:
+            inputs["code"] = [code.timeout_s, code.memory_mb, SANDBOX_VERSION, programs]
     return inputs
 
 

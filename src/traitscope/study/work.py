@@ -57,6 +57,7 @@ class Work:
         unreadable: datasets that the base cannot read; they are tried once a run.
         part: what this run is about; None for all of the study.
         tracking: whom steps and scores are told.
+        allow_code: programs that models write may be run.
     """
 
     config: StudyConfig
@@ -76,6 +77,7 @@ class Work:
     unreadable: set[str] = field(default_factory=set)
     part: Part | None = None
     tracking: Tracking = field(default_factory=Tracking)
+    allow_code: bool = False
     _under_way: dict[str, Progress] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
 

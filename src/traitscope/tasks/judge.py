@@ -15,6 +15,8 @@ from traitscope.errors import TraitscopeError
 from traitscope.metrics import METRICS, Outcomes, confusion_matrix, example_values, score
 from traitscope.plugins import calling
 from traitscope.records import Cell, Example, ExampleRecord, Generated, Score
+from traitscope.sandbox import PASSED
+from traitscope.tasks.coding import OnRun, code_of, judge_code
 from traitscope.tasks.parsers import cut_at_stop, parse
 
 if TYPE_CHECKING:
@@ -72,22 +74,30 @@ def judge_options(task: Task, examples: Sequence[Example], logprobs: OptionLogpr
 def judge_texts(
     task: Task,
     examples: Sequence[Example],
-    generated: Sequence[Generated],
+    generated: Sequence[Generated] | Sequence[Sequence[Generated]],
     logprobs: OptionLogprobs,
     *,
     n_end: int = 1,
+    allow_code: bool = False,
+    on_run: OnRun | None = None,
 ) -> list[ExampleRecord]:
     """Records of a generate task; ``logprobs`` are those of its ``option_rows`` (gold answer and its end).
 
-    ``n_end`` tokens end an answer; they are not counted in its length.
+    Args:
+        generated: for each example its answer, or its samples; length and finish are those of the first.
+        n_end: so many tokens end an answer; they are not counted in its length.
+        allow_code, on_run: as of ``judge_code``.
 
     Raises:
-        TraitscopeError: as ``judge_options``.
+        TraitscopeError: as ``judge_options`` and ``judge_code``.
     """
     _check_lengths(task, examples, logprobs)
     _check_lengths(task, examples, generated)
     records = []
-    for example, made, options in zip(examples, generated, logprobs, strict=True):
+    answers: Sequence[Generated | Sequence[Generated]] = generated
+    for example, samples, options in zip(examples, answers, logprobs, strict=True):
+        drawn: Sequence[Generated] = [samples] if isinstance(samples, Generated) else samples
+        made = drawn[0]
         records.append(
             ExampleRecord(
                 id=example.id,
@@ -102,9 +112,10 @@ def judge_texts(
                 n_gold=len(options[-1]) - n_end,
                 loss=_loss(task, example, options[-1]),
                 tags=example.tags,
+                outputs=tuple(one.text for one in drawn) if len(drawn) > 1 else None,
             )
         )
-    return rejudge(task, examples, records)
+    return rejudge(task, examples, records, allow_code=allow_code, on_run=on_run)
 
 
 def judge_losses(
@@ -135,13 +146,21 @@ def judge_losses(
     ]
 
 
-def rejudge(task: Task, examples: Sequence[Example], records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
+def rejudge(
+    task: Task,
+    examples: Sequence[Example],
+    records: Sequence[ExampleRecord],
+    *,
+    allow_code: bool = False,
+    on_run: OnRun | None = None,
+) -> list[ExampleRecord]:
     """The records judged once more from what they store (outputs, log-likelihoods), after a parser or metric changed.
 
-    Examples are found by id, so ``examples`` may be more than the records.
+    Examples are found by id, so ``examples`` may be more than the records. Programs are run once more only where they,
+    their tests or their limits changed (``allow_code`` and ``on_run`` are as of ``judge_code``).
 
     Raises:
-        TraitscopeError: if a record's example is not among ``examples``.
+        TraitscopeError: if a record's example is not among ``examples``; and as ``judge_code``.
     """
     if task.form == "lm_eval":
         if not records:
@@ -159,6 +178,9 @@ def rejudge(task: Task, examples: Sequence[Example], records: Sequence[ExampleRe
         pred = _parse(task, record.output or "")
         gold = _gold(task, example.references[0])
         fresh.append(replace(record, gold=gold, pred=pred, valid=pred is not None))
+    if code_of(task) is not None:
+        own = [by_id[record.id] for record in fresh]
+        fresh = judge_code(task, own, fresh, allow_code=allow_code, on_run=on_run)
     return _with_correct(task, examples, fresh)
 
 
@@ -226,6 +248,8 @@ def _summary(classes: tuple[str, ...] | None, records: Sequence[ExampleRecord]) 
         "gold_length": _lengths([r.n_gold for r in records]),
         "loss": float(np.mean(losses)) if losses else None,
     }
+    if any(r.outcomes for r in records):
+        summary["outcomes"] = dict(Counter(o for r in records for o in r.outcomes or ()).most_common())
     if classes is None:
         return summary
     gold = Counter(r.gold for r in records)
@@ -255,6 +279,21 @@ def _outcomes(task: Task, records: Sequence[ExampleRecord], examples: Sequence[E
         references=references,
         loss_S=np.array([r.loss for r in records], dtype=np.float64),
         classes=task.classes,
+        right=_right(task, records, references),
+    )
+
+
+def _right(
+    task: Task, records: Sequence[ExampleRecord], references: Sequence[tuple[str, ...]]
+) -> tuple[tuple[bool, ...], ...]:
+    """Whether each answer passed its tests, or equals a reference; nothing where no metric asks."""
+    if not any(METRICS.get(name).value.needs_samples for name in task.metric_names):
+        return ()
+    if code_of(task) is not None:
+        return tuple(tuple(outcome == PASSED for outcome in r.outcomes or ()) for r in records)
+    return tuple(
+        tuple(_parse(task, text) in right for text in r.outputs or (r.output or "",))
+        for r, right in zip(records, references, strict=True)
     )
 
 
@@ -331,7 +370,10 @@ def make_cell(
     return Cell(model, source, seed, task.name, scores, tuple(records), summary)
 
 
-def rescore_cell(task: Task, cell: Cell, examples: Sequence[Example]) -> Cell:
-    """A cell judged once more from what its records hold: no model is needed."""
-    records, overlong = rejudge(task, examples, cell.records), cell.summary.get("overlong", {})
+def rescore_cell(
+    task: Task, cell: Cell, examples: Sequence[Example], *, allow_code: bool = False, on_run: OnRun | None = None
+) -> Cell:
+    """A cell judged once more from what its records hold: no model is needed (arguments as of ``rejudge``)."""
+    records = rejudge(task, examples, cell.records, allow_code=allow_code, on_run=on_run)
+    overlong = cell.summary.get("overlong", {})
     return make_cell(task, records, examples, model=cell.model, source=cell.source, seed=cell.seed, overlong=overlong)

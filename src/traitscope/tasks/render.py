@@ -44,8 +44,8 @@ class Renderer:
         """The same for questions that differ only in white space, letter case or how a character is encoded."""
         return " ".join(unicodedata.normalize("NFKC", self.question(row_id, row)).casefold().split())
 
-    def example(self, row_id: str, row: Row, shots: PickShots) -> Example:
-        """The rendered row with its solved examples in front.
+    def example(self, row_id: str, row: Row, shots: PickShots, *, tested: bool = True) -> Example:
+        """The rendered row with its solved examples in front, and with the tests of its answer where it is ``tested``.
 
         Raises:
             TraitscopeError: if a template fails, the prompt or the answer is empty, or gold is not among the options.
@@ -75,7 +75,23 @@ class Renderer:
             name: render(template, row, where=self._at(row_id, "row_tags", name)).strip()
             for name, template in self._config.row_tags.items()
         }
-        return Example(row_id, prompt, text, options, gold, references, tags, turns)
+        program = self._program(row_id, row) if tested else None
+        return Example(row_id, prompt, text, options, gold, references, tags, turns, program=program)
+
+    def _program(self, row_id: str, row: Row) -> tuple[str, str] | None:
+        generate = self._config.answer.generate
+        if generate is None or generate.code is None:
+            return None
+        where = self._at(row_id, "answer", "generate", "code", "tests")
+        tests = render(generate.code.tests, row, where=where)
+        if not tests.strip():
+            raise TraitscopeError(
+                "the tests are empty: every program would pass them",
+                where=where,
+                fix="correct the template, or drop such rows with data.where",
+            )
+        before = self._at(row_id, "answer", "generate", "code", "before")
+        return render(generate.code.before, row, where=before), tests
 
     def _at(self, row_id: str, *keys: str | int) -> str:
         return f"{self._where(*keys)}, row {row_id}"

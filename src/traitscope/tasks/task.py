@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # Broken rows of a task after which no more are looked for.
 MOST_ERRORS = 1000
 
+_LATER = {"samples": 1, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0, "code": None}
+
 # Raised when other solved examples are chosen; part of the fingerprint of tasks that have some.
 _SHOTS = 2
 
@@ -131,6 +133,11 @@ class Task:
         config = self.config.model_dump(mode="json", by_alias=True, exclude={"tags", "metrics", "lm_eval"})
         for key in ("train", "eval", "path", "files", "join", "encoding"):
             config["data"].pop(key)
+        if (generate := config["answer"]["generate"]) is not None:
+            # Keys that came later: a task without them is what it was before.
+            for key, plain in _LATER.items():
+                if generate[key] == plain:
+                    del generate[key]
         versions = {f"metric {n}": METRICS.get(n).mark for n in self.metric_names}
         if self.config.answer.generate:
             parser = self.config.answer.generate.parse
@@ -198,7 +205,8 @@ class Task:
         train = self._take(parts.train, n_train, "train", tally)
         chosen = self._take(parts.eval, self._eval_count(len(parts.eval)), "eval", tally)
         errors: list[TraitscopeError] = []
-        train_examples, eval_examples = (_rendered(renderer, rows, shots, errors) for rows in (train, chosen))
+        train_examples = _rendered(renderer, train, shots, errors, tested=False)
+        eval_examples = _rendered(renderer, chosen, shots, errors, tested=True)
         if errors:
             raise several(errors)
         report = LoadReport(
@@ -290,13 +298,13 @@ class Task:
 
 
 def _rendered(
-    renderer: Renderer, rows: Sequence[Row], shots: PickShots, errors: list[TraitscopeError]
+    renderer: Renderer, rows: Sequence[Row], shots: PickShots, errors: list[TraitscopeError], *, tested: bool
 ) -> tuple[Example, ...]:
     """The rows' examples; what is wrong with a row is put to ``errors``."""
     made = []
     for row in rows:
         try:
-            made.append(renderer.example(row.id, row.values, shots))
+            made.append(renderer.example(row.id, row.values, shots, tested=tested))
         except TraitscopeError as error:
             errors.append(error)
             if len(errors) == MOST_ERRORS or isinstance(error, OutOfBounds):

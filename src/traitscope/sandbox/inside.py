@@ -1,0 +1,78 @@
+"""What the interpreter in the sandbox runs: limits first, then the solution, then its tests. Never imported.
+
+Standard input and output are the channel to whoever judges. The solution comes first; its tests, and behind them the
+number that says that they were passed, are sent only once it is loaded, and the number is read only once they were.
+"""
+
+# Nothing is imported that the solution could not import, and nothing by name once it has run.
+import builtins
+import os
+import resource
+import sys
+import types
+
+
+def _main() -> None:
+    read, write, leave, compiled, run = os.read, os.write, os._exit, compile, exec
+    error, failed, ended, cut = BaseException, AssertionError, (SystemExit, KeyboardInterrupt), isinstance
+    name_of, bare, size, number = type, str.encode, len, int.from_bytes
+    before = dict(builtins.__dict__)
+    uid, cpu_s, memory, processes, file_size, files = (int(text) for text in sys.argv[1:])
+    sys.argv[1:] = []
+    # Somewhere a loop over the first file handles does not meet it.
+    asked, told = os.dup2(0, files - 1), os.dup2(1, files - 2)
+    null = os.open("/dev/null", os.O_RDWR)
+    for handle in (0, 1, 2):
+        os.dup2(null, handle)
+    os.close(null)
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, file_size),
+        (resource.RLIMIT_NOFILE, files),
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_NPROC, processes),
+    ):
+        resource.setrlimit(what, (most, most))
+    # The signal of the soft limit is told apart from other ends; the hard one cannot be ignored.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+    def receive(n: int) -> bytes:
+        got = b""
+        while size(got) < n:
+            part = read(asked, n - size(got))
+            if not part:
+                leave(1)
+            got += part
+        return got
+
+    def text() -> bytes:
+        return receive(number(receive(8), "big"))
+
+    solution = types.ModuleType("solution")
+    sys.modules["solution"] = solution
+    names = solution.__dict__
+
+    def carry_out(source: bytes, file: str) -> None:
+        try:
+            run(compiled(source, file, "exec", 0, True), names)
+        except error as problem:
+            if cut(problem, ended):
+                leave(0)
+            write(told, b"Efailed" if cut(problem, failed) else b"E" + bare(name_of(problem).__name__)[:60])
+            leave(1)
+
+    carry_out(text(), "solution.py")
+    sys.settrace(None)
+    sys.setprofile(None)
+    builtins.__dict__.update(before)
+    write(told, b"L")
+    carry_out(text(), "tests.py")
+    write(told, receive(32))
+    leave(0)
+
+
+_main()
