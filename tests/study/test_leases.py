@@ -16,7 +16,8 @@ import pytest
 from backends import Changed
 
 from traitscope.compute import Checkpoint, Done, Event, Order, Train
-from traitscope.store import LeaseLost, Leases, RunFolder
+from traitscope.errors import TraitscopeError
+from traitscope.store import LeaseLost, Leases, RunFolder, leases
 from traitscope.store.files import temporary
 from traitscope.study import Stopped, Study
 
@@ -85,6 +86,16 @@ def test_a_stopped_process_loses_its_lease_and_cannot_commit(tmp_path: Path) -> 
         assert (tmp_path / "w.lost").exists() and not (tmp_path / "w.committed").exists()
         with ours.commit("unit"):
             pass
+
+
+def test_a_lock_that_a_stopped_process_keeps_is_told_and_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "GUARD_S", 0.1)
+    with Leases(tmp_path).alone(), pytest.raises(TraitscopeError, match="was stopped"), Leases(tmp_path).alone():
+        pass
+    with Leases(tmp_path).alone():
+        pass
 
 
 def test_a_heartbeat_keeps_a_lease_much_longer_than_the_stale_time(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from processes import Forks, log_of, snapshot
 
+from traitscope.store import Leases
+
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, base: Path, forks: Forks) -> tuple[Path, Path, float]:
@@ -101,7 +103,8 @@ def test_a_stopped_process_that_wakes_up_after_its_units_were_taken_over_does_no
     study, undisturbed, seconds = reference
     first = forks.start(study, tmp_path / "out", stale_s=1.0)
     if forks.wait(first, moment * seconds) is None:
-        os.kill(first, signal.SIGSTOP)
+        with Leases(tmp_path / "out" / "leases").alone():  # else it may be stopped with the lock in its hands
+            os.kill(first, signal.SIGSTOP)
         second = forks.start(study, tmp_path / "out", stale_s=1.0)
         assert forks.wait(second) == 0
         os.kill(first, signal.SIGCONT)

@@ -20,7 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from traitscope.errors import TraitscopeError
 from traitscope.store.files import disk_errors, machine, process_start, read_file, write_atomic
+
+# The lock is held for moments; a process that was stopped within one keeps it.
+GUARD_S = 60.0
 
 
 class LeaseLost(RuntimeError):
@@ -178,12 +182,16 @@ class Leases:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While this goes on no process takes, commits or gives back a unit. Not to be nested."""
+        """While this goes on no process takes, commits or gives back a unit. Not to be nested.
+
+        Raises:
+            TraitscopeError: another process has been at it for ``GUARD_S``: it was stopped in mid-way.
+        """
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.folder / ".guard", os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _lock(handle, self.folder / ".guard")
             yield
         finally:
             os.close(handle)
@@ -209,6 +217,22 @@ class Leases:
                     os.utime(self.path(unit))
                 except OSError:
                     continue
+
+
+def _lock(handle: int, path: Path) -> None:
+    end, pause = time.monotonic() + GUARD_S, 0.002
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TraitscopeError(
+                    f"another process holds this lock for {GUARD_S:.0f} s, and needs it for moments: it was stopped",
+                    where=str(path),
+                    fix="let it go on (fg, or kill -CONT), or end it; then run the same command again",
+                ) from None
+            time.sleep(pause)
+            pause = min(0.05, 2 * pause)
 
 
 def vars_of(owner: Owner) -> dict[str, str | int]:
