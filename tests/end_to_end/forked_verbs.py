@@ -11,6 +11,7 @@ import pkgutil
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from traitscope.cli import SILENCE, app
@@ -33,7 +34,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(traitscope.__path__, "traitscope."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            with suppress(ModuleNotFoundError):  # of an extra that cannot be had beside the others
+                importlib.import_module(module.name)
     gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)

@@ -95,7 +95,7 @@ def test_every_section_and_figure_is_there(page, folder):
     names = {p.stem for p in (folder / "figures").glob("*.svg")}
     from traitscope.report.figures import NAMES
 
-    assert names == set(NAMES)
+    assert names == set(NAMES) - {"across"}  # of several base models alone
     assert all(f'id="figure-{name}"' in page for name in names - {"overview"})
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from traitscope.cli import app
 from traitscope.compute import Evaluate, Order, Train
 from traitscope.compute.local import Local
-from traitscope.compute.worker import _failure
+from traitscope.compute.worker import failure
 from traitscope.errors import TraitscopeError, is_out_of_memory
 from traitscope.store.files import disk_errors
 from traitscope.study import Study
@@ -90,7 +90,7 @@ def test_memory_that_does_not_suffice_ends_a_run_with_one_message(
         patched.setattr(Local, part, fail)
         with pytest.raises(TraitscopeError, match="there is not enough memory"):
             Study.open(study_file).run()
-    told = _failure(MEMORY[name])
+    told = failure(MEMORY[name])
     assert told.what == "there is not enough memory" and told.fix
 
 

@@ -39,6 +39,8 @@ CALLS: dict[str, tuple[str, ...]] = {
     "report": ("MATRIX",),
     "ls": ("cells", "STUDY"),
     "verify": ("STUDY",),
+    "compare": ("MATRIX", "MATRIX"),
+    "push": ("STUDY", "--to", "somebody/something"),
 }
 STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -263,6 +265,7 @@ def test_half_an_answer_is_not_right() -> None:
         for share in (0.0, 0.25, 0.99, 1.0)
     ]
     study: Any = SimpleNamespace(
+        inner=(),
         config=SimpleNamespace(tasks={"t": None}),
         models=lambda: ("base",),
         read_records=lambda model, task: records,

@@ -30,6 +30,7 @@ def outcomes(
         references=tuple(references or [(g,) for g in gold]),
         loss_S=np.arange(len(gold), dtype=np.float64),
         classes=classes,
+        right=tuple((p == g,) * 128 for p, g in zip(pred, gold, strict=True)),
     )
 
 

@@ -15,7 +15,7 @@ from traitscope.tasks import Task
 
 ROOT = Path(__file__).parents[2]
 # What these read holds no code: weights and numbers of a class that is named in the source.
-READ_NO_CODE = ("PeftModel", "LlamaForCausalLM", "PreTrainedConfig", "GenerationConfig")
+READ_NO_CODE = ("PeftModel", "PeftConfig", "LlamaForCausalLM", "PreTrainedConfig", "GenerationConfig")
 
 
 def calls(path: Path) -> list[tuple[str, ast.Call]]:

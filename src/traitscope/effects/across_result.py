@@ -11,6 +11,7 @@ import pandas as pd
 from traitscope.effects.holding import ALPHA
 from traitscope.effects.kinds import KINDS
 from traitscope.effects.words import POINTS, number, span_words
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 from traitscope.texts import Shown, count_of
 
@@ -26,7 +27,7 @@ GAIN_COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Across(Shown):
+class Across(Shown, Tabular):
     """Findings of several base models side by side.
 
     Attributes:
@@ -54,6 +55,10 @@ class Across(Shown):
     def headline(self) -> str:
         """What it is of, in a few words."""
         return f"{count_of(len(self.findings), 'finding')} over {count_of(len(self.bases), 'base model')}"
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """findings, gains, by_base: see the attributes."""
+        return {"findings": self.findings, "gains": self.gains, "by_base": self.by_base}
 
     def replicated(self, alpha: float = ALPHA) -> pd.DataFrame:
         """Findings that hold in two base models or more (q_two), those of most base models first."""

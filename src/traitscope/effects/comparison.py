@@ -15,6 +15,7 @@ from traitscope.effects.kinds import KINDS
 from traitscope.effects.result import Effects
 from traitscope.effects.sidebyside import Agreement
 from traitscope.effects.words import number, span_words
+from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, plain, table_to_json
 from traitscope.texts import Shown, count_of, table_text
 from traitscope.traits.congruence import Congruence
@@ -189,7 +190,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Comparison(Shown):
+class Comparison(Shown, Tabular):
     """Two or more studies, run folders or matrices held against each other, pair by pair.
 
     Attributes:
@@ -216,6 +217,15 @@ class Comparison(Shown):
             if (pair.first, pair.second) == (first, second):
                 return pair
         raise KeyError((first, second))
+
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """summary; cells and repeats, each pair's with its names ahead."""
+        tables = {"summary": self.summary()}
+        for name in ("cells", "repeats"):
+            found = [(pair, getattr(pair, name)) for pair in self.pairs]
+            named = [table.assign(first_of=p.first, second_of=p.second) for p, table in found if table is not None]
+            tables[name] = pd.concat(named, ignore_index=True) if named else pd.DataFrame()
+        return tables
 
     def summary(self) -> pd.DataFrame:
         """One row per pair: cells in common and different, correlations, findings that repeat, the best congruence."""

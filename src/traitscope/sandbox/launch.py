@@ -94,4 +94,5 @@ def main() -> None:
     os.execve(given["command"][0], given["command"], given["environment"])
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -197,7 +197,8 @@ def _refuse_another(made: Path, wanted: Any, where: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(made, dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    named: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    model = AutoModelForCausalLM.from_pretrained(made, dtype=torch.float32, use_safetensors=True, **named)
     found = _says(model.eval(), _row(model))
     apart = float((found - wanted).abs().max()) if found.shape == wanted.shape else float("inf")
     if not apart <= TOLERANCE:
