@@ -172,7 +172,7 @@ def test_a_hub_that_does_not_answer_is_told_within_five_seconds(
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         begun = time.monotonic()
         with pytest.raises(TraitscopeError, match=r"model some/model: the Hub .* does not answer.*\n  fix: "):
-            without_waiting([("some/model", None)])
+            without_waiting([("some/model", None, None)])
         assert time.monotonic() - begun < 5 and constants.HF_HUB_OFFLINE
 
 
