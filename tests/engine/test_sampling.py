@@ -112,7 +112,7 @@ def test_small_caches_give_the_same_samples(setup, monkeypatch: pytest.MonkeyPat
     keys, sampling = keys_of(rows), Sampling(samples=5, seed=2)
     with Bank(base, models) as bank:
         whole = sample(bank, rows, keys, sampling, max_new_tokens=5)
-        module = importlib.import_module("traitscope.engine.generate")
+        module = importlib.import_module("traitscope.engine.generation")
         monkeypatch.setattr(module, "cache_rows", lambda base, places: 3 * len(models))
         small = sample(bank, rows, keys, sampling, max_new_tokens=5)
         bare = sample(bank, rows, keys, sampling, max_new_tokens=5, share_prefix=False)
