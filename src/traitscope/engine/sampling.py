@@ -38,8 +38,8 @@ class Sampling:
             raise TraitscopeError(
                 f"cannot draw with temperature {self.temperature}, top_p {self.top_p} and top_k {self.top_k}",
                 where="sampling",
-                fix=f"write a temperature of {LEAST_TEMPERATURE:g} or more, a top_p above 0 and at most 1, a top_k of 0 or "
-                "more",
+                fix=f"write a temperature of {LEAST_TEMPERATURE:g} or more, a top_p above 0 and at most 1, "
+                "a top_k of 0 or more",
             )
 
 
