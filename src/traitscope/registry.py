@@ -83,7 +83,17 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
+        self._endless: list[Callable[[str], Entry[T] | None]] = []
         _registries[kind] = self
+
+    def add_endless(self, find: Callable[[str], Entry[T] | None]) -> None:
+        """Adds names that are too many to list, such as pass@k for any k: ``find`` gives the entry of one, or None."""
+        self._endless.append(find)
+
+    def _find(self, name: str) -> Entry[T] | None:
+        if name in self._entries:
+            return self._entries[name]
+        return next((found for find in self._endless if (found := find(name)) is not None), None)
 
     def register(self, name: str, *, version: int, reference: str) -> Callable[[T], T]:
         """A decorator that files a function, class or object under ``name``.
@@ -92,7 +102,7 @@ class Registry(Generic[T]):
             ValueError: the name is taken, the version is below 1 or the reference is empty.
         """
         origin, file = _origin()
-        known = self._entries.get(name)
+        known = self._find(name)
         # The same file in two places is one plugin.
         if known is not None and (origin is None or known.plugin != origin or known.file == file):
             by = f" by {known.file}" if known.file is not None and known.file != file else ""
@@ -115,16 +125,17 @@ class Registry(Generic[T]):
         Raises:
             KeyError: there is none.
         """
-        if name not in self._entries:
+        found = self._find(name)
+        if found is None:
             raise KeyError(f"unknown {self.kind} {name!r}: {did_you_mean(name, self._entries)}")
-        return self._entries[name]
+        return found
 
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of registration."""
+        """All names that can be listed, in the order of registration."""
         return tuple(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and self._find(name) is not None
 
     def __iter__(self) -> Iterator[Entry[T]]:
         return iter(self._entries.values())

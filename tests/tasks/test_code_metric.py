@@ -60,7 +60,23 @@ def test_metric_is_the_mean_over_examples_with_its_error() -> None:
         right=right,
     )
     metric = METRICS.get("pass@2").value
+    assert "pass@2" not in METRICS.names(), "of the names that are not listed"
     assert example_values(metric, outcomes).tolist() == pytest.approx([0.5, 0.0, 1.0])
     found = score(metric, outcomes)
     assert (found.value, found.stderr) == (pytest.approx(0.5), pytest.approx(0.5 / math.sqrt(3)))
     assert metric.higher_is_better and metric.needs_samples == 2
+
+
+@pytest.mark.parametrize("k", [1, 4, 10, 25, 200])
+def test_any_k_is_a_metric(k: int) -> None:
+    entry = METRICS.get(f"pass@{k}")
+    right = ((True,) * 3 + (False,) * 197,)
+    outcomes = Outcomes(
+        gold=("",), pred=(None,), pred_norm=(None,), references=(), loss_S=np.zeros(1), classes=None, right=right
+    )
+    exact = 1 - math.comb(197, k) / math.comb(200, k)
+    assert example_values(entry.value, outcomes).tolist() == pytest.approx([exact])
+    # Names that are listed are no other metrics.
+    assert (entry.name, entry.mark, entry.value.needs_samples) == (f"pass@{k}", 1, k)
+    with pytest.raises(ValueError, match="registered already"):
+        METRICS.register(f"pass@{k}", version=1, reference="another")(entry.value)

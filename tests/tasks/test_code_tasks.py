@@ -174,9 +174,13 @@ def test_train_rows_need_no_tests(tmp_path: Path) -> None:
         ({"code": {"tests": "{% if n > 5 %}x{% endif %}"}}, "every program would pass"),
         ({"code": {"before": "x"}}, "tests"),
         ({"code": {**CODE, "timeout_s": 0}}, "timeout_s"),
+        ({"code": {**CODE, "timeout_s": 1e-9}}, "timeout_s"),
         ({"code": {**CODE, "memory_mb": 1}}, "memory_mb"),
         ({"temperature": -1.0}, "temperature"),
-        ({"metrics": ["pass@7"]}, "unknown metric"),
+        ({"temperature": 1e-40}, "write 0 for greedy answers, or 1e-06"),
+        ({"temperature": 9.99e-7}, "too low to divide by"),
+        ({"metrics": ["pass@7"]}, "needs 7 samples"),
+        *(({"metrics": [f"pass@{k}"]}, "unknown metric") for k in ("0", "01", "-1", "1.5", "", "1 ", "\u0661")),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

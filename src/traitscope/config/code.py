@@ -16,7 +16,7 @@ class CodeConfig(Settings):
         "", description="Template of what stands right before the answer in its program: the prompt, or imports"
     )
     timeout_s: float = Field(
-        5.0, gt=0, le=3600, description="Seconds of processor time of one program (of wall clock four times as many)"
+        5.0, ge=0.1, le=3600, description="Seconds of processor time of one program (of wall clock four times as many)"
     )
     memory_mb: int = Field(
         512, ge=64, le=1 << 20, description="Megabytes of address space of every process of a program"

@@ -31,8 +31,8 @@ class Problem(ValueError):
 
 def check_name(kind: str, name: str, keys: KeyPath = (), *, also: tuple[str, ...] = ()) -> None:
     """Raises ``Problem`` where nothing of this kind is registered under the name, which is none of ``also`` either."""
-    known = (*registry(kind).names(), *also)
-    if name not in known:
+    if name not in also and name not in registry(kind):
+        known = (*registry(kind).names(), *also)
         raise Problem(f"unknown {kind} {shown(name)}", fix=did_you_mean(name, known), keys=keys)
 
 

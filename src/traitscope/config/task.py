@@ -16,6 +16,9 @@ from traitscope.config.template import check_template
 from traitscope.registry import registry
 from traitscope.texts import shown
 
+# Below it logits divided by the temperature may be too large for float32.
+LEAST_TEMPERATURE = 1e-6
+
 Form = Literal["choice", "generate", "loss", "lm_eval"]
 
 
@@ -58,6 +61,12 @@ class GenerateConfig(Settings):
 
     @model_validator(mode="after")
     def _drawn(self) -> GenerateConfig:
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            raise Problem(
+                f"a temperature of {self.temperature:g} is too low to divide by",
+                fix=f"write 0 for greedy answers, or {LEAST_TEMPERATURE:g} or more",
+                keys=("temperature",),
+            )
         if self.temperature == 0:
             for name, plain in (("samples", 1), ("top_p", 1.0), ("top_k", 0), ("seed", 0)):
                 if getattr(self, name) != plain:

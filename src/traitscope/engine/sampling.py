@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from traitscope.config.task import LEAST_TEMPERATURE
 from traitscope.engine.loss import logits_at_once
 from traitscope.errors import TraitscopeError, check_count
 
@@ -18,7 +19,7 @@ class Sampling:
 
     Attributes:
         samples: answers for every prompt.
-        temperature: above 0; logits are divided by it.
+        temperature: at least ``LEAST_TEMPERATURE``; logits are divided by it.
         top_p: the smallest set of likeliest tokens that holds so much of the probability is drawn from (arXiv
             1904.09751), 0 < top_p <= 1; as ``TopPLogitsWarper`` of transformers.
         top_k: only so many of the likeliest tokens are drawn from; 0: all.
@@ -33,11 +34,12 @@ class Sampling:
 
     def __post_init__(self) -> None:
         check_count(self.samples, "samples")
-        if not (0 < self.temperature < float("inf") and 0 < self.top_p <= 1 and self.top_k >= 0):
+        if not (LEAST_TEMPERATURE <= self.temperature < float("inf") and 0 < self.top_p <= 1 and self.top_k >= 0):
             raise TraitscopeError(
                 f"cannot draw with temperature {self.temperature}, top_p {self.top_p} and top_k {self.top_k}",
                 where="sampling",
-                fix="write a temperature above 0, a top_p above 0 and at most 1, a top_k of 0 or more",
+                fix=f"write a temperature of {LEAST_TEMPERATURE:g} or more, a top_p above 0 and at most 1, "
+                "a top_k of 0 or more",
             )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traitscope.metrics.base import METRICS, Metric, Outcomes
+from traitscope.registry import Entry
 
-# The k that are registered by name.
-KS = (1, 2, 3, 5, 8, 10, 16, 20, 32, 50, 64, 100)
+VERSION, REFERENCE = 1, "Chen et al. 2021 (arXiv 2107.03374), the unbiased estimator; any k"
+# The k that lists of metrics show.
+KS = (1, 10, 100)
+_NAME = re.compile(r"pass@([1-9][0-9]{0,8})")
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -37,14 +41,17 @@ def _values(k: int) -> Callable[[Outcomes], NDArray[np.float64]]:
     return values
 
 
-for _k in KS:
-    METRICS.register(f"pass@{_k}", version=1, reference="Chen et al. 2021 (arXiv 2107.03374), the unbiased estimator")(
-        Metric(
-            forms=frozenset({"generate"}),
-            higher_is_better=True,
-            low=0.0,
-            high=1.0,
-            values=_values(_k),
-            needs_samples=_k,
-        )
+def _metric(k: int) -> Metric:
+    return Metric(
+        forms=frozenset({"generate"}), higher_is_better=True, low=0.0, high=1.0, values=_values(k), needs_samples=k
     )
+
+
+def _any(name: str) -> Entry[Metric] | None:
+    found = _NAME.fullmatch(name)
+    return None if found is None else Entry(name, VERSION, REFERENCE, _metric(int(found[1])))
+
+
+for _k in KS:
+    METRICS.register(f"pass@{_k}", version=VERSION, reference=REFERENCE)(_metric(_k))
+METRICS.add_endless(_any)

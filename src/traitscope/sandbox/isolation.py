@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 TMP_BYTES = 64 << 20
 
 _LAUNCH = Path(__file__).with_name("launch.py")
+# The machine, as a program sees it.
+_NAME = "sandbox"
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 # Nothing of the user's environment, which may hold tokens.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
@@ -31,8 +32,8 @@ class Isolation:
         read, links = _system()
         if self.bwrap is None:
             given = {
-                "parent": os.getpid(), "mount_point": str(_mount_point()), "read": read, "devices": _DEVICES,
-                "links": links, "tmp": TMP_BYTES, "command": python, "environment": ENVIRONMENT,
+                "parent": os.getpid(), "name": _NAME, "read": read, "devices": _DEVICES, "links": links,
+                "tmp": TMP_BYTES, "command": python, "environment": ENVIRONMENT,
             }  # fmt: skip
             return [interpreter(), "-I", "-S", "-c", _LAUNCH.read_text(), json.dumps(given)]
         apart = [
@@ -40,8 +41,9 @@ class Isolation:
             "--unshare-pid",
             "--unshare-net",
             "--unshare-uts",
+            "--hostname",
+            _NAME,
             "--die-with-parent",
-            "--new-session",
         ]
         rights = ["--cap-drop", "ALL"]
         if os.geteuid() == 0:
@@ -88,13 +90,3 @@ def _system() -> tuple[list[str], list[tuple[str, str]]]:
             read.append(prefix)
     read += [name for name in ("/etc/ld.so.cache",) if Path(name).is_file()]
     return read, links
-
-
-@cache
-def _mount_point() -> Path:
-    """An empty folder of this process, on which every run mounts a root that only it sees."""
-    import atexit
-
-    made = tempfile.TemporaryDirectory(prefix="traitscope-root-")
-    atexit.register(made.cleanup)
-    return Path(made.name)

@@ -30,6 +30,17 @@ def die_with_parent() -> None:
     call("prctl", PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def begin_child(parent_there: int) -> None:
+    """Ends with the parent, and at once where that is gone already: the other end of the pipe is the parent's alone."""
+    die_with_parent()
+    os.set_blocking(parent_there, False)
+    try:
+        os.read(parent_there, 1)
+        os._exit(1)
+    except BlockingIOError:
+        pass
+
+
 def bind(source: str, target: str, flags: int) -> None:
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
@@ -42,7 +53,8 @@ def bind(source: str, target: str, flags: int) -> None:
 
 
 def make_root(given: dict[str, Any]) -> None:
-    root = given["mount_point"]
+    # Nothing that is bound lies there, and only this process sees what is mounted on it.
+    root = "/proc"
     call("mount", None, "/", None, REC | PRIVATE, None)
     call("mount", "tmpfs", root, "tmpfs", NOSUID | NODEV, "size=1m,mode=755")
     for path in given["read"]:
@@ -79,17 +91,19 @@ def main() -> None:
         for name, line in (("setgroups", "deny"), ("uid_map", f"65534 {uid} 1"), ("gid_map", f"65534 {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(line)
+    call("sethostname", given["name"], len(given["name"]))
+    parent_there, held = os.pipe()
     first = os.fork()
     if first:
         os._exit(ended(first))
-    die_with_parent()
+    os.close(held)
+    begin_child(parent_there)
     make_root(given)
     call("prctl", NO_NEW_PRIVS, 1, 0, 0, 0)
     code = os.fork()
     if code:
         # The first process of the namespace: with its end the kernel ends all others.
         os._exit(ended(code))
-    os.setsid()
     # What the start needed of rights ends here: the user is not the namespace's root.
     os.execve(given["command"][0], given["command"], given["environment"])
 

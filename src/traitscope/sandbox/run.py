@@ -9,6 +9,7 @@ import secrets
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,16 +21,17 @@ from pathlib import Path
 
 from traitscope.errors import TraitscopeError
 from traitscope.sandbox.isolation import Isolation, python_command
+from traitscope.sandbox.syscalls import denying_filter, keyctl_number
 
 # Raised when the same program may come to another outcome.
-VERSION = 1
+VERSION = 2
 
 PASSED, FAILED, TIMEOUT, EXITED = "passed", "failed", "timeout", "exited"
 
 # Processes and threads of one run, files it may have open, bytes of one file.
 PROCESSES, FILES, FILE_BYTES = 24, 64, 16 << 20
-# Bytes of an answer that are read at most; a right one has 33.
-ANSWER = 4096
+# Bytes of an answer that are read at most; a right one has 33. Characters of an exception's name that are kept.
+ANSWER, NAME = 4096, 60
 # Wall clock seconds for one of processor time: other programs run beside it.
 PATIENCE = 4.0
 # Seconds in which a run that was killed must be gone.
@@ -108,7 +110,8 @@ def run_programs(
 def find_isolation() -> Isolation:
     """The first way that works here: bubblewrap where it is on the PATH, else namespaces.
 
-    Each is tried on a program that must run, and must not see a file of the user's.
+    Each is tried on a program that must run, must not see a file of the user's nor reach a socket of the machine, and
+    must be refused a system call that the filter denies.
 
     Raises:
         TraitscopeError: none does.
@@ -127,25 +130,34 @@ def find_isolation() -> Isolation:
         f"programs cannot be kept apart on this machine ({'; '.join(problems)})",
         where="running generated code",
         fix="install bubblewrap (apt install bubblewrap), allow user namespaces (in a container: "
-        "--security-opt seccomp=unconfined), or judge on a Linux machine that has either",
+        "--security-opt seccomp=unconfined), or judge on a Linux machine (x86_64, aarch64) that has either",
     )
 
 
 def fault_of(way: Isolation) -> str | None:
     """Why a way to keep programs apart does not work on this machine; None where it does."""
-    outside = (str(Path(__file__)), str(Path.home()), "/proc/1/environ", "/etc/passwd")
+    hidden = (str(Path(__file__)), str(Path.home()), "/proc/1/environ", "/etc/passwd")
     tests = (
         "import os, socket\n"
-        f"assert not any(os.path.isfile(p) or os.path.isdir(p) and os.listdir(p) for p in {outside!r})\n"
+        f"assert not any(os.path.isfile(p) or os.path.isdir(p) and os.listdir(p) for p in {hidden!r})\n"
         "assert answer() == 42 and os.getuid() != 0 and os.getcwd() == '/tmp'\n"
-        "assert [name for _, name in socket.if_nameindex()] in (['lo'], [])\n"
+        "def refused(error, call, given):\n"
+        "    try: call(given)\n"
+        "    except error: return True\n"
+        "assert refused(PermissionError, os.memfd_create, 'x')\n"
     )
     inner = Path.home() if Path(os.path.realpath(os.__file__)).is_relative_to(Path.home()) else None
     if inner is not None:
         # The interpreter itself lies there: its folder is all that may be seen.
         tests = tests.replace(repr(str(inner)), repr(str(inner / ".ssh")))
     try:
-        became = _run(Program("def answer(): return 42", tests), Limits(), way)
+        with socket.socket(socket.AF_UNIX) as outside:
+            # Bound to nothing it takes an abstract name that is free: one of the network's, not of the files'.
+            outside.bind("")
+            outside.listen()
+            reach = "refused(ConnectionRefusedError, socket.socket(socket.AF_UNIX).connect, "
+            tests += f"assert {reach}{outside.getsockname()!r})\n"
+            became = _run(Program("def answer(): return 42", tests), Limits(), way)
     except TraitscopeError as error:
         return error.what
     return None if became == PASSED else f"a program that must pass is {became}"
@@ -194,8 +206,9 @@ class _Channel:
 def _run(program: Program, limits: Limits, way: Isolation) -> str:
     seconds = math.ceil(limits.timeout_s)
     # A user that nobody else is, where the run begins as root: the limit of its processes is its own.
-    numbers = (1 << 30 | secrets.randbits(29), seconds, limits.memory_mb << 20, PROCESSES, FILE_BYTES, FILES)
-    command = way.command(python_command(_INSIDE.read_text(), *map(str, numbers)))
+    uid, keyctl = 1 << 30 | secrets.randbits(29), keyctl_number()
+    numbers = (uid, seconds, limits.memory_mb << 20, PROCESSES, FILE_BYTES, FILES, keyctl)
+    command = way.command(python_command(_INSIDE.read_text(), *map(str, numbers), denying_filter().hex()))
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, env={}, cwd="/", start_new_session=True
@@ -206,7 +219,9 @@ def _run(program: Program, limits: Limits, way: Isolation) -> str:
         except _Over:
             became = TIMEOUT
         finally:
-            process.kill()
+            if process.poll() is None:
+                # The whole group: a child that was begun this moment does not know yet that it ends with its parent.
+                os.killpg(process.pid, signal.SIGKILL)
             _wait_until_gone(channel)
     return became
 
@@ -230,7 +245,7 @@ def _judge(program: Program, channel: _Channel, process: subprocess.Popen[bytes]
         raise _Over from None
     said = channel.got.decode("utf-8", "replace")
     if said.startswith("E"):
-        name = said[1:]
+        name = said[1 : 1 + NAME]
         return FAILED if name == FAILED else f"error: {name}" if _ERROR.fullmatch(name) else "error: Exception"
     if status in (-signal.SIGXCPU, 128 + signal.SIGXCPU):
         return TIMEOUT
