@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import foreign
 import pandas as pd
 import pytest
 from hub import Hub, commit_of
@@ -135,6 +136,27 @@ def test_a_repository_that_lacks_a_file_of_its_index_is_told(
     hub.holds.commits[commit_of(tmp_path / "lacks")] = tmp_path / "lacks"
     file = write_study(tmp_path / "study", "org/lacks", "org/tiny-adapter", revision="")
     assert_refused(verbs, file, f"names {gone.name}, which the repository does not have", "revision that has all")
+
+
+def test_an_adapter_to_be_merged_in_a_folder_of_its_repository(
+    base: Path, hub: Hub, verbs: Verbs, tmp_path: Path
+) -> None:
+    foreign.make_adapter("dora", base, tmp_path / "many/inner/dora")
+    hub.holds.folders["models"]["org/many"] = tmp_path / "many"
+    hub.holds.commits[commit_of(tmp_path / "many")] = tmp_path / "many"
+    cache = {"TRAITSCOPE_CACHE": str(tmp_path / "cache")}
+    there = write_study(tmp_path / "there", "org/tiny-base", "{model: org/many, subfolder: inner/dora}")
+    beside = write_study(tmp_path / "beside", base, tmp_path / "many/inner/dora", revision="")
+    for file in (there, beside):
+        status, _, said = verbs("run", file, environ=cache)
+        assert status == 0 and "merged into its base once" in said, said
+        shutil.rmtree(tmp_path / "cache")
+    pd.testing.assert_frame_equal(records(there, "other"), records(beside, "other"))
+    assert (records(there, "other")["loss"] != records(there, "base")["loss"]).all()
+    entry = lock_of(there)["models"]["other"]
+    assert entry["subfolder"] == "inner/dora" and entry["revision"] == commit_of(tmp_path / "many")
+    hub.asked.clear()
+    assert verbs("run", there, environ=cache)[0] == 0 and hub.asked == []
 
 
 def test_nothing_of_the_hub_is_written_for_a_study_of_folders(here: Path) -> None:

@@ -11,7 +11,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import CONFIG as ADAPTER
 from traitscope.store.adapters import WEIGHTS as ADAPTER_WEIGHTS
 from traitscope.store.hub import not_at_hand, on_this_disk
-from traitscope.store.hub_errors import Kind, hub_error, is_lost
+from traitscope.store.hub_errors import Kind, NotOnThisDisk, hub_error, is_lost
 from traitscope.store.weights import INDEX, WEIGHTS, has_weights, weight_names
 
 # Configuration, tokenizer of whatever kind, chat templates: all that ``from_pretrained`` reads but the weights.
@@ -98,7 +98,7 @@ def fetch(name: str, revision: str | None, patterns: Sequence[str], *, ignore: S
         )
     except Exception as error:
         if constants.is_offline_mode() and (told := not_at_hand(name, revision)) is not None:
-            raise TraitscopeError(told.what, where=where, fix=told.fix) from error
+            raise NotOnThisDisk(told.what, where=where, fix=told.fix) from error
         raise hub_error(error, where, name, revision=revision) from error
     _fetched[key] = Path(found).name
     return Path(found)
