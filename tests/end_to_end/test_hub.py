@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import foreign
 import pandas as pd
 import pytest
 from hub import Hub, commit_of
@@ -97,6 +98,65 @@ def test_an_adapter_in_a_folder_of_its_repository(filled: Path, hub: Hub, verbs:
     assert hub.asked == []
     file.write_text(file.read_text().replace("adapters/tone", "adapters/tune"))
     assert_refused(verbs, file, "no adapter in its folder adapters/tune", "it has adapters in adapters/tone")
+
+
+@pytest.fixture(scope="module")
+def sharded(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base as large models lie on the Hub: in several files, with an index."""
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("sharded") / "base"
+    shutil.copytree(base, folder)
+    (folder / "model.safetensors").unlink()
+    AutoModelForCausalLM.from_pretrained(base).save_pretrained(folder, max_shard_size="20KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 2
+    return folder
+
+
+def test_models_in_several_files_are_fetched_whole(
+    filled: Path, hub: Hub, verbs: Verbs, sharded: Path, tmp_path: Path
+) -> None:
+    hub.holds.folders["models"] |= {"org/sharded": sharded, "org/sharded-row": sharded}
+    hub.holds.commits[commit_of(sharded)] = sharded
+    file = write_study(tmp_path / "study", "org/sharded", "org/sharded-row")
+    for verb in ("check", "run", "check"):
+        status, _, said = verbs(verb, file)
+        assert status == 0, said
+    for model in ("base", "other"):
+        pd.testing.assert_frame_equal(records(file, model), records(filled, "base"))
+
+
+def test_a_repository_that_lacks_a_file_of_its_index_is_told(
+    hub: Hub, verbs: Verbs, sharded: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sharded, tmp_path / "lacks")
+    gone = next((tmp_path / "lacks").glob("model-00002*"))
+    gone.unlink()
+    hub.holds.folders["models"]["org/lacks"] = tmp_path / "lacks"
+    hub.holds.commits[commit_of(tmp_path / "lacks")] = tmp_path / "lacks"
+    file = write_study(tmp_path / "study", "org/lacks", "org/tiny-adapter", revision="")
+    assert_refused(verbs, file, f"names {gone.name}, which the repository does not have", "revision that has all")
+
+
+def test_an_adapter_to_be_merged_in_a_folder_of_its_repository(
+    base: Path, hub: Hub, verbs: Verbs, tmp_path: Path
+) -> None:
+    foreign.make_adapter("dora", base, tmp_path / "many/inner/dora")
+    hub.holds.folders["models"]["org/many"] = tmp_path / "many"
+    hub.holds.commits[commit_of(tmp_path / "many")] = tmp_path / "many"
+    cache = {"TRAITSCOPE_CACHE": str(tmp_path / "cache")}
+    there = write_study(tmp_path / "there", "org/tiny-base", "{model: org/many, subfolder: inner/dora}")
+    beside = write_study(tmp_path / "beside", base, tmp_path / "many/inner/dora", revision="")
+    for file in (there, beside):
+        status, _, said = verbs("run", file, environ=cache)
+        assert status == 0 and "merged into its base once" in said, said
+        shutil.rmtree(tmp_path / "cache")
+    pd.testing.assert_frame_equal(records(there, "other"), records(beside, "other"))
+    assert (records(there, "other")["loss"] != records(there, "base")["loss"]).all()
+    entry = lock_of(there)["models"]["other"]
+    assert entry["subfolder"] == "inner/dora" and entry["revision"] == commit_of(tmp_path / "many")
+    hub.asked.clear()
+    assert verbs("run", there, environ=cache)[0] == 0 and hub.asked == []
 
 
 def test_nothing_of_the_hub_is_written_for_a_study_of_folders(here: Path) -> None:

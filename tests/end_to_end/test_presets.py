@@ -72,6 +72,38 @@ def test_layer_by_layer_has_the_papers_setup() -> None:
         assert task.data.files == SplitPaths(train=(parts["train"],), eval=(parts["test"],))
 
 
+# Label numbers as the cards of the datasets on the Hub name them; Amazon's are its stars less one.
+LABELS = {
+    "paws": {0: " no", 1: " yes"},
+    "mnli": {0: " entailment", 1: " neutral", 2: " contradiction"},
+    "mnli_e": {0: " yes", 1: " no", 2: " no"},
+    "amazon": {0: " negative", 1: " negative", 2: " neutral", 3: " positive", 4: " positive"},
+    "imdb": {0: " negative", 1: " positive"},
+}
+COPIES = {
+    "latent-traits": {"mnli_e": "mnli"},
+    "layer-by-layer": {"mnli_mismatched": "mnli_matched", "squad_v1": "squad_v2"},
+}
+
+
+@pytest.mark.parametrize("name", ["latent-traits", "latent-traits-small"])
+def test_labels_are_the_datasets_own(name: str) -> None:
+    tasks = preset(name).tasks
+    found = {task: dict(one.answer.labels) for task, one in tasks.items() if getattr(one.answer, "labels", None)}
+    assert {task: {str(k): v for k, v in one.items()} for task, one in found.items()} == {
+        task: {str(k): v for k, v in one.items()} for task, one in LABELS.items()
+    }
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_same_questions_asked_twice_are_copies(name: str) -> None:
+    assert {task: one.copy_of for task, one in preset(name).tasks.items() if one.copy_of} == COPIES[name]
+
+
+def test_what_layer_by_layer_leaves_silent_is_its_trainers_default() -> None:
+    assert preset("layer-by-layer").recipe.warmup == 0
+
+
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_small_variant_is_ten_of_the_same_tasks_on_a_small_base(name: str) -> None:
     small, full = preset(f"{name}-small"), preset(name)

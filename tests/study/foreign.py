@@ -6,12 +6,14 @@ import copy
 import json
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
 from peft import PeftModel, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 SOME = ["q_proj", "down_proj"]
@@ -20,6 +22,10 @@ NEW = ["<think>", "</think>"]
 
 def lora(**given: Any) -> peft.LoraConfig:
     return peft.LoraConfig(**{"r": 2, "lora_alpha": 4, "target_modules": SOME, "task_type": "CAUSAL_LM", **given})
+
+
+def other(method: str, **given: Any) -> Any:
+    return PEFT_TYPE_TO_CONFIG_MAPPING[method](task_type="CAUSAL_LM", target_modules=SOME, **given)
 
 
 # These run side by side in one pass.
@@ -39,6 +45,8 @@ MERGED: dict[str, Callable[[], Any]] = {
     "tokens": lambda: lora(trainable_token_indices=[5, 6]),
     "lora-on-head": lambda: lora(target_modules=["q_proj", "lm_head"]),
     "lora-on-embedding": lambda: lora(target_modules=["q_proj", "embed_tokens"]),
+    "lora-on-tied-head": lambda: lora(target_modules=["q_proj", "lm_head"], ensure_weight_tying=True),
+    "lora-on-tied-embedding": lambda: lora(target_modules=["q_proj", "embed_tokens"], ensure_weight_tying=True),
     "added-tokens": lora,
     "ia3": lambda: peft.IA3Config(
         task_type="CAUSAL_LM", target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"]
@@ -54,6 +62,21 @@ MERGED: dict[str, Callable[[], Any]] = {
     "hra": lambda: peft.HRAConfig(task_type="CAUSAL_LM", r=2, target_modules=SOME),
     "miss": lambda: peft.MissConfig(task_type="CAUSAL_LM", r=2, target_modules=SOME),
     "norms": lambda: peft.LNTuningConfig(task_type="CAUSAL_LM", target_modules=["input_layernorm"]),
+    "trainable-tokens": lambda: peft.TrainableTokensConfig(task_type="CAUSAL_LM", token_indices=[5, 6]),
+    "fourierft": lambda: other("FOURIERFT", n_frequency=20),
+    "c3a": lambda: other("C3A", block_size=16),
+    "vblora": lambda: other("VBLORA", num_vectors=8, vector_length=16, topk=2),
+    "waveft": lambda: other("WAVEFT", n_frequency=20),
+    "shira": lambda: other("SHIRA", r=1),
+    "road": lambda: other("ROAD", group_size=16),
+}
+# PEFT's further methods, with their defaults.
+MERGED |= {
+    name.lower(): partial(other, name)
+    for name in (
+        *("ADAMSS", "DEFT", "DELORA", "FROD", "GLORA", "GRALORA", "HIRA", "OSF", "PEANUT", "PSOFT", "PVERA"),
+        *("RANDLORA", "SUPERTUNING", "TINYLORA", "UNILORA"),
+    )
 }
 
 
@@ -66,6 +89,8 @@ def make_adapter(kind: str, base: Path, folder: Path) -> None:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Some methods draw their start.
+        torch.manual_seed(0)
         made = get_peft_model(model, {**SIDE_BY_SIDE, **MERGED}[kind]())
         generator = torch.Generator().manual_seed(1)
         far = 10.0 if kind in ("vera", "hra") else 0.3

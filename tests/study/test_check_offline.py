@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,11 +29,12 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def check(file: Path) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, ["check", str(file)], env={"COLUMNS": "200"})
+def check(file: Path, *more: str, verb: tuple[str, ...] = ("check",)) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [*verb, str(file), *more], env={"COLUMNS": "200"})
     assert done.exception is None or isinstance(done.exception, SystemExit)
     return done.exit_code, done.stdout, " ".join(done.stderr.split())
 
@@ -62,4 +65,46 @@ def test_the_papers_presets_are_validated_without_the_hub(tmp_path: Path, name: 
     config = load_config(file)
     status, _, err = check(file)
     assert status == 2 and f"the study file is valid ({len(config.tasks)} tasks, " in err
-    assert f"not looked at: model {config.base.model}, dataset " in err
+    assert f"not looked at: model {config.base.model}, dataset " in err and "with --offline" in err
+    status, out, err = check(file, "--offline")
+    assert status == 0 and f"the study file is valid ({len(config.tasks)} tasks, " in out
+    assert f"model {config.base.model}, dataset " in out
+    assert {f"dataset {task.data.hub}" for task in config.tasks.values()} <= set(
+        re.findall(r"dataset [^,\s]+", " ".join(out.split()))
+    )
+    # What papers.md sends its readers to.
+    status, out, err = check(file, "--json", verb=("ls", "tasks"))
+    rows = {row["task"]: row for row in json.loads(out)}
+    assert status == 0 and set(rows) == set(config.tasks)
+    assert {name: row["eval"] for name, row in rows.items() if config.tasks[name].data.part_is_named("eval")} == {
+        name: task.data.eval or "all" for name, task in config.tasks.items() if task.data.part_is_named("eval")
+    }
+
+
+def test_offline_what_is_here_is_validated_and_the_rest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "near.jsonl").write_text('{"a": "1"}\n{"a": "2"}\n')
+    status, out, err = check(tmp_path / "study.yaml", "--offline")
+    assert status == 0, err
+    assert (
+        "not looked at, for it is not on this disk: model some-org/far-base, model some-org/far-model, dataset" in out
+    )
+    status, out, _ = check(tmp_path / "study.yaml", "--offline", "--json")
+    assert status == 0 and json.loads(out)["not_looked_at"][-1] == "dataset some-org/far-data"
+    (tmp_path / "near.jsonl").write_text('{"b": "1"}\n{"b": "2"}\n')
+    status, out, err = check(tmp_path / "study.yaml", "--offline")
+    assert status == 2 and out == "" and "near" in err and "far-data" not in err
+    (tmp_path / "near.jsonl").unlink()
+    assert check(tmp_path / "study.yaml", "--offline")[0] == 2
+
+
+def test_offline_with_all_of_it_here_is_a_check_like_any_other(tmp_path: Path) -> None:
+    far = [line for line in STUDY.splitlines(keepends=True) if "far-data" in line or "far-model" in line]
+    text = STUDY.replace("some-org/far-base", "embedded")
+    for line in far:
+        text = text.replace(line, "")
+    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "near.jsonl").write_text('{"a": "1"}\n{"a": "2"}\n')
+    found = [check(tmp_path / "study.yaml", "--json", *more) for more in ((), ("--offline",))]
+    assert found[0][0] == found[1][0] == 0
+    assert json.loads(found[0][1])["tasks"] == json.loads(found[1][1])["tasks"]

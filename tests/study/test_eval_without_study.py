@@ -128,6 +128,8 @@ def names(*adapters: str, models: tuple[str, ...] = (), out: Path | None = None,
 def test_rows_are_called_by_the_folders_that_tell_them_apart(here: Path, made: Path) -> None:
     assert names("lora") == ["dora", "patterns", "plain"]
     assert names("first/final", "lora/plain") == ["final", "plain"]
+    shutil.copytree(here / "lora/plain", here / "ünï")
+    assert names("ünï") == ["uni"]
     assert names("first/final", "second/final") == ["first-final", "second-final"]
     assert names("someone/a-lora", "other/a-lora", "a.b/c") == ["someone-a-lora", "other-a-lora", "c"]
     assert names("lora/plain", "lora/plain/", "./lora/plain") == ["plain"]
@@ -166,11 +168,17 @@ def test_tasks_come_from_a_study_file_with_its_base(here: Path, base: Path) -> N
     )
 
 
+def test_another_base_is_another_folder(here: Path) -> None:
+    given = {"adapters": ["lora/plain"], "out": None}
+    assert len({unwritten_study(Path("t.yaml"), base=base, **given).folder for base in ("base", "whole")}) == 2
+
+
 REFUSED = {
     "no tasks": (["--base", "base", "--adapters", "lora/plain"], "the file with the tasks is not named"),
     "two files": (["--base", "base", "--adapters", "lora", "--tasks", "t.yaml", "--tasks", "u.yaml"], "2 files"),
     "no base": (["--adapters", "lora/plain", "--tasks", "t.yaml"], "no base is named"),
     "a study beside": (["x.yaml", "--base", "base", "--adapters", "lora", "--tasks", "t.yaml"], "under models:"),
+    "study.yaml": (["study.yaml", "--base", "base", "--adapters", "lora", "--tasks", "t.yaml"], "beside study.yaml"),
     "a study behind": (["--adapters", "lora", "--base", "base", "x.yaml", "--tasks", "t.yaml"], "--tasks x.yaml"),
     "a model": (["--base", "base", "--adapters", "whole", "--tasks", "t.yaml"], "is a full model, no adapter"),
     "an adapter": (["--base", "base", "--models", "lora/plain", "--tasks", "t.yaml"], "is an adapter, no model"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import foreign
@@ -13,18 +14,22 @@ import tiny
 import torch
 import yaml
 from foreign import MERGED, SIDE_BY_SIDE
+from safetensors.torch import load_file, save_file
 
 from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.store import merged as store_merged
 from traitscope.store import peft_fields
+from traitscope.store.models import ModelSource, base_identity, model_identity
 from traitscope.study import Study
 from traitscope.study.checking import check_study
 from traitscope.study.progress import Silent
 from traitscope.study.roles import study_roles
 from traitscope.study.unwritten import unwritten_study
 
-KINDS = [*SIDE_BY_SIDE, *MERGED]
+# Every way to merge once; all methods of PEFT are for ``make verify``.
+QUICK = [*SIDE_BY_SIDE, "dora", "both", "tokens", "lora-on-embedding", "lora-on-tied-head", "added-tokens", "ia3"]
+REST = [kind for kind in MERGED if kind not in QUICK]
 STUDY = """\
 study: rows
 base: {{model: {base}, dtype: fp32}}
@@ -39,14 +44,23 @@ compute: {{device: cpu, threads: 1, workers: 1}}
 
 @pytest.fixture(scope="module")
 def rows(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study of one adapter of every kind, run."""
-    folder = tmp_path_factory.mktemp("rows")
+    """A study of one adapter of every way, run."""
+    return study_of(QUICK, base, tmp_path_factory.mktemp("rows"))
+
+
+@pytest.fixture(scope="module")
+def more_rows(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The same of all other kinds."""
+    return study_of(REST, base, tmp_path_factory.mktemp("rows"))
+
+
+def study_of(kinds: list[str], base: Path, folder: Path) -> Study:
     file = tiny.make_study(folder, base, STUDY)
-    for kind in KINDS:
+    for kind in kinds:
         foreign.make_adapter(kind, base, folder / kind)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TRAITSCOPE_CACHE", str(folder / "cache"))
-        named = ", ".join(f"{kind}-row: {kind}" for kind in KINDS)
+        named = ", ".join(f"{kind}-row: {kind}" for kind in kinds)
         file.write_text(f"{file.read_text()}models: {{{named}}}\n")
         study = Study.open(file)
         check_study(study)
@@ -55,8 +69,9 @@ def rows(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return study
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_row_answers_as_pefts_own_model_does(kind: str, rows: Study, base: Path) -> None:
+@pytest.mark.parametrize("kind", [*QUICK, *(pytest.param(kind, marks=pytest.mark.verify) for kind in REST)])
+def test_a_row_answers_as_pefts_own_model_does(kind: str, base: Path, request: pytest.FixtureRequest) -> None:
+    rows: Study = request.getfixturevalue("rows" if kind in QUICK else "more_rows")
     root, records = rows.config.root, rows.records(f"{kind}-row", "tone")
     prompts = foreign.tone_prompts(root, records["id"])
     theirs = foreign.option_logprobs(*foreign.peft_model(base, root / kind), prompts, [" bad", " good"])
@@ -147,10 +162,11 @@ def test_tokens_that_an_adapter_added_are_read_as_tokens(
 
 
 UNMERGEABLE = {
-    "a prompt": ({"peft_type": "PROMPT_TUNING"}, "PEFT type PROMPT_TUNING", "cannot be merged: train a LoRA"),
-    "an unknown method": ({"peft_type": "POLY"}, "PEFT type POLY", "merge it in PEFT"),
+    "a prompt": ({"peft_type": "PROMPT_TUNING"}, "PEFT type PROMPT_TUNING", "train a LoRA"),
+    "an unknown method": ({"peft_type": "POLY"}, "POLY (peft_type), which cannot be merged", "train a LoRA"),
+    "what PEFT cannot merge": ({"peft_type": "LILY"}, "LILY (peft_type), which cannot be merged", "train a LoRA"),
     "layers twice": ({"layer_replication": [[0, 2], [1, 2]]}, "layer replication", "merge it in PEFT"),
-    "biases without a bias": ({"lora_bias": True}, "cannot merge it into", "train it as a plain LoRA"),
+    "biases that are not there": ({"lora_bias": True}, "its file lacks 4 tensors", "save the adapter again"),
     "another task": ({"use_dora": True, "task_type": "SEQ_CLS"}, "task_type: SEQ_CLS", "CAUSAL_LM"),
     "base-changing start": ({"use_dora": True, "init_lora_weights": "olora"}, "init_lora_weights: olora", "convert it"),
     "a search without end": (
@@ -178,6 +194,121 @@ def test_what_can_neither_run_nor_be_merged_is_refused_before_anything_is_made(
         assert "other" in str(caught.value.where) or "other" in caught.value.what
     assert not (tmp_path / "runs").exists()
     assert not [path for path in (tmp_path / "cache").glob("merged/*") if path.is_dir()]
+
+
+def weights(*dropped: str, **added: int) -> Callable[[Path], None]:
+    """Takes all tensors out of an adapter in whose names one of these words is, and adds vectors of zeros."""
+
+    def change(folder: Path) -> None:
+        path = folder / "adapter_model.safetensors"
+        kept = {name: one for name, one in load_file(path).items() if not any(word in name for word in dropped)}
+        save_file({**kept, **{name: torch.zeros(n) for name, n in added.items()}}, path, metadata={"format": "pt"})
+
+    return change
+
+
+DEEPER = "base_model.model.model.layers.7.self_attn.q_proj.lora_A.weight"
+DAMAGED = {
+    "no A": ("dora", weights("lora_A"), "lacks 4 tensors"),
+    "one A": ("dora", weights("layers.0.mlp.down_proj.lora_A"), "lacks 1 tensor of the adapter ('base_model.model."),
+    "no B": ("dora", weights("lora_B"), "lacks 4 tensors"),
+    "no magnitudes": ("dora", weights("magnitude"), "lacks 4 tensors"),
+    "a vector": ("ia3", weights("layers.0.mlp.down_proj"), "lacks 1 tensor"),
+    "a head": ("both", weights("lm_head"), "lacks 1 tensor of the adapter ('base_model.model.lm_head.weight')"),
+    "tokens": ("tokens", weights("token_adapter"), "lacks 1 tensor"),
+    "half of an embedding's": ("lora-on-embedding", weights("lora_embedding_A"), "lacks 1 tensor"),
+    "a layer too many": ("dora", weights(**{DEEPER: 8}), f"no place for 1 tensor of the adapter ('{DEEPER}')"),
+    "another tensor": ("plain", weights(whatever=2), "no place for 1 tensor of the adapter ('whatever')"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_a_file_lacks_is_not_drawn_at_random_and_what_it_has_is_not_dropped(
+    name: str, base: Path, rows: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAITSCOPE_CACHE", str(tmp_path / "cache"))
+    kind, change, what = DAMAGED[name]
+    shutil.copytree(rows.config.root / kind, tmp_path / "other")
+    change(tmp_path / "other")
+    assert store_merged.must_be_merged(tmp_path / "other")
+    with pytest.raises(TraitscopeError) as caught:
+        store_merged.merged(tmp_path / "other", base)
+    assert what in caught.value.what and "save the adapter again" in str(caught.value)
+    assert not [path for path in (tmp_path / "cache").glob("merged/*") if path.is_dir()]
+
+
+@pytest.mark.parametrize(("kind", "what"), [("dora", "tensors"), ("ia3", "tensors"), ("norms", "tensor")])
+def test_an_adapter_of_a_model_with_more_or_fewer_layers_is_refused(
+    kind: str, what: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAITSCOPE_CACHE", str(tmp_path / "cache"))
+    three = tiny.make_base(tmp_path / "three", layers=3)
+    for place, told in ((three, "its base has no place for"), (base, "its file lacks")):
+        foreign.make_adapter(kind, place, tmp_path / place.name)
+        with pytest.raises(TraitscopeError, match=rf"{told} \d {what} of the adapter .*layers\.2\."):
+            store_merged.merged(tmp_path / place.name, base if place is three else three)
+
+
+def test_a_plain_adapter_of_a_shallower_model_is_told_and_scored(base: Path, rows: Study, tmp_path: Path) -> None:
+    heard = []
+    reporter = type("Heard", (Silent,), {"note": lambda self, text: heard.append(text)})()
+    deeper = tiny.make_base(tmp_path / "deeper", layers=3)
+    file = tiny.make_study(tmp_path, deeper, STUDY)
+    for kind in ("plain", "two-layers"):
+        shutil.copytree(rows.config.root / kind, tmp_path / kind)
+    file.write_text(f"{file.read_text()}models: {{one: plain, two: two-layers}}\n")
+    check_study(Study.open(file, report=reporter))
+    # The other one says which layers it adapts.
+    assert [text.split(",")[0] for text in heard if "layers" in text] == [
+        "one has weights for layers 0 to 1 of the base's 3 alone"
+    ]
+
+
+def test_adapters_of_experts_in_one_tensor_are_merged(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM, MixtralConfig
+
+    monkeypatch.setenv("TRAITSCOPE_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MixtralConfig(vocab_size=300, num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "experts")
+    for path in base.glob("token*"):
+        shutil.copy(path, tmp_path / "experts")
+    monkeypatch.setitem(MERGED, "experts", lambda: foreign.lora(target_modules="all-linear"))
+    foreign.make_adapter("experts", tmp_path / "experts", tmp_path / "other")
+    assert store_merged.must_be_merged(tmp_path / "other")
+    ids = torch.arange(40)[None]
+    beside, _ = foreign.peft_model(tmp_path / "experts", tmp_path / "other")
+    alone = AutoModelForCausalLM.from_pretrained(tmp_path / "experts", dtype=torch.float32)
+    made = store_merged.merged(tmp_path / "other", tmp_path / "experts")
+    ours = AutoModelForCausalLM.from_pretrained(made, dtype=torch.float32)(input_ids=ids).logits
+    assert torch.allclose(ours, beside(input_ids=ids).logits, atol=1e-4)
+    assert not torch.allclose(ours, alone(input_ids=ids).logits, atol=1e-2)
+
+
+def test_all_methods_that_are_merged_are_tried() -> None:
+    tried = {str(getattr(make().peft_type, "value", make().peft_type)) for make in MERGED.values()}
+    assert tried - {"LORA"} == peft_fields.MERGED_METHODS
+
+
+def test_a_merged_model_is_of_its_base_and_its_tokenizer_too(
+    base: Path, rows: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAITSCOPE_CACHE", str(tmp_path / "cache"))
+    other_base = tiny.make_base(tmp_path / "elsewhere", seed=5)
+    folder = tmp_path / "thinks"
+    shutil.copytree(rows.config.root / "added-tokens", folder)
+    found = [store_merged.merged(folder, base), store_merged.merged(folder, other_base)]
+    sources = [ModelSource(str(place), dtype="fp32") for place in (base, other_base)]
+    identities = [model_identity(ModelSource(str(folder)), base_identity(one, None), None) for one in sources]
+    assert all(one.onto is not None for one in identities) and len({one.fingerprint for one in identities}) == 2
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "added_by_a_test": 1}))
+    found.append(store_merged.merged(folder, base))
+    assert len(set(found)) == 3
+    assert model_identity(ModelSource(str(folder)), base_identity(sources[0], None), None) != identities[0]
 
 
 def test_a_merge_that_is_another_function_is_refused(

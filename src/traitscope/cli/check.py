@@ -39,17 +39,24 @@ def check(
     base: BaseOption = None,
     changes: SetOption = None,
     allow_code: AllowCodeOption = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask nobody: what lies on the Hub alone is named, and not looked at.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Validate a study: load its rows, show one prompt per task, what is missing and what it costs.
 
     No GPU is used and no weights are loaded. With `--allow-code` the right answers of tasks that are judged by tests
     are run: they should pass. Exit status 0: all is in order. 2: something is not, or could not be looked at, since
-    the Hub does not answer; what the study file says is validated even then, and told. Prompts are shown for the first
-    of several base models.
+    the Hub does not answer; what the study file says is validated even then, and told. With `--offline` what is on this
+    disk is validated, and the rest is no failure. Prompts are shown for the first of several base models.
     """
     from traitscope.study import BasesStudy
 
+    if offline:
+        from traitscope.store.hub import ask_nobody
+
+        ask_nobody()
     valid: list[Study] = []
     try:
         opened, _ = open_study(
@@ -64,15 +71,16 @@ def check(
         if len(parts) > 1 and not json:
             say(f"base {name}", bold=True)
         try:
-            found[name] = _check(part, prompts and not found, json)
+            lacking = _not_here(part) if offline else []
+            found[name] = _told(part, lacking, json) if lacking else _check(part, prompts and not found, json)
         except TraitscopeError as error:
             failed[name] = error
     if failed:
         raise opened.failure(failed) if isinstance(opened, BasesStudy) else failed.popitem()[1]
-    if json and opened.inner:
+    if json and opened.inner and not offline:
         say_json({**opened.plan(cost=True).to_json(), "bases": found})
     elif json:
-        say_json(next(iter(found.values())))
+        say_json({"bases": found} if opened.inner else next(iter(found.values())))
 
 
 def _check(study: Study, prompts: bool, json: bool) -> dict[str, Any]:
@@ -110,6 +118,31 @@ def _check(study: Study, prompts: bool, json: bool) -> dict[str, Any]:
     return {"notes": notes, "tasks": tasks, **plan.to_json()}
 
 
+def _not_here(study: Study) -> list[str]:
+    """What a study names and nobody has seen, since it is not on this disk; all else is validated."""
+    from traitscope.cli.hub import unseen
+    from traitscope.study.checking import check_here
+
+    lacking = check_here(study)
+    told = [str(one) for one in lacking]
+    names = [one for one in unseen(study.config) if one.startswith("model ") or any(one.split()[1] in t for t in told)]
+    return names or list(dict.fromkeys(one.where or one.what for one in lacking))
+
+
+def _told(study: Study, lacking: list[str], json: bool) -> dict[str, Any]:
+    """Says what was validated and what was not looked at; gives what JSON has."""
+    if not json:
+        say(f"{_valid(study)}\nnot looked at, for it is not on this disk: {', '.join(lacking)}")
+    return {"not_looked_at": lacking}
+
+
+def _valid(study: Study) -> str:
+    config = study.config
+    trained = len(config.resolved_sources()) + len(config.mixes)
+    sizes = ((len(config.tasks), "task"), (len(config.target_names()), "target"), (trained, "adapter"))
+    return f"the study file is valid ({', '.join(count_of(*size) for size in sizes)})"
+
+
 def _offline() -> bool:
     """Whether the Hub was not asked, or did not answer."""
     constants: Any = sys.modules.get("huggingface_hub.constants")
@@ -120,15 +153,10 @@ def _with_what_is_known(error: TraitscopeError, study: Study) -> TraitscopeError
     """The error of what the Hub did not give, with what was validated and what was not looked at."""
     from traitscope.cli.hub import unseen
 
-    config = study.config
-    if not (names := unseen(config)):
+    if not (names := unseen(study.config)):
         return error
-    trained = len(config.resolved_sources()) + len(config.mixes)
-    sizes = ((len(config.tasks), "task"), (len(config.target_names()), "target"), (trained, "adapter"))
-    valid = f"the study file is valid ({', '.join(count_of(*size) for size in sizes)})"
-    return TraitscopeError(
-        f"{error.what}; {valid}, but not looked at: {', '.join(names)}", where=error.where, fix=error.fix
-    )
+    told = f"{error.what}; {_valid(study)}, but not looked at: {', '.join(names)}"
+    return TraitscopeError(told, where=error.where, fix=f"{error.fix}; or check what is here alone, with --offline")
 
 
 def _task(study: Study, name: str) -> dict[str, Any]:

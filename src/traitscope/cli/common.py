@@ -169,6 +169,7 @@ def open_study(
     on: str | None = None,
     allow_code: bool = False,
     opened_as: Callable[[Study], None] | None = None,
+    without_models: bool = False,
 ) -> tuple[Study, Reporter]:
     """The study that a verb's arguments name, and the reporter it talks to.
 
@@ -176,6 +177,7 @@ def open_study(
         source, out, quiet, changes: as the verbs have them.
         bases: what ``--base`` says; of a study of several base models these alone.
         opened_as: is given the study before anything of it is asked of the Hub.
+        without_models: something can be done where neither the Hub nor this disk has them.
 
     Raises:
         TraitscopeError: no such study, or ``--base`` for one that has none to choose from, or not that.
@@ -210,7 +212,7 @@ def open_study(
         from traitscope.store.hub import without_waiting
 
         # A folder that was filled is analysed without its models.
-        without_waiting(() if opened.folder.exists() else models)
+        without_waiting(() if without_models or opened.folder.exists() else models)
         for line in moved_on(opened):
             report.note(line)
     return opened, report

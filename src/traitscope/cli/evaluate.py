@@ -44,6 +44,7 @@ class EvalVerb(ListingVerb):
 
 @friendly
 def evaluate(
+    context: typer.Context,
     study: StudyArgument = DEFAULT_STUDY,
     out: OutOption = None,
     rescore: Annotated[
@@ -102,8 +103,11 @@ def evaluate(
     # Of a study of several base models --base names some; else it is what rows without a study rest on.
     bases = [base] if base is not None and not adapters and has_several(study, out) else None
     if bases is None and (base is not None or adapters):
+        # study.yaml is the one that is taken where none is named.
+        source = context.get_parameter_source("study")
+        named = study if study != DEFAULT_STUDY or (source is not None and source.name == "COMMANDLINE") else None
         opening = {"changes": changes, "report_to": report_to, "on": on, "allow_code": allow_code}
-        _unwritten(study, out, rescore, replace, tasks, models, limit, base, adapters, shard, quiet, json, **opening)
+        _unwritten(named, out, rescore, replace, tasks, models, limit, base, adapters, shard, quiet, json, **opening)
         return
     part = read_part(tasks, models, limit, shard)
     if not rescore:
@@ -138,7 +142,7 @@ def evaluate(
 
 
 def _unwritten(
-    study: Path,
+    study: Path | None,
     out: Path | None,
     rescore: bool,
     replace: bool,
@@ -156,7 +160,7 @@ def _unwritten(
 
     option = "--base" if base is not None else "--adapters"
     refuse_unused(
-        [(study != DEFAULT_STUDY, f"{option} beside {study}")],
+        [(study is not None, f"{option} beside {study}")],
         "is for rows without a study file",
         f"add them to the file, under models:, or write --tasks {study} to take its tasks alone",
     )

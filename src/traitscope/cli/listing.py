@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean, registry
+from traitscope.store.hub_errors import NotOnThisDisk
 from traitscope.texts import table_text
 
 if TYPE_CHECKING:
@@ -73,15 +75,23 @@ def built_in_tasks() -> Rows:
 
 
 def task_rows(study: Study) -> Rows:
-    """The tasks of a study."""
+    """The tasks of a study; of rows that this disk does not hold, or not with the base that measures them, the number
+    that the study asks for."""
+
+    def counted(count: Callable[[str], int], name: str, asked: object, *, some: bool) -> object:
+        try:
+            return count(name)
+        except NotOnThisDisk:
+            return 0 if not some else asked if isinstance(asked, int) else "all"
+
     data = next(iter(study.by_base().values())).data
     return [
         {
             "task": name,
             "answers": task.form,
             "metrics": "lm-eval's own" if task.form == "lm_eval" else ", ".join(task.metric_names),
-            "train": data.n_train(name),
-            "eval": data.n_eval(name),
+            "train": counted(data.n_train, name, task.config.data.train, some=task.config.data.has_train),
+            "eval": counted(data.n_eval, name, task.config.data.eval, some=task.config.data.has_eval),
             "tags": ", ".join(f"{key}: {value}" for key, value in task.config.tags.items()),
         }
         for name, task in data.tasks.items()

@@ -84,7 +84,10 @@ def ls(
             "is for a study",
             fix="name a study, or leave it out",
         )
-    opened = open_study(study, out, quiet=True, changes=changes, bases=base)[0] if needed else None
+    opened = None
+    if needed:
+        no_models = what is not What.adapters
+        opened, _ = open_study(study, out, quiet=True, changes=changes, bases=base, without_models=no_models)
     if what is What.examples:
         assert opened is not None
         rows = listing.example_rows(opened, model, task, n, wrong=wrong)

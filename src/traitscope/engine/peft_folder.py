@@ -139,10 +139,14 @@ def _in_order(
     other_base = f"use the base that the adapter was trained on ({config.base_model_name_or_path})"
     for name in pairs:
         if name not in order:
+            own = name.removesuffix(".base_layer") in modules
             raise TraitscopeError(
                 f"it adapts {name}, which is no linear layer inside the decoder of {base.name}",
                 where=where,
-                fix=f"{other_base}; heads, embeddings, experts and vision towers are not supported",
+                fix="train it on linear layers of the decoder; heads, embeddings, routers, experts in one tensor and "
+                "vision towers are not supported beside other adapters"
+                if own
+                else other_base,
             )
         if not targets(config, name, base):
             raise TraitscopeError(

@@ -12,7 +12,7 @@ from traitscope.store.model_config import check_files, refuse_quantised
 from traitscope.store.model_errors import not_loaded
 from traitscope.store.model_tensors import refuse_other_tensors
 from traitscope.store.models import ModelSource, cached_folder
-from traitscope.store.weights import INDEX, WEIGHTS, Entry, read_header, refuse_no_numbers, weight_files
+from traitscope.store.weights import Entry, has_weights, read_header, refuse_no_numbers, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,8 +67,7 @@ def check_model(source: ModelSource, *, numbers: bool = True) -> Skeleton | None
         return None
     entries: dict[str, Entry] = {}
     check_files(folder)
-    # Of a Hub model the configuration may be here before the weights are.
-    if isinstance(target, Path) or any((folder / name).exists() for name in (WEIGHTS, INDEX)):
+    if isinstance(target, Path) or has_weights(folder):
         for path in weight_files(folder):
             found = read_header(path)
             if numbers:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.store.hub_errors import NotOnThisDisk
 
 PATIENCE_S = 3.0
 
@@ -28,11 +29,18 @@ def without_waiting(needed: Iterable[tuple[str, str | None, str | None]] = ()) -
 
     if constants.is_offline_mode() or _answers(constants.ENDPOINT):
         return
-    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-    constants.HF_HUB_OFFLINE = True
+    ask_nobody()
     for model, revision, subfolder in needed:
         if (told := not_at_hand(model, revision, subfolder)) is not None:
             raise told
+
+
+def ask_nobody() -> None:
+    """From here on no library asks the Hub."""
+    from huggingface_hub import constants
+
+    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    constants.HF_HUB_OFFLINE = True
 
 
 def on_this_disk(model: str, revision: str | None = None, subfolder: str | None = None) -> bool:
@@ -43,13 +51,13 @@ def on_this_disk(model: str, revision: str | None = None, subfolder: str | None 
     return any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in names)
 
 
-def not_at_hand(model: str, revision: str | None = None, subfolder: str | None = None) -> TraitscopeError | None:
+def not_at_hand(model: str, revision: str | None = None, subfolder: str | None = None) -> NotOnThisDisk | None:
     """The error for a model of the Hub that this disk does not hold, where the Hub is not asked; None otherwise."""
     from huggingface_hub import constants
 
     if not constants.is_offline_mode() or on_this_disk(model, revision, subfolder):
         return None
-    return TraitscopeError(
+    return NotOnThisDisk(
         f"the Hub ({constants.ENDPOINT}) does not answer, or HF_HUB_OFFLINE is set, and this disk does not hold the "
         "model",
         where=f"model {model}",

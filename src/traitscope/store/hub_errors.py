@@ -19,6 +19,10 @@ _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 _LOST = ("TransportError", "ConnectionError", "OfflineModeIsEnabled", "XetDownloadError", "TimeoutError")
 
 
+class NotOnThisDisk(TraitscopeError):
+    """Of what lies on the Hub, where nobody asks it, or it does not answer: this disk does not hold all of it."""
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error and all that led to it."""
     seen: list[BaseException] = []
@@ -64,7 +68,7 @@ def hub_error(
             return TraitscopeError(said[0], where=where, fix=said[1])
     if any(_is_lost(found) for found in chain(error)):
         what, fix = _lost(name, kind)
-        return TraitscopeError(what, where=where, fix=fix)
+        return NotOnThisDisk(what, where=where, fix=fix)
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return TraitscopeError(
         f"cannot be had from the Hub: {without_token(reason.strip())[:_REASON]}",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from traitscope.errors import TraitscopeError
 from traitscope.store.adapters import CONFIG as ADAPTER
 from traitscope.store.adapters import WEIGHTS as ADAPTER_WEIGHTS
 from traitscope.store.hub import not_at_hand, on_this_disk
-from traitscope.store.hub_errors import Kind, hub_error, is_lost
-from traitscope.store.weights import INDEX, WEIGHTS
+from traitscope.store.hub_errors import Kind, NotOnThisDisk, hub_error, is_lost
+from traitscope.store.weights import INDEX, WEIGHTS, has_weights, weight_names
 
 # Configuration, tokenizer of whatever kind, chat templates: all that ``from_pretrained`` reads but the weights.
 _SMALL = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
@@ -99,7 +98,7 @@ def fetch(name: str, revision: str | None, patterns: Sequence[str], *, ignore: S
         )
     except Exception as error:
         if constants.is_offline_mode() and (told := not_at_hand(name, revision)) is not None:
-            raise TraitscopeError(told.what, where=where, fix=told.fix) from error
+            raise NotOnThisDisk(told.what, where=where, fix=told.fix) from error
         raise hub_error(error, where, name, revision=revision) from error
     _fetched[key] = Path(found).name
     return Path(found)
@@ -121,7 +120,14 @@ def fetch_model(name: str, revision: str | None, *, weights: bool, where: str) -
             fix="name a causal language model; adapters go under models:" if "adapter" in kind else "name another one",
         )
     if weights:
-        folder = fetch(name, revision, _weights(folder), where=where)
+        folder = fetch(name, revision, weight_names(folder), where=where)
+        if (folder / INDEX).is_file() and not has_weights(folder):
+            gone = next(one for one in weight_names(folder) if not (folder / one).is_file())
+            raise TraitscopeError(
+                f"its {INDEX} names {gone}, which the repository does not have",
+                where=where,
+                fix="name a revision that has all of its weight files, or another copy",
+            )
         if not any((folder / one).is_file() for one in (WEIGHTS, INDEX)):
             raise TraitscopeError(
                 f"the repository has no {WEIGHTS}: pickled and quantised weights of other formats are not read",
@@ -147,18 +153,6 @@ def _files(name: str, revision: str | None, where: str, here: bool) -> tuple[str
         if here and is_lost(error):
             return None
         raise
-
-
-def _weights(folder: Path) -> list[str]:
-    """The names of a snapshot's weight files; what its index names elsewhere is none."""
-    if not (folder / INDEX).is_file():
-        return [WEIGHTS]
-    try:
-        named = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        # Whoever reads the index says what is wrong with it.
-        return [INDEX]
-    return sorted(one for one in named if isinstance(one, str) and PurePosixPath(one).name == one and "*" not in one)
 
 
 def fetch_adapter(name: str, revision: str | None, subfolder: str | None, *, where: str) -> Path | None:

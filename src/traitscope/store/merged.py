@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_
 from traitscope.store.patterns import matched
 from traitscope.store.peft_fields import MERGED, MERGED_METHODS, check_folder
 from traitscope.store.weights import Entry, read_header
+from traitscope.texts import count_of, shown
 
 # Raised when a folder that was made before would not be made the same again.
-FORMAT = 1
+FORMAT = 2
 # Of log-probabilities, in nats, between the merged model and the adapter beside its base, both in fp32.
 TOLERANCE = 2e-3
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
 _PAIR = (".lora_A.weight", ".lora_B.weight")
+# Experts that lie in one tensor, which PEFT adapts as a parameter; the second of two as the layer below the first.
+_FUSED = re.compile(r"\.(experts|base_layer)\.lora_[AB]\.weight")
 _TOKENS = 24
 
 
@@ -50,7 +54,7 @@ def _must_be_merged(folder: Path, *stamps: tuple[int, int]) -> bool:
         return True
     # Modules inside the decoder have their layer's number in their name; embeddings and heads have none.
     inside = [name.endswith(_PAIR) and any(part.isdecimal() for part in name.split(".")) for name in names]
-    return bool(names) and not all(inside)
+    return bool(names) and (not all(inside) or any(map(_FUSED.search, names)))
 
 
 def adapter_mark(folder: Path) -> list[list[str]]:
@@ -103,11 +107,12 @@ def _merge_into(made: Path, folder: Path, base: Path) -> None:
         told = no_memory(where) if is_out_of_memory(error) else disk_problem(error, made, elsewhere=ELSEWHERE)
         if told is not None:
             raise told from error
+        if isinstance(error, KeyError) and str(error.args[0]).startswith("base_model."):
+            raise _of_another([error.args[0]], "its file lacks", where) from error
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        other = "" if "merge" in first.lower() else "use the base that the adapter was trained on, or "
         raise TraitscopeError(
-            f"PEFT cannot merge it into {base.name}: {first}",
-            where=where,
-            fix="use the base that the adapter was trained on, or train it as a plain LoRA",
+            f"PEFT cannot merge it into {base.name}: {first}", where=where, fix=f"{other}train it as a plain LoRA"
         ) from error
 
 
@@ -140,13 +145,37 @@ def _merged_by_peft(folder: Path, base: Path, where: str) -> tuple[Any, Any, Any
         for pattern in getattr(config, key, None) or {}:
             matched(rf"(.*\.)?({pattern})", names, f"{where}, {key}")
     row = _row(model)
-    if not getattr(config, "ensure_weight_tying", False):
-        _part(model)
+    _part(model)
     peft = PeftModel.from_pretrained(model, folder, config=config).eval()
+    _refuse_other_tensors(peft, folder, where)
     wanted = _says(peft, row)
     joined = peft.merge_and_unload()
     _tell_ties(joined)
     return joined, tokenizer, wanted
+
+
+def _refuse_other_tensors(peft: Any, folder: Path, where: str) -> None:
+    """Raises TraitscopeError where the file lacks tensors, which PEFT starts at random, or has some that it drops."""
+    from peft.utils.save_and_load import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
+
+    # By their place in memory: PEFT calls them otherwise in the model than in the file, and some methods share them.
+    saved = {t.data_ptr() for t in get_peft_model_state_dict(peft, save_embedding_layers=False).values()}
+    told = set_peft_model_state_dict(peft, load_peft_weights(str(folder), device="cpu"))
+    lacking, state = set(told.missing_keys), peft.state_dict()
+    loaded = {tensor.data_ptr() for name, tensor in state.items() if name not in lacking}
+    gone = [name for name in told.missing_keys if (place := state[name].data_ptr()) in saved and place not in loaded]
+    for names, what in ((gone, "its file lacks"), (told.unexpected_keys, "its base has no place for")):
+        if names:
+            raise _of_another(names, what, where)
+
+
+def _of_another(names: Sequence[str], what: str, where: str) -> TraitscopeError:
+    told = sorted(shown(name.replace(".default", "")) for name in names)
+    return TraitscopeError(
+        f"{what} {count_of(len(names), 'tensor')} of the adapter ({', '.join(told[:3])})",
+        where=where,
+        fix="save the adapter again in PEFT, or name the base that it was trained on",
+    )
 
 
 def _embedded(header: Mapping[str, Entry]) -> int | None:
@@ -205,5 +234,5 @@ def _refuse_another(made: Path, wanted: Any, where: str) -> None:
         raise TraitscopeError(
             f"merged into its base it is another function: log-probabilities differ by {apart:.2g} nats",
             where=where,
-            fix="train it as a plain LoRA, or merge it yourself and name the merged model's folder",
+            fix="train it as a plain LoRA",
         )

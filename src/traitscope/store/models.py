@@ -13,6 +13,7 @@ from traitscope.store.adapters import CONFIG
 from traitscope.store.files import user_path
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file, model_files
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
+from traitscope.store.hub_errors import NotOnThisDisk
 from traitscope.store.hub_files import fetch_adapter, fetch_model, moved_to
 from traitscope.store.merged import adapter_mark, merged, must_be_merged
 
@@ -104,7 +105,7 @@ class ModelSource:
         if isinstance(base, str):
             base = cached_folder(base, self.onto.revision) or base
         if folder is None or isinstance(base, str):
-            raise TraitscopeError(
+            raise NotOnThisDisk(
                 "it must be merged into its base, and the files of one of them are not on this disk",
                 where=f"model {self.model}",
                 fix="load the base first: traitscope check, with the network",

@@ -57,7 +57,13 @@ REFUSED = {
 MERGED = frozenset({"use_dora", "modules_to_save", "trainable_token_indices", "lora_bias"})
 
 # Methods other than LoRA that change weights, so that PEFT can merge them.
-MERGED_METHODS = frozenset({"ADALORA", "BOFT", "HRA", "IA3", "LN_TUNING", "LOHA", "LOKR", "MISS", "OFT", "VERA"})
+MERGED_METHODS = frozenset(
+    {
+        "ADALORA", "ADAMSS", "BOFT", "C3A", "DEFT", "DELORA", "FOURIERFT", "FROD", "GLORA", "GRALORA", "HIRA", "HRA",
+        "IA3", "LN_TUNING", "LOHA", "LOKR", "MISS", "OFT", "OSF", "PEANUT", "PSOFT", "PVERA", "RANDLORA", "ROAD",
+        "SHIRA", "SUPERTUNING", "TINYLORA", "TRAINABLE_TOKENS", "UNILORA", "VBLORA", "VERA", "WAVEFT",
+    }
+)  # fmt: skip
 
 _MERGE = (
     "merge it in PEFT (merge_and_unload, then save_pretrained of model and tokenizer) "
@@ -78,12 +84,11 @@ def refuse(fields: Mapping[str, Any], where: str, *, merged: bool = False) -> No
     """
     kind = fields.get("peft_type")
     if kind != "LORA" and not (merged and kind in MERGED_METHODS):
-        adds = isinstance(kind, str) and ("PROMPT" in kind or "PREFIX" in kind or kind in ("P_TUNING", "CPT"))
+        can = kind in MERGED_METHODS
         raise TraitscopeError(
-            f"is of PEFT type {kind} (peft_type)",
+            f"is of PEFT type {kind} (peft_type), which {'must' if can else 'cannot'} be merged into its base",
             where=where,
-            fix="only LoRA adapters can be loaded; "
-            + ("it adds to the prompt and cannot be merged: train a LoRA" if adds else f"{_MERGE}, or train a LoRA"),
+            fix="name it under models:, or train a LoRA" if can else "train a LoRA, or what docs/models.md names",
         )
     task = fields.get("task_type")
     if task not in (None, "CAUSAL_LM"):

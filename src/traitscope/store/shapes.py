@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traitscope.store.models import cached_folder, resolve_model
-from traitscope.store.weights import INDEX, WEIGHTS, read_header, weight_files
+from traitscope.store.weights import has_weights, read_header, weight_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def model_shape(model: str | Path, revision: str | None = None) -> Shape | None:
     if not isinstance(folder, Path):
         cached = cached_folder(folder, revision)
         # The configuration may be here before the weights are.
-        if cached is None or not any((cached / name).exists() for name in (WEIGHTS, INDEX)):
+        if cached is None or not has_weights(cached):
             return None
         folder = cached
     config = json.loads((folder / "config.json").read_text())

@@ -103,6 +103,23 @@ def _entry(said: Mapping[str, Any], start: int) -> Entry:
     return Entry(str(said["dtype"]), shape, start + first, start + last)
 
 
+def weight_names(folder: Path) -> list[str]:
+    """The names of a folder's weight files, whether or not they are in it; what its index names elsewhere is none."""
+    if not (folder / INDEX).is_file():
+        return [WEIGHTS]
+    try:
+        named = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # Whoever reads the index says what is wrong with it.
+        return [INDEX]
+    return sorted(one for one in named if isinstance(one, str) and Path(one).name == one and "*" not in one)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder's weight files are in it: a Hub model's index is here with its configuration, before them."""
+    return (folder / WEIGHTS).is_file() or all((folder / name).is_file() for name in weight_names(folder))
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that transformers reads of a model folder.
 

@@ -14,6 +14,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.sandbox import find_isolation
 from traitscope.store.causal import Skeleton, check_model, check_tokens
+from traitscope.store.hub_errors import NotOnThisDisk, chain
 from traitscope.store.models import adapter_folder, other_base
 from traitscope.store.places import check_writable
 from traitscope.store.targets import resolve_targets
@@ -72,6 +73,23 @@ def check_study(study: Context) -> None:
     """
     check_places(study)
     check_rest(study, check_models(study))
+
+
+def check_here(study: Context) -> list[TraitscopeError]:
+    """The part of ``check_study`` that needs nobody's answer; gives an error for each thing that this disk lacks.
+
+    Raises:
+        TraitscopeError: with all that is wrong with what lies here.
+    """
+    found = Found()
+    base = _check_models(study, found)
+    if base is not None:
+        _check_recipes(study, base, found)
+    _check_rows(study, found)
+    lacking = [one for one in found.errors if any(isinstance(part, NotOnThisDisk) for part in chain(one))]
+    found.errors = [one for one in found.errors if one not in lacking]
+    found.raise_all(study.config.where())
+    return lacking
 
 
 def check_code(study: Context, tasks: Iterable[str]) -> None:
@@ -151,7 +169,7 @@ def _check_models(study: Context, found: Found) -> Skeleton | None:
         with found.kept():
             source = study.pinned(name)
             if source.onto is None and (folder := adapter_folder(source)) is not None:
-                _check_adapter(folder, base)
+                _check_adapter(name, folder, base, study.report_to.note)
                 if (named := other_base(folder, study.asked(study.config.base))) is not None:
                     study.report_to.note(f"{name} was trained on {named}, and is scored on {study.config.base.model}")
             elif (other := check_model(source)) is not None:
@@ -160,15 +178,24 @@ def _check_models(study: Context, found: Found) -> Skeleton | None:
     return base
 
 
-def _check_adapter(folder: Path, base: Skeleton | None) -> None:
+def _check_adapter(name: str, folder: Path, base: Skeleton | None, note: Callable[[str], None]) -> None:
     # Imports torch.
     from traitscope.engine import Adapter
     from traitscope.store.peft_fields import check_folder
 
+    fields = check_folder(folder)
     if base is None:
-        check_folder(folder)
-    else:
-        Adapter.load(folder, base)
+        return
+    found = Adapter.load(folder, base)
+    if not base.prefix or fields.get("layers_to_transform") is not None:
+        return
+    last, targets = max(base.layer_of(piece.name) for piece in found.pieces), fields.get("target_modules")
+    numbered = [str(one) for one in (targets if isinstance(targets, list) else [targets])]
+    if last < base.n_layers - 1 and not any(letter.isdecimal() for one in numbered for letter in one):
+        note(
+            f"{name} has weights for layers 0 to {last} of the base's {base.n_layers} alone, and does not say that it "
+            "leaves the others out: it may have been trained on a smaller model"
+        )
 
 
 def _check_recipes(study: Context, base: Skeleton, found: Found) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,4 +216,5 @@ def _row_names(models: Sequence[str], tasks: Mapping[str, Any], before: Mapping[
 
 def _plain(text: str) -> str:
     """A text as a row or a study may be called."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._") or "model"
+    letters = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", letters).strip("-._") or "model"

@@ -10,7 +10,7 @@ from typing import Any
 from traitscope.config.data import DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
-from traitscope.store.hub_errors import address, hub_error, is_lost
+from traitscope.store.hub_errors import NotOnThisDisk, address, hub_error, is_lost
 from traitscope.store.hub_files import is_commit, look
 from traitscope.tasks.columnar import short_floats, text_for_bytes
 from traitscope.tasks.rows import ReadRows, rows_fingerprint
@@ -145,4 +145,5 @@ def _told(error: Exception, data: DataConfig, split: str, files: Sequence[str] |
         )
     told = hub_error(error, where, name, kind="dataset", revision=data.revision)
     without_network = "; without a network save it elsewhere with datasets.save_to_disk and name the folder with path:"
-    return TraitscopeError(told.what, where=told.where, fix=f"{told.fix}{without_network}")
+    kind = NotOnThisDisk if missing and constants.is_offline_mode() else type(told)
+    return kind(told.what, where=told.where, fix=f"{told.fix}{without_network}")

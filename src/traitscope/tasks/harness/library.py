@@ -17,6 +17,7 @@ from typing import Any
 from traitscope.config.lm_eval import LmEvalConfig, sampled
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
+from traitscope.store.hub_errors import NotOnThisDisk
 from traitscope.tasks.harness.files import data_files, harness_version, mark, own_folders, yaml_file
 
 # As simple_evaluate seeds Python's and numpy's generators, which some tasks draw from while they load.
@@ -275,6 +276,6 @@ def _errors(where: Where) -> Iterator[None]:
         fix = "see that its files are there, and that the task's YAML says what lm-evaluation-harness wants"
         if offline:
             fix = "connect to the Hub once (without HF_HUB_OFFLINE), or name a task whose data is on this disk"
-        raise TraitscopeError(
+        raise (NotOnThisDisk if offline else TraitscopeError)(
             f"lm-evaluation-harness cannot load it: {type(error).__name__}: {text}", where=where("task"), fix=fix
         ) from error
