@@ -97,6 +97,6 @@ def test_no_directions_are_found_no_oftener_than_the_level(bases: int, view: str
     rng, trials, found = np.random.default_rng(7), 150, 0
     for _ in range(trials):
         scores = several(rng.uniform(0.2, 0.8, (bases, TASKS)), rng, stderr=stderr)
-        asked = {"view": view, "replicates": 0, "held_out": 0, "draws": 99, "permutations": 99}
-        found += fit_traits(scores, alpha=0.05, **asked).count.supported > 0
+        asked = {"view": view, "replicates": 0, "held_out": 0, "permutations": 99}
+        found += fit_traits(scores, **asked).count.supported > 0
     assert found <= trials * 0.05 + 3 * np.sqrt(trials * 0.05)

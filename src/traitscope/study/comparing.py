@@ -210,8 +210,9 @@ def _named(entries: list[_Entry], names: Sequence[str] | None) -> list[_Entry]:
 
 
 def _pair(one: _Entry, other: _Entry, alpha: float, level: float, seed: int) -> Pair:
+    from traitscope.effects.agreement import agreement
     from traitscope.effects.comparison import Pair, repeated
-    from traitscope.effects.sidebyside import agreement, side_by_side
+    from traitscope.effects.sidebyside import side_by_side
 
     cells, notes = side_by_side(one.side, other.side, level)
     if cells.empty:
