@@ -166,7 +166,7 @@ class Pair:
                     *(f"{row['rotated_p']:.2g}", row["verdict"]),
                 ]
             )
-        told = f"Traits: Tucker's congruence; chance: the largest of any pair, what the pairs above share set aside; {orders}"
+        told = f"Traits: Tucker's congruence; chance: of the best pair, what those above it share set aside; {orders}"
         return [told, table_text(rows, right=range(2, 8), indent="  ")]
 
     def to_json(self) -> dict[str, Any]:
