@@ -84,3 +84,14 @@ def check_count(value: object, where: str, or_word: str | None = None) -> None:
         return
     also = f', or "{or_word}"' if or_word is not None else ""
     raise TraitscopeError(f"{value!r} is no number of 1 or more", where=where, fix=f"give a whole number{also}")
+
+
+def check_shares(where: str, **given: float) -> None:
+    """Refuses a level (of a test, of an interval) that is not between 0 and 1.
+
+    Raises:
+        TraitscopeError: one is not; it names which.
+    """
+    for name, value in given.items():
+        if isinstance(value, bool) or not 0.0 < value < 1.0:
+            raise TraitscopeError(f"{name}={value!r}", where=where, fix="write a number between 0 and 1")

@@ -36,6 +36,14 @@ def test_opposite_effects_do_not_replicate_each_other() -> None:
     assert opposite[0] == 1.0
 
 
+def test_an_effect_the_other_way_counts_with_the_rest_of_its_half_by_hand() -> None:
+    p, sign = np.array([[0.04, 0.2]]), np.array([[1.0, -1.0]])
+    # One-sided .02 and .9; Fisher of two: x (1 - log x) of their product.
+    product = 0.02 * 0.9
+    found, _ = same_direction(p, sign, 1, "fisher")
+    assert found[0] == pytest.approx(2 * product * (1 - np.log(product)))
+
+
 def test_in_at_least_so_many_studies() -> None:
     p = np.array([[1e-5, 1e-5, 1e-5, 0.9], [1e-5, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9], [1e-5, 1e-5, 1e-5, 1e-5]])
     sign = np.array([[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, -1, -1]])

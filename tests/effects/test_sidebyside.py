@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 import traitscope as ts
 from traitscope.effects import measure_effects
+from traitscope.effects.agreement import Agreement, agreement
 from traitscope.effects.comparison import repeated
-from traitscope.effects.sidebyside import Side, agreement, same_rows, side_by_side
+from traitscope.effects.sidebyside import Side, common, same_rows, side_by_side
+from traitscope.effects.significance import mcnemar_exact, paired_score
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.records import Example
@@ -32,11 +35,11 @@ def values(seed: int) -> dict[str, pd.Series]:
     }
 
 
-def side(name: str, found: dict[str, pd.Series], **options: object) -> Side:
+def side(name: str, found: dict[str, pd.Series], n: int = N, **options: object) -> Side:
     table = pd.DataFrame(
         [
-            {"model": model, "source": None if model == "base" else model, "task": "t", "value": one.mean(), "n": N,
-             "stderr": one.std(ddof=1) / np.sqrt(N), "metric": "accuracy"}
+            {"model": model, "source": None if model == "base" else model, "task": "t", "value": one.mean(), "n": n,
+             "stderr": one.std(ddof=1) / np.sqrt(n), "metric": "accuracy"}
             for model, one in found.items()
         ]
     )  # fmt: skip
@@ -51,8 +54,50 @@ def test_scores_over_the_same_rows_are_paired() -> None:
     moved = other["a"] - one["a"]
     assert row["paired"] and row["n"] == N
     assert row["difference"] == pytest.approx(moved.mean())
-    half = 1.959964 * moved.std(ddof=1) / np.sqrt(N)
-    assert row["hi"] - row["difference"] == pytest.approx(half, rel=1e-5)
+    # McNemar: all that moved were won.
+    won = int((moved > 0).sum())
+    assert won > 3 and (moved >= 0).all() and row["p"] == pytest.approx(2 * 0.5**won)
+    assert (row["lo"], row["hi"]) == pytest.approx([float(end) for end in paired_score(0, won, N)])
+
+
+def test_values_that_are_no_right_and_wrong_have_students_t() -> None:
+    from scipy.stats import ttest_rel
+
+    rng, index = np.random.default_rng(5), [str(i) for i in range(6)]
+    one, other = ({model: pd.Series(rng.normal(0.5, 0.1, 6), index=index) for model in ("base", "a")} for _ in range(2))
+    same = {"t": rows(6)}
+    cells, _ = side_by_side(side("x", one, n=6, rows=same), side("y", other, n=6, rows=same))
+    row, theirs = cells.set_index("row").loc["a"], ttest_rel(other["a"], one["a"])
+    assert row["p"] == pytest.approx(theirs.pvalue)
+    assert (row["lo"], row["hi"]) == pytest.approx(tuple(theirs.confidence_interval()))
+    gains = ttest_rel(other["a"] - other["base"], one["a"] - one["base"])
+    assert row["gain_p"] == pytest.approx(gains.pvalue)
+
+
+def test_compare_and_effects_agree_on_right_and_wrong() -> None:
+    """A base and its adapter as two matrices of one row: what is a gain there is a difference here."""
+    found = values(3)
+    one, other = ({"a": found[model]} for model in ("base", "a"))
+    same = {"t": rows()}
+    cells, _ = side_by_side(side("x", one, rows=same), side("y", other, rows=same))
+    moved = found["a"] - found["base"]
+    counts = [int((moved == sign).sum()) for sign in (-1, 1)]
+    assert cells["p"].iloc[0] == pytest.approx(float(mcnemar_exact(*counts)))
+    assert cells["lo"].iloc[0] == pytest.approx(float(paired_score(*counts, N)[0]))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.verify
+def test_few_examples_differ_no_oftener_than_the_level(paired: bool) -> None:
+    rng, index, n = np.random.default_rng(6), [str(i) for i in range(5)], 5
+    found, trials = 0, 300
+    for _ in range(trials):
+        share = rng.uniform(0.3, 0.7, n)
+        one, other = ({"a": pd.Series((rng.random(n) < share).astype(float), index=index)} for _ in range(2))
+        marks = [{"t": rows(n)}, {"t": rows(n, "p" if paired else "q")}]
+        cells, _ = side_by_side(side("x", one, n=n, rows=marks[0]), side("y", other, n=n, rows=marks[1]))
+        found += cells["p"].iloc[0] <= 0.05
+    assert found <= trials * 0.05 + 3.5 * np.sqrt(trials * 0.05)
 
 
 def test_gains_are_paired_within_each_and_across_both() -> None:
@@ -64,13 +109,16 @@ def test_gains_are_paired_within_each_and_across_both() -> None:
     cells, _ = side_by_side(side("x", one, rows=same), side("y", other, rows=same))
     row = cells.set_index("row").loc["a"]
     assert row["gain_difference"] == pytest.approx(moved.mean())
-    assert row["gain_hi"] - row["gain_lo"] == pytest.approx(2 * 1.959964 * moved.std(ddof=1) / np.sqrt(N), rel=1e-5)
+    half = student.ppf(0.975, N - 1) * moved.std(ddof=1) / np.sqrt(N)
+    assert row["gain_hi"] - row["gain_lo"] == pytest.approx(2 * half)
     # Other rows: the two gains are independent of each other, each paired with its own base.
     cells, _ = side_by_side(side("x", one, rows=same), side("y", other, rows={"t": rows(prompt="q")}))
     row = cells.set_index("row").loc["a"]
     variances = [(found["a"] - found["base"]).var(ddof=1) / N for found in (one, other)]
     assert not row["paired"]
-    assert row["gain_hi"] - row["gain_lo"] == pytest.approx(2 * 1.959964 * np.sqrt(sum(variances)), rel=1e-5)
+    # Welch and Satterthwaite.
+    df = sum(variances) ** 2 / sum(one**2 / (N - 1) for one in variances)
+    assert row["gain_hi"] - row["gain_lo"] == pytest.approx(2 * student.ppf(0.975, df) * np.sqrt(sum(variances)))
     assert np.isnan(cells.set_index("row").loc["base", "gain_difference"])
 
 
@@ -112,7 +160,31 @@ def test_seeds_are_averaged_and_their_variance_is_error() -> None:
     cells, _ = side_by_side(Side.of("x", matrix), Side.of("y", matrix))
     row = cells.set_index("row").loc["a"]
     # Two runs at .6 and .7: variance .005 of one, half of it of their mean, on both sides.
-    assert row["hi"] == pytest.approx(1.959964 * np.sqrt(2 * 0.01**2 + 2 * 0.005 / 2), rel=1e-5)
+    # One degree of freedom each, and none lost of the examples.
+    variance = 2 * 0.01**2 + 2 * 0.0025
+    assert row["hi"] == pytest.approx(student.ppf(0.975, variance**2 / (2 * 0.0025**2)) * np.sqrt(variance))
+
+
+def test_percentages_with_seeds_have_the_error_of_shares() -> None:
+    rows = [("base", None, None, 0.5), ("a-s0", "a", 0, 0.60), ("a-s1", "a", 1, 0.70)]
+    table = pd.DataFrame(rows, columns=["model", "source", "seed", "value"]).assign(task="t", stderr=0.01)
+    percent = table.assign(value=table["value"] * 100, stderr=1.0)
+    made = [ScoreMatrix.from_long(one) for one in (table, percent)]
+    plain, mixed = (side_by_side(Side.of("x", one), Side.of("y", made[0]))[0].set_index("row").loc["a"] for one in made)
+    for name in ("lo", "hi", "p", "gain_lo", "gain_hi"):
+        assert mixed[name] == pytest.approx(plain[name])
+
+
+def test_a_task_of_another_metric_is_left_out_and_named() -> None:
+    table = pd.DataFrame(
+        [(model, task, 0.5) for model in ("base", "a") for task in "tu"], columns=["model", "task", "value"]
+    )
+    one, other = (
+        Side.of(name, ScoreMatrix.from_long(table.assign(metric=np.where(table["task"] == "u", metric, "accuracy"))))
+        for name, metric in (("x", "macro_f1"), ("y", "mcc"))
+    )
+    _, tasks, notes = common(one, other)
+    assert tasks == ["t"] and notes == ["u is left out: macro_f1 in one, mcc in the other"]
 
 
 def test_the_correlation_of_gains_leaves_own_tasks_out_and_means_aside() -> None:
@@ -135,6 +207,38 @@ def test_the_correlation_of_gains_leaves_own_tasks_out_and_means_aside() -> None
         for w in ("first", "second")
     ]
     assert apart.pearson == pytest.approx(float(np.corrcoef(*gains)[0, 1]))
+
+
+def correlated(gains: np.ndarray, others: np.ndarray, own: bool = False, seed: int = 0) -> Agreement:
+    cells = [
+        {"row": i, "task": n, "relation": "own" if own and i == n else "transfer", "gain_first": gains[i, n],
+         "gain_second": others[i, n]}
+        for i, n in np.ndindex(*gains.shape)
+    ]  # fmt: skip
+    return agreement(pd.DataFrame(cells), exchanges=199, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("shape", "own", "told"), [((3, 3), True, False), ((3, 3), False, False), ((4, 4), True, True)]
+)
+def test_too_few_cells_leave_no_correlation_without_the_means(shape: tuple[int, int], own: bool, told: bool) -> None:
+    rng = np.random.default_rng(7)
+    found = correlated(rng.standard_normal(shape), rng.standard_normal(shape), own)
+    assert np.isfinite(found.pearson) and np.isfinite(found.apart) == np.isfinite(found.p) == told
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize(
+    ("rows", "tasks", "own", "level"),
+    # Among few tasks one large source draws their means to itself.
+    [(8, 6, False, 0.05), (8, 8, True, 0.05), (12, 10, True, 0.05), (20, 6, False, 0.1), (5, 10, False, 0.1)],
+)
+def test_sources_that_move_much_in_both_are_no_agreement(rows: int, tasks: int, own: bool, level: float) -> None:
+    rng, trials, found = np.random.default_rng(8), 600, 0
+    for trial in range(trials):
+        size = np.exp(rng.standard_normal((rows, 1)))
+        found += correlated(*(size * rng.standard_normal((rows, tasks)) for _ in range(2)), own, trial).p <= 0.05
+    assert found <= trials * level + 3.5 * np.sqrt(trials * level)
 
 
 def test_findings_that_repeat_are_counted_against_chance() -> None:

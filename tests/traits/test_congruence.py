@@ -55,14 +55,55 @@ def test_too_few_tasks_are_refused() -> None:
         congruence(np.ones((1, 3)), np.ones((1, 3)), ("a", "b", "c"))
 
 
-@pytest.mark.parametrize("trials", [60, pytest.param(1000, marks=pytest.mark.verify)])
-def test_unrelated_traits_are_found_alike_no_oftener_than_the_level(trials: int) -> None:
-    rng, tasks = np.random.default_rng(2), tuple(f"t{i}" for i in range(8))
-    plain = turned = 0
+def planted(k: int, n: int, shared: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Orthonormal traits, the first ones near the shared ones, the others drawn."""
+    near = shared + 0.02 * rng.standard_normal(shared.shape)
+    turned, upper = np.linalg.qr(np.vstack([near, rng.standard_normal((k - len(shared), n))]).T)
+    return np.asarray((turned * np.sign(np.diag(upper))).T)
+
+
+def test_a_pair_is_tested_with_what_those_before_it_share_set_aside_by_hand() -> None:
+    """Over four tasks, one trait common to both: what is left has three dimensions, and every order is tried."""
+    from itertools import permutations
+
+    one = np.array([[1.0, 1.0, 1.0, 1.0], [3.0, -1.0, -1.0, -1.0]])
+    other = np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 0.5, -1.0, -1.5]])
+    found = congruence(one, other, tuple("abcd"))
+    assert found.exact and found.orders == 24
+    # The first pair is alike in any order.
+    assert found.p_P[0] == 1.0
+    found = congruence(one[1:], other[1:], tuple("abcd"))
+    every = [abs(tucker(one[1:], other[1:][:, list(order)])[0, 0]) for order in permutations(range(4))]
+    assert found.p_P[0] == pytest.approx(np.mean(np.array(every) >= found.phi_P[0] - 1e-12)) and found.p_P[0] == 0.25
+    assert found.chance_P[0] == pytest.approx(np.quantile(every, 0.95))
+
+
+def test_the_order_that_was_found_is_added_to_drawn_ones() -> None:
+    loadings = np.linalg.qr(np.random.default_rng(4).standard_normal((12, 3)))[0].T
+    found = congruence(loadings, loadings, tuple(f"t{i}" for i in range(12)), orders=99)
+    assert not found.exact and found.p_P[0] == found.rotated_p_P[0] == pytest.approx(1 / 100)
+    assert (np.diff(found.p_P) >= 0).all()
+
+
+NULLS = [(2, 2, 8, 0), (5, 5, 10, 0), (2, 4, 8, 0), (2, 2, 6, 1), (3, 3, 10, 2), (5, 5, 10, 2)]
+
+
+@pytest.mark.parametrize(
+    ("k", "j", "n", "shared", "trials"),
+    [(2, 2, 8, 0, 60), (3, 3, 10, 1, 60), *(pytest.param(*case, 600, marks=pytest.mark.verify) for case in NULLS)],
+)
+def test_unrelated_traits_are_found_alike_no_oftener_than_the_level(
+    k: int, j: int, n: int, shared: int, trials: int
+) -> None:
+    """Of all pairs of a comparison together, and whatever else the two share."""
+    rng, tasks = np.random.default_rng(2), tuple(f"t{i}" for i in range(n))
+    plain = turned = missed = 0
     for trial in range(trials):
-        one, other = (np.linalg.qr(rng.standard_normal((8, 2)))[0].T for _ in range(2))
-        found = congruence(one, other, tasks, orders=99, seed=trial)
-        plain += found.p_P[0] <= 0.05
-        turned += found.rotated_p_P.max() <= 0.05 and found.rotated_p_P.min() <= 0.05
+        common = np.linalg.qr(rng.standard_normal((n, max(shared, 1))))[0].T[:shared]
+        found = congruence(planted(k, n, common, rng), planted(j, n, common, rng), tasks, orders=99, seed=trial)
+        real = np.array([a < shared and b < shared for a, b in found.pairs_P])
+        plain += (found.p_P[~real] <= 0.05).any()
+        missed += (found.p_P[real] > 0.05).any()
+        turned += (found.rotated_p_P <= 0.05).sum() > shared
     most = trials * 0.05 + 3.5 * np.sqrt(trials * 0.05 * 0.95)
-    assert plain <= most and turned <= most
+    assert plain <= most and turned <= most and missed <= 0.05 * trials

@@ -119,7 +119,7 @@ def _of_several(study: BasesStudy, options: Mapping[str, Any], limit: int, alpha
 
     found = study.effects_by_base(**options)
     plain = all(value in (None, 0) for value in options.values()) and alpha == ALPHA
-    across = study.across() if plain else across_bases(found, alpha=alpha)
+    across = study.across() if plain else across_bases(found, alpha=alpha, scores=study.scores(records=True))
     if as_json:
         bases = {name: jsons.loads(one.to_json()) for name, one in found.items()}
         say_json({"bases": bases, "across": jsons.loads(across.to_json())})

@@ -15,7 +15,9 @@ from traitscope.effects.pooling import random_effects
 from traitscope.effects.replication import at_least, same_direction
 from traitscope.effects.result import Effects
 from traitscope.effects.significance import benjamini_hochberg, normal_quantile
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_shares
+from traitscope.matrix import ScoreMatrix
+from traitscope.matrix.units import full_mark
 
 Floats = NDArray[np.float64]
 # What makes a finding of one base model the same as one of another.
@@ -23,7 +25,12 @@ KEY = ("kind", "name", "task", "detail")
 
 
 def across_bases(
-    effects: Mapping[str, Effects], *, alpha: float = ALPHA, combination: str = "simes", level: float = 0.95
+    effects: Mapping[str, Effects],
+    *,
+    alpha: float = ALPHA,
+    combination: str = "simes",
+    level: float = 0.95,
+    scores: ScoreMatrix | None = None,
 ) -> Across:
     """What holds in how many base models.
 
@@ -36,16 +43,20 @@ def across_bases(
         alpha: level at which a finding holds, and of the number of bases in which it is there at least.
         combination: of the p of the base models: "simes", "bonferroni" or "fisher".
         level: of intervals.
+        scores: one matrix of all base models with example records: how far the errors of gains go together. Without
+            it pooled gains take them as independent, which makes their p too small where examples are common.
 
     Raises:
-        TraitscopeError: fewer than two base models, or nothing was tested in two of them.
+        TraitscopeError: fewer than two base models, or nothing was tested in two of them; alpha or level not between 0
+            and 1; a finding in units that cannot be brought together.
     """
+    check_shares("across", alpha=alpha, level=level)
     bases = tuple(effects)
     if len(bases) < 2:
         raise TraitscopeError(
             "findings across base models need two of them", where="across", fix="evaluate another base model"
         )
-    long = long_findings(effects, alpha)
+    long = _one_unit(long_findings(effects, alpha))
     tested = long[long["p"].notna()]
     counts = tested.groupby(list(KEY), sort=False)["base"].nunique()
     if not (counts > 1).any():
@@ -53,11 +64,16 @@ def across_bases(
             "no finding was tested in two base models", where="across", fix="evaluate the same tasks on both"
         )
     rows = _rows(tested, bases, alpha, combination)
-    gains = _gains(long, level)
-    notes = [
-        "All base models answer the same examples, so their errors go together: the intervals of pooled gains speak of "
-        "these examples."
-    ]
+    gains = _gains(long, level, {} if scores is None else gain_covariances(scores))
+    notes = []
+    if gains["paired"].any():
+        notes.append("pooled gains: base models answered the same examples, and so far their errors go together")
+    if not gains["paired"].all():
+        which = "some" if gains["paired"].any() else "all"
+        notes.append(
+            f"pooled gains: of {which} no common example records are known, so their errors count as independent of "
+            "each other; where the examples are the same, p is too small and intervals are too short"
+        )
     if (lacking := [base for base in bases if base not in set(tested["base"])]) != []:
         notes.append(f"nothing was tested of {', '.join(lacking)}")
     settings = {"alpha": alpha, "combination": combination, "level": level}
@@ -77,13 +93,76 @@ def long_findings(effects: Mapping[str, Effects], alpha: float = ALPHA) -> pd.Da
         frame[["task", "detail"]] = (
             frame[["task", "detail"]].astype(object).where(frame[["task", "detail"]].notna(), "")
         )
+        half = normal_quantile(float(found.settings.get("level", 0.95)))
+        frame["se"] = (frame["hi"] - frame["lo"]) / (2 * half)
         frame["held"] = frame.index.isin(held(frame, alpha).index)
         runs = frame.duplicated(list(KEY), keep=False)
         # Where nothing is known of runs, each seed has a finding of its own.
         frame.loc[runs, "name"] = model[runs]
         parts.append(frame.assign(base=base, none=np.where(frame["unit"] == "ratio", 1.0, 0.0)))
-    columns = ["base", *KEY, "relation", "family", "value", "lo", "hi", "p", "q", "n", "unit", "held", "none"]
+    columns = ["base", *KEY, "relation", "family", "value", "lo", "hi", "se", "p", "q", "n", "unit", "held", "none"]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _one_unit(long: pd.DataFrame) -> pd.DataFrame:
+    """The same with percentages as shares where another base model has shares."""
+    units = long.groupby(list(KEY), sort=False)["unit"]
+    mixed = units.transform("nunique") > 1
+    if not mixed.any():
+        return long
+    odd = long[mixed & ~long["unit"].isin(["share", "percent"])]
+    if len(odd):
+        row = odd.iloc[0]
+        what = " on ".join(str(row[key]) for key in ("name", "task") if row[key])
+        seen = long.loc[(long[list(KEY)] == row[list(KEY)]).all(axis=1), "unit"]
+        raise TraitscopeError(
+            f"{row['kind']} of {what}: {', '.join(dict.fromkeys(seen))} in different base models",
+            where="across",
+            fix="give all matrices the same unit and metric of the task",
+        )
+    made, turn = long.copy(), mixed & (long["unit"] == "percent")
+    made.loc[turn, ["value", "lo", "hi", "se"]] *= 0.01
+    made.loc[turn, "unit"] = "share"
+    return made
+
+
+# By name (source, or row) and task: covariance of the errors of the gains over the base models, and the examples.
+Covariances = Mapping[tuple[str, str], tuple[pd.DataFrame, int]]
+
+
+def gain_covariances(scores: ScoreMatrix) -> Covariances:
+    """How far the errors of gains go together over base models, as shares, where all answered the same examples.
+
+    Args:
+        scores: one matrix of all base models, with records.
+    """
+    found: dict[tuple[str, str], tuple[pd.DataFrame, int]] = {}
+    for matrix in (scores, scores.by_source()):
+        noise = matrix.noise()
+        if noise is None or not noise.paired:
+            continue
+        named = matrix.rows["source"].where(matrix.rows["source"].notna(), matrix.rows["model"])
+        names = (named if matrix is not scores else matrix.rows["model"]).to_numpy()
+        bases, base_I = matrix.rows["base"].to_numpy(), matrix.base_index_I
+        for n, task in enumerate(matrix.tasks):
+            records = matrix.records.get(task, {})
+            known_I = np.array([row in records and b >= 0 and matrix.models[b] in records
+                                for row, b in zip(matrix.models, base_I.tolist(), strict=True)])  # fmt: skip
+            known_I &= base_I != np.arange(len(base_I))
+            scale = 1 / full_mark(matrix.units[task])
+            for name in dict.fromkeys(names[known_I].tolist()):
+                at = np.flatnonzero(known_I & (names == name))
+                both = noise.rows([*at.tolist(), *base_I[at].tolist()])
+                if both.factors is not None:
+                    block = both.factors.factors[n] @ both.factors.factors[n].T
+                else:
+                    assert both.covariance_NII is not None
+                    block = both.covariance_NII[n]
+                less = np.hstack([np.eye(len(at)), -np.eye(len(at))])
+                if len(set(bases[at])) == len(at) > 1:
+                    made = pd.DataFrame(less @ block @ less.T * scale**2, index=bases[at], columns=bases[at])
+                    found[str(name), task] = made, np.asarray(records[matrix.models[at[0]]]).size
+    return found
 
 
 def _grids(long: pd.DataFrame, bases: tuple[str, ...], columns: tuple[str, ...]) -> tuple[pd.DataFrame, list[Floats]]:
@@ -136,14 +215,17 @@ def _rows(tested: pd.DataFrame, bases: tuple[str, ...], alpha: float, combinatio
     return frame[list(COLUMNS)]
 
 
-def _gains(long: pd.DataFrame, level: float) -> pd.DataFrame:
+def _gains(long: pd.DataFrame, level: float, covariances: Covariances) -> pd.DataFrame:
     """Gains over all base models, one row for each source and task that two of them have."""
-    z = normal_quantile(level)
     rows: list[dict[str, Any]] = []
     gains = long[long["kind"] == "gain"]
     for (name, task), group in gains.groupby(["name", "task"], sort=False):
-        se_B = (group["hi"] - group["lo"]).to_numpy(dtype=float) / (2 * z)
-        found = random_effects(group["value"].to_numpy(dtype=float), se_B, level)
+        covariance, examples = covariances.get((str(name), str(task)), (pd.DataFrame(), 0))
+        paired = set(group["base"]) <= set(covariance.index)
+        # Percentages that nobody brought to shares.
+        scale = 1e4 if group["unit"].iloc[0] == "percent" else 1.0
+        together = covariance.loc[group["base"], group["base"]].to_numpy() * scale if paired else None
+        found = random_effects(group["value"], group["se"], level, together, examples)
         if found.n > 1:
             first = group.iloc[0]
             rows.append(
@@ -152,6 +234,7 @@ def _gains(long: pd.DataFrame, level: float) -> pd.DataFrame:
                     "task": task,
                     **{key: first[key] for key in ("relation", "family", "unit")},
                     "bases": found.n,
+                    "paired": paired,
                     "value": found.value,
                     **{key: getattr(found, key) for key in ("lo", "hi", "p")},
                     "q": np.nan,

@@ -15,13 +15,13 @@ from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
 from traitscope.texts import Shown, count_of
 
-FORMAT = 1
+FORMAT = 2
 COLUMNS = (
     *("kind", "name", "task", "detail", "relation", "family", "unit"),
     *("bases", "held", "up", "down", "direction", "value", "at_least", "p_two", "q_two", "p_all", "q_all", "holds_in"),
 )
 GAIN_COLUMNS = (
-    *("name", "task", "relation", "family", "unit", "bases", "value", "lo", "hi", "p", "q"),
+    *("name", "task", "relation", "family", "unit", "bases", "paired", "value", "lo", "hi", "p", "q"),
     *("sd", "sd_lo", "sd_hi", "share", "share_lo", "share_hi", "p_differ", "q_differ", "next_lo", "next_hi"),
 )
 
@@ -37,9 +37,9 @@ class Across(Shown, Tabular):
             with which sign), direction (+1, -1 or 0), value (mean), at_least (in so many base models, at the level of
             the settings), p_two and q_two (against "in fewer than two"), p_all and q_all (against "not in all"),
             holds_in (names).
-        gains: gains pooled over base models: value, lo, hi, p, q of their mean; sd (between base models) and share (of
-            the variance seen, I2) with intervals; p_differ, q_differ (Cochran's Q); next_lo, next_hi (where one more
-            base model is expected).
+        gains: gains pooled over base models: paired (whether it is known how far their errors go together), value, lo,
+            hi, p, q of their mean; sd (between base models) and share (of the variance seen, I2) with intervals;
+            p_differ, q_differ (Cochran's Q); next_lo, next_hi (where one more base model is expected).
         by_base: every base model's own findings, long.
         notes: what an interval does not cover.
         settings: alpha, combination, level.
@@ -82,10 +82,11 @@ class Across(Shown, Tabular):
     def gain_sentence(self, row: Mapping[str, Any]) -> str:
         """A pooled gain in words."""
         unit = str(row["unit"])
+        told = "" if row["paired"] else ", errors taken as independent"
         size = f"{number(row['value'], unit)} {'points' if unit in POINTS else unit}"
         return (
             f"{row['name']} on {row['task']}: {size} {span_words(row['lo'], row['hi'], unit)} over {row['bases']} base "
-            f"models (q = {row['q']:.2g}); they differ by {number(row['sd'], unit, signed=False)} (I2 "
+            f"models (q = {row['q']:.2g}{told}); they differ by {number(row['sd'], unit, signed=False)} (I2 "
             f"{row['share']:.0%}, {row['share_lo']:.0%} to {row['share_hi']:.0%})."
         )
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from traitscope.effects.across import KEY, long_findings
+from traitscope.effects.agreement import Agreement
 from traitscope.effects.holding import ALPHA
 from traitscope.effects.kinds import KINDS
 from traitscope.effects.result import Effects
-from traitscope.effects.sidebyside import Agreement
 from traitscope.effects.words import number, span_words
 from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, plain, table_to_json
@@ -140,6 +140,8 @@ class Pair:
         told = f"Gains over {gains.n} transfer cells: correlation {gains.pearson:.2f}, of ranks {gains.spearman:.2f}"
         if np.isfinite(gains.apart):
             told += f"; without the means of sources and tasks {gains.apart:.2f} (p = {gains.p:.2g})"
+        else:
+            told += "; without the means of sources and tasks too little is left for one"
         return [told]
 
     def _repeat_lines(self) -> list[str]:
@@ -164,7 +166,8 @@ class Pair:
                     *(f"{row['rotated_p']:.2g}", row["verdict"]),
                 ]
             )
-        return [f"Traits: Tucker's congruence, chance from {orders}", table_text(rows, right=range(2, 8), indent="  ")]
+        told = f"Traits: Tucker's congruence; chance: of the best pair, what those above it share set aside; {orders}"
+        return [told, table_text(rows, right=range(2, 8), indent="  ")]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -14,7 +14,7 @@ from traitscope.effects.explanation import Explanation
 from traitscope.effects.grid import Grid
 from traitscope.effects.ridge import leave_one_out_ridge, ridge_coefficients
 from traitscope.effects.significance import benjamini_hochberg, normal_quantile
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_shares
 from traitscope.matrix import ScoreMatrix
 from traitscope.stats.result import DatasetStats
 from traitscope.ticks import ticks
@@ -66,7 +66,8 @@ def explain(
         seed: of the permutations.
 
     Raises:
-        TraitscopeError: fewer than five sources have statistics, or a statistic is unknown.
+        TraitscopeError: fewer than five sources have statistics, a statistic is unknown, or the level is not between
+            0 and 1.
     """
     outcomes = [] if traits is None else [_trait_outcomes(traits, stats, sources)]
     if matrix is not None:
@@ -99,8 +100,9 @@ def explain_outcomes(
     others.
 
     Raises:
-        TraitscopeError: fewer than five sources are in both.
+        TraitscopeError: fewer than five sources are in both, or the level is not between 0 and 1.
     """
+    check_shares("explain", level=level)
     common = [name for name in outcomes.index if name in statistics.index]
     if len(common) < MIN_SOURCES:
         raise TraitscopeError(

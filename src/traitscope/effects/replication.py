@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_shares
 
 Floats = NDArray[np.float64]
 COMBINATIONS = ("simes", "bonferroni", "fisher")
@@ -59,6 +59,9 @@ def same_direction(p_FB: Floats, sign_FB: Floats, u: int, combination: str = "si
 
     Args:
         p_FB: two-sided p. sign_FB: signs of the effects. u, combination: as of ``partial_conjunction``.
+
+    Raises:
+        TraitscopeError: as ``partial_conjunction``.
     """
     up_FB = np.where(sign_FB > 0, p_FB / 2, np.where(sign_FB < 0, 1 - p_FB / 2, np.where(np.isnan(p_FB), np.nan, 0.5)))
     down_FB = 1 - up_FB
@@ -71,7 +74,11 @@ def at_least(p_FB: Floats, sign_FB: Floats, alpha: float = 0.05, combination: st
     """In how many studies at least each effect is there, in one direction, at the level 1 - alpha (0: in none).
 
     The largest u up to which every "fewer than u" is refused. Benjamini and Heller 2008, section 3.
+
+    Raises:
+        TraitscopeError: a level that is not between 0 and 1, or as ``partial_conjunction``.
     """
+    check_shares("replication", alpha=alpha)
     found_F = np.zeros(len(p_FB), dtype=np.int64)
     going_F = np.ones(len(p_FB), dtype=bool)
     for u in range(1, p_FB.shape[1] + 1):

@@ -1,16 +1,16 @@
-"""Two score matrices side by side: what differs in the cells that both have, and how alike their gains are."""
+"""Two score matrices side by side: what differs in the cells that both have."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from traitscope.effects.significance import benjamini_hochberg, normal_p, normal_quantile
+from traitscope.effects.significance import benjamini_hochberg, mcnemar_exact, paired_score
 from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.cell_errors import stderr_without_zeros
 
@@ -114,6 +114,8 @@ class _Cells:
         noise = scores.noise()
         runs_IN = np.zeros_like(self.values_IN) if noise is None else noise.seed_variance_IN
         self.runs_IN = runs_IN * self.scale_N**2
+        df_N = None if noise is None or noise.seed is None else noise.seed.df_N
+        self.runs_df_N = np.full(len(scores.tasks), np.inf) if df_N is None else df_N
         self.knows_runs = noise is not None and noise.seed is not None
 
     def at(self, row: str, task: str) -> tuple[int, int]:
@@ -125,7 +127,9 @@ def side_by_side(first: Side, second: Side, level: float = 0.95) -> tuple[pd.Dat
 
     Differences are second less first, turned so that above 0 the second is better. Where both were evaluated on the
     same rows, errors are paired over them; gains are paired with their base within each. What training runs add is in
-    the error where a matrix knows it.
+    the error where a matrix knows it. Right and wrong answers of two rows alone have McNemar's exact test and Tango's
+    interval, as gains have in ``measure_effects``; all else has Student's t, with the degrees of freedom of the
+    examples and runs behind it (Satterthwaite; without end where a matrix does not say of how many examples it is).
 
     Args:
         first, second: the matrices. level: of the intervals.
@@ -135,7 +139,7 @@ def side_by_side(first: Side, second: Side, level: float = 0.95) -> tuple[pd.Dat
         them, and notes.
     """
     rows, tasks, notes = common(first, second)
-    a, b, z = _Cells(first), _Cells(second), normal_quantile(level)
+    a, b = _Cells(first), _Cells(second)
     bases = first.base(), second.base()
     found: list[dict[str, Any]] = []
     for task in tasks:
@@ -148,25 +152,25 @@ def side_by_side(first: Side, second: Side, level: float = 0.95) -> tuple[pd.Dat
                 continue
             is_base = row == bases[0]
             sides = [(a, row, -1.0), (b, row, 1.0)]
-            variance, n, together = _variance(sides, task, paired)
+            error = _error(sides, task, paired)
             told = {
                 "row": row,
                 "task": task,
                 "metric": metric,
                 "unit": "share" if unit in _SCALE else "score",
                 "relation": str(first.scores.relation_IN[at]),
-                "paired": together,
-                "n": n,
+                "paired": error.paired,
+                "n": error.n,
                 "first": float(first.scores.scores_IN[at]) * a.scale_N[at[1]],
                 "second": float(second.scores.scores_IN[bt]) * b.scale_N[bt[1]],
-                **_tested(values[1] - values[0], variance, z),
+                **_tested(values[1] - values[0], error, level),
             }
             gains = [np.nan, np.nan] if is_base else [_gain(a, row, bases[0], task), _gain(b, row, bases[1], task)]
-            told |= {"gain_first": gains[0], "gain_second": gains[1], **_tested(np.nan, np.nan, z, "gain_")}
+            told |= {"gain_first": gains[0], "gain_second": gains[1], **_tested(np.nan, error, level, "gain_")}
             if np.isfinite(gains).all():
                 assert bases[0] is not None and bases[1] is not None
                 sides += [(a, bases[0], 1.0), (b, bases[1], -1.0)]
-                told |= _tested(gains[1] - gains[0], _variance(sides, task, paired)[0], z, "gain_")
+                told |= _tested(gains[1] - gains[0], _error(sides, task, paired), level, "gain_")
             found.append(told)
     frame = pd.DataFrame(found, columns=list(CELL_COLUMNS))
     for p, q in (("p", "q"), ("gain_p", "gain_q")):
@@ -182,111 +186,85 @@ def _gain(cells: _Cells, row: str, base: str | None, task: str) -> float:
     return float(cells.values_IN[cells.at(row, task)] - cells.values_IN[cells.at(base, task)])
 
 
-def _tested(value: float, variance: float, z: float, ends: str = "") -> dict[str, float]:
-    half = z * np.sqrt(variance)
-    p = float(normal_p(value / np.sqrt(variance))) if variance > 0 else np.nan
+class _Error(NamedTuple):
+    """Error of a sum of cells with signs.
+
+    Attributes:
+        variance, df: of it, and its degrees of freedom.
+        n: examples behind it; 0 where not known. paired: whether the two matrices' cells were paired.
+        moves_S: by example the change between two rows that are right or wrong, where nothing else is in the error.
+    """
+
+    variance: float
+    df: float
+    n: int
+    paired: bool
+    moves_S: Floats | None
+
+
+def _tested(value: float, error: _Error, level: float, ends: str = "") -> dict[str, float]:
+    from scipy.stats import t as student
+
     names = {"": "difference", "gain_": "gain_difference"}
-    return {names[ends]: value, f"{ends}lo": value - half, f"{ends}hi": value + half, f"{ends}p": p}
+    half = float(student.ppf(0.5 + level / 2, error.df)) * np.sqrt(error.variance)
+    lo, hi, p = value - half, value + half, np.nan
+    moves_S = error.moves_S
+    if moves_S is not None and abs(moves_S.mean() - value) < 1e-9:
+        lost, won = int((moves_S < 0).sum()), int((moves_S > 0).sum())
+        lo, hi = (float(end) for end in paired_score(lost, won, error.n, level))
+        p = float(mcnemar_exact(lost, won))
+    elif error.variance > 0:
+        # However alike a few examples are, they cannot say more than that all of them agree.
+        p = max(float(2 * student.sf(abs(value) / np.sqrt(error.variance), error.df)), 2.0 ** (1 - (error.n or np.inf)))
+    return {names[ends]: value, f"{ends}lo": lo, f"{ends}hi": hi, f"{ends}p": p}
 
 
-def _variance(sides: list[tuple[_Cells, str, float]], task: str, paired: bool) -> tuple[float, int, bool]:
-    """Variance of a sum of cells with signs, examples behind it, and whether the two matrices' cells were paired.
+def _error(sides: list[tuple[_Cells, str, float]], task: str, paired: bool) -> _Error:
+    """The error of a sum of cells with signs.
 
     Correlations are of the examples' values, errors of the cells' own, so that a metric that is no plain mean of its
     examples keeps its own.
     """
-    signs = np.array([sign for *_, sign in sides])
-    errors = np.array([cells.stderr_IN[cells.at(row, task)] for cells, row, _ in sides])
-    runs = sum(float(cells.runs_IN[cells.at(row, task)]) for cells, row, _ in sides)
-    series = [cells.side.values.get(task, {}).get(row) for cells, row, _ in sides]
-    correlation = np.eye(len(sides))
-    together, n = False, 0
-    groups = [range(len(sides))] if paired else [[k for k, (c, *_) in enumerate(sides) if c is s] for s in _each(sides)]
+    # Variances that are independent of each other, with their degrees of freedom.
+    parts: list[tuple[float, float]] = []
+    for cells, row, _ in sides:
+        at = cells.at(row, task)
+        parts.append((float(cells.runs_IN[at]), float(cells.runs_df_N[at[1]])))
+    runs = sum(variance for variance, _ in parts)
+    groups = [sides] if paired else [[one for one in sides if one[0] is cells] for cells in _each(sides)]
+    together, n, moves_S = False, 0, None
     for group in groups:
-        known = [series[k] for k in group]
-        values = [one for one in known if one is not None]
-        if len(values) < max(2, len(known)):
-            continue
-        common = pd.concat(values, axis=1, join="inner").to_numpy(dtype=float)
-        common = common[np.isfinite(common).all(axis=1)]
-        if len(common) < 2:
+        signs = np.array([sign for *_, sign in group])
+        errors = np.array([cells.stderr_IN[cells.at(row, task)] for cells, row, _ in group])
+        common = _common(group, task)
+        if common is None:
+            counts = [float(cells.side.scores.n_IN[cells.at(row, task)]) for cells, row, _ in group]
+            parts += [(error**2, n_ - 1 if n_ > 1 else np.inf) for error, n_ in zip(errors, counts, strict=True)]
             continue
         together, n = paired, len(common)
         deviation = common.std(axis=0)
-        covariance = np.cov(common, rowvar=False, ddof=0)
         safe = np.where(deviation > 0, deviation, 1.0)
-        found = covariance / np.outer(safe, safe)
-        np.fill_diagonal(found, 1.0)
-        correlation[np.ix_(list(group), list(group))] = found
-    # Rounding may leave it a little below 0.
-    examples = float(max((signs * errors) @ correlation @ (signs * errors), 0.0))
-    return examples + runs, n, together
+        correlation = np.cov(common, rowvar=False, ddof=0).reshape(len(group), -1) / np.outer(safe, safe)
+        np.fill_diagonal(correlation, 1.0)
+        # Rounding may leave it a little below 0.
+        parts.append((float(max((signs * errors) @ correlation @ (signs * errors), 0.0)), n - 1))
+        if len(sides) == len(group) == 2 and not runs and np.isin(common, (0.0, 1.0)).all():
+            moves_S = common @ signs
+    variance = float(sum(part for part, _ in parts))
+    spread = sum(part**2 / df for part, df in parts if part > 0)
+    return _Error(variance, max(variance**2 / spread, 1.0) if spread > 0 else np.inf, n, together, moves_S)
+
+
+def _common(group: list[tuple[_Cells, str, float]], task: str) -> Floats | None:
+    """Values of the examples that all have, [S, rows]; None where one has none, or there are fewer than two."""
+    series = [cells.side.values.get(task, {}).get(row) for cells, row, _ in group]
+    known = [one for one in series if one is not None]
+    if len(known) < len(series):
+        return None
+    common = pd.concat(known, axis=1, join="inner").to_numpy(dtype=float)
+    common = common[np.isfinite(common).all(axis=1)]
+    return common if len(common) > 1 else None
 
 
 def _each(sides: list[tuple[_Cells, str, float]]) -> list[_Cells]:
     return list({id(cells): cells for cells, *_ in sides}.values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How alike the gains of two matrices are, over the transfer cells that both have.
-
-    Attributes:
-        n: cells. pearson, spearman: correlation of the gains.
-        apart: Pearson's correlation of what is left without the means of rows and columns: of which source helps which
-            task. p: of it, two-sided, when the second's sources are exchanged. exchanges: how often they were.
-    """
-
-    n: int
-    pearson: float
-    spearman: float
-    apart: float
-    p: float
-    exchanges: int
-
-
-def agreement(cells: pd.DataFrame, *, exchanges: int = 2000, seed: int = 0) -> Agreement:
-    """The correlation of the gains of ``side_by_side``'s cells.
-
-    Args:
-        cells: what it gave. exchanges: permutations of the second's rows. seed: of them.
-    """
-    from scipy.stats import spearmanr
-
-    used = cells[(cells["relation"] == "transfer") & cells["gain_first"].notna() & cells["gain_second"].notna()]
-    a_IN = used.pivot(index="row", columns="task", values="gain_first").to_numpy(dtype=float)
-    b_IN = used.pivot(index="row", columns="task", values="gain_second").to_numpy(dtype=float)
-    nan = float("nan")
-    if len(used) < 4:
-        return Agreement(n=len(used), pearson=nan, spearman=nan, apart=nan, p=nan, exchanges=0)
-    pearson = _correlation(a_IN, b_IN)
-    x, y = used["gain_first"].to_numpy(dtype=float), used["gain_second"].to_numpy(dtype=float)
-    flat = x.std() == 0 or y.std() == 0
-    spearman = nan if flat else float(spearmanr(x, y).statistic)
-    if min(a_IN.shape) < 3:
-        return Agreement(n=len(used), pearson=pearson, spearman=spearman, apart=nan, p=nan, exchanges=0)
-    left_a, left_b = _without_means(a_IN), _without_means(b_IN)
-    apart, rng = _correlation(left_a, left_b), np.random.default_rng(seed)
-    null_R = np.array([_correlation(left_a, left_b[rng.permutation(len(left_b))]) for _ in range(exchanges)])
-    p = (1 + int((np.abs(null_R) >= abs(apart) - 1e-12).sum())) / (exchanges + 1) if np.isfinite(apart) else nan
-    return Agreement(n=len(used), pearson=pearson, spearman=spearman, apart=apart, p=p, exchanges=exchanges)
-
-
-def _correlation(a_IN: Floats, b_IN: Floats) -> float:
-    both = np.isfinite(a_IN) & np.isfinite(b_IN)
-    a, b = a_IN[both], b_IN[both]
-    if len(a) < 3 or a.std() < 1e-12 or b.std() < 1e-12:
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _without_means(values_IN: Floats) -> Floats:
-    """What an additive model of rows and columns leaves, by least squares over the cells that are known."""
-    left_IN = values_IN.copy()
-    for _ in range(200):
-        before = left_IN.copy()
-        left_IN = left_IN - np.nanmean(left_IN, axis=1, keepdims=True)
-        left_IN = left_IN - np.nanmean(left_IN, axis=0, keepdims=True)
-        if np.nanmax(np.abs(left_IN - before)) < 1e-12:
-            break
-    return left_IN

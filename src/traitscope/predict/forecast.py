@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_shares
 from traitscope.frames import Tabular
 from traitscope.matrix import Role, ScoreMatrix
 from traitscope.predict.conformal import LEVEL, Calibration, calibrate
@@ -252,8 +252,7 @@ def fit_predictor(
     fit = predictor_named(predictor)
     if seed < 0:
         raise TraitscopeError(f"a seed of {seed}", where="seed", fix="write 0 or a positive number")
-    if not 0.0 < level < 1.0:
-        raise TraitscopeError(f"{level} is no coverage", where="level", fix="write a number between 0 and 1")
+    check_shares("predict", level=level)
     problem = Problem.from_scores(scores, base, features, more)
     if not np.isfinite(problem.values_BIN).any():
         raise TraitscopeError("no transfer cell is known", where="predict", fix="measure some cells first")

@@ -255,7 +255,8 @@ class BasesStudy(Study):
 
         made = self.effects_by_base()
         inputs = keeping.with_defaults(across_bases, options)
-        return self._kept("across", inputs, lambda: across_bases(made, **options), Across)
+        make = partial(across_bases, made, scores=self.scores(records=True), **options)
+        return self._kept("across", inputs, make, Across)
 
     @looking_once
     def effects_by_base(self, **options: Any) -> dict[str, Effects]:

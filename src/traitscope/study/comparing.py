@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_shares
 from traitscope.store import differences
 from traitscope.store.models import shared_name
 from traitscope.study import analysis
@@ -57,10 +57,12 @@ def compare(
         read: reads a matrix file; by default ``ScoreMatrix.read`` with nothing said of the file.
 
     Raises:
-        TraitscopeError: fewer than two things to compare, names that are not theirs, or nothing in common.
+        TraitscopeError: fewer than two things to compare, names that are not theirs, or nothing in common; alpha or
+            level not between 0 and 1.
     """
     from traitscope.effects.comparison import Comparison
 
+    check_shares("compare", alpha=alpha, level=level)
     entries = _named([entry for source in sources for entry in _entries(source, read)], names)
     if len(entries) < 2:
         raise TraitscopeError(
@@ -208,8 +210,9 @@ def _named(entries: list[_Entry], names: Sequence[str] | None) -> list[_Entry]:
 
 
 def _pair(one: _Entry, other: _Entry, alpha: float, level: float, seed: int) -> Pair:
+    from traitscope.effects.agreement import agreement
     from traitscope.effects.comparison import Pair, repeated
-    from traitscope.effects.sidebyside import agreement, side_by_side
+    from traitscope.effects.sidebyside import side_by_side
 
     cells, notes = side_by_side(one.side, other.side, level)
     if cells.empty:

@@ -26,6 +26,9 @@ MEASURING = 1000
 class Cells:
     """A score matrix in one view; metrics that are better when lower change sign.
 
+    Of several base models cells are taken around the mean of their base model on the task, moved to the task's mean:
+    base models differ in level, which is no matter of transfer.
+
     Attributes:
         matrix: the scores as measured, one row per source or per seed.
         view: "raw", "gain" or "logit".
@@ -52,9 +55,43 @@ class Cells:
         Raises:
             TraitscopeError: a row without a base (gain), a task that is no share (logit).
         """
+        return self.seen_IN - self.level_IN
+
+    @cached_property
+    def seen_IN(self) -> Floats:
+        """The same without regard to base models."""
         # The matrix's own view says what is missing; the numbers are the same.
         self.matrix.view(self.view)
         return np.where(self.counted_IN, self.in_view(self.matrix.scores_IN[None])[0], np.nan)
+
+    @cached_property
+    def by_base(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Indices of the rows of each base model."""
+        bases = self.matrix.rows["base"].to_numpy()
+        return tuple(np.flatnonzero(bases == base) for base in dict.fromkeys(bases.tolist()))
+
+    @cached_property
+    def level_IN(self) -> Floats:
+        """How far each row's base model lies above the task's mean; NaN where it has one cell, which tells nothing."""
+        if len(self.by_base) == 1:
+            return np.zeros(self.seen_IN.shape)
+        known_IN, level_IN = np.isfinite(self.seen_IN), np.full(self.seen_IN.shape, np.nan)
+        for rows in self.by_base:
+            count_N = known_IN[rows].sum(axis=0)
+            total_N = np.where(known_IN[rows], self.seen_IN[rows], 0.0).sum(axis=0)
+            level_IN[rows] = np.where(count_N > 1, total_N / np.maximum(count_N, 1), np.nan)
+        known_IN &= np.isfinite(level_IN)
+        total_N = np.where(known_IN, self.seen_IN, 0.0).sum(axis=0)
+        return np.asarray(level_IN - total_N / np.maximum(known_IN.sum(axis=0), 1))
+
+    def around_bases(self, other: Cells, at: Sequence[int]) -> Floats:
+        """Rows of another matrix around the levels that the base models have here; NaN where one has none."""
+        if len(self.by_base) == 1:
+            return np.asarray(other.seen_IN[list(at)])
+        level = {base: self.level_IN[i] for i, base in enumerate(self.matrix.rows["base"])}
+        none_N = np.full(self.level_IN.shape[1], np.nan)
+        level_PN = [level.get(base, none_N) for base in other.matrix.rows["base"].iloc[list(at)]]
+        return np.asarray(other.seen_IN[list(at)] - np.reshape(level_PN, (len(at), len(none_N))))
 
     @cached_property
     def gaps_IN(self) -> npt.NDArray[np.bool_]:
@@ -63,30 +100,39 @@ class Cells:
 
     @cached_property
     def precision_IN(self) -> Floats:
-        """1 / error variance in the view, around the task's mean; 0 in gaps, 1 where the errors are not known.
+        """1 / error variance in the view, around the base model's mean; 0 in gaps, 1 where the errors are not known.
 
         What all models share of a task's error (its hard examples) moves the task's mean and no direction.
         """
         if self.noise is None:
             return np.where(self.gaps_IN, 0.0, 1.0)
-        seen_N = (~self.gaps_IN).sum(axis=0)
+        seen_N, seen_IN = (~self.gaps_IN).sum(axis=0), np.zeros(self.gaps_IN.shape)
+        for rows in self.by_base:
+            seen_IN[rows] = (~self.gaps_IN[rows]).sum(axis=0)
         around_IN = self._computed_IN if is_large(*self.gaps_IN.shape) else self._measured_IN
-        variance_IN = around_IN * seen_N / np.maximum(seen_N - 1, 1)
+        variance_IN = around_IN * seen_IN / np.maximum(seen_IN - 1, 1)
         # A cell without any error, as the base's own gain, would decide its column alone.
         floor_N = 0.01 * variance_IN.sum(axis=0) / np.maximum(seen_N, 1)
         return np.where(self.gaps_IN, 0.0, 1.0 / np.maximum(np.maximum(variance_IN, floor_N), 1e-300))
 
     @property
     def _measured_IN(self) -> Floats:
-        """Error variance around the task's mean as draws have it."""
+        """Error variance around the base model's mean as draws have it."""
         assert self.noise is not None
         seed = self.noise.seed
         sure = None if seed is None else replace(seed, df_N=np.full_like(seed.df_N, np.inf), shared_df=np.inf)
         known = replace(self.noise, seed=sure)
         drawn = np.where(self.gaps_IN, 0.0, self.errors_in_view(known.draw(MEASURING, np.random.default_rng(0))))
-        seen_N = (~self.gaps_IN).sum(axis=0)
-        drawn -= drawn.sum(axis=1, keepdims=True) / np.maximum(seen_N, 1) * ~self.gaps_IN
-        return np.asarray((drawn**2).mean(axis=0))
+        return np.asarray((self._around(drawn) ** 2).mean(axis=0))
+
+    def _around(self, errors_RIN: Floats) -> Floats:
+        """Errors around the mean of each base model's rows; 0 in gaps."""
+        left_RIN = np.where(self.gaps_IN, 0.0, errors_RIN)
+        for rows in self.by_base:
+            seen_N = (~self.gaps_IN[rows]).sum(axis=0)
+            mean = left_RIN[:, rows].sum(axis=1, keepdims=True) / np.maximum(seen_N, 1)
+            left_RIN[:, rows] -= mean * ~self.gaps_IN[rows]
+        return left_RIN
 
     @property
     def _computed_IN(self) -> Floats:
@@ -107,17 +153,20 @@ class Cells:
             both = shared if noise.factors is None else np.hstack([noise.factors.factors[n], shared])
             if self.view == "gain":
                 both = both - both[self.matrix.base_index_I]
-            seen_I = ~self.gaps_IN[:, n]
-            count, both, apart_I = max(int(seen_I.sum()), 1), both * size[:, n, None], apart_I * size[:, n] ** 2
-            rest = both - both[seen_I].sum(axis=0) / count
-            own_I = apart_I * (1 - 2 / count) + apart_I[seen_I].sum() / count**2
-            found_IN[:, n] = (rest**2).sum(axis=1) + own_I
+            both, apart_I = both * size[:, n, None], apart_I * size[:, n] ** 2
+            for rows in self.by_base:
+                seen = rows[~self.gaps_IN[rows, n]]
+                count = max(len(seen), 1)
+                rest = both[rows] - both[seen].sum(axis=0) / count
+                own_I = apart_I[rows] * (1 - 2 / count) + apart_I[seen].sum() / count**2
+                found_IN[rows, n] = (rest**2).sum(axis=1) + own_I
         return found_IN
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
-        """Draws of the cells' errors in the view, [count, I, N]; the errors must be known."""
+        """Draws of the cells' errors in the view, [count, I, N], as the values have them; they must be known."""
         assert self.noise is not None
-        return self.errors_in_view(self.noise.draw(count, rng))
+        drawn_RIN = self.errors_in_view(self.noise.draw(count, rng))
+        return drawn_RIN if len(self.by_base) == 1 else self._around(drawn_RIN)
 
     @cached_property
     def adapters_J(self) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from traitscope.ticks import ticks
 from traitscope.traits.missing import complete, largest_rank
+from traitscope.traits.null import Blocks, permuted
 from traitscope.traits.sizes import (
     FEWEST_FOLDS,
     FEWEST_PERMUTATIONS,
@@ -137,14 +138,19 @@ def _one_after_the_other(
 
 
 def sequential_permutation(
-    centred_IN: Floats, *, permutations: int, rng: np.random.Generator, alpha: float = 0.05
+    centred_IN: Floats,
+    *,
+    permutations: int,
+    rng: np.random.Generator,
+    alpha: float = 0.05,
+    blocks: Blocks | None = None,
 ) -> SequentialTest:
     """A lower bound on the number of traits without standard errors: permuting the residuals of k components.
 
     Step k permutes every column of what k components leave, projects those components out again (Vitale et
     al. 2017, J. Chemometrics 31:e2937), and compares the share of the remaining variance that the next
     component takes. In simulations it seldom finds too many (about 5 %) and often too few at 11 x 10. A large matrix
-    is permuted less often (``sizes``).
+    is permuted less often (``sizes``). Rows that were centred together are permuted among each other (``blocks``).
     """
     permutations = repetitions(permutations, centred_IN.shape, FEWEST_PERMUTATIONS)
     spread_N = centred_IN.std(axis=0)
@@ -153,12 +159,13 @@ def sequential_permutation(
     energy_M = np.array([(singular[k:] ** 2).sum() for k in range(len(singular))])
 
     def steps() -> Iterator[tuple[float, Floats]]:
-        top = largest_rank(*centred_IN.shape)
+        rows, columns = centred_IN.shape
+        top = largest_rank(rows - (0 if blocks is None else len(blocks) - 1), columns)
         for k in ticks(range(top), "traits above the noise", top):
             rest = white - (left[:, :k] * singular[:k]) @ right[:k]
             found = []
             for size in portions(permutations, rest.shape):
-                draws = rng.permuted(np.broadcast_to(rest, (size, *rest.shape)), axis=1)
+                draws = permuted(np.broadcast_to(rest, (size, *rest.shape)), rng, blocks)
                 found.append(_projected_largest(draws, left[:, :k], right[:k]))
             null_R, null_energy_R = (np.concatenate(parts) for parts in zip(*found, strict=True))
             if energy_M[k] <= 1e-12 * energy_M[0] or energy_M[k] == 0.0:

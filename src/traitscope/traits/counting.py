@@ -59,7 +59,9 @@ def count_directions(cells: Cells, asked: TraitOptions, rng: np.random.Generator
     held_out = held_out_cells(cells.values_IN, unit_N, "column standard deviations", rng=rng, repeats=asked.held_out)
     filled_IN = Decomposer(0 if held_out is None else held_out.count, asked.scale, None).fill(cells.values_IN)
     centred_IN, _, _ = centre_and_scale(filled_IN, asked.scale)
-    permutation = sequential_permutation(centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL)
+    permutation = sequential_permutation(
+        centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL, blocks=cells.by_base
+    )
     return Counted(None, held_out, permutation)
 
 
@@ -88,7 +90,9 @@ def outlying(cells: Cells, asked: TraitOptions) -> tuple[list[int], list[int]]:
     known_IN = ~cells.gaps_IN
     left_N, out = known_IN.sum(axis=0), list[int]()
     for i in far:
-        if (left_N - known_IN[i] >= FEWEST_OF_TASK).all():
+        (own,) = (rows for rows in cells.by_base if i in rows)
+        # One row alone of a base model says nothing of it.
+        if (left_N - known_IN[i] >= FEWEST_OF_TASK).all() and len(set(own.tolist()) - {*out, i}) > 1:
             out.append(i)
             left_N = left_N - known_IN[i]
     return out, [i for i in far if i not in out]

@@ -38,7 +38,8 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
 
     Fitted on the transfer cells of bases and sources: own and copied tasks count as not observed; controls, mixes,
     foreign models and rows of degenerate answers are projected afterwards. Columns are centred over the rows of the
-    fit, the base included; ``own="include", rows="all"`` is the way of the transfer paper (Krishna et al. 2025).
+    fit, the base included, of several base models within each; ``own="include", rows="all"`` is the way of the
+    transfer paper (Krishna et al. 2025).
 
     Args:
         scores: the matrix. Metrics that are better when lower change sign first.
@@ -123,7 +124,7 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
         stability=stability(found, cells.values_IN, fitted.decompose, matrix.models, cells.adapters_J, resampled),
         names=names,
         skills=agreement,
-        projected=_projected(everything, kept_rows, left_out, fitted),
+        projected=_projected(everything, cells, kept_rows, left_out, fitted),
         filled_IN=fitted.filled_IN,
         missing=int(cells.gaps_IN.sum()),
         seed=asked.seed,
@@ -142,9 +143,13 @@ def _rows_of_fit(everything: Cells, asked: TraitOptions) -> list[int]:
     kinds = [role.kind for role in everything.matrix.roles_I]
     measured_IN = np.isfinite(everything.matrix.scores_IN)
     only_own_I = np.asarray(measured_IN.any(axis=1) & ~(measured_IN & everything.counted_IN).any(axis=1))
-    return [
+    rows = [
         i for i, kind in enumerate(kinds) if (asked.rows == "all" or kind in ("base", "source")) and not only_own_I[i]
     ]
+    # A base model of which there is nothing else has no difference within it.
+    bases = everything.matrix.rows["base"].iloc[rows]
+    lone = bases.nunique() > 1 and bases.map(bases.value_counts()) == 1
+    return [i for i, out in zip(rows, np.broadcast_to(lone, len(rows)), strict=True) if not out]
 
 
 def _runs_only(cells: Cells) -> bool:
@@ -156,6 +161,8 @@ def _runs_only(cells: Cells) -> bool:
 def _notes(everything: Cells, cells: Cells, asked: TraitOptions) -> list[str]:
     """What was fitted on, and what stands beside it."""
     notes = [f"fitted on the {fitted_on(asked)}"]
+    if len(cells.by_base) > 1:
+        notes[0] += f", within each of {len(cells.by_base)} base models: their levels on the tasks are taken out"
     unseen = int((~cells.counted_IN & np.isfinite(cells.matrix.scores_IN)).sum())
     if unseen:
         notes[0] += f"; {unseen} own and copied cells count as not observed"
@@ -165,13 +172,15 @@ def _notes(everything: Cells, cells: Cells, asked: TraitOptions) -> list[str]:
     return notes
 
 
-def _projected(everything: Cells, kept_rows: list[int], outlying: tuple[str, ...], fitted: _Fitted) -> Projected:
+def _projected(
+    everything: Cells, cells: Cells, kept_rows: list[int], outlying: tuple[str, ...], fitted: _Fitted
+) -> Projected:
     """Places of the other rows on the traits, from all cells that they have."""
     others = [i for i in range(len(everything.matrix.models)) if i not in kept_rows]
     roles, models = everything.matrix.roles_I, everything.matrix.models
     components = fitted.turned.components
     whole = replace(everything, counted_IN=np.full_like(everything.counted_IN, True))
-    precision_IN = whole.precision_IN
+    values_PN, precision_IN = cells.around_bases(whole, others), whole.precision_IN
     if whole.noise is None:
         rest_IN = (fitted.filled_IN - fitted.center_N) / fitted.scale_N
         rest_IN = rest_IN - (components.scores_IK * components.singular_K) @ components.loadings_KN
@@ -182,8 +191,8 @@ def _projected(everything: Cells, kept_rows: list[int], outlying: tuple[str, ...
         models=tuple(models[i] for i in others),
         kinds=tuple("outlying" if models[i] in outlying else roles[i].kind for i in others),
         scores_PK=project(
-            (whole.values_IN[others] - fitted.center_N) / fitted.scale_N,
-            precision_IN[others],
+            (values_PN - fitted.center_N) / fitted.scale_N,
+            np.where(np.isfinite(values_PN), precision_IN[others], 0.0),
             components.loadings_KN * components.singular_K[:, None],
             len(kept_rows),
         ),
@@ -194,7 +203,8 @@ def _choose_k(k: int | str, counted: Counted, cells: Cells) -> int:
     """Number of traits to keep; raises if the wish cannot be met."""
     n_models, n_tasks = cells.values_IN.shape
     gaps = bool(cells.gaps_IN.any())
-    most = largest_rank(n_models, n_tasks) if gaps else min(n_models - 1, n_tasks)
+    free = n_models - len(cells.by_base)
+    most = largest_rank(free + 1, n_tasks) if gaps else min(free, n_tasks)
     if k == "auto":
         wanted = counted.supported
         if counted.sequential is None and counted.held_out is not None:
@@ -232,7 +242,7 @@ def _decompose(cells: Cells, k: int, asked: TraitOptions, rng: np.random.Generat
     decompose = Decomposer(k, asked.scale, asked.rotate, None if cells.noise is None else cells.precision_IN)
     filled_IN = decompose.fill(cells.values_IN[None])[0]
     centred_IN, center_N, scale_N = centre_and_scale(filled_IN, asked.scale)
-    null = permutation_null(centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL)
+    null = permutation_null(centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL, blocks=cells.by_base)
     first = principal_components(centred_IN).first(k)
     turned = rotate(first.scores_IK, first.singular_K, first.loadings_KN, asked.rotate)
     energy = max(float((centred_IN**2).sum()), 1e-300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from traitscope.traits.pca import explained
 from traitscope.traits.sizes import FEWEST_PERMUTATIONS, portions, repetitions, singular_values
 
 Floats = npt.NDArray[np.float64]
+Blocks = Sequence[npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +63,23 @@ class PermutationNull:
         return frame_text(self.frame(), "{:.3f}")
 
 
+def permuted(copies_RIN: Floats, rng: np.random.Generator, blocks: Blocks | None = None) -> Floats:
+    """Every column of every copy put into another order, within blocks of rows where these are given."""
+    if blocks is None or len(blocks) == 1:
+        return rng.permuted(copies_RIN, axis=1)
+    moved = np.array(copies_RIN)
+    for rows in blocks:
+        moved[:, rows] = rng.permuted(moved[:, rows], axis=1)
+    return moved
+
+
 def permutation_null(
-    centred_IN: Floats, *, permutations: int, rng: np.random.Generator, alpha: float = 0.05
+    centred_IN: Floats,
+    *,
+    permutations: int,
+    rng: np.random.Generator,
+    alpha: float = 0.05,
+    blocks: Blocks | None = None,
 ) -> PermutationNull:
     """Explained variance of a matrix and of its column permutations (Horn 1965; Buja & Eyuboglu 1992).
 
@@ -73,14 +90,15 @@ def permutation_null(
     Args:
         centred_IN: centred (and scaled, if the analysis is) columns without missing cells.
         permutations: number of draws, fewer on a large matrix (``sizes``). alpha: level of ``count``.
+        blocks: rows that are exchanged among each other alone, as those centred together.
     """
-    rank = min(centred_IN.shape[0] - 1, centred_IN.shape[1])
+    rank = min(centred_IN.shape[0] - (1 if blocks is None else len(blocks)), centred_IN.shape[1])
     observed_M = explained(singular_values(centred_IN)[:rank])
     permutations = repetitions(permutations, centred_IN.shape, FEWEST_PERMUTATIONS)
     drawn = []
     for size in portions(permutations, centred_IN.shape):
         copies = np.broadcast_to(centred_IN, (size, *centred_IN.shape))
-        drawn.append(singular_values(rng.permuted(copies, axis=1))[:, :rank])
+        drawn.append(singular_values(permuted(copies, rng, blocks))[:, :rank])
     null_RM = explained(np.concatenate(drawn).astype(np.float64))
     return PermutationNull(
         explained_M=observed_M,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from traitscope.errors import TraitscopeError
+from traitscope.errors import TraitscopeError, check_shares
 
 VIEWS = ("raw", "gain", "logit")
 
@@ -15,7 +15,8 @@ class TraitOptions:
     """Options of ``fit_traits``, given to it by name.
 
     Raises:
-        TraitscopeError: a view, rotation, or choice of cells, rows or seeds that does not exist.
+        TraitscopeError: a view, rotation, or choice of cells, rows or seeds that does not exist; a level that is not
+            between 0 and 1.
     """
 
     view: str = "raw"
@@ -70,6 +71,7 @@ class TraitOptions:
     """Seed of all draws."""
 
     def __post_init__(self) -> None:
+        check_shares("fit_traits", level=self.level, alpha=self.alpha)
         for name, value, allowed in (
             ("view", self.view, VIEWS),
             ("rotate", self.rotate, (None, "varimax", "promax")),
