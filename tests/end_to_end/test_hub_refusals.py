@@ -219,7 +219,7 @@ def test_a_revision_of_what_lies_here_and_a_file_in_a_folder_are_refused(base: P
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (ConnectionError("gone"), "the connection to the Hub"),
+        (ConnectionError("gone"), "the Hub"),
         (RuntimeError("odd"), "the Hub does not take it: odd"),
         (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "your token has a sign"),
     ],

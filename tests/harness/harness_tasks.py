@@ -84,6 +84,7 @@ filter_list:
 - name: most-often
   filter:
   - {function: regex, regex_pattern: "([aeiou])"}
+  - {function: take_first_k, k: 2}
   - {function: majority_vote}
   - {function: take_first}
 metric_list:
@@ -96,9 +97,9 @@ metric_list:
     "blank": """\
 task: blank
 output_type: multiple_choice
-doc_to_text: !function drawn.text
+doc_to_text: "{{gold % 2}}"
 doc_to_choice: "{{['The ' + options[0] + ' was', 'The ' + options[1] + ' was']}}"
-doc_to_target: "{{text}}"
+doc_to_target: !function drawn.text
 metric_list:
 - {metric: acc, aggregation: mean, higher_is_better: true}
 """,
@@ -127,7 +128,7 @@ TURN = [random.randrange(1000), numpy.random.randint(1000)]
 
 
 def text(doc):
-    return (doc["gold"] + sum(TURN)) % 2
+    return f"{doc['text']} {TURN}"
 """
 
 

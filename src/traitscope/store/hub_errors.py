@@ -167,7 +167,7 @@ def _lost(wanted: str | None) -> tuple[str, str]:
     if constants.is_offline_mode():
         return (
             f"the Hub ({constants.ENDPOINT}) does not answer, or HF_HUB_OFFLINE is set{lacking}",
-            "mend the network, or name a local folder (from the study file's folder)",
+            "mend the network" + (", or name a local folder (from the study file's folder)" if wanted else ""),
         )
     return (
         f"the connection to the Hub ({constants.ENDPOINT}) was lost, or never came about{lacking}",
