@@ -230,6 +230,7 @@ def test_what_is_sent_is_not_told_as_what_is_fetched(error: Exception, says: str
     assert "has come" not in str(told.fix)
 
 
+@pytest.mark.verify
 def test_what_lies_deeper_in_a_repository_is_named(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
     file = write_study(tmp_path / "study", "org/tiny-base", "org/several")
     assert_refused(verbs, file, "has adapters in folders: adapters/tone", "subfolder: adapters/tone")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_tasks import harness_results
+from harness_tasks import harness_results, write_tasks
 
 from traitscope.records import ExampleRecord
 from traitscope.study import Study
+from traitscope.tasks.harness.requests import Asked
 from traitscope.tasks.judge import summarise
 
 TASKS = ("pick", "shots", "last", "corpus", "sums", "blank", "both", "even")
@@ -157,3 +158,14 @@ def test_records_in_another_order_are_judged_alike(filled: Study) -> None:
     examples = filled.data.load("last").eval
     told = [summarise(task, records, examples)[0] for records in (cell.records, cell.records[::-1])]
     assert told[0] == told[1] and told[0][0].stderr
+
+
+def test_what_a_task_draws_while_it_is_loaded_is_what_the_harness_draws(base: Path, tmp_path: Path) -> None:
+    """The harness keeps a Python file that it has read, so each has a copy of its own."""
+    for name in ("ours", "theirs"):
+        write_tasks(tmp_path / name, 3)
+    theirs = harness_results(base, None, ["blank"], tmp_path / "theirs", limit=1, bootstrap_iters=0)["blank"]
+    (tmp_path / "study.yaml").write_text(study_text(base, tmp_path / "ours", {}, {"blank": "task: blank, limit: 1"}))
+    (example,) = Study.open(tmp_path / "study.yaml").data.load("blank").eval
+    said = [(request.prompt.text, request.text) for request in Asked.from_json(example.requests).requests]
+    assert said == [tuple(one) for one in theirs["samples"]["blank"][0]["arguments"]]
