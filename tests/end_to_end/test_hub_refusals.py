@@ -9,16 +9,19 @@ import threading
 import time
 from pathlib import Path
 
+import datasets
 import pytest
 import tiny
 from hub import Hub
 from hub_study import FILES, HUB_DATA, SECRET, Verbs, assert_refused, write_study
 
+from traitscope.config.data import DataConfig
 from traitscope.errors import TraitscopeError
 from traitscope.store.hub_errors import hub_error
 from traitscope.store.models import ModelSource, locate
 from traitscope.study import Study
 from traitscope.study.checking import check_models
+from traitscope.tasks.hub_rows import _told
 
 
 @pytest.mark.parametrize(
@@ -242,3 +245,14 @@ def test_what_lies_deeper_in_a_repository_is_named(tmp_path: Path, hub: Hub, ver
     file = write_study(tmp_path / "other", "org/pointer", "org/tiny-adapter", revision="")
     said = assert_refused(verbs, file, "is a pointer of Git LFS", "name another revision or copy")
     assert "git lfs pull" not in said
+
+
+def test_of_several_subsets_their_names_alone_are_offered(tmp_path: Path) -> None:
+    configs = "".join(f"- {{config_name: {name}, data_files: {name}.csv}}\n" for name in ("de", "en"))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    for name in ("de", "en"):
+        (tmp_path / f"{name}.csv").write_text("a\n1\n")
+    with pytest.raises(ValueError, match="Config name is missing") as raised:
+        datasets.load_dataset(str(tmp_path))
+    data = DataConfig(hub="org/x", splits="train")
+    assert _told(raised.value, data, "train", None, "here").fix == "add subset: de or en"
