@@ -238,3 +238,44 @@ def test_a_name_that_is_taken_and_a_repository_that_everybody_sees(
     (tmp_path / "other/more.txt").write_text("kept")
     pushed(verbs, filled, "--yes", "--public")
     assert text_of(hub, "models", ADAPTER, "more.txt") == "kept"
+    hub.holds.private.add(ADAPTER)
+    _, said = pushed(verbs, filled, "--yes", "--public", status=2)
+    assert "there and private" in said and "/settings" in said
+
+
+def test_comments_are_not_sent(filled_copy: Path, hub: Hub, verbs: Verbs) -> None:
+    copy = filled_copy.parent / "runs/hub/study.yaml"
+    text = copy.read_text()
+    for file in (filled_copy, copy):
+        file.write_text(f"# see /mnt/priv/x\n# token hf_oldoldoldold\n{file.read_text()}")
+    pushed(verbs, filled_copy, "--yes", "--what", "scores")
+    sent = text_of(hub, "datasets", SCORES, "study.yaml")
+    assert "#" not in sent and "priv" not in sent and "hf_old" not in sent
+    assert yaml.safe_load(sent) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("/mnt/priv/x", True),
+        ("see `/data/lab/models`.", True),
+        ("~/models/x", True),
+        (r"C:\loras\x", True),
+        ("hf_anothersTokenOfLongAgo", True),
+        ("https://huggingface.co/org/name", False),
+        ("and/or, 1/2, runs/hub/x, [a](b/c), ./x/y", False),
+    ],
+)
+def test_a_place_or_a_token_is_refused_with_its_line(here: Path, line: str, refused: bool) -> None:
+    study = Study.open(here)
+    card = study.folder.adapter_path("tone-s0") / "README.md"
+    before = card.read_text()
+    card.write_text(f"{before}\n{line}\n")
+    try:
+        if refused:
+            with pytest.raises(TraitscopeError, match=r"adapter tone-s0, README\.md, line \d+"):
+                plan_push(study, "org/up")
+        else:
+            plan_push(study, "org/up")
+    finally:
+        card.write_text(before)

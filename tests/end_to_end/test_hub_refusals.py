@@ -9,20 +9,29 @@ import threading
 import time
 from pathlib import Path
 
+import datasets
 import pytest
 import tiny
 from hub import Hub
 from hub_study import FILES, HUB_DATA, SECRET, Verbs, assert_refused, write_study
 
+from traitscope.config.data import DataConfig
+from traitscope.errors import TraitscopeError
+from traitscope.store.hub_errors import hub_error
+from traitscope.store.models import ModelSource, locate
+from traitscope.study import Study
+from traitscope.study.checking import check_models
+from traitscope.tasks.hub_rows import _told
+
 
 @pytest.mark.parametrize(
     ("named", "other", "data", "says"),
     [
-        ("org/absent", "org/tiny-adapter", FILES, ["base model org/absent: the Hub has no model org/absent", "log in"]),
-        ("org/gated", "org/tiny-adapter", FILES, ["base model org/gated", "gated, and there is no token", "log in"]),
+        ("org/absent", "org/tiny-adapter", FILES, ["model org/absent: the Hub has no model org/absent", "log in"]),
+        ("org/gated", "org/tiny-adapter", FILES, ["model org/gated", "gated, and there is no token", "log in"]),
         ("org/tiny-base@v9", "org/tiny-adapter", FILES, ["org/tiny-base has no revision v9", "commits/main"]),
         ("org/tiny-adapter", "org/tiny-base", FILES, ["has no config.json: it holds an adapter", "models:"]),
-        ("org/no-weights", "org/tiny-adapter", FILES, ["base model org/no-weights", "has no model.safetensors"]),
+        ("org/no-weights", "org/tiny-adapter", FILES, ["model org/no-weights", "has no model.safetensors"]),
         ("org/a/b", "org/tiny-adapter", FILES, ["model org/a/b", "name a model folder"]),
         ("org/tiny-base", "org/absent", FILES, ["model org/absent", "check the id"]),
         ("org/tiny-base", "org/pickled", FILES, ["model org/pickled", "pickled weights are not read"]),
@@ -104,7 +113,7 @@ def test_a_hub_that_is_busy_or_broken(
     hub.repositories["models"]["org/fresh"] = hub.repositories["models"]["org/tiny-base"]
     hub.fail("/org/fresh", status, **headers)
     file = write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter")
-    assert_refused(verbs, file, "base model org/fresh", *says)
+    assert_refused(verbs, file, "model org/fresh", *says)
 
 
 def weights_asked(hub: Hub) -> list[str | None]:
@@ -131,7 +140,7 @@ def test_a_run_that_lost_the_hub_fetches_what_had_not_come_whole(tmp_path: Path,
     hub.drop(r"GET /org/fresh/resolve/.*safetensors", after=5000, times=1)
     hub.drop(r"GET /org/fresh/resolve/.*safetensors", times=100)
     file = write_study(tmp_path / "study", "org/fresh", "org/tiny-adapter")
-    assert_refused(verbs, file, "base model org/fresh", "the connection to the Hub", "run the same command again")
+    assert_refused(verbs, file, "model org/fresh", "the connection to the Hub", "run the same command again")
     hub.mend()
     hub.asked.clear()
     hub.heard.clear()
@@ -170,3 +179,80 @@ def test_a_run_that_was_killed_in_the_middle_of_a_file_goes_on(tmp_path: Path, h
 def fresh(to: Path, seed: int) -> Path:
     """The base with other weights, which the cache does not hold."""
     return tiny.make_base(to / "fresh", seed=seed, layers=4)
+
+
+NO_IDS = (
+    *("org/my lora", "org/x@", "@main", "org/", "org/x@v@w", "org/x:main", "org/x#main", "org/x.git", "org/.."),
+    *("org/--x", "a--b/c", "örg/x", r"C:\loras\x", "$HOME/x", f"{'a' * 100}/b"),
+)
+
+
+@pytest.mark.parametrize("name", NO_IDS)
+def test_a_name_that_is_no_id_is_one_error_for_base_and_rows(base: Path, name: str, tmp_path: Path) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    from traitscope.config.hub_name import split_revision
+
+    if name.isascii():
+        with pytest.raises(HFValidationError):
+            validate_repo_id(split_revision(name)[0])
+    for place, (model, other) in enumerate(((name, base), (base, name))):
+        file = write_study(tmp_path / str(place), "BASE", "OTHER", revision="")
+        file.write_text(file.read_text().replace("BASE", f"'{model}'").replace("OTHER", f"'{other}'"))
+        with pytest.raises(TraitscopeError, match="is no id of the Hub, and no folder here") as told:
+            check_models(Study.open(file))
+        assert "org/name" in str(told.value.fix)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "org/x", "Org-1/a_b.c", "_a/b_"])
+def test_ids_of_the_hub_are_taken_as_such(name: str) -> None:
+    assert locate(name) == name
+
+
+def test_a_revision_of_what_lies_here_and_a_file_in_a_folder_are_refused(base: Path) -> None:
+    for asked in (ModelSource(str(base), "v9"), ModelSource("embedded", "v9")):
+        with pytest.raises(TraitscopeError, match="has no revision 'v9'"):
+            asked.located()
+    with pytest.raises(TraitscopeError, match="is a file") as told:
+        locate(base / "config.json")
+    assert told.value.fix == f"name its folder: {base}"
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ConnectionError("gone"), "the Hub"),
+        (RuntimeError("odd"), "the Hub does not take it: odd"),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "your token has a sign"),
+    ],
+)
+def test_what_is_sent_is_not_told_as_what_is_fetched(error: Exception, says: str) -> None:
+    told = hub_error(error, "push", "org/x", sending=True)
+    assert says in told.what and "disk" not in told.what and "cannot be had" not in told.what
+    assert "has come" not in str(told.fix)
+
+
+@pytest.mark.verify
+def test_what_lies_deeper_in_a_repository_is_named(tmp_path: Path, hub: Hub, verbs: Verbs) -> None:
+    file = write_study(tmp_path / "study", "org/tiny-base", "org/several")
+    assert_refused(verbs, file, "has adapters in folders: adapters/tone", "subfolder: adapters/tone")
+    # A clone without Git LFS was uploaded.
+    pointer = tmp_path / "pointer"
+    shutil.copytree(hub.repositories["models"]["org/tiny-base"], pointer)
+    (pointer / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    hub.repositories["models"]["org/pointer"] = pointer
+    file = write_study(tmp_path / "other", "org/pointer", "org/tiny-adapter", revision="")
+    said = assert_refused(verbs, file, "is a pointer of Git LFS", "name another revision or copy")
+    assert "git lfs pull" not in said
+
+
+def test_of_several_subsets_their_names_alone_are_offered(tmp_path: Path) -> None:
+    configs = "".join(f"- {{config_name: {name}, data_files: {name}.csv}}\n" for name in ("de", "en"))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    for name in ("de", "en"):
+        (tmp_path / f"{name}.csv").write_text("a\n1\n")
+    with pytest.raises(ValueError, match="Config name is missing") as raised:
+        datasets.load_dataset(str(tmp_path))
+    data = DataConfig(hub="org/x", splits="train")
+    assert _told(raised.value, data, "train", None, "here").fix == "add subset: de or en"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,11 @@ def adapters(tmp_path_factory: pytest.TempPathFactory, base: Path) -> dict[str, 
     """Two adapters of the base."""
     folder = tmp_path_factory.mktemp("adapters")
     return {name: make_adapter(base, folder / name, seed) for seed, name in enumerate(("one", "two"), 1)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_inventory() -> Iterator[None]:
+    """The harness lists the machine's hardware and packages behind every result, which takes longer than the result."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.utils.collect_env.get_pretty_env_info", lambda: "not listed")
+        yield

@@ -84,6 +84,7 @@ filter_list:
 - name: most-often
   filter:
   - {function: regex, regex_pattern: "([aeiou])"}
+  - {function: take_first_k, k: 2}
   - {function: majority_vote}
   - {function: take_first}
 metric_list:
@@ -91,13 +92,14 @@ metric_list:
   aggregation: mean
   higher_is_better: true
   ignore_case: true
+- {metric: chrf}
 """,
     "blank": """\
 task: blank
 output_type: multiple_choice
 doc_to_text: "{{gold % 2}}"
 doc_to_choice: "{{['The ' + options[0] + ' was', 'The ' + options[1] + ' was']}}"
-doc_to_target: "{{text}}"
+doc_to_target: !function drawn.text
 metric_list:
 - {metric: acc, aggregation: mean, higher_is_better: true}
 """,
@@ -114,6 +116,20 @@ aggregate_metric_list:
 - {metric: acc, aggregation: mean, weight_by_size: false}
 """,
 }
+
+
+# What is drawn while a task is loaded depends on how the generators stand then.
+DRAWN = """\
+import random
+
+import numpy
+
+TURN = [random.randrange(1000), numpy.random.randint(1000)]
+
+
+def text(doc):
+    return f"{doc['text']} {TURN}"
+"""
 
 
 def rows(name: str, split: str, n: int) -> list[dict[str, Any]]:
@@ -134,9 +150,10 @@ def rows(name: str, split: str, n: int) -> list[dict[str, Any]]:
     return found
 
 
-def write_tasks(folder: Path, n: int = 12) -> Path:
+def write_tasks(folder: Path, n: int = 9) -> Path:
     """The YAML files with their rows."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "drawn.py").write_text(DRAWN, encoding="utf-8")
     for name, body in YAMLS.items():
         head = "" if body.startswith("group") else HEAD.format(rows=folder.as_posix(), name=name)
         (folder / f"{name}.yaml").write_text(head + body, encoding="utf-8")

@@ -85,3 +85,38 @@ def test_several_adapters_need_a_name_and_a_name_must_be_one_of_them(base: Path,
     with pytest.raises(TraitscopeError, match="two models are called 'a'"):
         adapter_folders("x/a;y/a")
     assert adapter_folders("p=x/a;y/b") == {"p": Path("x/a"), "b": Path("y/b")}
+
+
+def test_every_model_has_a_cache_of_its_own(
+    base: Path, adapters: dict[str, Path], manager: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from traitscope import lm_eval
+    from traitscope.lm_eval import model as module
+
+    def results(folder: Path, cache: Path | None) -> dict[str, Any]:
+        options: dict[str, Any] = {"model": {"dtype": "fp32", "device": "cpu"}, "task_manager": manager, "limit": 3}
+        found = lm_eval.evaluate(
+            str(base), {"one": folder}, ["last"], bootstrap_iters=0, use_cache=cache and str(cache), **options
+        )
+        return {name: one["results"]["last"]["perplexity,none"] for name, one in found.items()}
+
+    plain = results(adapters["one"], None)
+    assert plain["base"] != plain["one"]
+    assert results(adapters["one"], tmp_path / "kept") == plain
+    monkeypatch.setattr(module, "answer_requests", None)
+    assert results(adapters["one"], tmp_path / "kept") == plain
+    with pytest.raises(TraitscopeError, match=r"kept-one.*holds answers of another model than 'one'"):
+        results(adapters["two"], tmp_path / "kept")
+
+
+def test_the_command_line_gives_every_model_a_cache_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval._cli import HarnessCLI
+
+    from traitscope.lm_eval import __main__ as program
+
+    seen = []
+    monkeypatch.setattr(HarnessCLI, "execute", lambda _, args: seen.append((args.model_args["peft"], args.use_cache)))
+    arguments = ["--model", "traitscope", "--model_args", "base=b,adapters=x/one;y/two", "--tasks", "t"]
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "run", *arguments, "--use_cache", "kept"])
+    program.main()
+    assert seen == [("base", "kept-base"), ("one", "kept-one"), ("two", "kept-two")]

@@ -13,6 +13,8 @@ from traitscope.texts import shown
 
 # Keys of gen_kwargs that greedy decoding knows; what else the harness passes on changes which token is taken.
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+# Settings that change nothing at this value.
+_NEUTRAL = {"num_beams": 1, "repetition_penalty": 1.0, "num_return_sequences": 1, "use_cache": True}
 GREEDY = ("until", "do_sample", "temperature", "top_p", "top_k", *LENGTHS)
 
 
@@ -86,5 +88,22 @@ def sampled(settings: dict[str, Any]) -> str | None:
     # Where do_sample is false, lm-eval sets the temperature to 0.
     if temperature > 0 and settings.get("do_sample") is None:
         return f"temperature: {temperature:g} draws answers at random"
-    unknown = next((key for key in settings if key not in GREEDY), None)
-    return None if unknown is None else f"{shown(unknown)} changes which tokens are generated"
+    return None
+
+
+def greedy_problem(settings: dict[str, Any], override: str) -> tuple[str, str] | None:
+    """What in a task's own generation settings is not answered here, and what to do about it; None where nothing is.
+
+    Args:
+        settings: of the task. override: how a user sets others in place of a draw at random.
+    """
+    if (why := sampled(settings)) is not None:
+        return why, f"{override}, or take another task"
+    unknown = next((key for key, value in settings.items() if key not in GREEDY and _NEUTRAL.get(key) != value), None)
+    if unknown is None:
+        return None
+    return (
+        f"{shown(unknown)} changes which tokens are generated",
+        "take another task, or write a YAML file of your own that includes this one and has generation_kwargs "
+        f"without {shown(unknown)}",
+    )

@@ -40,15 +40,15 @@ _OF_TEXT = {
 _OPAQUE = (Namespace, Cycler, Joiner, Macro, LoopContext)
 
 
-def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that takes and gives plain values only."""
+def _bounded(name: str, call: Callable[..., Any], strict: bool) -> Callable[..., Any]:
+    """A filter that takes and gives plain values only; where it is strict, text is made of text and numbers alone."""
     first = 1 if hasattr(call, "jinja_pass_arg") else 0
 
     @wraps(call)
     def bounded(*args: Any, **kwargs: Any) -> Any:
         current.get().step()
         given = [plain(a) for a in (*args[first:], *kwargs.values())]
-        for value in given[: 3 if name == "replace" else 1] if name in _OF_TEXT else ():
+        for value in given[: 3 if name == "replace" else 1] if strict and name in _OF_TEXT else ():
             printable(value)
         check_call(name, given[0] if given else None, tuple(given[1:]))
         return plain(drained(call(*args, **kwargs)))
@@ -107,7 +107,13 @@ def _guard(node: Any, name: str) -> nodes.Filter:
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox with bounds; nothing is worked out before a row is there."""
+    """Jinja's sandbox with bounds; nothing is worked out before a row is there.
+
+    Attributes:
+        strict: whether a list or a missing value that would be written is refused.
+    """
+
+    strict = True
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
@@ -123,8 +129,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         del self.filters["random"], self.globals["lipsum"]
         self.filters |= {"regex_replace": _regex_replace, "regex_findall": _regex_findall, "prefix": _prefix}
         self.filters["join"] = _join
-        self.filters = {name: _bounded(name, call) for name, call in self.filters.items()}
-        self.filters |= {"_each": _each, "_static": _static, "_plain": plain, "_printable": printable}
+        self.filters = {name: _bounded(name, call, self.strict) for name, call in self.filters.items()}
+        self.filters |= {"_each": _each, "_static": _static, "_plain": plain}
+        self.filters["_printable"] = printable if self.strict else plain
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         guarded = _Guards().visit(source)

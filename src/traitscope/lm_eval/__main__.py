@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.lm_eval.model import BASE, adapter_folders, close_last
+from traitscope.lm_eval.model import BASE, adapter_folders, cache_of, close_last
 
 
 def _each_model(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -34,9 +34,12 @@ def main() -> None:
     if "base" in arguments:
         # The name under which the harness knows a base, which its results files are called after.
         arguments["pretrained"] = arguments.pop("base")
+    cache = getattr(args, "use_cache", None)
     try:
         for one in _each_model(arguments):
             args.model_args = one
+            if cache is not None:
+                args.use_cache = cache_of(cache, str(one["peft"]))
             cli.execute(args)
     except TraitscopeError as error:
         sys.exit(f"error: {error}")

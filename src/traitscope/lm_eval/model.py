@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
 from traitscope.compute.requests import Answers, answer_requests
-from traitscope.config.lm_eval import sampled
+from traitscope.config.lm_eval import greedy_problem
 from traitscope.engine import Adapter, Bank, load_base
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
@@ -24,6 +25,9 @@ from traitscope.tasks.harness.requests import Prompt, Request, generation_settin
 
 # The model that is the base alone.
 BASE = "base"
+
+# Says in a cache whose answers it holds.
+_OWNER = "traitscope model"
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,11 @@ def adapter_folders(adapters: str | Sequence[str | Path] | Mapping[str, str | Pa
             )
         found[name] = folder.expanduser()
     return found
+
+
+def cache_of(cache: str | Path, name: str) -> str:
+    """One model's own part of a cache of answers."""
+    return f"{cache}-{name}"
 
 
 def close_last() -> None:
@@ -103,6 +112,7 @@ class TraitscopeLM(TemplateLM):
         self.base = load_base(named, revision=revision, dtype=dtype, device=device or "auto")
         loaded = {name: Adapter.load(folder, self.base) for name, folder in self.folders.items()}
         self.bank = Bank(self.base, {BASE: None, **loaded})
+        self._marks = {BASE: "", **{name: adapter.fingerprint for name, adapter in loaded.items()}}
         self.tokenizer = self.base.tokenizer
         self.tokens_per_pass = tokens_per_pass
         self._max_length = max_length
@@ -151,6 +161,24 @@ class TraitscopeLM(TemplateLM):
                 f"there is no adapter {name!r}", where="peft", fix=did_you_mean(name, list(self.bank.names))
             )
         self.chosen = name
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """The harness' cache of answers (``use_cache``), whose keys do not say whose they are.
+
+        Raises:
+            TraitscopeError: it holds answers of another model.
+        """
+        cache = cache_hook.dbdict
+        if cache is not None:
+            mine = json.dumps([self.base.fingerprint, self.base.precision, self.max_length, self._marks[self.chosen]])
+            if len(cache) and cache.get(_OWNER) != mine:
+                raise TraitscopeError(
+                    f"the cache {cache.filename} holds answers of another model than {self.chosen!r}",
+                    where="use_cache",
+                    fix="name another one, or remove the file",
+                )
+            cache[_OWNER] = mine
+        super().set_cache_hook(cache_hook)
 
     def close(self) -> None:
         """Gives the base its own layers back."""
@@ -221,11 +249,10 @@ class TraitscopeLM(TemplateLM):
         asked = []
         for one in requests:
             context, settings = one.args
-            if (why := sampled(settings)) is not None:
+            if (problem := greedy_problem(settings, "add --gen_kwargs do_sample=False,temperature=0.0")) is not None:
+                why, fix = problem
                 raise TraitscopeError(
-                    f"{why}, and answers are generated greedily",
-                    where=f"task {one.task_name}",
-                    fix="add --gen_kwargs do_sample=False,temperature=0.0",
+                    f"{why}, and answers are generated greedily", where=f"task {one.task_name}", fix=fix
                 )
             asked.append(Request("generate_until", Prompt(context), "", *generation_settings(settings)))
         return self._given(requests, asked)

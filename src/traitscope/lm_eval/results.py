@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from traitscope.lm_eval.model import BASE, TraitscopeLM
+from traitscope.lm_eval.model import BASE, TraitscopeLM, cache_of
 
 
 def evaluate(
@@ -31,19 +31,24 @@ def evaluate(
         By the adapter's name (and ``base``) what ``simple_evaluate`` gives.
 
     Raises:
-        TraitscopeError: a model cannot be loaded, or a task draws its answers at random.
+        TraitscopeError: a model cannot be loaded, a task draws its answers at random, or the cache of a model
+            (``use_cache``; each has its own) holds answers of another one.
     """
     import lm_eval
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
 
     # Its index of names takes seconds.
-    options.setdefault("task_manager", TaskManager())
+    if options.get("task_manager") is None:
+        options["task_manager"] = TaskManager()
+    cache = options.pop("use_cache", None)
     lm = TraitscopeLM(base, adapters, BASE, **(model or {}))
     found = {}
     try:
         for name in lm.bank.names:
             lm.choose(name)
+            if cache is not None:
+                options["use_cache"] = cache_of(cache, name)
             tracker = None if output_path is None else EvaluationTracker(output_path=str(output_path))
             told = {"pretrained": base, "peft": name}
             results: Any = lm_eval.simple_evaluate(

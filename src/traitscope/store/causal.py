@@ -80,7 +80,7 @@ def _skeleton(folder: Path, source: ModelSource, entries: Mapping[str, Entry]) -
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-    where = f"base model {source.model}"
+    where = f"model {source.model}"
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers has errors of every kind for what a configuration says
@@ -179,16 +179,16 @@ def check_tokens(tokenizer: PreTrainedTokenizerBase, skeleton: Skeleton, source:
         place = tokenizer.get_vocab()[one]
         raise TraitscopeError(
             f"its tokenizer has two tokens {place}, {one!r} and {by_place[place]!r}",
-            where=f"base model {source.model}",
+            where=f"model {source.model}",
             fix="take the tokenizer that belongs to the model: every token needs a number of its own",
         )
     if highest < 0:
         raise TraitscopeError(
-            "its tokenizer knows no token", where=f"base model {source.model}", fix="save the tokenizer again"
+            "its tokenizer knows no token", where=f"model {source.model}", fix="save the tokenizer again"
         )
     if highest >= skeleton.tokens:
         raise TraitscopeError(
             f"its tokenizer has a token {highest}, and its embedding {skeleton.tokens} tokens",
-            where=f"base model {source.model}",
+            where=f"model {source.model}",
             fix="take the tokenizer that belongs to the model, or a model whose embedding was resized for it",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,13 @@ from traitscope.errors import TraitscopeError
 from traitscope.store.hub_errors import NotOnThisDisk
 
 PATIENCE_S = 3.0
+_PART = r"\w(?:[\w.-]{0,94}\w)?"
+_ID = re.compile(rf"(?:{_PART}/)?{_PART}", re.ASCII)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a repository of the Hub may be called so: ``org/name``, or ``name`` alone."""
+    return _ID.fullmatch(name) is not None and not re.search(r"--|\.\.|\.git$", name)
 
 
 def without_waiting(needed: Iterable[tuple[str, str | None, str | None]] = ()) -> None:

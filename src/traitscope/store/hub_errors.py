@@ -12,9 +12,10 @@ from traitscope.store.files import disk_problem
 Kind = Literal["model", "dataset"]
 
 GO_ON = "run the same command again: what has come is kept"
+GO_ON_SENDING = "run the same command again: what was sent is kept"
 LOG_IN = "log in (`hf auth login`) or set HF_TOKEN"
 _REASON = 200
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
+TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 # Names of the transport errors of httpx and of Rust's client for the Hub's storage, whichever of them are installed.
 _LOST = ("TransportError", "ConnectionError", "OfflineModeIsEnabled", "XetDownloadError", "TimeoutError")
 
@@ -38,7 +39,7 @@ def without_token(text: str) -> str:
     from huggingface_hub import get_token
 
     token = get_token()
-    return _TOKEN.sub("***", text.replace(token, "***") if token else text)
+    return TOKEN.sub("***", text.replace(token, "***") if token else text)
 
 
 def address(name: str, kind: Kind = "model") -> str:
@@ -49,14 +50,21 @@ def address(name: str, kind: Kind = "model") -> str:
 
 
 def hub_error(
-    error: BaseException, where: str, name: str, *, kind: Kind = "model", revision: str | None = None
+    error: BaseException,
+    where: str,
+    name: str,
+    *,
+    kind: Kind = "model",
+    revision: str | None = None,
+    sending: bool = False,
 ) -> TraitscopeError:
     """The error of ours for one that the Hub's client raised.
 
     Args:
         error: the client's, or that of a library which used it.
         where: the place, as a user knows it.
-        name: the repository. kind: what it holds. revision: as it was asked for.
+        name: the repository; empty for the user's account. kind: what it holds. revision: as it was asked for.
+        sending: files were to go there.
     """
     if isinstance(error, TraitscopeError):
         return error
@@ -67,11 +75,18 @@ def hub_error(
         if said is not None:
             return TraitscopeError(said[0], where=where, fix=said[1])
     if any(_is_lost(found) for found in chain(error)):
-        what, fix = _lost(name, kind)
+        what, fix = _lost(None if sending else f"the {kind} {name}")
         return NotOnThisDisk(what, where=where, fix=fix)
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    reason = without_token(reason.strip())[:_REASON]
+    if sending:
+        return TraitscopeError(
+            f"the Hub does not take it: {reason}",
+            where=where,
+            fix=f"check the name, the right of your token and the network, then {GO_ON_SENDING}",
+        )
     return TraitscopeError(
-        f"cannot be had from the Hub: {without_token(reason.strip())[:_REASON]}",
+        f"cannot be had from the Hub: {reason}",
         where=where,
         fix="check the id, the revision and the network, or name a local folder (from the study file's folder)",
     )
@@ -91,6 +106,8 @@ def _told(error: BaseException, name: str, kind: Kind, revision: str | None) -> 
     """What is wrong and what to do, for an answer of the Hub; None for an error of another kind."""
     from huggingface_hub import constants, errors, get_token
 
+    if isinstance(error, UnicodeEncodeError) and error.encoding == "ascii":
+        return "your token has a sign that no token has", f"copy it once more, then {LOG_IN}"
     page = address(name, kind)
     if isinstance(error, errors.GatedRepoError):
         if get_token() is None:
@@ -134,7 +151,7 @@ def _of_status(error: Any, name: str, kind: Kind) -> tuple[str, str] | None:
         )
     if status == 403:
         return (
-            f"your token has no right to do this to the {kind} {name}",
+            f"your token has no right to do this to {f'the {kind} {name}' if name else 'your account'}",
             "take a token of an account that has it; to upload it needs the right to write",
         )
     if status == 429:
@@ -146,19 +163,19 @@ def _of_status(error: Any, name: str, kind: Kind) -> tuple[str, str] | None:
     return None
 
 
-def _lost(name: str, kind: Kind) -> tuple[str, str]:
+def _lost(wanted: str | None) -> tuple[str, str]:
+    """What is told of a lost connection: ``wanted`` was to come from it, or (None) something was to be sent."""
     from huggingface_hub import constants
 
+    lacking = f", and this disk does not hold all of {wanted}" if wanted else ""
     if constants.is_offline_mode():
         return (
-            f"the Hub ({constants.ENDPOINT}) does not answer, or HF_HUB_OFFLINE is set, and this disk does not hold "
-            f"all of the {kind} {name}",
-            "mend the network, or name a local folder (from the study file's folder)",
+            f"the Hub ({constants.ENDPOINT}) does not answer, or HF_HUB_OFFLINE is set{lacking}",
+            "mend the network" + (", or name a local folder (from the study file's folder)" if wanted else ""),
         )
     return (
-        f"the connection to the Hub ({constants.ENDPOINT}) was lost, or never came about, and this disk does not hold "
-        f"all of the {kind} {name}",
-        f"mend the network and {GO_ON}",
+        f"the connection to the Hub ({constants.ENDPOINT}) was lost, or never came about{lacking}",
+        f"mend the network and {GO_ON if wanted else GO_ON_SENDING}",
     )
 
 

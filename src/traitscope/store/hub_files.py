@@ -110,9 +110,15 @@ def fetch_model(name: str, revision: str | None, *, weights: bool, where: str) -
     Raises:
         TraitscopeError: the Hub does not give them, or the repository holds no model with safetensors weights.
     """
-    _files(name, revision, where, on_this_disk(name, revision))
+    files = _files(name, revision, where, on_this_disk(name, revision))
     folder = fetch(name, revision, _SMALL, ignore=_DEEPER, where=where)
     if not (folder / "config.json").is_file():
+        if inner := _inner_adapters(files or ()):
+            raise TraitscopeError(
+                f"the repository has adapters in folders: {', '.join(inner[:8])}",
+                where=where,
+                fix=f"under models: add subfolder: {inner[0]} to one that is a row",
+            )
         kind = "an adapter" if (folder / ADAPTER).is_file() else "no model in the format of transformers"
         raise TraitscopeError(
             f"the repository has no config.json: it holds {kind}",
@@ -155,6 +161,11 @@ def _files(name: str, revision: str | None, where: str, here: bool) -> tuple[str
         raise
 
 
+def _inner_adapters(files: Sequence[str]) -> list[str]:
+    """The folders of a repository that hold adapters."""
+    return sorted(one.removesuffix(f"/{ADAPTER}") for one in files if one.endswith(f"/{ADAPTER}"))
+
+
 def fetch_adapter(name: str, revision: str | None, subfolder: str | None, *, where: str) -> Path | None:
     """The folder of a PEFT adapter on the Hub; None where the repository holds none.
 
@@ -171,7 +182,7 @@ def fetch_adapter(name: str, revision: str | None, subfolder: str | None, *, whe
     if files is not None and f"{under}{ADAPTER}" not in files:
         if subfolder is None:
             return None
-        others = sorted(one.removesuffix(f"/{ADAPTER}") for one in files if one.endswith(f"/{ADAPTER}"))
+        others = _inner_adapters(files)
         raise TraitscopeError(
             f"there is no adapter in its folder {subfolder}",
             where=where,

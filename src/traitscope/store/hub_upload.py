@@ -109,7 +109,7 @@ def logged_in() -> str | None:
     try:
         return str(HfApi().whoami()["name"])
     except Exception as error:
-        raise _told(error, "your account", "push", "model") from error
+        raise _told(error, "your account", "", "model") from error
 
 
 def refuse_no_login() -> str:
@@ -133,7 +133,7 @@ def compare(parcel: Parcel, *, public: bool) -> Compared:
         parcel: what would be sent. public: whether everybody is to see it.
 
     Raises:
-        TraitscopeError: the repository holds something else, or everybody sees it and ``public`` was not said.
+        TraitscopeError: the repository holds something else, or is seen by others than ``public`` says.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -154,6 +154,12 @@ def compare(parcel: Parcel, *, public: bool) -> Compared:
             "everybody sees this repository",
             where=where,
             fix=f"add --public, or make it private at {address(parcel.id, parcel.kind)}/settings",
+        )
+    if info.private and public:
+        raise TraitscopeError(
+            "this repository is there and private, and --public is for new ones",
+            where=where,
+            fix=f"leave --public out, or make it public at {address(parcel.id, parcel.kind)}/settings",
         )
     mine = {file.path for file in parcel.files}
     return Compared(
@@ -231,4 +237,4 @@ def _told(error: Exception, where: str, name: str, kind: Kind) -> TraitscopeErro
         return TraitscopeError(
             f"the Hub does not take the card's metadata: {reason[:200]}", where=where, fix="see --license"
         )
-    return hub_error(error, where, name, kind=kind)
+    return hub_error(error, where, name, kind=kind, sending=True)

@@ -45,7 +45,7 @@ def not_loaded(what: str, error: BaseException, target: Path, model: str | Path)
         target: the folder.
         model: the model as the user wrote it.
     """
-    where = f"base model {model}"
+    where = f"model {model}"
     if is_out_of_memory(error):
         return no_memory(where)
     if (told := disk_problem(error, where, elsewhere="give the user who runs this the right to it")) is not None:

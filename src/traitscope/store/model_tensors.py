@@ -25,7 +25,7 @@ def refuse_other_tensors(model: Any, entries: Mapping[str, Entry], folder: Path,
     """
     import torch
 
-    where = f"base model {source.model}"
+    where = f"model {source.model}"
     numbers = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
     odd = next((name for name, entry in entries.items() if entry.dtype not in numbers), None)
     if odd is not None and set(model.state_dict()) & {odd}:

@@ -13,9 +13,11 @@ from traitscope.store.adapters import CONFIG
 from traitscope.store.files import user_path
 from traitscope.store.fingerprints import fingerprint, fingerprint_folder, hash_file, model_files
 from traitscope.store.gguf import SMOLLM2, dequantised, smollm2_file
+from traitscope.store.hub import is_hub_id
 from traitscope.store.hub_errors import NotOnThisDisk
 from traitscope.store.hub_files import fetch_adapter, fetch_model, moved_to
 from traitscope.store.merged import adapter_mark, merged, must_be_merged
+from traitscope.texts import shown
 
 
 def embedded_base_path() -> Path:
@@ -49,7 +51,8 @@ def locate(model: str | Path, root: Path | str = ".") -> str | Path:
         root: the folder that relative paths start from.
 
     Raises:
-        TraitscopeError: a path points nowhere, or the package of a built-in name is not installed.
+        TraitscopeError: a path points nowhere or to another file, a name is no Hub id, or the package of a built-in
+            name is not installed.
     """
     if str(model) in BUILT_IN:
         return BUILT_IN[str(model)]()
@@ -58,12 +61,24 @@ def locate(model: str | Path, root: Path | str = ".") -> str | Path:
     if path.is_file() if is_file else path.is_dir():
         # The folder alone is resolved: a file may be a link to one without its ending.
         return path.parent.resolve() / path.name if is_file else path.resolve()
+    if path.is_file():
+        raise TraitscopeError(
+            "is a file, and a model or an adapter is a folder",
+            where=f"model {model}",
+            fix=f"name its folder: {Path(model).parent}",
+        )
     text = str(model)
     if is_file or isinstance(model, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise TraitscopeError(
             f"there is no {'GGUF file' if is_file else 'model folder'} at this path",
             where=f"model {model}",
             fix=f"name a model folder, a GGUF file or a Hub id; relative paths start in {Path(root).resolve()}",
+        )
+    if not is_hub_id(text):
+        raise TraitscopeError(
+            f"{shown(text)} is no id of the Hub, and no folder here",
+            where=f"model {model}",
+            fix=f"write org/name, org/name@revision or a folder; relative paths start in {Path(root).resolve()}",
         )
     return text
 
@@ -94,13 +109,25 @@ class ModelSource:
     onto: ModelSource | None = None
 
     def located(self) -> str | Path:
-        """See ``locate``."""
-        return locate(self.model, self.root)
+        """See ``locate``.
+
+        Raises:
+            TraitscopeError: as ``locate``, and where a revision of a local model is named.
+        """
+        found = locate(self.model, self.root)
+        if self.revision is not None and isinstance(found, Path):
+            raise TraitscopeError(
+                f"it lies on this disk and has no revision {shown(self.revision)}",
+                where=f"model {self.model}",
+                fix="leave the revision out, or write the id of a repository on the Hub",
+            )
+        return found
 
     def resolved(self) -> str | Path:
         """See ``resolve_model``; of an adapter with ``onto`` the folder of the merged model, made on the first call."""
         if self.onto is None:
-            return resolve_model(self.model, self.root)
+            place = self.located()
+            return dequantised(place) if isinstance(place, Path) and place.is_file() else place
         folder, base = adapter_folder(self), self.onto.resolved()
         if isinstance(base, str):
             base = cached_folder(base, self.onto.revision) or base
@@ -129,7 +156,7 @@ class ModelSource:
         found = self.resolved()
         if isinstance(found, Path):
             return found
-        return fetch_model(found, self.revision, weights=weights, where=f"base model {self.model}")
+        return fetch_model(found, self.revision, weights=weights, where=f"model {self.model}")
 
 
 def adapter_folder(asked: ModelSource) -> Path | None:

@@ -49,7 +49,11 @@ def refuse_pointer(path: Path) -> None:
         )
     if start == LFS:
         raise TraitscopeError(
-            "is a pointer of Git LFS, not the file itself", where=str(path), fix="run `git lfs pull` in its folder"
+            "is a pointer of Git LFS, not the file itself",
+            where=str(path),
+            fix="name another revision or copy: the Hub holds the pointer in the file's place"
+            if "snapshots" in path.parts
+            else "run `git lfs pull` in its folder",
         )
 
 

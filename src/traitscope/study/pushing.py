@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
+from traitscope.config.yamlfile import parse_yaml
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
 from traitscope.store.adapters import CARD, CONFIG, WEIGHTS
 from traitscope.store.fingerprints import hash_file
+from traitscope.store.hub import is_hub_id
+from traitscope.store.hub_errors import TOKEN
 from traitscope.store.hub_upload import TAG, Compared, Parcel, Upload, compare, logged_in, refuse_no_login, send
 from traitscope.store.models import BUILT_IN, shared_name
 from traitscope.study import analysis
@@ -25,6 +30,8 @@ from traitscope.study.sharing import without_places
 from traitscope.study.units import adapter_names
 
 PARTS = ("adapters", "scores")
+# An absolute path of two parts and more, which is neither a part of an address nor of another path.
+_PLACE = re.compile(r"(?<![\w./:~%}\])-])(?:/[\w.@+-]+){2,}|(?<![\w/])(?:~/[\w.-]+|[A-Za-z]:\\+[\w.-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +247,9 @@ def _scores(study: Context, to: str, licence: str | None) -> Parcel:
     held = io.BytesIO()
     table.to_parquet(held, index=False)
     card = scores_card(study, table, licence)
-    study_text = study.folder.study_file.read_text(encoding="utf-8")
+    # As data: comments are notes to oneself.
+    said = parse_yaml(study.folder.study_file.read_text(encoding="utf-8"), "study.yaml")[0]
+    study_text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=120)
     lock = (study.folder.root / "lock.json").read_text(encoding="utf-8")
     files = (
         Upload(path=CARD, content=card.encode()),
@@ -254,21 +263,16 @@ def _scores(study: Context, to: str, licence: str | None) -> Parcel:
 
 
 def _check_name(name: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
-
-    try:
-        validate_repo_id(name)
-    except HFValidationError as error:
+    if not is_hub_id(name):
         raise TraitscopeError(
-            f"{name} is no name on the Hub: {str(error).splitlines()[0]}",
+            f"{name} is no name on the Hub: letters, digits, '-', '_' and '.' alone, and at most 96 in each part",
             where="--to",
             fix="shorten it, or take other signs; with --one-repo the adapters' names are folders",
-        ) from error
+        )
 
 
 def _refuse_places(study: Context, parcel: Parcel) -> None:
-    """Refuses texts that name a place of this machine, or hold the user's token, after all was taken out."""
+    """Refuses texts that name a place of a machine, or hold a token, after all was taken out."""
     from huggingface_hub import get_token
 
     root = study.config.root
@@ -279,12 +283,13 @@ def _refuse_places(study: Context, parcel: Parcel) -> None:
         if file.path.endswith((".safetensors", ".parquet")):
             continue
         body = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
-        if any(one.encode() in body for one in hidden):
-            raise TraitscopeError(
-                "it names a place of this machine, or holds your token",
-                where=f"{parcel.what}, {file.path}",
-                fix="take it out of the study file, the adapter's README.md or the belt, and push again",
-            )
+        for number, line in enumerate(body.decode(errors="replace").splitlines(), 1):
+            if TOKEN.search(line) or _PLACE.search(line) or any(one in line for one in hidden):
+                raise TraitscopeError(
+                    "it names a place of this machine, or holds a token",
+                    where=f"{parcel.what}, {file.path}, line {number}",
+                    fix="take it out of the study file, the adapter's README.md or the belt, and push again",
+                )
 
 
 def _text(files: Sequence[Upload], path: str) -> str:

@@ -174,7 +174,7 @@ class Tracking:
             return
         try:
             what(tracker)
-        except Exception as error:  # whatever a foreign package does
+        except (Exception, SystemExit) as error:  # whatever a foreign package does
             del self._trackers[name]
             lines = str(error).strip().splitlines()
             self._note(f"{name} failed and is told no more: {type(error).__name__}{f': {lines[0]}' if lines else ''}")

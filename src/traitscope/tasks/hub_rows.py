@@ -114,7 +114,8 @@ def _told(error: Exception, data: DataConfig, split: str, files: Sequence[str] |
             where=where,
             fix=f"look at {address(name, 'dataset')}, and name files as they stand in its repository",
         )
-    known = _QUOTED.findall(words.split("Should be one of")[-1].split("Available:")[-1].split("available configs:")[-1])
+    named = words.split("Should be one of")[-1].split("Available:")[-1].split("available configs:")[-1]
+    known = _QUOTED.findall(named.split("Example of usage")[0])
     if "Unknown split" in words:
         return TraitscopeError(
             f"the Hub dataset {name} has no split {split!r}",

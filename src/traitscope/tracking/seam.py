@@ -87,7 +87,7 @@ def make_tracker(name: str, where: str = "report_to") -> Tracker:
         raise TraitscopeError(f"{name} needs the package {library}, which is not installed", where=where, fix=fix)
     try:
         tracker: Tracker = getattr(import_module(f"traitscope.tracking.{name}"), made)()
-    except Exception as error:  # whatever a foreign package does while it is imported
+    except (Exception, SystemExit) as error:  # whatever a foreign package does while it is imported
         raise TraitscopeError(
             f"the package {library} cannot be imported: {type(error).__name__}: {error}", where=where, fix=fix
         ) from error

@@ -12,12 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord, Score
 from traitscope.registry import did_you_mean
-from traitscope.tasks.harness.library import Loaded, Where, quiet
+from traitscope.tasks.harness.calls import Where, harness_call
+from traitscope.tasks.harness.library import Loaded
 from traitscope.tasks.harness.requests import Asked
 
 # A filter's word for an answer in which it found none.
@@ -93,23 +95,15 @@ def _judge(loaded: Loaded, examples: Mapping[str, Example], records: Sequence[Ex
                 for number, (request, answer) in enumerate(zip(asked.requests, responses, strict=True))
             ]
         values[name] = defaultdict(list)
-        try:
-            with quiet():
-                task._instances = [one for some in instances.values() for one in some]
-                task.apply_filters()
-                for name_of_filter in next(iter(instances.values()))[0].filtered_resps:
-                    for place, asked, _ in members:
-                        answers = [one.filtered_resps[name_of_filter] for one in instances[place]]
-                        filtered[name_of_filter][place] = answers
-                        for metric, value in task.process_results(docs[asked.doc], answers).items():
-                            values[name][metric, name_of_filter].append((place, value))
-        except Exception as error:
-            raise TraitscopeError(
-                f"lm-evaluation-harness cannot judge answers to {name!r}: {type(error).__name__}: "
-                f"{' '.join(str(error).split())[:300]}",
-                where=where("task"),
-                fix="see its filters and process_results",
-            ) from error
+        with harness_call(f"judge answers to {name!r}", where, "see its filters and process_results"):
+            task._instances = [one for some in instances.values() for one in some]
+            task.apply_filters()
+            for name_of_filter in next(iter(instances.values()))[0].filtered_resps:
+                for place, asked, _ in members:
+                    answers = [one.filtered_resps[name_of_filter] for one in instances[place]]
+                    filtered[name_of_filter][place] = answers
+                    for metric, value in task.process_results(docs[asked.doc], answers).items():
+                        values[name][metric, name_of_filter].append((place, value))
     return Judged(values, dict(filtered))
 
 
@@ -119,8 +113,14 @@ def primary(loaded: Loaded, known: Sequence[str], where: Where) -> str:
     That of the study; else the first that the task or group declares, under its first filter.
 
     Raises:
-        TraitscopeError: the study names none of them.
+        TraitscopeError: the study names none of them, or there is none.
     """
+    if not known:
+        raise TraitscopeError(
+            "none of its metrics is a number over these documents",
+            where=where("task"),
+            fix="see its metric_list and process_results; raise limit, or take another task",
+        )
     wanted = loaded.spec.metric
     if wanted is not None:
         for name in known:
@@ -168,8 +168,8 @@ def rejudged(
 
 def _share(value: Any) -> float | None:
     """A document's value where it lies between 0 and 1; of (gold, predicted) pairs whether they are the same."""
-    if isinstance(value, tuple) and len(value) == 2 and all(hasattr(part, "__index__") for part in value):
-        return float(int(value[0]) == int(value[1]))
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, Integral) for part in value):
+        return float(value[0] == value[1])
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -205,16 +205,10 @@ def scored(
         (table,) = tables.values()
     else:
         subtasks = {name: _numbers(found) for name, found in tables.items()}
-        with quiet():
+        with harness_call("aggregate the group", where, "see its aggregate_metric_list"):
             table = loaded.group.aggregate(tables)
     found = _numbers(table)
     names = [name for name in found if "_stderr," not in name]
-    if not names:
-        raise TraitscopeError(
-            "none of its metrics is a number over these documents",
-            where=where("task"),
-            fix="raise limit, or take another task",
-        )
     first = primary(loaded, names, where)
     scores = []
     for name in [first, *(name for name in names if name != first)]:
@@ -244,21 +238,14 @@ def _aggregate(task: Any, values: Mapping[Key, Sequence[tuple[int, Any]]], draws
     from lm_eval.api.metrics import mean, stderr_for_metric
 
     table: dict[str, Any] = {"sample_len": 0}
-    try:
-        with quiet(), _one_process():
-            for (metric, chosen), found in values.items():
-                items = [value for _, value in found]
-                aggregate = task.aggregation().get(metric, mean)
-                table[f"{metric},{chosen}"] = aggregate(items)
-                table["sample_len"] = max(table["sample_len"], len(items))
-                error = stderr_for_metric(aggregate, min(draws, _SLOW_DRAWS) if metric in _SLOW else draws)
-                table[f"{metric}_stderr,{chosen}"] = error(items) if error and len(items) > 1 else "N/A"
-    except Exception as error:
-        raise TraitscopeError(
-            f"lm-evaluation-harness cannot aggregate {task.task_name!r}: {type(error).__name__}: {error}",
-            where=where("task"),
-            fix="see the aggregation in its metric_list",
-        ) from error
+    with harness_call(f"aggregate {task.task_name!r}", where, "see the aggregation in its metric_list"), _one_process():
+        for (metric, chosen), found in values.items():
+            items = [value for _, value in found]
+            aggregate = task.aggregation().get(metric, mean)
+            table[f"{metric},{chosen}"] = aggregate(items)
+            table["sample_len"] = max(table["sample_len"], len(items))
+            error = stderr_for_metric(aggregate, min(draws, _SLOW_DRAWS) if metric in _SLOW else draws)
+            table[f"{metric}_stderr,{chosen}"] = error(items) if error and len(items) > 1 else "N/A"
     return table
 
 

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import logging
 import random
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from traitscope.config.lm_eval import LmEvalConfig, sampled
+from traitscope.config.lm_eval import LmEvalConfig, greedy_problem
 from traitscope.errors import TraitscopeError
 from traitscope.registry import did_you_mean
-from traitscope.store.hub_errors import NotOnThisDisk
+from traitscope.tasks.harness.calls import Where, harness_call
 from traitscope.tasks.harness.files import data_files, harness_version, mark, own_folders, yaml_file
 
 # As simple_evaluate seeds Python's and numpy's generators, which some tasks draw from while they load.
 RANDOM_SEED, NUMPY_SEED = 0, 1234
 # Loaded tasks are kept: they hold their data, and loading the index of all names takes seconds.
 _KEPT = 16
-
-Where = Callable[..., str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +30,14 @@ class Loaded:
         tasks: the harness' task objects by name.
         group: the harness' group object; None for a single task.
         spec: what the study says.
+        docs: the documents of every task, in the harness' order.
     """
 
     tasks: Mapping[str, Any]
     group: Any | None
     spec: LmEvalConfig
+    docs: Mapping[str, Sequence[Any]]
     judged: dict[int, Any] = field(default_factory=dict)
-
-    @cached_property
-    def docs(self) -> dict[str, list[Any]]:
-        """The documents of every task, in the harness' order."""
-        with quiet():
-            return {name: list(task.eval_docs) for name, task in self.tasks.items()}
 
     def definition(self) -> str:
         """The whole configuration of the tasks, as JSON."""
@@ -85,7 +75,7 @@ def load(spec: LmEvalConfig, root: Path, where: Where) -> Loaded:
             del _loaded[next(iter(_loaded))]
         _loaded[key] = made
     found = _loaded[key]
-    return found if found.spec == spec else Loaded(found.tasks, found.group, spec)
+    return found if found.spec == spec else replace(found, spec=spec, judged={})
 
 
 def _load(spec: LmEvalConfig, root: Path, where: Where) -> Loaded:
@@ -102,7 +92,8 @@ def _load(spec: LmEvalConfig, root: Path, where: Where) -> Loaded:
         raise TraitscopeError(
             f"there is no file {spec.task!r}", where=where("task"), fix="name a YAML file from the study file's folder"
         )
-    with quiet(), _seeded(), _errors(where):
+    fix = "see that its files are there, and that the task's YAML says what lm-evaluation-harness wants"
+    with harness_call("load it", where, fix), _seeded():
         manager = _manager(spec, root, named)
         target = spec.task if named is None else str(named)
         if named is None and target not in manager.all_tasks:
@@ -111,7 +102,7 @@ def _load(spec: LmEvalConfig, root: Path, where: Where) -> Loaded:
                 where=where("task"),
                 fix=_near(spec.task, manager.all_tasks),
             )
-        _refuse_code_before_loading(manager, target, named, where)
+        _check_parts(manager, target, _yaml(named), where)
         found = manager.load([target])
     tasks, groups = found["tasks"], found.get("groups", {})
     children = {name for group in groups.values() for name in group.child_names}
@@ -121,9 +112,10 @@ def _load(spec: LmEvalConfig, root: Path, where: Where) -> Loaded:
     group = top[0] if top else None
     if group is not None and not group.has_aggregation:
         _refuse_several(spec.task, tasks, "a group without an aggregate", where)
-    for name, task in tasks.items():
-        _prepare(name, task, spec, where)
-    return Loaded(tasks, group, spec)
+    with harness_call("load it", where, fix):
+        for name, task in tasks.items():
+            _prepare(name, task, spec, where)
+        return Loaded(tasks, group, spec, {name: list(task.eval_docs) for name, task in tasks.items()})
 
 
 def _manager(spec: LmEvalConfig, root: Path, named: Path | None) -> Any:
@@ -140,12 +132,14 @@ def _manager(spec: LmEvalConfig, root: Path, named: Path | None) -> Any:
     return _managers[key]
 
 
-def _whole(manager: Any, name: str, named: Path | None) -> bool:
+def _whole(manager: Any, name: str, named: Path | None, above: tuple[str, ...] = ()) -> bool:
     """Whether everything that the entry consists of is in this index too."""
+    if name in above:
+        return True
     config = _yaml(named) if named is not None else manager.task_index[name].cfg
     parts = config.get("task") if isinstance(config, Mapping) and "group" in config else None
     names = [part for part in parts if isinstance(part, str)] if isinstance(parts, list) else []
-    return all(part in manager.all_tasks and _whole(manager, part, None) for part in names)
+    return all(part in manager.all_tasks and _whole(manager, part, None, (*above, name)) for part in names)
 
 
 def _yaml(path: Path | None) -> Any:
@@ -170,28 +164,38 @@ def _refuse_several(name: str, tasks: Mapping[str, Any], what: str, where: Where
     )
 
 
-def _refuse_code_before_loading(manager: Any, target: str, named: Path | None, where: Where) -> None:
-    """Some such tasks run code while they are loaded."""
-    seen: set[str] = set()
-    waiting = [target]
-    while waiting:
-        name = waiting.pop()
-        entry = manager.task_index.get(name)
-        config = entry.cfg if entry is not None else _yaml(named) if name == target else None
-        if name in seen:
-            continue
-        seen.add(name)
-        if not isinstance(config, Mapping):
-            # A tag is the set of its tasks.
-            waiting += entry.tags if entry is not None else ()
-            continue
-        if config.get("unsafe_code"):
-            _refuse_code(name, where)
-        parts = config.get("task")
-        for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, Mapping) and part.get("unsafe_code"):
-                _refuse_code(str(part.get("task")), where)
-            waiting.append(part if isinstance(part, str) else str(part.get("task", "")))
+def _check_parts(manager: Any, name: str, config: Any, where: Where, above: tuple[str, ...] = ()) -> None:
+    """Refuses parts of groups that are not there, and tasks that run code: some do so while they are loaded.
+
+    Args:
+        name, config: an entry, and what its YAML says; the index knows more of one of its own.
+        above: the groups that it is a part of.
+    """
+    if name in above:
+        raise TraitscopeError(
+            f"the group {name!r} is a part of itself", where=where("task"), fix="take it out of its own task: list"
+        )
+    entry = manager.task_index.get(name)
+    config = config if entry is None else entry.cfg
+    if not isinstance(config, Mapping):
+        # A tag is the set of its tasks.
+        for one in entry.tags if entry is not None else ():
+            _check_parts(manager, one, None, where, (*above, name))
+        return
+    if config.get("unsafe_code"):
+        _refuse_code(name, where)
+    parts = config.get("task")
+    for part in parts if isinstance(parts, list) else ():
+        inside = str(part if isinstance(part, str) else part.get("group") or part.get("task") or "")
+        if isinstance(part, str) and part not in manager.task_index:
+            raise TraitscopeError(
+                f"the group {name!r} names the task {part!r}, which lm-evaluation-harness does not have",
+                where=where("task"),
+                fix=f"{_near(part, manager.all_tasks)}; include_path: names the folder of tasks beside its YAML file",
+            )
+        # An inline entry may be a changed one of the same name.
+        own = None if isinstance(part, str) or inside in manager.task_index else part
+        _check_parts(manager, inside, own, where, (*above, name) if isinstance(part, str) or own else above)
 
 
 def _refuse_code(name: str, where: Where) -> None:
@@ -220,31 +224,21 @@ def _prepare(name: str, task: Any, spec: LmEvalConfig, where: Where) -> None:
         task.set_config(key="num_fewshot", value=spec.num_fewshot)
     elif shots is None:
         task.set_config(key="num_fewshot", value=0)
+    if set(task.aggregation()) == {"bypass"}:
+        raise TraitscopeError(
+            f"the task {name!r} has the metric bypass alone, which judges nothing",
+            where=where("task"),
+            fix="take another task, or name a metric in its metric_list",
+        )
     if kind == "generate_until":
-        why = sampled(task.get_config("generation_kwargs") or {})
-        if why is not None:
+        problem = greedy_problem(
+            task.get_config("generation_kwargs") or {}, "write gen_kwargs: {do_sample: false, temperature: 0.0}"
+        )
+        if problem is not None:
+            why, fix = problem
             raise TraitscopeError(
-                f"{why} in the task {name!r}, and answers are generated greedily",
-                where=where("task"),
-                fix="write gen_kwargs: {do_sample: false, temperature: 0.0}, or take another task",
+                f"{why} in the task {name!r}, and answers are generated greedily", where=where("task"), fix=fix
             )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """The harness prints, logs and shows bars; an outcome of ours is told by us."""
-    loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets", "evaluate")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        nowhere = io.StringIO()
-        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -260,22 +254,3 @@ def _seeded() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
-
-
-@contextlib.contextmanager
-def _errors(where: Where) -> Iterator[None]:
-    """Whatever the harness and its libraries raise while a task is loaded, as one error of ours."""
-    try:
-        yield
-    except TraitscopeError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        told = f"{type(error).__name__} {text}".lower()
-        offline = any(word in told for word in ("offline", "connect", "resolve host", "couldn't reach"))
-        fix = "see that its files are there, and that the task's YAML says what lm-evaluation-harness wants"
-        if offline:
-            fix = "connect to the Hub once (without HF_HUB_OFFLINE), or name a task whose data is on this disk"
-        raise (NotOnThisDisk if offline else TraitscopeError)(
-            f"lm-evaluation-harness cannot load it: {type(error).__name__}: {text}", where=where("task"), fix=fix
-        ) from error

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from traitscope.config.lm_eval import LENGTHS, LmEvalConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
-from traitscope.tasks.harness.library import Loaded, Where, quiet
+from traitscope.tasks.harness.calls import Where, harness_call
+from traitscope.tasks.harness.library import Loaded
 
 # In front of turns that stand in the place of a rendered chat.
 _TURNS = "\0turns "
@@ -117,13 +118,16 @@ def documents(loaded: Loaded, spec: LmEvalConfig, where: Where) -> Documents:
     """
     made: list[tuple[int, int, Example]] = []
     for place, (name, task) in enumerate(loaded.tasks.items()):
-        for doc, instances in _instances(name, task, spec, where).items():
-            try:
-                asked = _asked(name, doc, task, instances)
-                example = _example(loaded, name, task, asked, instances)
-            except TraitscopeError as error:
-                raise TraitscopeError(error.what, where=where("task"), fix=error.fix) from error
-            made.append((doc, place, example))
+        fix = "see the templates in the task's YAML, num_fewshot, and that its documents have the columns they name"
+        try:
+            with harness_call(f"ask about the documents of {name!r}", where, fix):
+                asked = _instances(task, spec)
+                _refuse_unjudged(name, task, asked)
+                for doc, instances in asked.items():
+                    one = _asked(name, doc, task, instances)
+                    made.append((doc, place, _example(loaded, name, task, one, instances)))
+        except TraitscopeError as error:
+            raise TraitscopeError(error.what, where=error.where or where("task"), fix=error.fix) from error
     made.sort(key=lambda item: item[:2])
     examples = tuple(example for _, _, example in made)
     digest = hashlib.sha256(loaded.definition().encode())
@@ -141,33 +145,51 @@ def metric_names(loaded: Loaded) -> tuple[str, ...]:
     return tuple(task.aggregation())
 
 
-def _instances(name: str, task: Any, spec: LmEvalConfig, where: Where) -> dict[int, list[Any]]:
+def _instances(task: Any, spec: LmEvalConfig) -> dict[int, list[Any]]:
     """The harness' own requests by document."""
     task.set_fewshot_seed(seed=spec.fewshot_seed)
-    try:
-        with quiet():
-            task.build_all_requests(
-                limit=spec.limit,
-                rank=0,
-                world_size=1,
-                system_instruction=spec.system_instruction,
-                apply_chat_template=spec.apply_chat_template,
-                fewshot_as_multiturn=spec.fewshot_as_multiturn,
-                chat_template=_kept_turns if spec.apply_chat_template else None,
-            )
-    except Exception as error:
-        raise TraitscopeError(
-            f"lm-evaluation-harness cannot ask about the documents of {name!r}: {type(error).__name__}: "
-            f"{' '.join(str(error).split())[:300]}",
-            where=where("task"),
-            fix="see the templates in the task's YAML, num_fewshot, and that its documents have the columns they name",
-        ) from error
+    task.build_all_requests(
+        limit=spec.limit,
+        rank=0,
+        world_size=1,
+        system_instruction=spec.system_instruction,
+        apply_chat_template=spec.apply_chat_template,
+        fewshot_as_multiturn=spec.fewshot_as_multiturn,
+        chat_template=_kept_turns if spec.apply_chat_template else None,
+    )
     found = defaultdict(list)
     for instance in task.instances:
         found[instance.doc_id].append(instance)
     for instances in found.values():
         instances.sort(key=lambda instance: instance.idx)
     return found
+
+
+def _refuse_unjudged(name: str, task: Any, asked: Mapping[int, Sequence[Any]]) -> None:
+    """Refuses a task whose metrics are none for what it asks, where the harness' own rules can tell before it is asked.
+
+    Raises:
+        TraitscopeError: it gives no metric.
+    """
+    from lm_eval.api.task import ConfigurableTask
+
+    # What a process_results of the user's own makes of an invented answer says nothing.
+    ours = type(task).process_results is ConfigurableTask.process_results and task.config.process_results is None
+    if not asked or not ours:
+        return
+    instances = next(iter(asked.values()))
+    answers = {"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0, "generate_until": "x"}
+    try:
+        given = [answers[one.request_type] for one in instances]
+        found = task.process_results(instances[0].doc, given)
+    except Exception:
+        return  # metrics that want another answer
+    if not found:
+        raise TraitscopeError(
+            f"the task {name!r} has no metric for what it asks ({task.OUTPUT_TYPE}): "
+            f"{', '.join(task.aggregation()) or 'its metric_list is empty'}",
+            fix="name others in its metric_list",
+        )
 
 
 def _kept_turns(turns: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
