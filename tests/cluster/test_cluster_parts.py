@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,6 +156,45 @@ def test_a_shared_disk_is_read_where_it_is_and_not_if_it_holds_something_else(tm
     assert shelf.find(parcel) == tmp_path / "one"
     (tmp_path / "one" / "adapter_model.safetensors").write_bytes(b"other weights")
     assert shelf.find(parcel) is None
+
+
+def zeroed(folder: Path) -> None:
+    for path in folder.rglob("*.safetensors"):
+        path.write_bytes(bytes(path.stat().st_size))
+
+
+def without_weights(folder: Path) -> None:
+    for path in folder.rglob("*.safetensors"):
+        path.unlink()
+
+
+def without_content(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("damage", [zeroed, without_weights, without_content])
+@pytest.mark.parametrize("kind", ["model", "adapter"])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_sent_and_damaged_since_is_sent_again(
+    tmp_path: Path, kind: Any, damage: Callable[[Path], None], known: bool
+) -> None:
+    """Whoever wrote it, and a worker that begins later and finds it."""
+    place = (model if kind == "model" else adapter)(tmp_path / "here" / "one")
+    parcel = Packer().parcel(kind, place)
+    sent = list(parcel.pieces())
+    (tmp_path / "here").rename(tmp_path / "gone")
+    shelf = Shelf(tmp_path / "there")
+    stored = shelf.store(parcel, sent)
+    assert shelf.find(parcel) == stored
+    damage(stored.parent)
+    if not known:
+        shelf._packer = Packer()
+    assert shelf.find(parcel) is None
+    assert shelf.store(parcel, sent) == stored == shelf.find(parcel)
+    for name in parcel.files:
+        assert (stored / name).read_bytes() == (tmp_path / "gone" / "one" / name).read_bytes()
+    assert [path.name for path in stored.parents[1].glob(".tmp-*") if path != shelf.own] == []
 
 
 def test_files_that_change_on_their_way_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 from processes import Forks, log_of, snapshot
@@ -17,6 +18,7 @@ from traitscope.cli import app
 from traitscope.config import load_config
 from traitscope.errors import TraitscopeError
 from traitscope.study import BasesStudy, Stopped, Study
+from traitscope.study import tables as study_tables
 
 BASES = tiny.STUDY.replace("base: {{model: {base}, dtype: fp32}}", "bases: {base}")
 
@@ -233,6 +235,27 @@ def test_the_run_of_one_base_is_taken_over(tmp_path: Path, models: dict[str, Pat
         Study.open(alone)
 
 
+@pytest.mark.parametrize("bases", [1, 2])
+def test_a_file_of_the_user_s_own_in_a_run_folder_does_no_harm(
+    copied: Path, filled: Path, tmp_path: Path, models: dict[str, Path], bases: int
+) -> None:
+    """In one that was adopted too, with the trackers' files of the one base."""
+    if bases == 1:
+        shutil.copytree(filled, tmp_path / "filled")
+        copied = tmp_path / "filled" / "study.yaml"
+    folder = copied.parent / "runs/tiny"
+    (folder / "notes.txt").write_text("mine")
+    assert invoke("plan", copied)[0] == 0 and Study.open(folder).run() is None
+    if bases == 1:
+        base = load_config(copied).base.model
+        (folder / "tracking").mkdir()
+        (folder / "tracking" / "0.json").write_text("{}")
+        tiny.make_study(copied.parent, f"[{entry(Path(base), ', name: first')}]", BASES)
+        assert opened(copied).run() is None
+        assert opened(folder).plan().complete and (folder / "bases/first/tracking/0.json").is_file()
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
 def test_the_run_of_a_base_that_is_not_named_is_left_alone(tmp_path: Path, models: dict[str, Path]) -> None:
     Study.open(tiny.make_study(tmp_path, models["gamma"])).run(tasks=["tone"], models=["base"])
     before = snapshot(tmp_path / "runs/tiny")
@@ -305,6 +328,36 @@ def test_damage_of_a_part_is_found_by_the_whole_and_healed_there(copied: Path) -
     work = opened(copied).run()
     assert work is not None and work.trained == ["beta/tone-s0"]
     assert opened(copied).verify() == []
+
+
+@pytest.mark.parametrize("table", ["scores", "records", "findings", "examples", "training"])
+def test_every_table_has_the_rows_of_the_parts_beside_their_base(two: Path, table: str) -> None:
+    study = opened(two / "study.yaml")
+    found = study.frame(table)
+    assert found.columns[0] == "base" and found["base"].unique().tolist() == ["alpha", "beta"]
+    for name, part in study.parts.items():
+        mine = found[found["base"] == name].drop(columns="base").reset_index(drop=True)
+        theirs = part.frame(table).drop(columns="base", errors="ignore")
+        pd.testing.assert_frame_equal(mine, theirs, check_dtype=False)
+    assert study.to_dataset(table).num_rows == len(found) == len(study.frame(table, backend="polars"))
+    assert len(study.frame(table, tasks=["tone"])) == len(found[found["task"] == "tone"] if "task" in found else found)
+    if "model" in found:
+        one = found[(found["base"] == "beta") & (found["model"] == "tone-s0")]
+        assert len(study.frame(table, models=["beta/tone-s0"])) == len(one) > 0
+    assert len(study.only(["beta"]).frame(table)) == (found["base"] == "beta").sum()
+
+
+def test_many_records_of_several_bases_lie_on_the_disk(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = opened(two / "study.yaml")
+    held = study.to_dataset(models=["alpha/base", "beta/base"])
+    monkeypatch.setattr(study_tables, "HELD", 10)
+    spooled = study.to_dataset(models=["alpha/base", "beta/base"])
+    assert spooled.cache_files and spooled.to_list() == held.to_list()
+
+
+def test_a_row_of_several_bases_is_named_with_its_base(two: Path) -> None:
+    with pytest.raises(TraitscopeError, match=r"no model is named 'tone-s0'(.|\n)*beta/tone-s0"):
+        opened(two / "study.yaml").frame(models=["tone-s0"])
 
 
 # ---- compared

@@ -16,7 +16,7 @@ from traitscope.registry import did_you_mean
 from traitscope.study import keeping, whole
 from traitscope.study.adopting import BASES, adopt
 from traitscope.study.bases_plan import BasesPlan, BasesWork
-from traitscope.study.context import looking_once
+from traitscope.study.context import has_cells, looking_once
 from traitscope.study.healing import verify_whole
 from traitscope.study.progress import Stopped, Under
 from traitscope.study.study import Study
@@ -264,7 +264,7 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: none has any.
         """
-        found = {name: part.effects(**options) for name, part in self.parts.items() if whole.has_cells(part)}
+        found = {name: part.effects(**options) for name, part in self.parts.items() if has_cells(part)}
         if not found:
             raise self._nothing()
         return found
@@ -301,7 +301,7 @@ class BasesStudy(Study):
         part = self._alone("a forecast") if base is None else self.part(base)
         every = self if self.whole else BasesStudy(self.config, self.folder.root, **self._options)
         rest = (one for one in every.parts.values() if one.folder.root != part.folder.root)
-        others = [one.scores() for one in rest if whole.has_cells(one)]
+        others = [one.scores() for one in rest if has_cells(one)]
         return part.forecast(others=[*others, *options.pop("others", ())], **options)
 
     @looking_once
@@ -316,7 +316,7 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: no cell is there yet.
         """
-        filled = {name: part for name, part in self.parts.items() if whole.has_cells(part)}
+        filled = {name: part for name, part in self.parts.items() if has_cells(part)}
         if not filled:
             raise self._nothing()
         for name, part in filled.items():

@@ -13,9 +13,9 @@ from traitscope.errors import TraitscopeError
 from traitscope.store import differences
 from traitscope.store.models import shared_name
 from traitscope.study import analysis
+from traitscope.study.context import has_cells
 from traitscope.study.sharing import without_places
 from traitscope.study.study import Study
-from traitscope.study.whole import has_cells
 from traitscope.texts import count_of
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from traitscope.findings import Findings, cells_text
 from traitscope.registry import HOMES
 from traitscope.store.models import shared_name
 from traitscope.study import analysis, gathering, keeping
+from traitscope.study.context import Context, has_cells
 from traitscope.study.roles import study_roles
 from traitscope.study.sharing import without_places
 from traitscope.texts import count_of
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from traitscope.matrix import ScoreMatrix
-    from traitscope.study.context import Context
     from traitscope.study.study import Study
 
 # By name of the base model.
 Parts = Mapping[str, "Study"]
-
-
-def has_cells(part: Study) -> bool:
-    """Whether a base model has any cell; none where its folder is new."""
-    return part.folder.exists() and not part.score_table().empty
 
 
 def score_table(parts: Parts) -> pd.DataFrame:
