@@ -17,6 +17,7 @@ import traitscope as ts
 from traitscope.cli import app
 from traitscope.config import load_config
 from traitscope.errors import TraitscopeError
+from traitscope.store.models import embedded_base_path
 from traitscope.study import BasesStudy, Stopped, Study
 from traitscope.study import tables as study_tables
 
@@ -99,12 +100,42 @@ def test_a_mapping_names_the_bases_and_recipes_change_for_one(tmp_path: Path) ->
         ("[{dtype: fp32}]", "model"),
         ("[{model: org/a, colour: red}]", "colour"),
         ("org/a\nbase: org/b", "base and bases are given together"),
+        ("[{name: a/b, model: org/a}]", "'a/b' is not allowed"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, bases: str, says: str) -> None:
     with pytest.raises(TraitscopeError) as told:
         load_config(tiny.make_study(tmp_path, bases, BASES))
     assert says in told.value.what and "study.yaml:" in str(told.value.where) and told.value.fix
+    assert "a/b" not in bases or "letters, digits, - _ and ." in told.value.fix
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("{M}", "{M}/../alpha"),
+        ("{M}", "{M}/"),
+        ("{M}", "{L}"),
+        ("{M}, dtype: fp32, recipe: {{}}", "{M}, dtype: fp32"),
+        ("{M}", "{M}, recipe: {{lr: 0.01}}"),
+        ("{M}", "{M}, revision: v1"),
+        ("embedded", "{E}"),
+        ("org/a", "Org/A"),
+    ],
+)
+def test_one_model_is_no_two_however_it_is_written(
+    tmp_path: Path, models: dict[str, Path], first: str, second: str
+) -> None:
+    """Its place and the recipe that holds for it are compared: twice the same would count as a replication."""
+    (tmp_path / "link").symlink_to(models["alpha"])
+    named = {"M": models["alpha"], "L": tmp_path / "link", "E": embedded_base_path()}
+    one, other = ("{model: " + text.format(**named) for text in (first, second))
+    path = several(tmp_path, one + ", name: one}", other + ", name: other}")
+    with pytest.raises(TraitscopeError, match="under the same recipe") as told:
+        Study.open(path)
+    assert "study.yaml:" in str(told.value.where) and "bases[1]" in str(told.value.where)
+    assert invoke("check", path)[0] == invoke("run", path)[0] == 2
+    opened(several(tmp_path, one + ", name: one}", other.split(", rec")[0] + ", name: other, recipe: {lr: 0.3}}"))
 
 
 def test_neither_base_nor_bases_is_told(tmp_path: Path) -> None:
@@ -198,7 +229,7 @@ def test_a_base_that_cannot_be_loaded_is_named_and_the_others_are_completed(
     path = several(tmp_path, entry(broken), entry(models["alpha"]))
     with pytest.raises(TraitscopeError) as told:
         opened(path).run()
-    assert "1 base model of 2 failed: broken" in told.value.what and "the other one is complete" in told.value.what
+    assert "1 base model of 2 failed: broken" in told.value.what and "the other one is done" in told.value.what
     study = opened(path)
     plan = study.plan()
     assert plan.parts["alpha"].complete and not plan.complete
@@ -233,6 +264,62 @@ def test_the_run_of_one_base_is_taken_over(tmp_path: Path, models: dict[str, Pat
     tiny.make_study(tmp_path, models["alpha"])
     with pytest.raises(TraitscopeError, match="several base models"):
         Study.open(alone)
+
+
+def test_what_will_be_taken_over_counts_and_is_taken_whichever_base_is_run(
+    filled: Path, tmp_path: Path, models: dict[str, Path]
+) -> None:
+    shutil.copytree(filled, tmp_path / "filled")
+    path, base = tmp_path / "filled" / "study.yaml", load_config(tmp_path / "filled" / "study.yaml").base.model
+    tiny.make_study(path.parent, f"[{entry(models['beta'])}, {entry(Path(base), ', name: first')}]", BASES)
+    plan = opened(path).plan()
+    assert plan.parts["first"].complete and len(plan.missing()["adapters"]) == 4
+    code, said, _ = invoke("check", path, "--no-prompts")
+    assert code == 0 and "4 of 4 trained" in said
+    with pytest.raises(TraitscopeError, match="takes over the run of first"):
+        opened(path).scores()
+    assert list((path.parent / "runs/tiny").glob("bases")) == []
+    opened(path).only(["beta"]).run(tasks=["tone"], models=["base"])
+    assert opened(path).plan().parts["first"].complete and opened(path).scores().rows["base"].nunique() == 2
+
+
+def test_a_folder_of_another_model_of_that_name_is_not_taken_over(tmp_path: Path) -> None:
+    small = [tiny.make_base(tmp_path / name / "small", seed) for seed, name in enumerate("xy")]
+    Study.open(tiny.make_study(tmp_path, small[0])).run(tasks=["tone"], models=["base"])
+    path = several(tmp_path, entry(small[1]))
+    for verb in ("check", "plan", "run"):
+        code, _, errors = invoke(verb, path)
+        assert code == 2 and "is the run folder of a study on small" in errors
+
+
+@pytest.mark.parametrize("names", ["swapped", "given"])
+def test_names_that_no_longer_are_those_of_the_folders_are_refused_with_the_way_back(
+    tmp_path: Path, names: str
+) -> None:
+    """Two models of one name: who is first is called by it."""
+    small = [tiny.make_base(tmp_path / name / "small", seed) for seed, name in enumerate("xy")]
+    path = several(tmp_path, *map(entry, small))
+    opened(path).run(tasks=["tone"], models=["base"])
+    before = snapshot(tmp_path / "runs/tiny")
+    more = ["", ""] if names == "swapped" else [", name: a", ", name: b"]
+    changed = [entry(model, text) for model, text in zip(small, more, strict=True)]
+    several(tmp_path, *(changed[::-1] if names == "swapped" else changed))
+    for verb in ("check", "plan", "run"):
+        code, _, errors = invoke(verb, path)
+        assert code == 2 and "lies in bases/" in errors
+    assert snapshot(tmp_path / "runs/tiny") == before
+    # What the fix says.
+    several(tmp_path, *(entry(m, f", name: {n}") for m, n in zip(small[::-1], ("y-small", "small"), strict=True)))
+    assert all(len(part.state.missing_cells) == 14 for part in opened(path).plan().parts.values())
+    # A base model that is exchanged on purpose keeps its name.
+    several(tmp_path, entry(small[1], ", name: small, recipe: {lr: 0.3}"), entry(small[1], ", name: y-small"))
+    assert not opened(path).plan().complete
+
+
+def test_what_is_checked_is_not_called_complete(tmp_path: Path, models: dict[str, Path]) -> None:
+    path = several(tmp_path, entry(models["alpha"]), entry(tmp_path / "missing"))
+    code, _, errors = invoke("check", path, "--no-prompts")
+    assert code == 2 and "the other one is in order" in errors
 
 
 @pytest.mark.parametrize("bases", [1, 2])
@@ -390,6 +477,23 @@ def test_compare_at_the_command_line(two: Path) -> None:
     assert code == 2 and "has none of nonsense" in errors
     code, _, errors = invoke("compare", two / "runs/tiny/bases/alpha")
     assert code == 2 and "two or more" in errors
+
+
+def test_names_of_what_is_compared_tell_it_apart_and_the_fix_works(two: Path) -> None:
+    places = [two / "runs/tiny/bases" / name for name in ("alpha", "beta")]
+    with pytest.raises(TraitscopeError, match=r"'x' stands there twice(.|\n)*: alpha,beta"):
+        ts.compare(*places, names=["x", "x"])
+    with pytest.raises(TraitscopeError, match="1 name for 3 things"):
+        ts.compare(two, places[0], names=["x"])
+    found = ts.compare(two, places[0]).names
+    assert found == ("alpha", "beta", "alpha-2")
+
+
+def test_folders_of_one_name_are_told_apart_by_where_they_lie(two: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        shutil.copytree(two / "runs/tiny/bases/beta", tmp_path / name / "runs/tiny")
+    found = ts.compare(tmp_path / "one/runs/tiny", tmp_path / "other/runs/tiny").names
+    assert found == ("one/runs/tiny", "other/runs/tiny")
 
 
 # ---- at the command line

@@ -321,7 +321,19 @@ def test_report_to_is_no_part_of_any_fingerprint(filled: Path, copy: Path) -> No
 
 @pytest.mark.parametrize(
     ("written", "names"),
-    [("none", ()), ("wandb", ("wandb",)), ("[tensorboard, wandb, wandb]", ("tensorboard", "wandb")), ("[]", ())],
+    [
+        ("none", ()),
+        ("null", ()),
+        ("wandb", ("wandb",)),
+        ("[tensorboard, wandb, wandb]", ("tensorboard", "wandb")),
+        ("[]", ()),
+    ],
+        ("none", ()),
+        ("wandb", ("wandb",)),
+        ("[tensorboard, wandb, wandb]", ("tensorboard", "wandb")),
+        ("[]", ()),
+        ("null", ()),
+    ],
 )
 def test_a_study_file_names_its_trackers(study_file: Path, written: str, names: tuple[str, ...]) -> None:
     tiny.change(study_file, "compute:", f"report_to: {written}\ncompute:")
@@ -332,6 +344,11 @@ def test_an_unknown_tracker_is_an_error_with_its_line(study_file: Path) -> None:
     tiny.change(study_file, "compute:", "report_to: mlflow\ncompute:")
     with pytest.raises(TraitscopeError, match=r"study\.yaml:\d+.*report_to.*(.|\n)*trackio"):
         load_config(study_file)
+
+
+def test_none_stands_alone(study_file: Path) -> None:
+    with pytest.raises(TraitscopeError, match=r"none stands among trackers(.|\n)*none alone"):
+        Study.open(study_file, report_to=["wandb", "none"]).run()
 
 
 def test_a_missing_library_is_told_before_any_work(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

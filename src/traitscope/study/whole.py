@@ -34,7 +34,7 @@ def score_table(parts: Parts) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["base", "model", "task"])
 
 
-def scores(study: Context, parts: Parts, *, records: bool) -> ScoreMatrix:
+def scores(study: Any, parts: Parts, *, records: bool) -> ScoreMatrix:
     """One score matrix of all base models that have cells.
 
     Raises:
@@ -44,9 +44,7 @@ def scores(study: Context, parts: Parts, *, records: bool) -> ScoreMatrix:
 
     table = study.score_table()
     if table.empty:
-        raise TraitscopeError(
-            "no cell has been evaluated yet", where=str(study.folder.root), fix="traitscope run fills it"
-        )
+        raise study.nothing()
     config = study.config
     tags = {name: dict(task.tags) for name, task in config.tasks.items()}
     matrix = ScoreMatrix.from_long(
