@@ -285,6 +285,31 @@ def test_a_worker_asks_for_what_it_lacks_and_names_the_runs_own_paths(
     assert str(here / "base") in str(failed) and str(tmp_path / "there") not in str(failed)
 
 
+def test_of_adapters_in_the_cluster_s_memory_some_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "KEPT_BYTES", 20)
+    backend = cluster.Cluster("ray://nowhere:1")
+    backend._session = SimpleNamespace(ray=SimpleNamespace(put=lambda data: data))  # type: ignore[assignment]
+    packer = Packer()
+    base = packer.parcel("model", model(tmp_path / "base"))
+    adapters = [packer.parcel("adapter", adapter(tmp_path / name, name.encode() * 7)) for name in "abc"]
+    for parcel in (base, *adapters):
+        names, pieces = backend._supply(parcel)
+        assert dict(zip(names, pieces, strict=True)) == dict(parcel.pieces())
+    # Nine bytes each; a model is kept whatever its size.
+    assert list(backend._put) == [base.mark, adapters[1].mark, adapters[2].mark]
+
+
+def test_workers_that_end_before_they_are_ready_end_the_run(tmp_path: Path) -> None:
+    backend = cluster.Cluster("ray://nowhere:1")
+    lost = [Worker(None, None) for _ in range(cluster.MOST_FAILED)]
+    backend._workers = [*lost, Worker(None, None, ready=True)]
+    for worker in lost[:-1]:
+        backend._gone(worker, "it was killed", lambda order, event: None)
+    backend._gone(backend._workers[-1], "its machine left", lambda order, event: None)
+    with pytest.raises(cluster.BackendLost, match=f"{cluster.MOST_FAILED} workers in a row .* it was killed"):
+        backend._gone(lost[-1], "it was killed", lambda order, event: None)
+
+
 def test_progress_that_was_not_fetched_is_told_by_its_last() -> None:
     worker = Host(lambda reference: reference)
     for k in range(5):

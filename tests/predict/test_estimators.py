@@ -166,6 +166,23 @@ def test_what_cannot_be_fitted_is_told(estimator: Any, scores_IN: Floats, says: 
         estimator.fit(scores_IN)
 
 
+def test_a_column_without_spread_does_not_count_in_the_score() -> None:
+    fitted_IN = np.hstack([planted(), np.full((14, 1), 3.0)])
+    other_IN = np.hstack([planted(seed=5), np.full((14, 1), 1e6)])
+    assert ScoreImputer("column mean").fit(fitted_IN).score(other_IN) > -10
+
+
+def test_features_are_scaled_by_what_is_known_of_them() -> None:
+    """Against scikit-learn's ridge on columns that were standardised over their known values."""
+    x_CF, y_C = planted(rows=30), np.random.default_rng(1).normal(size=30)
+    x_CF[:20, 0] = np.nan
+    spread_F = np.nanstd(x_CF, axis=0)
+    z_CF = np.nan_to_num((x_CF - np.nanmean(x_CF, axis=0)) / spread_F)
+    mine = EvidenceRidge(penalties=[5.0]).fit(x_CF, y_C)
+    theirs = Ridge(5.0, fit_intercept=False).fit(z_CF, y_C - y_C.mean())
+    np.testing.assert_allclose(mine.coef_, theirs.coef_ / spread_F, rtol=1e-8)
+
+
 @pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
 def test_a_pair_without_a_group_is_refused_and_told_from_the_mean_over_all(missing: Any) -> None:
     x_CF = planted()

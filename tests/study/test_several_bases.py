@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import traitscope as ts
 from traitscope.cli import app
 from traitscope.config import load_config
+from traitscope.effects import Across
 from traitscope.errors import TraitscopeError
 from traitscope.store.models import embedded_base_path
 from traitscope.study import BasesStudy, Stopped, Study
@@ -378,6 +379,12 @@ def test_findings_across_are_kept_and_shown_in_the_report(copied: Path) -> None:
     written = page.stat().st_mtime_ns
     assert opened(copied).report().stat().st_mtime_ns == written
     assert study.effects().findings["model"].dropna().str.startswith(("alpha/", "beta/")).all()
+
+
+def test_what_is_found_of_some_bases_is_not_kept_as_that_of_all(copied: Path) -> None:
+    some, found = opened(copied).only(["beta"]), Across.__new__(Across)
+    assert some._kept("across", {}, lambda: found, Across) is found
+    assert not (copied.parent / "runs/tiny/analysis").exists()
 
 
 def test_a_forecast_knows_the_other_base_models(two: Path) -> None:
