@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from traitscope.cli import app
 from traitscope.config import load_config
 from traitscope.effects import Across
 from traitscope.errors import TraitscopeError
+from traitscope.store import RunFolder
 from traitscope.store.models import embedded_base_path
 from traitscope.study import BasesStudy, Stopped, Study
 from traitscope.study import tables as study_tables
@@ -194,6 +196,7 @@ def test_stopped_in_the_second_base_it_goes_on_there(tmp_path: Path, two: Path, 
     assert snapshot(second).keys() == snapshot(two / "runs/tiny/bases/beta").keys()
 
 
+@pytest.mark.verify
 def test_killed_in_the_second_base_it_ends_with_the_same_bytes(
     tmp_path: Path, two: Path, models: dict[str, Path], forks: Forks
 ) -> None:
@@ -238,6 +241,28 @@ def test_a_base_that_cannot_be_loaded_is_named_and_the_others_are_completed(
     assert set(study.scores().rows["base"]) == {"alpha"}
     code, _, errors = invoke("run", path, "-q")
     assert code == 2 and "broken" in errors and "Traceback" not in errors
+
+
+def test_a_folder_that_another_process_is_just_beginning_is_no_foreign_one(
+    tmp_path: Path, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it has written so far, another process opens it."""
+    path = several(tmp_path, entry(models["alpha"]), entry(models["beta"]))
+    seen: list[list[str]] = []
+
+    def looked(real: Any) -> Any:
+        def write(self: RunFolder, *args: Any) -> Any:
+            made = real(self, *args)
+            seen.append(sorted(entry.name for entry in self.root.iterdir()))
+            Study.open(path)
+            return made
+
+        return write
+
+    for name in ("write_local", "write_if_changed"):
+        monkeypatch.setattr(RunFolder, name, looked(getattr(RunFolder, name)))
+    opened(path)._write_down()
+    assert seen[0] == ["local.json"] and seen[-1] == ["local.json", "study.yaml"]
 
 
 def test_what_is_wrong_with_the_rows_is_told_once(tmp_path: Path, models: dict[str, Path]) -> None:

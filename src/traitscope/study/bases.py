@@ -213,8 +213,9 @@ class BasesStudy(Study):
         from traitscope.study.filling import study_bytes, where_it_lies
 
         self.folder.prepare()
-        self.folder.write_if_changed(self.folder.study_file, study_bytes(self))
+        # First: a study file alone makes no run folder, and a process that begins at that moment would refuse it.
         self.folder.write_local(where_it_lies(self))
+        self.folder.write_if_changed(self.folder.study_file, study_bytes(self))
 
     # ---- what there is
 
