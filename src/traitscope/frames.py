@@ -123,6 +123,8 @@ def check_chosen(chosen: Sequence[str] | None, known: Sequence[str], kind: str) 
     if isinstance(chosen, str):
         raise TraitscopeError(f"{chosen!r} is one text", where=f"{kind}s", fix=f"give a list: [{chosen!r}]")
     for name in chosen or ():
+        if not isinstance(name, str):
+            raise TraitscopeError(f"{name!r} names no {kind}", where=f"{kind}s", fix="give names, as texts")
         if name not in known:
             raise TraitscopeError(f"no {kind} is named {name!r}", where=f"{kind}s", fix=did_you_mean(name, known))
 

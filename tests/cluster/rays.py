@@ -15,11 +15,12 @@ from typing import Any
 
 import psutil
 
-# A node that is killed is missed within seconds, and one that is slow under load is not.
+# A node that is killed refuses to be asked and is missed within seconds. One that is slow is not missed: on a busy
+# machine both nodes once took longer to answer than they were given.
 HEALTH = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
-    "health_check_timeout_ms": 5000,
+    "health_check_timeout_ms": 60000,
     "health_check_failure_threshold": 3,
 }
 STORE = 80 * 2**20

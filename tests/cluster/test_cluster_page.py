@@ -113,19 +113,55 @@ def test_the_script_for_an_allocation_starts_ray_and_leaves_nothing_behind(tmp_p
     shutil.rmtree(scratch)
 
 
+@pytest.mark.parametrize("inner", ["", "bases/alpha/", "bases/beta/"])
+def test_gathering_takes_every_unit_of_every_share_once(tmp_path: Path, inner: str) -> None:
+    """A file of the first share stays as it is; what only sums others up is left behind."""
+    for share, units in {"1": "ab", "2": "bc", "10": "d"}.items():
+        for kind in ("adapters", "cells", "hidden"):
+            for unit in units:
+                place = tmp_path / "shards" / share / inner / kind / unit
+                place.mkdir(parents=True)
+                (place / "unit.json").write_text(share)
+        (tmp_path / "shards" / share / inner / "cells" / "index.json").write_text(share)
+        (tmp_path / "shards" / share / inner / "lock.json").write_text(share)
+    environment = allocation(tmp_path)
+    (tmp_path / "bin" / "traitscope").write_text("#!/bin/bash\necho $@\n")
+    done = subprocess.run(
+        ["bash", "-c", script("gather.sh")], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run study.yaml --out runs/study\n"
+    made = tmp_path / "runs" / "study" / inner
+    for kind in ("adapters", "cells", "hidden"):
+        found = {path.parent.name: path.read_text() for path in (made / kind).glob("*/unit.json")}
+        assert found == {"a": "1", "b": "1", "c": "2", "d": "10"}
+    assert (made / "cells" / "index.json").read_text() == (made / "lock.json").read_text() == "1"
+    assert not list((tmp_path / "runs/study").rglob("*[*]*"))
+
+
+def test_gathering_that_fails_runs_nothing(tmp_path: Path) -> None:
+    environment = allocation(tmp_path)
+    (tmp_path / "bin" / "traitscope").write_text("#!/bin/bash\ntouch ran\n")
+    done = subprocess.run(["bash", "-c", script("gather.sh")], env=environment, cwd=tmp_path, capture_output=True)
+    assert done.returncode != 0 and not (tmp_path / "ran").exists()
+
+
 @pytest.mark.verify
-def test_the_scripts_for_an_array_and_for_gathering_make_the_whole_study(tmp_path: Path) -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_the_scripts_for_an_array_and_for_gathering_make_the_whole_study(tmp_path: Path, several: bool) -> None:
     make_study(tmp_path)
+    if several:
+        tiny.make_base(tmp_path / "other", 1)
+        base = f"base: {{model: {tmp_path / 'base'}, dtype: fp32}}"
+        bases = f"bases: [{base.removeprefix('base: ')}, {{model: {tmp_path / 'other'}, dtype: fp32}}]"
+        tiny.change(tmp_path / "study.yaml", base, bases)
     environment = allocation(tmp_path, SLURM_ARRAY_TASK_COUNT="2")
     alone = script("array.sbatch").replace("study.yaml --shard", "study.yaml --out shards/$SLURM_ARRAY_TASK_ID --shard")
     for k in ("1", "2"):
         job = {**environment, "SLURM_ARRAY_TASK_ID": k}
         done = subprocess.run(["bash", "-c", alone], env=job, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-    (tmp_path / "runs").mkdir()
     gather = script("gather.sh")
-    if shutil.which("rsync") is None:
-        pytest.skip("rsync is not here")
-    done = subprocess.run(["bash", "-ec", gather], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", gather], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "nothing" in done.stderr.lower() or "complete" in (done.stderr + done.stdout).lower(), done.stderr

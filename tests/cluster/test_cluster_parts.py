@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -156,6 +158,45 @@ def test_a_shared_disk_is_read_where_it_is_and_not_if_it_holds_something_else(tm
     assert shelf.find(parcel) is None
 
 
+def zeroed(folder: Path) -> None:
+    for path in folder.rglob("*.safetensors"):
+        path.write_bytes(bytes(path.stat().st_size))
+
+
+def without_weights(folder: Path) -> None:
+    for path in folder.rglob("*.safetensors"):
+        path.unlink()
+
+
+def without_content(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("damage", [zeroed, without_weights, without_content])
+@pytest.mark.parametrize("kind", ["model", "adapter"])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_sent_and_damaged_since_is_sent_again(
+    tmp_path: Path, kind: Any, damage: Callable[[Path], None], known: bool
+) -> None:
+    """Whoever wrote it, and a worker that begins later and finds it."""
+    place = (model if kind == "model" else adapter)(tmp_path / "here" / "one")
+    parcel = Packer().parcel(kind, place)
+    sent = list(parcel.pieces())
+    (tmp_path / "here").rename(tmp_path / "gone")
+    shelf = Shelf(tmp_path / "there")
+    stored = shelf.store(parcel, sent)
+    assert shelf.find(parcel) == stored
+    damage(stored.parent)
+    if not known:
+        shelf._packer = Packer()
+    assert shelf.find(parcel) is None
+    assert shelf.store(parcel, sent) == stored == shelf.find(parcel)
+    for name in parcel.files:
+        assert (stored / name).read_bytes() == (tmp_path / "gone" / "one" / name).read_bytes()
+    assert [path.name for path in stored.parents[1].glob(".tmp-*") if path != shelf.own] == []
+
+
 def test_files_that_change_on_their_way_are_refused(tmp_path: Path) -> None:
     parcel = Packer().parcel("adapter", adapter(tmp_path / "one"))
     pieces = [(name, data + b"x") for name, data in parcel.pieces()]
@@ -242,6 +283,31 @@ def test_a_worker_asks_for_what_it_lacks_and_names_the_runs_own_paths(
     (failed,) = said
     assert isinstance(failed, Failed) and failed.fix is not None
     assert str(here / "base") in str(failed) and str(tmp_path / "there") not in str(failed)
+
+
+def test_of_adapters_in_the_cluster_s_memory_some_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "KEPT_BYTES", 20)
+    backend = cluster.Cluster("ray://nowhere:1")
+    backend._session = SimpleNamespace(ray=SimpleNamespace(put=lambda data: data))  # type: ignore[assignment]
+    packer = Packer()
+    base = packer.parcel("model", model(tmp_path / "base"))
+    adapters = [packer.parcel("adapter", adapter(tmp_path / name, name.encode() * 7)) for name in "abc"]
+    for parcel in (base, *adapters):
+        names, pieces = backend._supply(parcel)
+        assert dict(zip(names, pieces, strict=True)) == dict(parcel.pieces())
+    # Nine bytes each; a model is kept whatever its size.
+    assert list(backend._put) == [base.mark, adapters[1].mark, adapters[2].mark]
+
+
+def test_workers_that_end_before_they_are_ready_end_the_run(tmp_path: Path) -> None:
+    backend = cluster.Cluster("ray://nowhere:1")
+    lost = [Worker(None, None) for _ in range(cluster.MOST_FAILED)]
+    backend._workers = [*lost, Worker(None, None, ready=True)]
+    for worker in lost[:-1]:
+        backend._gone(worker, "it was killed", lambda order, event: None)
+    backend._gone(backend._workers[-1], "its machine left", lambda order, event: None)
+    with pytest.raises(cluster.BackendLost, match=f"{cluster.MOST_FAILED} workers in a row .* it was killed"):
+        backend._gone(lost[-1], "it was killed", lambda order, event: None)
 
 
 def test_progress_that_was_not_fetched_is_told_by_its_last() -> None:

@@ -147,7 +147,8 @@ def test_plugins_are_sent_and_what_a_worker_refuses_names_the_runs_own_path(
 def test_what_no_machine_bears_is_told_and_not_waited_for_for_ever(
     connected: Rays, study_file: Path, driver: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "JOIN_S", 3.0)
+    monkeypatch.setattr(cluster, "LOOK_S", 0.5)
+    monkeypatch.setattr(cluster, "JOIN_S", 1.0)
     report = Notes()
     study = Study.open(study_file, driver / "large", on="ray", report=report, changes=["compute.threads=7"])
     start = time.monotonic()

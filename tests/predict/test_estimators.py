@@ -149,6 +149,13 @@ def test_a_task_called_loss_is_not_turned_over() -> None:
         (TraitPCA(rotate="oblimin"), planted(), "unknown rotate"),
         (TraitPCA(), np.ones((5, 4)), "all models have the same scores"),
         (TraitPCA(), np.vstack([planted(), np.full((1, 9), np.nan)]), "row 14 has no cell"),
+        (TraitPCA(permutations=0), planted(), "permutations is 0(.|\n)*1 or more"),
+        (TraitPCA(permutations=1.5), planted(), "permutations is 1.5"),
+        (TraitPCA(held_out=-1), planted(), "held_out is -1(.|\n)*0 or more"),
+        (TraitPCA(replicates=-1), planted(), "replicates is -1"),
+        (TraitPCA(scale="yes"), planted(), "scale is 'yes'(.|\n)*True or False"),
+        (TraitPCA(), np.hstack([planted(), np.full((14, 1), np.nan)]), "TraitPCA: column 9 has no known cells"),
+        (ScoreImputer(), planted() * 1e200, "ScoreImputer: a score is"),
         (ScoreImputer("nearest"), with_holes(planted()), "no predictor is named 'nearest'"),
         (ScoreImputer("other bases"), with_holes(planted()), "cannot be fitted: no other base model"),
         (ScoreImputer(), np.hstack([planted(), np.full((14, 1), np.nan)]), "column 9 has no known cell"),
@@ -157,6 +164,33 @@ def test_a_task_called_loss_is_not_turned_over() -> None:
 def test_what_cannot_be_fitted_is_told(estimator: Any, scores_IN: Floats, says: str) -> None:
     with pytest.raises(TraitscopeError, match=says):
         estimator.fit(scores_IN)
+
+
+def test_a_column_without_spread_does_not_count_in_the_score() -> None:
+    fitted_IN = np.hstack([planted(), np.full((14, 1), 3.0)])
+    other_IN = np.hstack([planted(seed=5), np.full((14, 1), 1e6)])
+    assert ScoreImputer("column mean").fit(fitted_IN).score(other_IN) > -10
+
+
+def test_features_are_scaled_by_what_is_known_of_them() -> None:
+    """Against scikit-learn's ridge on columns that were standardised over their known values."""
+    x_CF, y_C = planted(rows=30), np.random.default_rng(1).normal(size=30)
+    x_CF[:20, 0] = np.nan
+    spread_F = np.nanstd(x_CF, axis=0)
+    z_CF = np.nan_to_num((x_CF - np.nanmean(x_CF, axis=0)) / spread_F)
+    mine = EvidenceRidge(penalties=[5.0]).fit(x_CF, y_C)
+    theirs = Ridge(5.0, fit_intercept=False).fit(z_CF, y_C - y_C.mean())
+    np.testing.assert_allclose(mine.coef_, theirs.coef_ / spread_F, rtol=1e-8)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_a_pair_without_a_group_is_refused_and_told_from_the_mean_over_all(missing: Any) -> None:
+    x_CF = planted()
+    y_C, groups = x_CF[:, 0], ["a"] * 7 + ["b"] * 7
+    with pytest.raises(TraitscopeError, match="pair 3 has no group"):
+        EvidenceRidge().fit(x_CF, y_C, [*groups[:3], missing, *groups[4:]])
+    found = EvidenceRidge().fit(x_CF, y_C, groups)
+    np.testing.assert_array_equal(found.predict(x_CF, [missing] * 14), found.predict(x_CF))
 
 
 def test_standard_errors_of_another_shape_are_refused() -> None:

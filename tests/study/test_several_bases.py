@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 from processes import Forks, log_of, snapshot
@@ -15,8 +17,12 @@ from typer.testing import CliRunner
 import traitscope as ts
 from traitscope.cli import app
 from traitscope.config import load_config
+from traitscope.effects import Across
 from traitscope.errors import TraitscopeError
+from traitscope.store import RunFolder
+from traitscope.store.models import embedded_base_path
 from traitscope.study import BasesStudy, Stopped, Study
+from traitscope.study import tables as study_tables
 
 BASES = tiny.STUDY.replace("base: {{model: {base}, dtype: fp32}}", "bases: {base}")
 
@@ -97,12 +103,42 @@ def test_a_mapping_names_the_bases_and_recipes_change_for_one(tmp_path: Path) ->
         ("[{dtype: fp32}]", "model"),
         ("[{model: org/a, colour: red}]", "colour"),
         ("org/a\nbase: org/b", "base and bases are given together"),
+        ("[{name: a/b, model: org/a}]", "'a/b' is not allowed"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, bases: str, says: str) -> None:
     with pytest.raises(TraitscopeError) as told:
         load_config(tiny.make_study(tmp_path, bases, BASES))
     assert says in told.value.what and "study.yaml:" in str(told.value.where) and told.value.fix
+    assert "a/b" not in bases or "letters, digits, - _ and ." in told.value.fix
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("{M}", "{M}/../alpha"),
+        ("{M}", "{M}/"),
+        ("{M}", "{L}"),
+        ("{M}, dtype: fp32, recipe: {{}}", "{M}, dtype: fp32"),
+        ("{M}", "{M}, recipe: {{lr: 0.01}}"),
+        ("{M}", "{M}, revision: v1"),
+        ("embedded", "{E}"),
+        ("org/a", "Org/A"),
+    ],
+)
+def test_one_model_is_no_two_however_it_is_written(
+    tmp_path: Path, models: dict[str, Path], first: str, second: str
+) -> None:
+    """Its place and the recipe that holds for it are compared: twice the same would count as a replication."""
+    (tmp_path / "link").symlink_to(models["alpha"])
+    named = {"M": models["alpha"], "L": tmp_path / "link", "E": embedded_base_path()}
+    one, other = ("{model: " + text.format(**named) for text in (first, second))
+    path = several(tmp_path, one + ", name: one}", other + ", name: other}")
+    with pytest.raises(TraitscopeError, match="under the same recipe") as told:
+        Study.open(path)
+    assert "study.yaml:" in str(told.value.where) and "bases[1]" in str(told.value.where)
+    assert invoke("check", path)[0] == invoke("run", path)[0] == 2
+    opened(several(tmp_path, one + ", name: one}", other.split(", rec")[0] + ", name: other, recipe: {lr: 0.3}}"))
 
 
 def test_neither_base_nor_bases_is_told(tmp_path: Path) -> None:
@@ -160,6 +196,7 @@ def test_stopped_in_the_second_base_it_goes_on_there(tmp_path: Path, two: Path, 
     assert snapshot(second).keys() == snapshot(two / "runs/tiny/bases/beta").keys()
 
 
+@pytest.mark.verify
 def test_killed_in_the_second_base_it_ends_with_the_same_bytes(
     tmp_path: Path, two: Path, models: dict[str, Path], forks: Forks
 ) -> None:
@@ -196,7 +233,7 @@ def test_a_base_that_cannot_be_loaded_is_named_and_the_others_are_completed(
     path = several(tmp_path, entry(broken), entry(models["alpha"]))
     with pytest.raises(TraitscopeError) as told:
         opened(path).run()
-    assert "1 base model of 2 failed: broken" in told.value.what and "the other one is complete" in told.value.what
+    assert "1 base model of 2 failed: broken" in told.value.what and "the other one is done" in told.value.what
     study = opened(path)
     plan = study.plan()
     assert plan.parts["alpha"].complete and not plan.complete
@@ -204,6 +241,28 @@ def test_a_base_that_cannot_be_loaded_is_named_and_the_others_are_completed(
     assert set(study.scores().rows["base"]) == {"alpha"}
     code, _, errors = invoke("run", path, "-q")
     assert code == 2 and "broken" in errors and "Traceback" not in errors
+
+
+def test_a_folder_that_another_process_is_just_beginning_is_no_foreign_one(
+    tmp_path: Path, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it has written so far, another process opens it."""
+    path = several(tmp_path, entry(models["alpha"]), entry(models["beta"]))
+    seen: list[list[str]] = []
+
+    def looked(real: Any) -> Any:
+        def write(self: RunFolder, *args: Any) -> Any:
+            made = real(self, *args)
+            seen.append(sorted(entry.name for entry in self.root.iterdir()))
+            Study.open(path)
+            return made
+
+        return write
+
+    for name in ("write_local", "write_if_changed"):
+        monkeypatch.setattr(RunFolder, name, looked(getattr(RunFolder, name)))
+    opened(path)._write_down()
+    assert seen[0] == ["local.json"] and seen[-1] == ["local.json", "study.yaml"]
 
 
 def test_what_is_wrong_with_the_rows_is_told_once(tmp_path: Path, models: dict[str, Path]) -> None:
@@ -231,6 +290,83 @@ def test_the_run_of_one_base_is_taken_over(tmp_path: Path, models: dict[str, Pat
     tiny.make_study(tmp_path, models["alpha"])
     with pytest.raises(TraitscopeError, match="several base models"):
         Study.open(alone)
+
+
+def test_what_will_be_taken_over_counts_and_is_taken_whichever_base_is_run(
+    filled: Path, tmp_path: Path, models: dict[str, Path]
+) -> None:
+    shutil.copytree(filled, tmp_path / "filled")
+    path, base = tmp_path / "filled" / "study.yaml", load_config(tmp_path / "filled" / "study.yaml").base.model
+    tiny.make_study(path.parent, f"[{entry(models['beta'])}, {entry(Path(base), ', name: first')}]", BASES)
+    plan = opened(path).plan()
+    assert plan.parts["first"].complete and len(plan.missing()["adapters"]) == 4
+    code, said, _ = invoke("check", path, "--no-prompts")
+    assert code == 0 and "4 of 4 trained" in said
+    with pytest.raises(TraitscopeError, match="takes over the run of first"):
+        opened(path).scores()
+    assert list((path.parent / "runs/tiny").glob("bases")) == []
+    opened(path).only(["beta"]).run(tasks=["tone"], models=["base"])
+    assert opened(path).plan().parts["first"].complete and opened(path).scores().rows["base"].nunique() == 2
+
+
+def test_a_folder_of_another_model_of_that_name_is_not_taken_over(tmp_path: Path) -> None:
+    small = [tiny.make_base(tmp_path / name / "small", seed) for seed, name in enumerate("xy")]
+    Study.open(tiny.make_study(tmp_path, small[0])).run(tasks=["tone"], models=["base"])
+    path = several(tmp_path, entry(small[1]))
+    for verb in ("check", "plan", "run"):
+        code, _, errors = invoke(verb, path)
+        assert code == 2 and "is the run folder of a study on small" in errors
+
+
+@pytest.mark.parametrize("names", ["swapped", "given"])
+def test_names_that_no_longer_are_those_of_the_folders_are_refused_with_the_way_back(
+    tmp_path: Path, names: str
+) -> None:
+    """Two models of one name: who is first is called by it."""
+    small = [tiny.make_base(tmp_path / name / "small", seed) for seed, name in enumerate("xy")]
+    path = several(tmp_path, *map(entry, small))
+    opened(path).run(tasks=["tone"], models=["base"])
+    before = snapshot(tmp_path / "runs/tiny")
+    more = ["", ""] if names == "swapped" else [", name: a", ", name: b"]
+    changed = [entry(model, text) for model, text in zip(small, more, strict=True)]
+    several(tmp_path, *(changed[::-1] if names == "swapped" else changed))
+    for verb in ("check", "plan", "run"):
+        code, _, errors = invoke(verb, path)
+        assert code == 2 and "lies in bases/" in errors
+    assert snapshot(tmp_path / "runs/tiny") == before
+    # What the fix says.
+    several(tmp_path, *(entry(m, f", name: {n}") for m, n in zip(small[::-1], ("y-small", "small"), strict=True)))
+    assert all(len(part.state.missing_cells) == 14 for part in opened(path).plan().parts.values())
+    # A base model that is exchanged on purpose keeps its name.
+    several(tmp_path, entry(small[1], ", name: small, recipe: {lr: 0.3}"), entry(small[1], ", name: y-small"))
+    assert not opened(path).plan().complete
+
+
+def test_what_is_checked_is_not_called_complete(tmp_path: Path, models: dict[str, Path]) -> None:
+    path = several(tmp_path, entry(models["alpha"]), entry(tmp_path / "missing"))
+    code, _, errors = invoke("check", path, "--no-prompts")
+    assert code == 2 and "the other one is in order" in errors
+
+
+@pytest.mark.parametrize("bases", [1, 2])
+def test_a_file_of_the_user_s_own_in_a_run_folder_does_no_harm(
+    copied: Path, filled: Path, tmp_path: Path, models: dict[str, Path], bases: int
+) -> None:
+    """In one that was adopted too, with the trackers' files of the one base."""
+    if bases == 1:
+        shutil.copytree(filled, tmp_path / "filled")
+        copied = tmp_path / "filled" / "study.yaml"
+    folder = copied.parent / "runs/tiny"
+    (folder / "notes.txt").write_text("mine")
+    assert invoke("plan", copied)[0] == 0 and Study.open(folder).run() is None
+    if bases == 1:
+        base = load_config(copied).base.model
+        (folder / "tracking").mkdir()
+        (folder / "tracking" / "0.json").write_text("{}")
+        tiny.make_study(copied.parent, f"[{entry(Path(base), ', name: first')}]", BASES)
+        assert opened(copied).run() is None
+        assert opened(folder).plan().complete and (folder / "bases/first/tracking/0.json").is_file()
+    assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_the_run_of_a_base_that_is_not_named_is_left_alone(tmp_path: Path, models: dict[str, Path]) -> None:
@@ -270,6 +406,12 @@ def test_findings_across_are_kept_and_shown_in_the_report(copied: Path) -> None:
     assert study.effects().findings["model"].dropna().str.startswith(("alpha/", "beta/")).all()
 
 
+def test_what_is_found_of_some_bases_is_not_kept_as_that_of_all(copied: Path) -> None:
+    some, found = opened(copied).only(["beta"]), Across.__new__(Across)
+    assert some._kept("across", {}, lambda: found, Across) is found
+    assert not (copied.parent / "runs/tiny/analysis").exists()
+
+
 def test_a_forecast_knows_the_other_base_models(two: Path) -> None:
     study = opened(two / "study.yaml")
     found = study.forecast(base="beta", costs=["text"])
@@ -307,6 +449,36 @@ def test_damage_of_a_part_is_found_by_the_whole_and_healed_there(copied: Path) -
     assert opened(copied).verify() == []
 
 
+@pytest.mark.parametrize("table", ["scores", "records", "findings", "examples", "training"])
+def test_every_table_has_the_rows_of_the_parts_beside_their_base(two: Path, table: str) -> None:
+    study = opened(two / "study.yaml")
+    found = study.frame(table)
+    assert found.columns[0] == "base" and found["base"].unique().tolist() == ["alpha", "beta"]
+    for name, part in study.parts.items():
+        mine = found[found["base"] == name].drop(columns="base").reset_index(drop=True)
+        theirs = part.frame(table).drop(columns="base", errors="ignore")
+        pd.testing.assert_frame_equal(mine, theirs, check_dtype=False)
+    assert study.to_dataset(table).num_rows == len(found) == len(study.frame(table, backend="polars"))
+    assert len(study.frame(table, tasks=["tone"])) == len(found[found["task"] == "tone"] if "task" in found else found)
+    if "model" in found:
+        one = found[(found["base"] == "beta") & (found["model"] == "tone-s0")]
+        assert len(study.frame(table, models=["beta/tone-s0"])) == len(one) > 0
+    assert len(study.only(["beta"]).frame(table)) == (found["base"] == "beta").sum()
+
+
+def test_many_records_of_several_bases_lie_on_the_disk(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = opened(two / "study.yaml")
+    held = study.to_dataset(models=["alpha/base", "beta/base"])
+    monkeypatch.setattr(study_tables, "HELD", 10)
+    spooled = study.to_dataset(models=["alpha/base", "beta/base"])
+    assert spooled.cache_files and spooled.to_list() == held.to_list()
+
+
+def test_a_row_of_several_bases_is_named_with_its_base(two: Path) -> None:
+    with pytest.raises(TraitscopeError, match=r"no model is named 'tone-s0'(.|\n)*beta/tone-s0"):
+        opened(two / "study.yaml").frame(models=["tone-s0"])
+
+
 # ---- compared
 
 
@@ -337,6 +509,23 @@ def test_compare_at_the_command_line(two: Path) -> None:
     assert code == 2 and "has none of nonsense" in errors
     code, _, errors = invoke("compare", two / "runs/tiny/bases/alpha")
     assert code == 2 and "two or more" in errors
+
+
+def test_names_of_what_is_compared_tell_it_apart_and_the_fix_works(two: Path) -> None:
+    places = [two / "runs/tiny/bases" / name for name in ("alpha", "beta")]
+    with pytest.raises(TraitscopeError, match=r"'x' stands there twice(.|\n)*: alpha,beta"):
+        ts.compare(*places, names=["x", "x"])
+    with pytest.raises(TraitscopeError, match="1 name for 3 things"):
+        ts.compare(two, places[0], names=["x"])
+    found = ts.compare(two, places[0]).names
+    assert found == ("alpha", "beta", "alpha-2")
+
+
+def test_folders_of_one_name_are_told_apart_by_where_they_lie(two: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        shutil.copytree(two / "runs/tiny/bases/beta", tmp_path / name / "runs/tiny")
+    found = ts.compare(tmp_path / "one/runs/tiny", tmp_path / "other/runs/tiny").names
+    assert found == ("one/runs/tiny", "other/runs/tiny")
 
 
 # ---- at the command line

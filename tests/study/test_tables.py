@@ -106,9 +106,21 @@ def test_tasks_and_models_choose_rows(study: Study, table: str) -> None:
             assert len(part) == len(whole)
 
 
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("option", ["tasks", "models"])
+def test_of_nothing_chosen_the_columns_are_left(study: Study, table: str, option: str) -> None:
+    whole = study.frame(table, backend="polars")
+    none = study.frame(table, backend="polars", **{option: []})
+    assert none.columns == whole.columns
+    assert len(none) == (0 if {"tasks": "task", "models": "model"}[option] in whole.columns else len(whole))
+    assert study.to_dataset(table, **{option: []}).num_rows == len(none)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        ({"models": [None]}, "None names no model"),
+        ({"tasks": [7]}, "7 names no task"),
         ({"table": "record"}, "no table is named 'record'(.|\n)*records"),
         ({"tasks": ["tne"]}, "no task is named 'tne'(.|\n)*tone"),
         ({"models": ["tone"]}, "no model is named 'tone'"),

@@ -259,6 +259,27 @@ def test_a_stopped_run_goes_on_where_it_was_and_tells_no_step_twice(
         assert before.steps(name) + after.steps(name) == history(folder, name)["step"].tolist()
 
 
+def test_what_was_told_is_written_down_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_tracking, "SAVE_S", 0.0)
+    path = tmp_path / "tracking" / "0.json"
+    tracking = study_tracking.Tracking({"wandb": Listener()}, path, {"tone-s0": "mark"})
+    tracking.start("tiny", "tiny", {})
+    for step in range(3):
+        tracking.steps([("tone-s0", StepRecord(step, 0.5, 0.1, 10, 0.5))])
+        assert json.loads(path.read_text())["wandb"]["steps"] == {"tone-s0": ["mark", step]}
+
+
+def test_a_damaged_memory_is_told_for_the_curves_begin_anew(copy: Path, listeners: list[Listener]) -> None:
+    Study.open(copy, report_to="wandb").run()
+    path = copy.parent / "runs" / "tiny" / "tracking" / "0.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    notes = Notes()
+    Study.open(copy, report_to="wandb", report=notes).run()  # type: ignore[arg-type]
+    assert len({heard.runs[0].id for heard in listeners}) == 2
+    (note,) = notes.notes
+    assert "tracking/0.json is damaged" in note and "another tracker run" in note
+
+
 def test_a_folder_that_was_filled_before_is_told_in_full_and_once(copy: Path, listeners: list[Listener]) -> None:
     assert Study.open(copy, report_to="wandb").run() is not None
     (heard,) = listeners
@@ -321,7 +342,13 @@ def test_report_to_is_no_part_of_any_fingerprint(filled: Path, copy: Path) -> No
 
 @pytest.mark.parametrize(
     ("written", "names"),
-    [("none", ()), ("wandb", ("wandb",)), ("[tensorboard, wandb, wandb]", ("tensorboard", "wandb")), ("[]", ())],
+    [
+        ("none", ()),
+        ("null", ()),
+        ("wandb", ("wandb",)),
+        ("[tensorboard, wandb, wandb]", ("tensorboard", "wandb")),
+        ("[]", ()),
+    ],
 )
 def test_a_study_file_names_its_trackers(study_file: Path, written: str, names: tuple[str, ...]) -> None:
     tiny.change(study_file, "compute:", f"report_to: {written}\ncompute:")
@@ -332,6 +359,11 @@ def test_an_unknown_tracker_is_an_error_with_its_line(study_file: Path) -> None:
     tiny.change(study_file, "compute:", "report_to: mlflow\ncompute:")
     with pytest.raises(TraitscopeError, match=r"study\.yaml:\d+.*report_to.*(.|\n)*trackio"):
         load_config(study_file)
+
+
+def test_none_stands_alone(study_file: Path) -> None:
+    with pytest.raises(TraitscopeError, match=r"none stands among trackers(.|\n)*none alone"):
+        Study.open(study_file, report_to=["wandb", "none"]).run()
 
 
 def test_a_missing_library_is_told_before_any_work(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,10 @@ def check(
             raise
         raise _with_what_is_known(error, valid[0]) from None
     found, failed, parts = dict[str, Any](), dict[str, TraitscopeError](), opened.by_base()
+    owner = opened.check_folder() if isinstance(opened, BasesStudy) else None
     for name, part in parts.items():
+        if isinstance(opened, BasesStudy):
+            part = opened.as_it_lies(part, owner)
         if len(parts) > 1 and not json:
             say(f"base {name}", bold=True)
         try:
@@ -76,7 +79,7 @@ def check(
         except TraitscopeError as error:
             failed[name] = error
     if failed:
-        raise opened.failure(failed) if isinstance(opened, BasesStudy) else failed.popitem()[1]
+        raise opened.failure(failed, "in order") if isinstance(opened, BasesStudy) else failed.popitem()[1]
     if json and opened.inner and not offline:
         say_json({**opened.plan(cost=True).to_json(), "bases": found})
     elif json:

@@ -7,8 +7,9 @@ import os
 import re
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,8 @@ class Session:
                 _refuse_silent(address)
                 level = logging.INFO if verbose else logging.CRITICAL
                 try:
-                    ray.init(address=address, logging_level=level, log_to_driver=verbose)
+                    with nullcontext() if verbose else _without_words():
+                        ray.init(address=address, logging_level=level, log_to_driver=verbose)
                 except Exception as error:
                     raise _unreached(address, error) from error
 
@@ -137,6 +139,20 @@ def _unreached(address: str, error: Exception) -> TraitscopeError:
         "and that RAY_AUTH_MODE and RAY_AUTH_TOKEN are the cluster's"
     )
     return TraitscopeError(f"cannot be reached: {words}", where=f"--on {address}", fix=fix)
+
+
+@contextmanager
+def _without_words() -> Iterator[None]:
+    """What Ray's C++ side says past Python while it starts, such as where it takes its log level from, is left out."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        sys.stderr.flush()
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextmanager

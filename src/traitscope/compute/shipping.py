@@ -17,7 +17,7 @@ from typing import Literal
 from traitscope.compute.orders import Adapted, Align, Capture, Differentiate, Evaluate, Merge, Train
 from traitscope.compute.worker import Inspect, Message, PlanBanks, PlanScoring, Start, Stop
 from traitscope.errors import TraitscopeError
-from traitscope.store.cache import ELSEWHERE, cache_folder, only_one
+from traitscope.store.cache import ELSEWHERE, cache_folder, only_one, remove_damaged
 from traitscope.store.files import FilesMark, disk_errors, files_mark, move_folder, sweep, temporary
 from traitscope.store.fingerprints import fingerprint, hash_file, model_files
 from traitscope.store.models import BUILT_IN, ModelSource
@@ -117,15 +117,21 @@ class Shelf:
         self._own: OrderedDict[str, int] = OrderedDict()
 
     def find(self, parcel: Parcel) -> Path | None:
-        """Where its files lie on this machine: at the very place of the run's machine, or where they were put."""
-        if parcel.place.exists() and self._packer.parcel(parcel.kind, parcel.place).mark == parcel.mark:
-            return parcel.place
-        folder = self._folder(parcel)
-        if not folder.is_dir():
-            return None
-        if parcel.mark in self._own:
+        """Where its files lie on this machine: at the very place of the run's machine, or where they were put.
+
+        They are read when they are first asked for, and again when they were changed: damage counts as not there.
+        """
+        found = next((place for place in (parcel.place, self._inside(parcel)) if self._holds(place, parcel)), None)
+        if found is not None and parcel.mark in self._own:
             self._own.move_to_end(parcel.mark)
-        return self._inside(parcel)
+        return found
+
+    def _holds(self, place: Path, parcel: Parcel) -> bool:
+        """Whether a parcel's files lie in a place, whole."""
+        try:
+            return self._packer.parcel(parcel.kind, place).mark == parcel.mark
+        except (OSError, TraitscopeError):
+            return False
 
     def store(self, parcel: Parcel, pieces: Iterable[Piece], needed: Iterable[str] = ()) -> Path:
         """Writes a parcel's files and gives their place; of several workers that are sent one model, one writes it.
@@ -138,10 +144,11 @@ class Shelf:
         """
         folder = self._folder(parcel)
         with only_one(self.shared / f"{parcel.mark}.lock") if parcel.kind == "model" else nullcontext():
-            if not folder.is_dir():
+            if not self._holds(self._inside(parcel), parcel):
                 with disk_errors(folder, elsewhere=ELSEWHERE):
                     # A worker on another machine with the same home may have taken it for a leftover.
                     folder.parent.mkdir(parents=True, exist_ok=True)
+                    remove_damaged(folder)
                     made = temporary(folder)
                     try:
                         size = _write(made, parcel, pieces)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from traitscope.config.hub_name import with_revision
-from traitscope.config.problems import Problem, check_name
+from traitscope.config.problems import NAME, Problem, check_name
 from traitscope.config.settings import Settings
 from traitscope.config.template import check_condition
 from traitscope.texts import shown
@@ -21,7 +21,7 @@ FOLDER = "folder"
 MOST = 1_000_000_000
 # Ways to write text in ASCII: what they read is what no file says.
 _NO_FILE = ("unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined")
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=80)]
 
 
 def one_or_many(value: Any) -> Any:

@@ -17,6 +17,9 @@ from traitscope.texts import shown
 
 # Problems that are looked at, of a file that is something else altogether.
 _MOST = 200
+# What may name a part of a study: a folder bears it too.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_OF_NAME = "use letters, digits, - _ and . only, a letter or digit first"
 
 
 class Problem(ValueError):
@@ -140,7 +143,8 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
     if kind == "too_long":
         return _Found(path, f"{key!r} has more than {context['max_length']} values", f"remove some{behind}")
     if kind == "string_pattern_mismatch":
-        fix = f"write {says}" if says else "use letters, digits, - _ and . only, a letter or digit first"
+        of_name = context.get("pattern") == NAME
+        fix = _OF_NAME if of_name or not says else f"write {says}"
         return _Found(path, f"{shown(value)} is not allowed here", fix)
     for start, name in _KINDS.items():
         if kind.startswith(start + "_") or kind == start:

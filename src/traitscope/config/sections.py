@@ -22,8 +22,8 @@ TrackerName = Literal["tensorboard", "wandb", "trackio"]
 
 
 def tracker_names(value: Any) -> Any:
-    """Trackers that are named by a text alone, or by ``none``; each counts once."""
-    names = (value,) if isinstance(value, str) else value
+    """Trackers that are named by a text alone, by ``none`` or by nothing; each counts once."""
+    names = (value,) if isinstance(value, str) else () if value is None else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return value
     return tuple(dict.fromkeys(names)) if tuple(names) != ("none",) else ()

@@ -48,7 +48,7 @@ class EvidenceRidge(RegressorMixin, BaseEstimator):
             groups: the target of each pair; None: all of one.
 
         Raises:
-            ValueError: X or y is no such array, or a penalty is not above 0.
+            ValueError: X or y is no such array, a penalty is not above 0, or a pair has no group and others have.
         """
         x_CF, y_C = validate_data(
             self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", y_numeric=True, ensure_min_samples=2
@@ -58,6 +58,9 @@ class EvidenceRidge(RegressorMixin, BaseEstimator):
         if penalties_G.ndim != 1 or not penalties_G.size or not (np.isfinite(penalties_G) & (penalties_G > 0)).all():
             raise TraitscopeError(f"penalties {self.penalties!r}", where="EvidenceRidge", fix="give numbers above 0")
         named = _groups(groups, len(x_CF))
+        if groups is not None and None in named:
+            what = f"pair {named.index(None)} has no group"
+            raise TraitscopeError(what, where="EvidenceRidge", fix="name the target of every pair, or give no groups")
         self._means: dict[Any, tuple[Floats, float]] = {}
         centred_CF, z_C = np.zeros_like(x_CF), np.zeros_like(y_C)
         for name in dict.fromkeys(named):
@@ -80,8 +83,8 @@ class EvidenceRidge(RegressorMixin, BaseEstimator):
         """Expected outcome of C pairs.
 
         Args:
-            X: their features. groups: the target of each; one that was not in the fit, or None, is told from the mean
-                over all pairs: its sources are ranked as the features say.
+            X: their features. groups: the target of each; one that was not in the fit, or is missing, is told from the
+                mean over all pairs: its sources are ranked as the features say.
         """
         check_is_fitted(self)
         x_CF = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
@@ -101,7 +104,8 @@ class EvidenceRidge(RegressorMixin, BaseEstimator):
 def _groups(groups: Any, count: int) -> list[Any]:
     if groups is None:
         return [None] * count
-    named = list(groups)
+    # What equals nothing, such as NaN, would be a target of its own in every pair.
+    named = [None if pd.api.types.is_scalar(name) and pd.isna(name) else name for name in groups]
     if len(named) != count:
         raise TraitscopeError(
             f"{len(named)} groups for {count} pairs", where="EvidenceRidge", fix="name the target of every pair"

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from traitscope.errors import TraitscopeError
+from traitscope.matrix.table import MOST
 from traitscope.predict.low_rank import INNER_FOLDS, inner_folds
 from traitscope.predict.predictor import CannotFit, Prediction, predictor_named
 from traitscope.predict.problem import Problem
@@ -44,7 +45,8 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             y: ignored.
 
         Raises:
-            ValueError: X is no such array, a column has no known cell, the predictor is unknown or lacks what it needs.
+            ValueError: X is no such array or has scores beyond all units, a column has no known cell, the predictor is
+                unknown or lacks what it needs.
         """
         scores_IN = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2, copy=True
@@ -53,6 +55,9 @@ class ScoreImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if len(empty):
             name = getattr(self, "feature_names_in_", range(scores_IN.shape[1]))[empty[0]]
             raise TraitscopeError(f"column {name} has no known cell", where="ScoreImputer", fix="leave it out")
+        if (beyond := np.abs(scores_IN) > MOST).any():
+            what = f"a score is {scores_IN[beyond][0]:g}"
+            raise TraitscopeError(what, where="ScoreImputer", fix="leave the cell empty, or write it in another unit")
         self._seed = seed_of(self.random_state)
         self._seen_IN = scores_IN
         found = self._predict(scores_IN)

@@ -96,6 +96,10 @@ class TraitPCA(TransformerMixin, BaseEstimator):
         if len(empty):
             fix = "leave such rows out: they can be transformed"
             raise TraitscopeError(f"row {empty[0]} has no cell", where="TraitPCA", fix=fix)
+        known_N = np.isfinite(scores_IN).sum(axis=0)
+        if (thin := np.flatnonzero(known_N < 3)).size:
+            what = f"column {names[thin[0]]} has {known_N[thin[0]] or 'no'} known cells"
+            raise TraitscopeError(what, where="TraitPCA", fix="leave columns with fewer than 3 out")
         found = fit_traits(
             ScoreMatrix.from_long(table, units="other", where="X"),
             own="include",

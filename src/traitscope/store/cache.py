@@ -73,10 +73,7 @@ def made_once(folder: Path, make: Callable[[Path], None], about: Mapping[str, An
         with disk_errors(folder, elsewhere=ELSEWHERE):
             sweep(folder.parent)
             _mark(folder).unlink(missing_ok=True)
-            if folder.exists():
-                damaged = temporary(folder)
-                folder.rename(damaged)
-                shutil.rmtree(damaged)
+            remove_damaged(folder)
             made = temporary(folder)
             try:
                 make(made)
@@ -86,6 +83,14 @@ def made_once(folder: Path, make: Callable[[Path], None], about: Mapping[str, An
             finally:
                 shutil.rmtree(made, ignore_errors=True)
     return folder
+
+
+def remove_damaged(folder: Path) -> None:
+    """Removes a folder of the cache, if it is there, in one step for whoever looks at it meanwhile."""
+    if folder.exists():
+        damaged = temporary(folder)
+        folder.rename(damaged)
+        shutil.rmtree(damaged)
 
 
 def _mark(folder: Path) -> Path:

@@ -17,7 +17,7 @@ FOLDERS = (
 STARTED = ("lock.json", "plan", "cells", "adapters", "bases")
 # All that is ever written right into a run folder; the first of it is found elsewhere too.
 COMMON = {"study.yaml", "report.html", "figures", "tables", "tasks"}
-OWN = COMMON | {*FOLDERS, *STARTED, "local.json", "run.jsonl", "quarantine", "replaced"}
+OWN = COMMON | {*FOLDERS, *STARTED, "local.json", "run.jsonl", "tracking", "quarantine", "replaced"}
 
 
 def refuse_place(root: Path) -> None:
@@ -49,9 +49,11 @@ def refuse_foreign(root: Path) -> None:
     """Refuses a folder of other things: a run would write over them, or put them aside as damage.
 
     Raises:
-        TraitscopeError: it has no lock, and holds what no run writes or nothing that only a run writes.
+        TraitscopeError: neither it nor a base model's folder in it has a lock, and it holds what no run writes, or
+            nothing that only a run writes.
     """
-    if not root.is_dir() or (root / "lock.json").exists():
+    # Of several base models each has a lock of its own.
+    if not root.is_dir() or (root / "lock.json").exists() or any(root.glob("bases/*/lock.json")):
         return
     names = {path.name for path in root.iterdir() if not path.name.startswith(".")}
     if names - OWN or (names and names <= COMMON):

@@ -14,9 +14,9 @@ from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
 from traitscope.registry import did_you_mean
 from traitscope.study import keeping, whole
-from traitscope.study.adopting import BASES, adopt
+from traitscope.study.adopting import BASES, adopt, owner_of, refuse_renamed, refuse_same
 from traitscope.study.bases_plan import BasesPlan, BasesWork
-from traitscope.study.context import looking_once
+from traitscope.study.context import has_cells, looking_once
 from traitscope.study.healing import verify_whole
 from traitscope.study.progress import Stopped, Under
 from traitscope.study.study import Study
@@ -54,14 +54,16 @@ class BasesStudy(Study):
     ) -> None:
         super().__init__(config, folder, **options)
         self._options = options
-        configs = config.by_base()
-        if chosen is not None:
-            _check_names(chosen, list(configs))
-            configs = {name: one for name, one in configs.items() if name in chosen}
+        refuse_same(config)
         given = {key: value for key, value in options.items() if key not in ("text", "report")}
-        self.parts: dict[str, Study] = {
+        self._all = {
             name: Study(one, self.folder.root / BASES / name, report=Under(self.report_to, name), **given)
-            for name, one in configs.items()
+            for name, one in config.by_base().items()
+        }
+        if chosen is not None:
+            _check_names(chosen, list(self._all))
+        self.parts: dict[str, Study] = {
+            name: part for name, part in self._all.items() if chosen is None or name in chosen
         }
         self.inner = tuple(self.parts.values())
 
@@ -94,23 +96,44 @@ class BasesStudy(Study):
     @property
     def whole(self) -> bool:
         """Whether it is of all base models that the study file names."""
-        return len(self.parts) == len(self.config.bases or ())
+        return len(self.parts) == len(self._all)
+
+    def check_folder(self) -> str | None:
+        """Sees that what lies in the folder is of the base models it is taken for.
+
+        Returns:
+            The base model whose run, of a study of it alone, lies in the folder: the next run takes it over.
+
+        Raises:
+            TraitscopeError: the folder is of another base model, or the run of one lies under another name.
+        """
+        refuse_renamed(self.folder, self._all)
+        return owner_of(self.folder, self._all)
 
     # ---- what there is to do
 
     def plan(self, *, cost: bool = False) -> BasesPlan:  # type: ignore[override]
         """What is done and what is missing on every base model; one that is not at hand is named.
 
+        What a study of one base model left in the folder counts: ``run`` takes it over.
+
         Args:
             cost: as in ``Study.plan``.
 
         Raises:
-            TraitscopeError: no base model can be planned.
+            TraitscopeError: no base model can be planned, or the folder is of others.
         """
-        plans, failed = self.each(lambda part: part.plan(cost=cost))
+        owner = self.check_folder()
+        plans, failed = self.each(lambda part: self.as_it_lies(part, owner).plan(cost=cost))
         if not plans:
             raise self.failure(failed)
         return BasesPlan(self.config.study, self.folder.root, plans, failed)
+
+    def as_it_lies(self, part: Study, owner: str | None) -> Study:
+        """The study on a base model, in the folder of the whole where its run still lies there."""
+        if owner is None or part is not self.parts.get(owner):
+            return part
+        return Study(part.config, self.folder.root, **{**self._options, "report": part.report_to, "text": None})
 
     # ---- doing it
 
@@ -139,7 +162,8 @@ class BasesStudy(Study):
         return self._fill(lambda part: part.rescore(stop=stop) if part.folder.exists() else None)
 
     def _fill(self, verb: Callable[[Study], Any]) -> BasesWork | None:
-        adopt(self.folder, self.parts, self.report_to, stale_s=self.stale_s)
+        self.check_folder()
+        adopt(self.folder, self._all, self.report_to, stale_s=self.stale_s)
         if not self.folder.study_file.exists():
             self._write_down()
         made, failed = self.each(verb, going_on=True)
@@ -169,15 +193,15 @@ class BasesStudy(Study):
                 part.serve_with(part.given_backend)
         return found, failed
 
-    def failure(self, failed: Mapping[str, TraitscopeError]) -> TraitscopeError:
-        """One error for those of several base models."""
+    def failure(self, failed: Mapping[str, TraitscopeError], others: str = "done") -> TraitscopeError:
+        """One error for those of several base models; ``others`` is what the rest of them are."""
         first = next(iter(failed.values()))
         same = all((one.what, one.where) == (first.what, first.where) for one in failed.values())
         if len(failed) == len(self.parts) and same:
             return first
         told = [f"{name} ({one.where + ': ' if one.where else ''}{one.what})" for name, one in failed.items()]
         done = len(self.parts) - len(failed)
-        rest = f"; the other {'one is' if done == 1 else f'{done} are'} complete" if done else ""
+        rest = f"; the other {'one is' if done == 1 else f'{done} are'} {others}" if done else ""
         return TraitscopeError(
             f"{count_of(len(failed), 'base model')} of {len(self.parts)} failed: {'; '.join(told)}{rest}",
             where=str(self.folder.root),
@@ -189,8 +213,9 @@ class BasesStudy(Study):
         from traitscope.study.filling import study_bytes, where_it_lies
 
         self.folder.prepare()
-        self.folder.write_if_changed(self.folder.study_file, study_bytes(self))
+        # First: a study file alone makes no run folder, and a process that begins at that moment would refuse it.
         self.folder.write_local(where_it_lies(self))
+        self.folder.write_if_changed(self.folder.study_file, study_bytes(self))
 
     # ---- what there is
 
@@ -265,9 +290,9 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: none has any.
         """
-        found = {name: part.effects(**options) for name, part in self.parts.items() if whole.has_cells(part)}
+        found = {name: part.effects(**options) for name, part in self.parts.items() if has_cells(part)}
         if not found:
-            raise self._nothing()
+            raise self.nothing()
         return found
 
     def _kept(self, name: str, inputs: Mapping[str, Any], make: Callable[[], Any], kind: Any) -> Any:
@@ -300,9 +325,8 @@ class BasesStudy(Study):
             TraitscopeError: none was named and there are several; or as ``Study.forecast``.
         """
         part = self._alone("a forecast") if base is None else self.part(base)
-        every = self if self.whole else BasesStudy(self.config, self.folder.root, **self._options)
-        rest = (one for one in every.parts.values() if one.folder.root != part.folder.root)
-        others = [one.scores() for one in rest if whole.has_cells(one)]
+        rest = (one for one in self._all.values() if one.folder.root != part.folder.root)
+        others = [one.scores() for one in rest if has_cells(one)]
         return part.forecast(others=[*others, *options.pop("others", ())], **options)
 
     @looking_once
@@ -317,9 +341,9 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: no cell is there yet.
         """
-        filled = {name: part for name, part in self.parts.items() if whole.has_cells(part)}
+        filled = {name: part for name, part in self.parts.items() if has_cells(part)}
         if not filled:
-            raise self._nothing()
+            raise self.nothing()
         for name, part in filled.items():
             self.report_to.stage(f"report of {name}")
             part.report()
@@ -327,10 +351,11 @@ class BasesStudy(Study):
             return next(iter(self.parts.values())).folder.root / "report.html"
         return whole.report(self, self.parts)
 
-    def _nothing(self) -> TraitscopeError:
-        return TraitscopeError(
-            "no cell has been evaluated yet", where=str(self.folder.root), fix="traitscope run fills it"
-        )
+    def nothing(self) -> TraitscopeError:
+        """The error where there is no cell."""
+        owner = owner_of(self.folder, self._all)
+        fix = "traitscope run fills it" if owner is None else f"traitscope run takes over the run of {owner} there"
+        return TraitscopeError("no cell has been evaluated yet", where=str(self.folder.root), fix=fix)
 
     # ---- what is of one base model alone
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ from traitscope.errors import TraitscopeError, check_shares
 from traitscope.store import differences
 from traitscope.store.models import shared_name
 from traitscope.study import analysis
+from traitscope.study.context import has_cells
 from traitscope.study.sharing import without_places
 from traitscope.study.study import Study
-from traitscope.study.whole import has_cells
 from traitscope.texts import count_of
 
 if TYPE_CHECKING:
@@ -190,23 +190,41 @@ def _of_matrix(matrix: ScoreMatrix, name: str, about: str) -> Iterator[_Entry]:
 
 
 def _named(entries: list[_Entry], names: Sequence[str] | None) -> list[_Entry]:
-    """The entries under different names."""
-    if names is not None and (len(names) != len(entries) or len(set(names)) < len(names)):
-        raise TraitscopeError(
-            f"{len(names)} names for {count_of(len(entries), 'thing')} to compare",
-            where="--names",
-            fix=f"give each one of its own: {', '.join(entry.name for entry in entries)}",
-        )
-    taken: set[str] = set()
-    for index, entry in enumerate(entries):
-        wanted = names[index] if names is not None else entry.name
-        place = entry.study.folder.root.absolute().parts if entry.study is not None else ()
-        # runs/x of two folders are told apart by what stands above them.
-        longer = ["/".join(place[-k:]) for k in range(2, len(place) + 1)]
-        free = (one for one in (wanted, *longer, *(f"{wanted}-{k}" for k in range(2, 1000))) if one not in taken)
-        entry.name = next(free)
-        taken.add(entry.name)
+    """The entries under different names.
+
+    Raises:
+        TraitscopeError: names were given, and not one of its own for each.
+    """
+    apart = _apart(entries)
+    if names is not None:
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None or len(names) != len(entries):
+            counts = f"{count_of(len(names), 'name')} for {count_of(len(entries), 'thing')} to compare"
+            raise TraitscopeError(
+                counts if twice is None else f"{twice!r} stands there twice",
+                where="--names",
+                fix=f"give each one of its own: {','.join(apart)}",
+            )
+    for entry, name in zip(entries, names or apart, strict=True):
+        entry.name = name
     return entries
+
+
+def _apart(entries: Sequence[_Entry]) -> list[str]:
+    """A name for each; runs/x of two folders are told apart by what stands above them, others by a number."""
+    found = [entry.name for entry in entries]
+    places = [() if one.study is None else one.study.folder.root.absolute().parts for one in entries]
+    for name in dict.fromkeys(found):
+        alike = [index for index, other in enumerate(found) if other == name]
+        for k in range(2, max(len(places[index]) for index in alike) + 1):
+            longer = {index: "/".join(places[index][-k:]) or name for index in alike}
+            if len(set(longer.values())) == len(alike) > 1:
+                found = [longer.get(index, other) for index, other in enumerate(found)]
+                break
+    taken: list[str] = []
+    for name in found:
+        taken.append(next(one for one in chain([name], (f"{name}-{k}" for k in count(2))) if one not in taken))
+    return taken
 
 
 def _pair(one: _Entry, other: _Entry, alpha: float, level: float, seed: int) -> Pair:

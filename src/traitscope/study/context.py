@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -98,6 +98,10 @@ class Context:
         self._expected: tuple[tuple[int, int] | None, Units] | None = None
         self._seen: dict[str, Any] | None = None
         self._told: dict[str, str] = {}
+
+    def by_base(self) -> Mapping[str, Context]:
+        """The study on each of its base models, by name; a study of one is itself."""
+        return {self.base_name: self}
 
     @cached_property
     def backend(self) -> Backend:
@@ -300,3 +304,8 @@ def looking_once(verb: F) -> F:
 def _listed(reading: Any) -> list[dict[str, Any]]:
     """How rows were read: an adapter has a list of it, one for each part, a cell its own."""
     return reading if isinstance(reading, list) else [reading] if isinstance(reading, dict) else []
+
+
+def has_cells(part: Context) -> bool:
+    """Whether a base model has any cell; none where its folder is new."""
+    return part.folder.exists() and not part.score_table().empty

@@ -93,7 +93,7 @@ class StudyPlan:
         rows = f", {len(self.state.have)} more on a part of their rows" if self.state.have else ""
         return (
             f"incomplete: {trained} of {self.n_adapters} adapters, {done} of {self.n_cells} cells{rows}; "
-            "run without --tasks, --models and --limit makes the rest"
+            "run without --tasks, --models, --limit and --shard makes the rest"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -282,8 +282,9 @@ class Study(Context):
 
         Args:
             table: ``scores`` (one row per cell and metric), ``records`` (per cell and example), ``findings`` (of
-                ``effects``), ``examples`` (the tasks' rendered rows) or ``training`` (every optimiser step).
-            tasks, models: some of them; by default all.
+                ``effects``), ``examples`` (the tasks' rendered rows) or ``training`` (every optimiser step). Of several
+                base models it has a column ``base`` and the rows of those that have cells.
+            tasks, models: some of them, rows as ``models()`` names them; by default all.
             backend: ``pandas`` or ``polars``.
 
         Raises:

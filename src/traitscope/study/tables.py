@@ -6,6 +6,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,12 @@ from traitscope.registry import did_you_mean
 from traitscope.store import fingerprint
 from traitscope.store.tables import read_history, whole_records
 from traitscope.study import analysis
-from traitscope.study.context import Context
+from traitscope.study.context import Context, has_cells
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
     import pyarrow as pa
-
 
 # Records beyond which a data set lies on the disk and is mapped into memory: some hundred MB.
 HELD = 1_000_000
@@ -53,7 +53,8 @@ def study_dataset(
     found = _whole(study, table, tasks, models)
     info = DatasetInfo(description=told, features=Features.from_arrow_schema(found.schema))
     # By what it holds, as far as that is cheap: the library would hash all of it.
-    mark = fingerprint([told, tasks, models, study.present().cells.marks(), found.num_rows])[:16]
+    cells = {name: part.present().cells.marks() for name, part in _begun(study).items()}
+    mark = fingerprint([told, tasks, models, cells, found.num_rows])[:16]
     return Dataset(InMemoryTable(found), info=info, fingerprint=mark)
 
 
@@ -65,20 +66,53 @@ def _whole(study: Context, table: str, tasks: Sequence[str] | None, models: Sequ
     known = study.config.tasks if table == "examples" else study.config.target_names()
     check_chosen(tasks, tuple(known), "task")
     check_chosen(models, study.models(), "model")
-    match table:
-        case "records":
-            parts = list(_records(study, tasks, models))
-            if not parts:
-                raise TraitscopeError(
-                    "no cell of these has been evaluated yet", where=table, fix="traitscope run fills the folder"
-                )
-            return pa.concat_tables(parts)
-        case "training":
-            return _training(study, models)
-        case "examples":
-            return _examples(study, tasks)
+    if table == "records":
+        parts = list(_records(study, tasks, models))
+        if not parts and any(chosen is not None and not len(chosen) for chosen in (tasks, models)):
+            parts = [one.slice(0, 0) for one in islice(_records(study, None, None), 1)]
+    else:
+        parts = [
+            _based(study, name, _of_one(part, table, tasks, _own(study, name, models)))
+            for name, part in _begun(study).items()
+        ]
+    if not parts:
+        raise TraitscopeError(
+            "no cell of these has been evaluated yet", where=table, fix="traitscope run fills the folder"
+        )
+    # Where one base model has no value at all of a column its type is another.
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _of_one(study: Context, table: str, tasks: Sequence[str] | None, models: Sequence[str] | None) -> pa.Table:
+    """A table, but the records, of a study on one base model."""
+    if table == "training":
+        return _training(study, models)
+    if table == "examples":
+        return _examples(study, tasks)
     frame = analysis.scores(study).to_pandas() if table == "scores" else analysis.effects(study).to_pandas("findings")
     return arrow_of(_chosen(frame, tasks, models))
+
+
+def _begun(study: Context) -> dict[str, Context]:
+    """The study on each of its base models; of several on those that have cells."""
+    return {name: part for name, part in study.by_base().items() if not study.inner or has_cells(part)}
+
+
+def _own(study: Context, base: str, models: Sequence[str] | None) -> Sequence[str] | None:
+    """Of rows as ``Study.models`` names them those of a base model, as it calls them."""
+    if models is None or not study.inner:
+        return models
+    return [name.removeprefix(f"{base}/") for name in models if name.startswith(f"{base}/")]
+
+
+def _based(study: Context, base: str, table: pa.Table) -> pa.Table:
+    """A table with what the study calls its base model in the first column, where there are several."""
+    import pyarrow as pa
+
+    if not study.inner:
+        return table
+    table = table.drop_columns("base") if "base" in table.column_names else table
+    return table.add_column(0, "base", pa.array([base] * table.num_rows, pa.string()))
 
 
 def _chosen(frame: pd.DataFrame, tasks: Sequence[str] | None, models: Sequence[str] | None) -> pd.DataFrame:
@@ -97,12 +131,22 @@ def _marks(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | 
 
 
 def _rows(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | None) -> int:
-    cells = study.cells()
-    return sum(cells.rows(model, task) for model, kept in _marks(study, tasks, models).items() for task in kept)
+    return sum(
+        part.cells().rows(model, task)
+        for name, part in _begun(study).items()
+        for model, kept in _marks(part, tasks, _own(study, name, models)).items()
+        for task in kept
+    )
 
 
 def _records(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | None) -> Iterator[pa.Table]:
     """The records of one model after the other, all its cells in one table."""
+    for name, part in _begun(study).items():
+        for table in _records_of_one(part, tasks, _own(study, name, models)):
+            yield _based(study, name, table)
+
+
+def _records_of_one(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | None) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     cells = study.cells()
@@ -157,9 +201,10 @@ def _examples(study: Context, tasks: Sequence[str] | None) -> pa.Table:
     """The rendered rows of the tasks: their ids are those of the records."""
     import pyarrow as pa
 
+    chosen = [task for task in study.config.tasks if tasks is None or task in tasks]
     parts = []
-    for task in study.config.tasks:
-        if tasks is None or task in tasks:
-            table = study.folder.task_table(task)
-            parts.append(table.add_column(0, "task", pa.array([task] * table.num_rows, pa.string())))
-    return pa.concat_tables(parts)
+    # Of none of them the columns of one.
+    for task in chosen or list(study.config.tasks)[:1]:
+        table = study.folder.task_table(task)
+        parts.append(table.add_column(0, "task", pa.array([task] * table.num_rows, pa.string())))
+    return pa.concat_tables(parts).slice(0, None if chosen else 0)

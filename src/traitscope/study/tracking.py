@@ -95,8 +95,12 @@ class Tracking:
         self._trackers = dict(trackers or {})
         self._path, self._marks, self._note, self._cells = path, dict(marks or {}), note, cells
         found: dict[str, Any] = {}
-        with suppress(OSError, TraitscopeError):
+        try:
             found = read_sealed(path, fix="delete it") if self._trackers else {}
+        except FileNotFoundError:
+            pass
+        except (OSError, TraitscopeError):
+            note(f"{FOLDER}/{path.name} is damaged: another tracker run begins and is told all; the earlier one stays")
         self._told = {name: Told.read(found.get(name)) for name in self._trackers}
         self._others = {name: kept for name, kept in found.items() if name not in self._trackers and name != "format"}
         for name, told in self._told.items():

@@ -11,6 +11,7 @@ from traitscope.findings import Findings, cells_text
 from traitscope.registry import HOMES
 from traitscope.store.models import shared_name
 from traitscope.study import analysis, gathering, keeping
+from traitscope.study.context import Context, has_cells
 from traitscope.study.roles import study_roles
 from traitscope.study.sharing import without_places
 from traitscope.texts import count_of
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from traitscope.matrix import ScoreMatrix
-    from traitscope.study.context import Context
     from traitscope.study.study import Study
 
 # By name of the base model.
 Parts = Mapping[str, "Study"]
-
-
-def has_cells(part: Study) -> bool:
-    """Whether a base model has any cell; none where its folder is new."""
-    return part.folder.exists() and not part.score_table().empty
 
 
 def score_table(parts: Parts) -> pd.DataFrame:
@@ -39,7 +34,7 @@ def score_table(parts: Parts) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["base", "model", "task"])
 
 
-def scores(study: Context, parts: Parts, *, records: bool) -> ScoreMatrix:
+def scores(study: Any, parts: Parts, *, records: bool) -> ScoreMatrix:
     """One score matrix of all base models that have cells.
 
     Raises:
@@ -49,9 +44,7 @@ def scores(study: Context, parts: Parts, *, records: bool) -> ScoreMatrix:
 
     table = study.score_table()
     if table.empty:
-        raise TraitscopeError(
-            "no cell has been evaluated yet", where=str(study.folder.root), fix="traitscope run fills it"
-        )
+        raise study.nothing()
     config = study.config
     tags = {name: dict(task.tags) for name, task in config.tasks.items()}
     matrix = ScoreMatrix.from_long(

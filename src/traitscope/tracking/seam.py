@@ -79,6 +79,8 @@ def make_tracker(name: str, where: str = "report_to") -> Tracker:
     Raises:
         TraitscopeError: there is none of that name, or its library is missing or cannot be imported.
     """
+    if name == "none":
+        raise TraitscopeError("none stands among trackers", where=where, fix="write none alone, or leave it out")
     if name not in TRACKERS:
         raise TraitscopeError(f"no tracker is named {name!r}", where=where, fix=f"one of: none, {', '.join(TRACKERS)}")
     made, library = TRACKERS[name]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from traitscope.errors import TraitscopeError, check_shares
 
 VIEWS = ("raw", "gain", "logit")
@@ -16,7 +18,7 @@ class TraitOptions:
 
     Raises:
         TraitscopeError: a view, rotation, or choice of cells, rows or seeds that does not exist; a level that is not
-            between 0 and 1.
+            between 0 and 1, or no number of draws.
     """
 
     view: str = "raw"
@@ -82,3 +84,14 @@ class TraitOptions:
             if value not in allowed:
                 known = ", ".join(str(a) for a in allowed)
                 raise TraitscopeError(f"unknown {name} {value!r}", where="fit_traits", fix=f"one of: {known}")
+        for name, count, least in (
+            ("permutations", self.permutations, 1),
+            ("draws", self.draws, 1),
+            ("replicates", self.replicates, 0),
+            ("held_out", self.held_out, 0),
+        ):
+            if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < least:
+                fix = f"give a whole number, {least} or more"
+                raise TraitscopeError(f"{name} is {count!r}", where="fit_traits", fix=fix)
+        if not isinstance(self.scale, bool | np.bool_):
+            raise TraitscopeError(f"scale is {self.scale!r}", where="fit_traits", fix="give True or False")
