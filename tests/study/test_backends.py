@@ -17,9 +17,9 @@ from typing import get_type_hints
 
 import pytest
 from backends import Changed
-from processes import snapshot
+from processes import log_of, snapshot
 
-from traitscope.compute import Backend, Event, Lost, Order, Records, Train, backend, orders
+from traitscope.compute import Backend, Evaluate, Event, Lost, Order, Records, Train, backend, orders
 from traitscope.compute.backend import Receive, ShouldStop
 from traitscope.compute.local import Local, files_mark
 from traitscope.errors import TraitscopeError
@@ -204,6 +204,24 @@ def test_an_order_to_train_holds_what_the_last_try_handed_over(study_file: Path,
     with pytest.raises(TraitscopeError, match="enough"):
         Study.open(study_file, tmp_path / "out", backend=Changed(instead)).run()
     assert given == [None, b"state"]
+
+
+def test_a_cell_that_another_process_made_in_another_group_is_made_once(study_file: Path, tmp_path: Path) -> None:
+    """Models that are continued together are leased together: two processes may have put one into different groups."""
+    out, others = tmp_path / "out", list[list[str]]()
+    Study.open(study_file, out).train()
+
+    def instead(order: Order) -> list[Event] | None:
+        if isinstance(order, Evaluate) and len(order.models) > 1 and not others:
+            name = list(order.models)[-1]
+            work = Study.open(study_file, out).evaluate(models=[name], tasks=[order.task.name])
+            assert work is not None
+            others.append(work.evaluated)
+        return None
+
+    work = Study.open(study_file, out, backend=Changed(instead)).evaluate()
+    assert work is not None and len(others[0]) == 1 and others[0][0] not in work.evaluated
+    assert set(Counter(log_of(out, "cell")).values()) == {1}
 
 
 def test_one_backend_serves_two_studies_whose_tasks_have_the_same_names(study_file: Path, tmp_path: Path) -> None:

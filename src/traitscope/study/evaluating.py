@@ -217,15 +217,27 @@ def _commit_cells(work: Work, unit: str, state: State, found: Mapping[str, Seque
             seed=model.seed,
             overlong=cell_overlong(work.data, cell.task, model.name),
         )
-        _commit(work, unit, cell, made)
-        work.evaluated.append(cell.unit)
+        if _commit(work, unit, cell, made, where_missing=True):
+            work.evaluated.append(cell.unit)
 
 
-def _commit(work: Work, unit: str, cell: CellUnit, made: Cell, rows: str | None = None) -> None:
+def _is_missing(work: Work, cell: CellUnit) -> bool:
+    state = State()
+    place_cell(cell, work.folder.cells.head(cell.model.name, cell.task), state, work.folder, work.data)
+    return bool(state.missing_cells)
+
+
+def _commit(
+    work: Work, unit: str, cell: CellUnit, made: Cell, rows: str | None = None, *, where_missing: bool = False
+) -> bool:
+    """Commits a cell under a unit's lease; with ``where_missing`` only if nobody has meanwhile: False then."""
     stamp = CellStamp(cell.fingerprint, cell.scoring, rows or cell.rows, work.units.base.shared, cell.inputs)
     staged = work.folder.cells.stage(made, stamp)
     try:
         with work.leases.commit(unit):
+            # Models that are continued together may have been in another process's group, under another lease.
+            if where_missing and not _is_missing(work, cell):
+                return False
             staged.commit()
     finally:
         staged.drop()
@@ -234,6 +246,7 @@ def _commit(work: Work, unit: str, cell: CellUnit, made: Cell, rows: str | None 
     error = "" if primary.stderr is None else f" ± {primary.stderr:.3f}"
     work.folder.log("cell", unit=cell.unit, fingerprint=cell.fingerprint, n=len(made.records))
     work.report.finished(cell.unit, f"{primary.metric} {primary.value:.3f}{error} (n {primary.n})")
+    return True
 
 
 def rescore(work: Work, *, everything: bool = False) -> bool:
