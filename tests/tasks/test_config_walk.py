@@ -96,6 +96,8 @@ def allowed(kind: str, owner: type[Settings], name: str) -> str | None:
     takes, value = kinds(owner.model_fields[name].annotation), WRONG[kind]
     if value is None and "nothing" in takes:
         return "null is the same as leaving the key out"
+    if value is None and name == "report_to":
+        return "null is nobody, as none is"
     if isinstance(value, bool):
         return "true and false are what it takes" if "bool" in takes else None
     if isinstance(value, str) and "str" in takes:
