@@ -96,10 +96,12 @@ def test_files_of_the_user_are_not_there(way: Isolation, tmp_path: Path, monkeyp
     secret.write_text("hf_secret")
     secret.chmod(0o644)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    home = str(Path.home())
     solution = (
         "import os\n"
         f"paths = [{str(secret)!r}, {str(Path(__file__))!r}, '/etc/passwd', '/etc/shadow', '/proc/1/environ',\n"
-        "         '/proc/self/environ', '/sys', '/home', '/root/.ssh', '/root/.cache', '/var', '/dev/shm', '/run']\n"
+        f"         '/proc/self/environ', '/sys', '/home', {home + '/.ssh'!r}, {home + '/.cache'!r}, '/var',\n"
+        "         '/dev/shm', '/run']\n"
         "seen = [p for p in paths if os.path.exists(p)] + [v for v in os.environ.values() if 'secret' in v]\n"
         "top = sorted(os.listdir('/tmp'))"
     )
