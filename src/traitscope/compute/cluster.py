@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from traitscope.compute.asking import Asking
 from traitscope.compute.backend import BackendLost, ModelFacts, Receive, ShouldStop
 from traitscope.compute.host import Assignment, Begin, Close, Lacks, Ready, Said, Supply, Told, refuse_unlike
 from traitscope.compute.orders import (
@@ -28,14 +29,13 @@ from traitscope.compute.orders import (
     Order,
     ScoringPlan,
     Train,
-    TrainingJob,
     TrainingPlan,
 )
 from traitscope.compute.pool import WIND_DOWN_S, PoolStopped, error_of
 from traitscope.compute.processes import SMALL_PARAMETERS
 from traitscope.compute.ray_session import Node, Session, Share, read_place, words_of, worker_class
 from traitscope.compute.shipping import Packer, Parcel, addressed
-from traitscope.compute.worker import Answer, Failed, Happened, Inspect, PlanBanks, PlanScoring, Question, Start, Stop
+from traitscope.compute.worker import Answer, Failed, Happened, Question, Start, Stop
 from traitscope.config import ComputeConfig
 from traitscope.plugins import plugin_hashes, plugin_places
 from traitscope.store.models import ModelSource, locate
@@ -83,7 +83,7 @@ class Worker:
     models: tuple[str, ...] = ()
 
 
-class Cluster:
+class Cluster(Asking):
     """A backend of workers on the machines of a Ray cluster. To be used in a ``with`` block.
 
     Args:
@@ -154,24 +154,6 @@ class Cluster:
             self._end(worker)
         self._put.clear()
         self._session.close()
-
-    def inspect(self, model: ModelSource) -> ModelFacts:
-        """See ``Backend``."""
-        found = self._ask(Inspect(model))
-        assert isinstance(found, ModelFacts)
-        return found
-
-    def plan_training(self, model: ModelSource, jobs: Sequence[TrainingJob]) -> list[TrainingPlan]:
-        """See ``Backend``: one bank for each worker."""
-        found = self._ask(PlanBanks(model, tuple(jobs), max(1, self.size)))
-        assert isinstance(found, list)
-        return found
-
-    def plan_scoring(self, model: ModelSource) -> ScoringPlan:
-        """See ``Backend``."""
-        found = self._ask(PlanScoring(model))
-        assert isinstance(found, ScoringPlan)
-        return found
 
     def work(self, orders: Iterable[Order], receive: Receive, should_stop: ShouldStop) -> None:
         """See ``Backend``."""

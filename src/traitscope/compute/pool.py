@@ -15,17 +15,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 
+from traitscope.compute.asking import Asking
 from traitscope.compute.backend import BackendLost, ModelFacts, Receive, ShouldStop
-from traitscope.compute.orders import Final, Lost, Order, ScoringPlan, Train, TrainingJob, TrainingPlan
+from traitscope.compute.orders import Final, Lost, Order, ScoringPlan, Train, TrainingPlan
 from traitscope.compute.processes import cores, gpus, visible
 from traitscope.compute.worker import (
     Answer,
     Failed,
     Happened,
-    Inspect,
     Message,
-    PlanBanks,
-    PlanScoring,
     Question,
     Reply,
     Start,
@@ -35,7 +33,6 @@ from traitscope.compute.worker import (
 from traitscope.config import ComputeConfig
 from traitscope.errors import TraitscopeError
 from traitscope.plugins import plugin_hashes
-from traitscope.store.models import ModelSource
 
 # How long the pool waits for a sign of its processes before it asks whether to stop.
 POLL_S = 0.1
@@ -130,7 +127,7 @@ class Worker:
         return f"{how}: {words[-1]}" if words else how
 
 
-class Pool:
+class Pool(Asking):
     """A backend of several processes, each a ``Local``. To be used in a ``with`` block, which starts and ends them.
 
     Args:
@@ -173,24 +170,6 @@ class Pool:
             worker.pipe.close()
         for worker in self._workers:
             worker.close()
-
-    def inspect(self, model: ModelSource) -> ModelFacts:
-        """See ``Backend``."""
-        found = self._ask(Inspect(model))
-        assert isinstance(found, ModelFacts)
-        return found
-
-    def plan_training(self, model: ModelSource, jobs: Sequence[TrainingJob]) -> list[TrainingPlan]:
-        """See ``Backend``: one bank for each process."""
-        found = self._ask(PlanBanks(model, tuple(jobs), self.size))
-        assert isinstance(found, list)
-        return found
-
-    def plan_scoring(self, model: ModelSource) -> ScoringPlan:
-        """See ``Backend``."""
-        found = self._ask(PlanScoring(model))
-        assert isinstance(found, ScoringPlan)
-        return found
 
     def work(self, orders: Iterable[Order], receive: Receive, should_stop: ShouldStop) -> None:
         """See ``Backend``."""
