@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from traitscope.compute import Adapted, Capture, Merge, TrainingJob, cluster, host, shipping
-from traitscope.compute.cluster import Worker, fit, share_for
+from traitscope.compute import Adapted, Capture, Merge, TrainingJob, cluster, host, shares, shipping
+from traitscope.compute.cluster import Worker, fit
 from traitscope.compute.host import Assignment, Begin, Host, Lacks, Ready, Supply, refuse_unlike
-from traitscope.compute.ray_session import Node, Share, read_place
+from traitscope.compute.ray_session import read_place
+from traitscope.compute.shares import Node, Share, share_for
 from traitscope.compute.shipping import Packer, Shelf, addressed, here_again, moved
 from traitscope.compute.software import unlike
 from traitscope.compute.worker import Failed, Happened, Inspect, PlanBanks, Start
@@ -72,7 +73,7 @@ def test_machines_are_divided(
     nodes: list[Node], config: dict[str, Any], small: bool, share: Share, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = SimpleNamespace(parameters=10**7 if small else 10**9)
-    monkeypatch.setattr(cluster, "model_shape", lambda base: size)
+    monkeypatch.setattr(shares, "model_shape", lambda base: size)
     found = share_for(ComputeConfig(**config), nodes, "model")
     assert found == share
     assert sum(found.on(node) for node in nodes) == workers

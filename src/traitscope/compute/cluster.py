@@ -32,15 +32,13 @@ from traitscope.compute.orders import (
     TrainingPlan,
 )
 from traitscope.compute.pool import WIND_DOWN_S, PoolStopped, error_of
-from traitscope.compute.processes import SMALL_PARAMETERS
-from traitscope.compute.ray_session import Node, Session, Share, read_place, words_of, worker_class
+from traitscope.compute.ray_session import Session, read_place, words_of, worker_class
+from traitscope.compute.shares import Node, share_for, unborne
 from traitscope.compute.shipping import Packer, Parcel, addressed
 from traitscope.compute.worker import Answer, Failed, Happened, Question, Start, Stop
 from traitscope.config import ComputeConfig
 from traitscope.plugins import plugin_hashes, plugin_places
 from traitscope.store.models import ModelSource, locate
-from traitscope.store.shapes import model_shape
-from traitscope.texts import count_of
 
 # How long a worker's call waits for something to say, and how long the run waits for a call to end.
 WORKER_S, POLL_S = 0.5, 0.1
@@ -52,7 +50,6 @@ JOIN_S, PLACE_S = 60.0, 600.0
 MOST_FAILED = 4
 # Of adapters that were put into the cluster's memory this much stays there for other workers.
 KEPT_BYTES = 1 << 30
-MOST_THREADS = 8
 
 
 @dataclass(eq=False)
@@ -365,7 +362,7 @@ class Cluster(Asking):
             if any(node.cpus >= 1 for node in nodes):
                 return nodes
             if time.monotonic() > end:
-                raise _unborne("1 CPU", nodes)
+                raise unborne("1 CPU", nodes)
             self._tell_once("waiting for the machines of the cluster: none of them has a CPU for Ray yet")
             if self._should_stop():
                 raise PoolStopped
@@ -405,7 +402,7 @@ class Cluster(Asking):
             return
         borne = any(self._share.on(node) for node in nodes)
         if waited > (PLACE_S if borne else JOIN_S):
-            raise _unborne(str(self._share), nodes, taken=borne)
+            raise unborne(str(self._share), nodes, waited_s=PLACE_S if borne else None)
         what = "is free" if borne else "is there"
         self._tell_once(f"waiting for the cluster: no machine with {self._share} {what}")
 
@@ -424,32 +421,6 @@ class Cluster(Asking):
         return Begin(Start(config, names, tuple(plugin_hashes()), self._root, self._share.gpus), parcels)
 
 
-def share_for(config: ComputeConfig, nodes: Sequence[Node], base: str | Path | None) -> Share:
-    """What one worker takes: a GPU where there are some; else one CPU for a small model, a machine's for a larger one.
-
-    Raises:
-        TraitscopeError: a GPU is asked for and no machine has one.
-    """
-    asked = None if config.workers == "auto" else int(config.workers)
-    threads = None if config.threads == "auto" else int(config.threads)
-    gpus = sum(int(node.gpus) for node in nodes) if config.device in ("auto", "cuda") or ":" in config.device else 0
-    if gpus:
-        # More workers than GPUs share them evenly.
-        each = math.ceil(asked / gpus) if asked is not None and asked > gpus else 1
-        fair = min(int(node.cpus // (int(node.gpus) * each)) for node in nodes if node.gpus >= 1)
-        return Share(threads or max(1, min(fair, MOST_THREADS)), math.floor(1e4 / each) / 1e4)
-    if config.device.startswith("cuda"):
-        raise _unborne("a GPU", nodes)
-    if threads is not None:
-        return Share(threads, 0)
-    bearing = [int(node.cpus) for node in nodes if node.cpus >= 1]
-    if asked is not None:
-        return Share(max(1, min(*bearing, sum(bearing) // asked) if bearing else 1), 0)
-    shape = None if base is None else model_shape(base)
-    small = base is None or (shape is not None and shape.parameters <= SMALL_PARAMETERS)
-    return Share(1 if small or not bearing else min(bearing), 0)
-
-
 def fit(worker: Worker, order: Order) -> tuple[bool, bool]:
     """How well an order fits an idle worker: the base is loaded there, and the same models on it."""
     return worker.model == order.model, worker.models == _models_of(order)
@@ -457,20 +428,3 @@ def fit(worker: Worker, order: Order) -> tuple[bool, bool]:
 
 def _models_of(order: Order) -> tuple[str, ...]:
     return tuple(order.models) if isinstance(order, Evaluate | Capture) else ()
-
-
-def _unborne(what: str, nodes: Sequence[Node], *, taken: bool = False) -> BackendLost:
-    found = ", ".join(f"{node.name}: {node.cpus:g} CPU, {node.gpus:g} GPU" for node in nodes[:6])
-    more = f" and {len(nodes) - 6} more" if len(nodes) > 6 else ""
-    if taken:
-        return BackendLost(
-            f"no machine had {what} to spare in {PLACE_S / 60:g} minutes ({found}{more})",
-            where="--on ray",
-            fix="wait for the other jobs of the cluster, or lower compute.threads",
-        )
-    return BackendLost(
-        f"no machine of the cluster has {what} ({count_of(len(nodes), 'machine')}: {found or 'none'}{more})",
-        where="--on ray",
-        fix="start machines that have it (`ray start --address=...`), or ask for less with compute.threads or "
-        "compute.device",
-    )

@@ -10,41 +10,15 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import Any
 
+from traitscope.compute.shares import Node
 from traitscope.errors import TraitscopeError
 
 CLIENT_PORT = 10001
 # How long a machine may take to answer at all.
 ANSWER_S = 5.0
 _START = "start one with `ray start --head --disable-usage-stats`, or name it: --on ray://HOST:10001"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One machine of a cluster: its name, and what it has in all."""
-
-    name: str
-    cpus: float
-    gpus: float
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one worker takes of a machine: whole CPUs, and GPUs or a part of one."""
-
-    cpus: int
-    gpus: float
-
-    def on(self, node: Node) -> int:
-        """How many workers a machine bears."""
-        found = int(node.cpus // self.cpus)
-        return min(found, int(node.gpus / self.gpus + 1e-9)) if self.gpus else found
-
-    def __str__(self) -> str:
-        cpus = f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}"
-        return cpus if not self.gpus else f"{cpus} and {self.gpus:g} GPU{'s' if self.gpus > 1 else ''}"
 
 
 def read_place(text: str) -> str:

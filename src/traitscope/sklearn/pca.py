@@ -14,7 +14,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.sklearn.seeds import seed_of
 from traitscope.traits import fit_traits
-from traitscope.traits.projection import project
+from traitscope.traits.projection import precision_by_rest, project
 
 Floats = npt.NDArray[np.float64]
 
@@ -121,9 +121,7 @@ class TraitPCA(TransformerMixin, BaseEstimator):
         self.explained_variance_ratio_ = found.explained_K
         self.null_p_ = found.null.p_M
         self.outliers_ = np.array([int(name.removeprefix("row ")) for name in found.count.outlying], dtype=np.int64)
-        rest_IN = (found.filled_IN - found.reconstruct()) / found.scale_N
-        square_N = (rest_IN**2).mean(axis=0)
-        self._precision_N = 1.0 / np.maximum(square_N, 1e-12 * max(float((rest_IN**2).max()), 1e-300))
+        self._precision_N = precision_by_rest((found.filled_IN - found.reconstruct()) / found.scale_N)
         return self
 
     def transform(self, X: Any) -> Floats:

@@ -24,7 +24,7 @@ from traitscope.traits.naming import name_single, propose_names, task_labels
 from traitscope.traits.null import PermutationNull, permutation_null
 from traitscope.traits.options import TraitOptions
 from traitscope.traits.pca import centre_and_scale, principal_components
-from traitscope.traits.projection import Projected, project
+from traitscope.traits.projection import Projected, precision_by_rest, project
 from traitscope.traits.result import Traits
 from traitscope.traits.rotation import Rotated, rotate
 from traitscope.traits.sizes import FEWEST_REPLICATES, is_large, portions, repetitions, size_note
@@ -184,7 +184,7 @@ def _projected(
     if whole.noise is None:
         rest_IN = (fitted.filled_IN - fitted.center_N) / fitted.scale_N
         rest_IN = rest_IN - (components.scores_IK * components.singular_K) @ components.loadings_KN
-        precision_IN = precision_IN / np.maximum((rest_IN**2).mean(axis=0), 1e-12 * max((rest_IN**2).max(), 1e-300))
+        precision_IN = precision_IN * precision_by_rest(rest_IN)
     else:
         precision_IN = precision_IN * fitted.scale_N**2
     return Projected(

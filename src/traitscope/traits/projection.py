@@ -41,3 +41,9 @@ def project(values_PN: Floats, weight_PN: Floats, pattern_KN: Floats, n_models: 
     pull = (weight * np.where(known, values_PN, 0.0)) @ pattern_KN.T
     scores = np.linalg.solve(gram, pull[..., None])[..., 0]
     return np.where(known.any(axis=1, keepdims=True), scores, np.nan)
+
+
+def precision_by_rest(rest_IN: Floats) -> Floats:
+    """1 / error variance of a cell where no errors are known: by what the traits leave over in its column, [N]."""
+    square_IN = rest_IN**2
+    return np.asarray(1.0 / np.maximum(square_IN.mean(axis=0), 1e-12 * max(float(square_IN.max()), 1e-300)))
