@@ -254,28 +254,35 @@ def test_comments_are_not_sent(filled_copy: Path, hub: Hub, verbs: Verbs) -> Non
     assert yaml.safe_load(sent) == yaml.safe_load(text)
 
 
-@pytest.mark.parametrize(
-    ("line", "refused"),
-    [
-        ("/mnt/priv/x", True),
-        ("see `/data/lab/models`.", True),
-        ("~/models/x", True),
-        (r"C:\loras\x", True),
-        ("hf_anothersTokenOfLongAgo", True),
-        ("https://huggingface.co/org/name", False),
-        ("and/or, 1/2, runs/hub/x, [a](b/c), ./x/y", False),
-    ],
-)
-def test_a_place_or_a_token_is_refused_with_its_line(here: Path, line: str, refused: bool) -> None:
+def test_the_users_own_token_is_refused_whatever_its_shape(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study.open(here)
-    card = study.folder.adapter_path("tone-s0") / "README.md"
-    before = card.read_text()
-    card.write_text(f"{before}\n{line}\n")
-    try:
-        if refused:
-            with pytest.raises(TraitscopeError, match=r"adapter tone-s0, README\.md, line \d+"):
-                plan_push(study, "org/up")
-        else:
-            plan_push(study, "org/up")
-    finally:
-        card.write_text(before)
+    plan_push(study, "org/up")
+    # A word of the cards.
+    monkeypatch.setenv("HF_TOKEN", "higher_is_better")
+    with pytest.raises(TraitscopeError, match="it holds a token") as told:
+        plan_push(study, "org/up")
+    assert "higher_is_better" not in str(told.value)
+
+
+def with_prompt(file: Path, prompt: str) -> None:
+    """Writes a prompt into the study file's copy in the run folder, which is what is sent."""
+    copy = file.parent / "runs/hub/study.yaml"
+    said = yaml.safe_load(copy.read_text())
+    said["tasks"]["tone"]["prompt"] = prompt
+    copy.write_text(yaml.safe_dump(said))
+
+
+def test_the_user_says_that_it_is_no_place(filled_copy: Path, hub: Hub, verbs: Verbs) -> None:
+    with_prompt(filled_copy, "GET /api/v1/users {{ text }} is")
+    out, _ = pushed(verbs, filled_copy, "--what", "scores")
+    assert re.search(r"looks like a place.*--allow-paths", out)
+    assert "study.yaml, key tasks.tone.prompt: '/api/v1/users'" in out
+    out, _ = pushed(verbs, filled_copy, "--what", "scores", "--json")
+    assert [one["text"] for one in json.loads(out)["places"]] == ["/api/v1/users"]
+    _, said = pushed(verbs, filled_copy, "--what", "scores", "--yes", status=2)
+    assert "'/api/v1/users' looks like a place of a machine" in said and "--allow-paths" in said
+    assert "key tasks.tone.prompt" in said and writes(hub) == []
+    out, _ = pushed(verbs, filled_copy, "--what", "scores", "--allow-paths")
+    assert "looks like" not in out
+    pushed(verbs, filled_copy, "--what", "scores", "--yes", "--allow-paths")
+    assert "/api/v1/users" in text_of(hub, "datasets", SCORES, "study.yaml")

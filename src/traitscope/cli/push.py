@@ -22,7 +22,7 @@ from traitscope.cli.common import (
 from traitscope.cli.completion import words
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
-from traitscope.texts import count_of, table_text
+from traitscope.texts import count_of, shown, table_text
 
 if TYPE_CHECKING:
     from traitscope.store.hub_upload import Compared
@@ -54,6 +54,9 @@ def push(
         str | None, typer.Option("--license", help="Of what is sent, as the Hub names licences: apache-2.0.")
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Everybody is to see it. [default: you and org]")] = False,
+    allow_paths: Annotated[
+        bool, typer.Option("--allow-paths", help="Send texts that look like absolute paths: others may read them.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run/--no-dry-run", help="Show what would be sent, and send nothing.")
     ] = True,
@@ -99,14 +102,21 @@ def push(
         licence=licence,
     )
     with online(), reporter:  # type: ignore[attr-defined]
-        found = push_parcels(opened, parcels, public=public, dry_run=dry_run and not yes, message=message.strip())
+        found = push_parcels(
+            opened,
+            parcels,
+            public=public,
+            allow_paths=allow_paths,
+            dry_run=dry_run and not yes,
+            message=message.strip(),
+        )
     if json:
         say_json(_json(found))
     else:
-        _show(found, public)
+        _show(found, public, allow_paths)
 
 
-def _show(found: Push, public: bool) -> None:
+def _show(found: Push, public: bool, allow_paths: bool) -> None:
     for one in found.repositories:
         say(f"{one.parcel.kind} {one.parcel.id}  {one.parcel.what}; {_state(one, public)}", bold=True)
         rows = [(one.changes[file.path], f"{file.size:,} B", file.path) for file in one.parcel.files]
@@ -117,11 +127,11 @@ def _show(found: Push, public: bool) -> None:
         if one.others:
             say(f"  left as they are: {', '.join(one.others[:_FILES])}")
     if found.sent is None:
-        shown = set()
+        sorts = set()
         for one in found.repositories:
             sort = one.parcel.what.split()[0]
-            if sort not in shown:
-                shown.add(sort)
+            if sort not in sorts:
+                sorts.add(sort)
                 say(f"\nREADME.md of {one.parcel.id}", bold=True)
                 say(one.parcel.card, wrap=False)
     size = sum(one.size for one in found.repositories)
@@ -133,6 +143,12 @@ def _show(found: Push, public: bool) -> None:
         return
     if found.account is None:
         say("note: nobody is logged in, so private repositories that are there already count as new", err=True)
+    if found.places and not allow_paths:
+        say("\nlooks like a place of a machine; --yes refuses it without --allow-paths", bold=True)
+        for place in found.places[:_FILES]:
+            say(f"  {place.where}: {shown(place.text)}")
+        if (hidden := len(found.places) - _FILES) > 0:
+            say(f"  and {hidden} more (--json has all)")
     who = f" as {found.account}" if found.account else ""
     say(f"would be sent{who}: {files}; nothing was sent. --yes sends it", err=True)
 
@@ -146,6 +162,7 @@ def _state(one: Compared, public: bool) -> str:
 def _json(found: Push) -> dict[str, Any]:
     return {
         "account": found.account,
+        "places": [{"where": one.where, "text": one.text} for one in found.places],
         "sent": None if found.sent is None else list(found.sent),
         "repositories": [
             {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from traitscope.registry import did_you_mean
 from traitscope.store.adapters import CARD, CONFIG, WEIGHTS
 from traitscope.store.fingerprints import hash_file
 from traitscope.store.hub import is_hub_id
-from traitscope.store.hub_errors import TOKEN
 from traitscope.store.hub_upload import TAG, Compared, Parcel, Upload, compare, logged_in, refuse_no_login, send
 from traitscope.store.models import BUILT_IN, shared_name
 from traitscope.study import analysis
@@ -26,12 +24,11 @@ from traitscope.study.belt_file import FILE, ROUTER, read_belt
 from traitscope.study.context import Context
 from traitscope.study.exporting import shared_adapter
 from traitscope.study.push_cards import Score, adapter_card, hub_base, hub_datasets, plain_card, scores_card, scores_of
+from traitscope.study.push_places import Seen, refuse_places, refuse_secrets, seen_places
 from traitscope.study.sharing import without_places
 from traitscope.study.units import adapter_names
 
 PARTS = ("adapters", "scores")
-# An absolute path of two parts and more, which is neither a part of an address nor of another path.
-_PLACE = re.compile(r"(?<![\w./:~%}\])-])(?:/[\w.@+-]+){2,}|(?<![\w/])(?:~/[\w.-]+|[A-Za-z]:\\+[\w.-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +38,13 @@ class Push:
     Attributes:
         account: the account of the user's token; None where nobody is logged in.
         repositories: every repository beside what the Hub has of it.
+        places: texts that look like absolute paths, for the user to judge.
         sent: ids of those that anything was sent to; None where it was only looked at.
     """
 
     account: str | None
     repositories: tuple[Compared, ...]
+    places: tuple[Seen, ...]
     sent: tuple[str, ...] | None = None
 
 
@@ -71,7 +70,8 @@ def plan_push(
         licence: of all that is sent, as the Hub names licences.
 
     Raises:
-        TraitscopeError: there is nothing to send, a name cannot be, or a file is damaged.
+        TraitscopeError: there is nothing to send, a name cannot be, a file is damaged, or a text holds a token or
+            names a place of this machine.
     """
     if to.count("/") != 1 or not all(to.split("/")):
         raise TraitscopeError(f"{to!r} is no name on the Hub", where="--to", fix="write --to org/name")
@@ -84,12 +84,18 @@ def plan_push(
         found.append(_scores(study, to, licence))
     for parcel in found:
         _check_name(parcel.id)
-        _refuse_places(study, parcel)
+    refuse_secrets(study, found)
     return tuple(found)
 
 
 def push(
-    study: Context, parcels: Sequence[Parcel], *, public: bool = False, dry_run: bool = True, message: str = TAG
+    study: Context,
+    parcels: Sequence[Parcel],
+    *,
+    public: bool = False,
+    allow_paths: bool = False,
+    dry_run: bool = True,
+    message: str = TAG,
 ) -> Push:
     """Looks at what the Hub has of these repositories and, unless ``dry_run``, sends what is new or changed.
 
@@ -97,15 +103,20 @@ def push(
 
     Args:
         study: whose reporter is told. parcels: as ``plan_push`` gives them.
-        public: everybody is to see new repositories. dry_run: nothing is made or sent. message: of the commits.
+        public: everybody is to see new repositories. allow_paths: texts that look like absolute paths may go.
+        dry_run: nothing is made or sent. message: of the commits.
 
     Raises:
-        TraitscopeError: nobody is logged in, the name is taken, the right to write is missing, the Hub is lost.
+        TraitscopeError: a text looks like an absolute path, nobody is logged in, the name is taken, the right to write
+            is missing, the Hub is lost.
     """
+    places = seen_places(parcels)
+    if not dry_run and not allow_paths:
+        refuse_places(places)
     account = logged_in() if dry_run else refuse_no_login()
     looked = tuple(compare(parcel, public=public) for parcel in parcels)
     if dry_run:
-        return Push(account=account, repositories=looked)
+        return Push(account=account, repositories=looked, places=places)
     sent: list[str] = []
     for done, one in enumerate(looked):
         try:
@@ -114,7 +125,7 @@ def push(
         except TraitscopeError as error:
             what = f"{error.what} ({done} of {len(looked)} repositories are up to date)"
             raise TraitscopeError(what, where=error.where, fix=error.fix) from error
-    return Push(account=account, repositories=looked, sent=tuple(sent))
+    return Push(account=account, repositories=looked, places=places, sent=tuple(sent))
 
 
 def score_table(study: Context) -> pd.DataFrame:
@@ -269,27 +280,6 @@ def _check_name(name: str) -> None:
             where="--to",
             fix="shorten it, or take other signs; with --one-repo the adapters' names are folders",
         )
-
-
-def _refuse_places(study: Context, parcel: Parcel) -> None:
-    """Refuses texts that name a place of a machine, or hold a token, after all was taken out."""
-    from huggingface_hub import get_token
-
-    root = study.config.root
-    places = {str(one) for one in (root.absolute(), root.resolve(), study.folder.root.absolute(), Path.home())}
-    hidden = [f"{place}/" for place in places if len(Path(place).parts) > 1]
-    hidden += [token for token in (get_token(),) if token]
-    for file in parcel.files:
-        if file.path.endswith((".safetensors", ".parquet")):
-            continue
-        body = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
-        for number, line in enumerate(body.decode(errors="replace").splitlines(), 1):
-            if TOKEN.search(line) or _PLACE.search(line) or any(one in line for one in hidden):
-                raise TraitscopeError(
-                    "it names a place of this machine, or holds a token",
-                    where=f"{parcel.what}, {file.path}, line {number}",
-                    fix="take it out of the study file, the adapter's README.md or the belt, and push again",
-                )
 
 
 def _text(files: Sequence[Upload], path: str) -> str:
