@@ -184,6 +184,7 @@ def fresh(to: Path, seed: int) -> Path:
 NO_IDS = (
     *("org/my lora", "org/x@", "@main", "org/", "org/x@v@w", "org/x:main", "org/x#main", "org/x.git", "org/.."),
     *("org/--x", "a--b/c", "örg/x", r"C:\loras\x", "$HOME/x", f"{'a' * 100}/b"),
+    *("x" * 300, "x" * 5000),
 )
 
 
@@ -203,6 +204,10 @@ def test_a_name_that_is_no_id_is_one_error_for_base_and_rows(base: Path, name: s
         with pytest.raises(TraitscopeError, match="is no id of the Hub, and no folder here") as told:
             check_models(Study.open(file))
         assert "org/name" in str(told.value.fix)
+        line = 1 + file.read_text().splitlines().index(next(x for x in file.read_text().splitlines() if name in x))
+        key = "models.other" if place else "base"
+        assert told.value.where is not None
+        assert told.value.where.startswith(f"{file}:{line}, key {key}, model ") and len(told.value.where) < 400
 
 
 @pytest.mark.parametrize("name", ["gpt2", "org/x", "Org-1/a_b.c", "_a/b_"])
@@ -214,9 +219,36 @@ def test_a_revision_of_what_lies_here_and_a_file_in_a_folder_are_refused(base: P
     for asked in (ModelSource(str(base), "v9"), ModelSource("embedded", "v9")):
         with pytest.raises(TraitscopeError, match="has no revision 'v9'"):
             asked.located()
+    for name in (f"{base}@v9", f"../{base.name}@v9", f"./{base.name}@v9", f"{base.name}@v9", f"{base.name}/@v9"):
+        root = base if name.startswith("..") else base.parent
+        with pytest.raises(TraitscopeError, match="it lies on this disk and has no revision 'v9'") as told:
+            locate(name, root)
+        assert "leave the revision out" in str(told.value.fix)
     with pytest.raises(TraitscopeError, match="is a file") as told:
         locate(base / "config.json")
     assert told.value.fix == f"name its folder: {base}"
+
+
+def test_a_file_that_lies_beside_no_model_is_not_sent_to_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").touch()
+    with pytest.raises(TraitscopeError, match="is a file") as told:
+        locate("study.yaml", tmp_path)
+    assert told.value.fix == "name the folder of a model, or a Hub id"
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://huggingface.co/org/x", "org/x"),
+        ("https://huggingface.co/org/x/tree/v2/", "org/x@v2"),
+        ("http://hf.co/org/x?download=1", "org/x"),
+        ("hf://org/x", "org/x"),
+    ],
+)
+def test_of_an_address_the_id_is_told(address: str, name: str) -> None:
+    with pytest.raises(TraitscopeError, match="is the address of a page") as told:
+        locate(address)
+    assert told.value.fix == f"write {name}"
 
 
 @pytest.mark.parametrize(

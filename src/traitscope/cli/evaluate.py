@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -197,5 +198,6 @@ def _unwritten(
 
 def _names(given: Sequence[str] | None, option: str) -> list[str]:
     """The names of an option; one that holds commas is a list, unless something is called so."""
-    split = [[text] if Path(text).exists() else split_names([text], option) or [] for text in given or ()]
+    # pathlib raises for a name that is too long.
+    split = [[text] if os.path.exists(text) else split_names([text], option) or [] for text in given or ()]  # noqa: PTH110
     return list(dict.fromkeys(name for names in split for name in names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,9 @@ def split_revision(name: str, root: Path | str | None = ".") -> tuple[str, str |
         root: the folder that relative paths start from; None: no path is meant.
     """
     found = _NAMED.fullmatch(name)
-    if found is None or name.lower().endswith(".gguf") or (root is not None and (Path(root) / name).exists()):
+    # pathlib raises for a name that is too long.
+    here = root is not None and os.path.exists(Path(root) / name)  # noqa: PTH110
+    if found is None or name.lower().endswith(".gguf") or here:
         return name, None
     return found["id"], found["revision"]
 

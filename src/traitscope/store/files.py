@@ -35,7 +35,8 @@ def user_path(root: str | Path, name: str | Path) -> Path:
     """The path of a name, from ``root`` or, where it starts with ``~``, a home folder; a file named so is itself."""
     path = Path(root) / name
     try:
-        return path if path.exists() else Path(root) / Path(name).expanduser()
+        # pathlib raises for a name that is too long.
+        return path if os.path.exists(path) else Path(root) / Path(name).expanduser()  # noqa: PTH110
     except RuntimeError:
         # There is no such user.
         return path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
@@ -17,7 +19,12 @@ from traitscope.store.hub import is_hub_id
 from traitscope.store.hub_errors import NotOnThisDisk
 from traitscope.store.hub_files import fetch_adapter, fetch_model, moved_to
 from traitscope.store.merged import adapter_mark, merged, must_be_merged
-from traitscope.texts import shown
+from traitscope.texts import MOST_SHOWN, shown
+
+_PAGE = re.compile(
+    r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?:models/)?(?P<id>[\w.-]+/[\w.-]+)"
+    r"(?:/(?:tree|blob|resolve)/(?P<revision>[\w.-]+))?"
+)
 
 
 def embedded_base_path() -> Path:
@@ -56,31 +63,60 @@ def locate(model: str | Path, root: Path | str = ".") -> str | Path:
     """
     if str(model) in BUILT_IN:
         return BUILT_IN[str(model)]()
-    path = user_path(root, model)
-    is_file = path.suffix.lower() == ".gguf"
-    if path.is_file() if is_file else path.is_dir():
+    text = str(model)
+    place = _place(model, root)
+    if place is not None and (place.is_dir() or place.suffix.lower() == ".gguf"):
         # The folder alone is resolved: a file may be a link to one without its ending.
-        return path.parent.resolve() / path.name if is_file else path.resolve()
-    if path.is_file():
+        return place.resolve() if place.is_dir() else place.parent.resolve() / place.name
+    if place is not None:
+        holds = any((place.parent / name).is_file() for name in (CONFIG, "config.json"))
         raise TraitscopeError(
             "is a file, and a model or an adapter is a folder",
-            where=f"model {model}",
-            fix=f"name its folder: {Path(model).parent}",
+            where=f"model {_short(text)}",
+            fix=f"name its folder: {Path(model).parent}" if holds else "name the folder of a model, or a Hub id",
         )
-    text = str(model)
+    before, _, revision = text.rpartition("@")
+    if before and _place(before, root) is not None:
+        raise _no_revision(before, revision)
+    if (page := _PAGE.match(text)) is not None:
+        raise TraitscopeError(
+            "is the address of a page, and a model of the Hub goes by its id",
+            where=f"model {_short(text)}",
+            fix=f"write {page['id']}" + (f"@{page['revision']}" if page["revision"] else ""),
+        )
+    is_file = text.lower().endswith(".gguf")
     if is_file or isinstance(model, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise TraitscopeError(
             f"there is no {'GGUF file' if is_file else 'model folder'} at this path",
-            where=f"model {model}",
+            where=f"model {_short(text)}",
             fix=f"name a model folder, a GGUF file or a Hub id; relative paths start in {Path(root).resolve()}",
         )
     if not is_hub_id(text):
         raise TraitscopeError(
             f"{shown(text)} is no id of the Hub, and no folder here",
-            where=f"model {model}",
+            where=f"model {_short(text)}",
             fix=f"write org/name, org/name@revision or a folder; relative paths start in {Path(root).resolve()}",
         )
     return text
+
+
+def _place(model: str | Path, root: Path | str) -> Path | None:
+    """The file or folder that a name stands for; None where there is none."""
+    path = user_path(root, model)
+    # pathlib raises for a name that is too long.
+    return path if os.path.exists(path) else None  # noqa: PTH110
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_SHOWN else shown(name)
+
+
+def _no_revision(model: str, revision: str) -> TraitscopeError:
+    return TraitscopeError(
+        f"it lies on this disk and has no revision {shown(revision)}",
+        where=f"model {model}",
+        fix="leave the revision out, or write the id of a repository on the Hub",
+    )
 
 
 def resolve_model(model: str | Path, root: Path | str = ".") -> str | Path:
@@ -98,7 +134,7 @@ class ModelSource:
     """A model as a study names it: Hub id, folder, GGUF file or built-in name. ``dtype`` may be ``auto``.
 
     ``root`` is the folder that relative paths start from; ``subfolder`` the folder of an adapter in its repository;
-    ``onto`` the base that an adapter must be merged into.
+    ``onto`` the base that an adapter must be merged into; ``said`` the line of the study file that names it.
     """
 
     model: str
@@ -107,6 +143,7 @@ class ModelSource:
     root: Path = Path()
     subfolder: str | None = None
     onto: ModelSource | None = None
+    said: str | None = field(default=None, compare=False)
 
     def located(self) -> str | Path:
         """See ``locate``.
@@ -114,13 +151,14 @@ class ModelSource:
         Raises:
             TraitscopeError: as ``locate``, and where a revision of a local model is named.
         """
-        found = locate(self.model, self.root)
-        if self.revision is not None and isinstance(found, Path):
-            raise TraitscopeError(
-                f"it lies on this disk and has no revision {shown(self.revision)}",
-                where=f"model {self.model}",
-                fix="leave the revision out, or write the id of a repository on the Hub",
-            )
+        try:
+            found = locate(self.model, self.root)
+            if self.revision is not None and isinstance(found, Path):
+                raise _no_revision(self.model, self.revision)
+        except TraitscopeError as error:
+            if self.said is None:
+                raise
+            raise TraitscopeError(error.what, where=f"{self.said}, {error.where}", fix=error.fix) from None
         return found
 
     def resolved(self) -> str | Path:

@@ -182,7 +182,7 @@ class Context:
             if kept is None and (source.onto is not None or adapter_folder(source) is None):
                 found.append(Reader(name, source))
             elif kept is not None and not kept.adapter:
-                found.append(Reader(name, kept.source()))
+                found.append(Reader(name, replace(kept.source(), said=source.said)))
         return found
 
     def pinned(self, name: str) -> ModelSource:
@@ -190,14 +190,14 @@ class Context:
         source = self.asked(self.config.base if name == "base" else self.config.models[name])
         entry = self.lock.get("base") if name == "base" else self.lock.get("models", {}).get(name)
         kept = locked(entry, source)
-        return source if kept is None else kept.source()
+        return source if kept is None else replace(kept.source(), said=source.said)
 
     def asked(self, model: BaseConfig | ModelConfig) -> ModelSource:
         """A model as the study file asks for it."""
         root = self.config.root.resolve()
         if isinstance(model, BaseConfig):
-            return ModelSource(model.model, model.revision, model.dtype, root)
-        source = ModelSource(model.model, model.revision, "auto", root, model.subfolder)
+            return ModelSource(model.model, model.revision, model.dtype, root, said=model.where())
+        source = ModelSource(model.model, model.revision, "auto", root, model.subfolder, said=model.where())
         return source.on_base(self.asked(self.config.base))
 
     def adapter_units(self) -> list[AdapterUnit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,7 +122,7 @@ def _expanded(names: Iterable[str], file: str, option: str) -> list[str]:
     found: list[str] = []
     for name in names:
         paths = [name]
-        if not Path(name).exists() and glob.has_magic(name):
+        if glob.has_magic(name) and not os.path.exists(name):  # noqa: PTH110 - pathlib raises for a name that is too long
             pattern = Path(name).expanduser()
             paths = sorted(map(str, Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))))
             if not paths:
