@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from traitscope.sandbox import Isolation, Limits, Program, run_programs
 
 TESTS = "assert answer() == 42"
 RIGHT = "def answer(): return 42\n"
+# A filter that allows every system call.
+OPEN = struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
 
 
 def became(way: Isolation, solution: str, tests: str = TESTS, *, timeout_s: float = 1.0, memory_mb: int = 256) -> str:

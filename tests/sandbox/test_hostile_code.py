@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.programs import RIGHT, TESTS, became, children, command_lines, until
+from sandbox.programs import OPEN, RIGHT, TESTS, became, children, command_lines, until
 from traitscope.errors import TraitscopeError
 from traitscope.sandbox import Isolation, Limits, Program, run_programs
 from traitscope.sandbox import run as run_module
@@ -80,6 +80,11 @@ def test_signals_cannot_be_ignored(way: Isolation) -> None:
 
 def test_nothing_is_read_from_standard_input(way: Isolation) -> None:
     assert became(way, "input()") == "error: EOFError"
+
+
+def test_number_of_open_files_is_limited(way: Isolation) -> None:
+    solution = "held = []\ntry:\n    while True: held.append(open('/dev/null'))\nexcept OSError: pass"
+    assert became(way, solution, f"assert 50 < len(held) < {run_module.FILES}, len(held)") == "passed"
 
 
 def test_limits_cannot_be_raised(way: Isolation) -> None:
@@ -159,7 +164,9 @@ def test_no_network_not_even_to_this_machine(way: Isolation) -> None:
             server.accept()
 
 
-def test_abstract_sockets_of_this_machine_are_not_there(way: Isolation) -> None:
+def test_abstract_sockets_of_this_machine_are_not_there(way: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the filter lets unix sockets be made."""
+    monkeypatch.setattr(run_module, "denying_filter", lambda: OPEN)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("\0traitscope-test")
         server.listen()
@@ -267,6 +274,13 @@ def test_a_sandbox_that_does_not_start_is_no_outcome(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(TraitscopeError, match="no permission"):
         became(Isolation("bubblewrap", str(broken)), RIGHT)
+
+
+def test_an_interpreter_that_cannot_be_started_is_no_outcome(tmp_path: Path) -> None:
+    (tmp_path / "bwrap").write_text("")
+    for name in ("bwrap", "gone"):
+        with pytest.raises(TraitscopeError, match=r"the sandbox does not start: .*(denied|No such file)"):
+            became(Isolation("bubblewrap", str(tmp_path / name)), RIGHT)
 
 
 def test_a_sandbox_that_keeps_nothing_apart_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,18 @@ from traitscope.sandbox import run as run_module
         ("while True: pass", "timeout"),
         ("import time\ntime.sleep(60)", "timeout"),
         ("class Odd(Exception): pass\nOdd.__name__ = 'passed\\n'\nraise Odd", "error: Exception"),
+        (
+            "class Of(type):\n    __name__ = property(lambda c: 1 / 0)\nclass Odd(Exception, metaclass=Of): pass\nraise Odd",
+            "error: Odd",
+        ),
+        ("class Odd(Exception):\n    __class__ = property(lambda e: 1 / 0)\nraise Odd", "error: Odd"),
+        ("class Odd(Exception):\n    __class__ = AssertionError\nraise Odd", "error: Odd"),
+        ("class Odd(SystemExit):\n    __class__ = ValueError\nraise Odd", "exited"),
+        (
+            "from multiprocessing.shared_memory import SharedMemory\nSharedMemory(create=True, size=9)",
+            "error: FileNotFoundError",
+        ),
+        ("import multiprocessing\nmultiprocessing.Lock()", "error: FileNotFoundError"),
         ("import heapq, re, math, collections, itertools, functools, string, datetime\n" + RIGHT, "passed"),
         (
             "import dataclasses\n@dataclasses.dataclass\nclass A:\n    x: 'int' = 42\ndef answer(): return A().x",
@@ -89,11 +101,41 @@ def test_name_of_an_error_is_a_short_identifier_whoever_gives_it(way: Isolation,
         "import asyncio\nasync def f(): return 42\ndef answer(): return asyncio.run(f())",
         "import os\nif os.fork() == 0: os._exit(0)\ndef answer(): return 40 + 2 * (os.wait()[1] == 0)",
         "import tempfile\ndef answer(): return tempfile.TemporaryFile().write(b'x' * 42)",
+        (
+            "import asyncio\nasync def greet(reader, writer): writer.write(b'42'); writer.close()\n"
+            "async def f():\n"
+            "    async with await asyncio.start_server(greet, '127.0.0.1', 0) as server:\n"
+            "        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())\n"
+            "        return int(await reader.read())\n"
+            "def answer(): return asyncio.run(f())"
+        ),
+        "import subprocess as s\ndef answer(): return 42 + s.call(['true'], stdin=s.DEVNULL, stdout=s.DEVNULL)",
+        "import os\nassert os.path.expanduser('~') == '/tmp'\ndef answer(): return 42",
+        "import locale\nassert locale.getpreferredencoding() == 'UTF-8'\ndef answer(): return 42",
     ],
-    ids=["process", "threads", "event loop", "fork", "file"],
+    ids=["process", "threads", "event loop", "fork", "file", "server", "null", "home", "language"],
 )
 def test_ordinary_means_stay(way: Isolation, solution: str) -> None:
     assert became(way, solution) == "passed"
+
+
+def test_tests_are_not_traced_by_the_solution(way: Isolation) -> None:
+    """A trace may choose the line that is next, and so leave out the tests."""
+    solution = (
+        "import sys\n"
+        "def trace(frame, event, arg):\n"
+        "    if event == 'line' and frame.f_code.co_filename == 'tests.py': frame.f_lineno = 3\n"
+        "    return trace\n"
+        "sys.setprofile(lambda *a: None)\nsys.settrace(trace)\ndef answer(): return 41"
+    )
+    assert became(way, solution, "import sys\nassert answer() == 42\nlast = 1") == "failed"
+    assert became(way, solution, "assert sys.gettrace() is None and sys.getprofile() is None") == "passed"
+
+
+def test_wall_clock_is_four_times_the_processors(way: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other programs run beside it: what sleeps longer than its limit has not used it."""
+    monkeypatch.undo()
+    assert became(way, "import time\ntime.sleep(2)\n" + RIGHT, timeout_s=0.6) == "passed"
 
 
 def test_tests_see_what_the_solution_defined(way: Isolation) -> None:

@@ -11,24 +11,41 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.programs import became
+from sandbox.programs import OPEN, became
 from traitscope.errors import TraitscopeError
 from traitscope.sandbox import Isolation
 from traitscope.sandbox import run as run_module
-from traitscope.sandbox.syscalls import CLONE, CLONE3, DENIED, SOCKETS, denying_filter, keyctl_number
+from traitscope.sandbox.syscalls import (
+    CLONE,
+    CLONE3,
+    DENIED,
+    LISTEN,
+    SETSOCKOPT,
+    SOCKET,
+    SOCKETPAIR,
+    denying_filter,
+    keyctl_number,
+)
 
 HEADERS = {"x86_64": "x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "asm-generic/unistd.h"}
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 PLACES = list(enumerate(MACHINES))
-ALLOWED, EPERM, ENOSYS, KILLED = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+ALLOWED, DONE, EPERM, ENOSYS, KILLED = 0x7FFF0000, 0x00050000, 0x00050001, 0x00050026, 0x80000000
+BY_ARGUMENT = {"clone": CLONE, "socket": SOCKET, "socketpair": SOCKETPAIR, "listen": LISTEN, "setsockopt": SETSOCKOPT}
+REFUSED = """
+    shmget shmat shmctl semget msgget mq_open memfd_create memfd_secret vmsplice inotify_add_watch add_key request_key keyctl unshare setns
+    chroot pivot_root mount umount2 open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick mount_setattr
+    name_to_handle_at open_by_handle_at fanotify_init ptrace process_vm_readv process_vm_writev kcmp process_madvise
+    pidfd_getfd bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register kexec_load
+    kexec_file_load init_module finit_module delete_module reboot swapon swapoff acct quotactl syslog
+"""
 HERE = list(MACHINES).index(platform.machine()) if platform.machine() in MACHINES else 0
 LIBC = "import ctypes, os, socket\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-OPEN = struct.pack("=HBBI", 6, 0, 0, ALLOWED)
 
 
-def verdict(steps: bytes, call: int, machine: int, first: int = 0) -> int:
+def verdict(steps: bytes, call: int, machine: int, *given: int) -> int:
     """What a kernel makes of a call: the steps of classic BPF that the filter has."""
-    data = struct.pack("=iIQ6Q", call, machine, 0, first, 0, 0, 0, 0, 0)
+    data = struct.pack("=iIQ6Q", call, machine, 0, *given, *[0] * (6 - len(given)))
     held, at = 0, 0
     while True:
         code, yes, no, number = struct.unpack_from("=HBBI", steps, 8 * at)
@@ -47,7 +64,7 @@ def test_numbers_are_the_kernels(place: int, machine: str) -> None:
     if not header.is_file():
         pytest.skip("no headers of the kernel (linux-libc-dev)")
     known = dict(re.findall(r"#define __NR_(\w+)\s+(\d+)", header.read_text()))
-    ours = {**DENIED, "clone": CLONE, "clone3": CLONE3, "socket": SOCKETS[0], "socketpair": SOCKETS[1]}
+    ours = {**DENIED, **BY_ARGUMENT, "clone3": CLONE3}
     found = {name: numbers[place] for name, numbers in ours.items() if name in known}
     assert len(found) > len(ours) - 4  # of an old header
     assert found == {name: int(known[name]) for name in found}
@@ -56,15 +73,26 @@ def test_numbers_are_the_kernels(place: int, machine: str) -> None:
 @pytest.mark.parametrize(("place", "machine"), PLACES)
 def test_filter_refuses_what_it_names_and_nothing_else(place: int, machine: str) -> None:
     steps, here = denying_filter(machine), MACHINES[machine]
+    assert set(DENIED) == set(REFUSED.split())
     special = {numbers[place] for numbers in (CLONE3, *DENIED.values())}
     for call in range(600):
         wanted = EPERM if call in special - {CLONE3[place]} else ENOSYS if call == CLONE3[place] else ALLOWED
-        if call not in (CLONE[place], *(numbers[place] for numbers in SOCKETS)):
+        if call not in [numbers[place] for numbers in BY_ARGUMENT.values()]:
             assert verdict(steps, call, here) == wanted, call
-    for numbers in SOCKETS:
-        found = {family: verdict(steps, numbers[place], here, family) for family in range(50)}
-        assert {family for family, what in found.items() if what == ALLOWED} == {1, 2, 10}
+    flags = 0x80800  # close-on-exec and non-blocking
+    for numbers, allowed in (
+        (SOCKET, {(f, k) for f in (2, 10) for k in range(8)}),
+        (SOCKETPAIR, {(1, k) for k in (0, 1, 4, 5)}),
+    ):
+        found = {(f, k): verdict(steps, numbers[place], here, f, k | flags) for f in range(50) for k in range(8)}
+        assert {given for given, what in found.items() if what == ALLOWED} == allowed
         assert set(found.values()) == {ALLOWED, EPERM}
+    for waiting, wanted in ((0, ALLOWED), (128, ALLOWED), (129, EPERM), (4096, EPERM), (0xFFFFFFFF, EPERM)):
+        assert verdict(steps, LISTEN[place], here, 1000, waiting) == wanted
+    for level in range(300):
+        found = {(level, what): verdict(steps, SETSOCKOPT[place], here, 1000, level, what) for what in range(80)}
+        done = {(1, what) for what in (7, 8, 32, 33)} if level == 1 else set()
+        assert found == {given: DONE if given in done else ALLOWED for given in found}
     for flags, wanted in ((0x1200011, ALLOWED), (0x3D0F00, ALLOWED), *((1 << n, EPERM) for n in (17, *range(25, 31)))):
         assert verdict(steps, CLONE[place], here, flags) == wanted, hex(flags)
     others = (0x40000003, MACHINES["aarch64" if machine == "x86_64" else "x86_64"])
@@ -89,6 +117,9 @@ def test_every_call_is_refused_inside(way: Isolation) -> None:
         "os.mkfifo('/tmp/f') or libc.shmget(0, ctypes.c_size_t(1 << 24), 0o1600) < 0 and fail()",
         "libc.unshare(0x10000000) and fail()",
         "libc.unshare(0x10020000) and fail()",
+        "socket.socket(socket.AF_UNIX)",
+        "socket.socketpair(type=socket.SOCK_DGRAM)",
+        "socket.socket().listen(200)",
         "socket.socket(40)",  # a virtual machine's host
         "socket.socket(16, socket.SOCK_RAW)",
         "socket.socket(17, socket.SOCK_RAW)",
@@ -98,6 +129,26 @@ def test_every_call_is_refused_inside(way: Isolation) -> None:
 def test_memory_rights_and_sockets_beyond_the_sandbox_are_refused(way: Isolation, attack: str) -> None:
     fail = "def fail(): raise OSError(ctypes.get_errno(), '')\n"
     assert became(way, LIBC + fail + attack) == "error: PermissionError"
+
+
+def test_buffers_of_sockets_stay_as_they_are(way: Isolation) -> None:
+    """Memory of the kernel's that counts for no process: asking for more is answered as where the kernel has a bound."""
+    solution = (
+        "import socket\nsizes, held = set(), 0\n"
+        "pairs = [socket.socketpair(), socket.socketpair(type=socket.SOCK_SEQPACKET), [socket.socket()],\n"
+        "         [socket.socket(type=socket.SOCK_DGRAM)], [socket.socket(socket.AF_INET6)]]\n"
+        "for one in sum(map(list, pairs), []):\n"
+        "    for what in (socket.SO_SNDBUF, socket.SO_RCVBUF, 32, 33):\n"
+        "        size = one.getsockopt(socket.SOL_SOCKET, what % 25)\n"
+        "        one.setsockopt(socket.SOL_SOCKET, what, 1 << 21)\n"
+        "        sizes.add(one.getsockopt(socket.SOL_SOCKET, what % 25) == size)\n"
+        "pairs[0][0].setblocking(False)\n"
+        "try:\n    while True: held += pairs[0][0].send(bytes(10000))\n"
+        "except BlockingIOError: pass\n"
+        "one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"
+    )
+    tests = "assert sizes == {True} and 1e4 < held < 1e6 and one.getsockopt(1, socket.SO_REUSEADDR) == 1, (sizes, held)"
+    assert became(way, solution, tests) == "passed"
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="another table of numbers is known of x86_64")

@@ -90,6 +90,23 @@ def test_check_says_what_is_needed_and_runs_right_answers_where_it_may(ran: Path
     assert "(failed)" in said
 
 
+def test_check_refuses_tests_that_no_right_answer_passes(ran: Path) -> None:
+    tests = 'tasks.code.answer.generate.code.tests="assert False"'
+    status, said = invoke("check", ran, "--no-prompts", "--allow-code", "--set", tests)
+    assert status == 2 and "none of the 4 right answers passes its tests" in said and "(failed)" in said
+    assert "tasks.code.answer.generate.code" in said
+    assert invoke("check", ran, "--no-prompts", "--set", tests)[0] == 0
+
+
+def test_check_refuses_where_programs_cannot_be_kept_apart(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*a: object, **k: object) -> list[str]:
+        raise TraitscopeError("programs cannot be kept apart", where="here", fix="none")
+
+    monkeypatch.setattr(coding_module, "run_programs", none)
+    status, said = invoke("check", ran, "--no-prompts", "--allow-code")
+    assert status == 2 and "programs cannot be kept apart" in said
+
+
 def test_judging_anew_runs_nothing_and_needs_no_leave(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         coding_module, "run_programs", lambda programs, *a, **k: [] if not programs else pytest.fail("run")

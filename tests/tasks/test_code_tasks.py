@@ -176,10 +176,12 @@ def test_train_rows_need_no_tests(tmp_path: Path) -> None:
         ({"code": {**CODE, "timeout_s": 0}}, "timeout_s"),
         ({"code": {**CODE, "timeout_s": 1e-9}}, "timeout_s"),
         ({"code": {**CODE, "memory_mb": 1}}, "memory_mb"),
+        ({"code": {**CODE, "memory_mb": (1 << 20) + 1}}, "less than or equal to 1048576, not 1048577"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": 1e-40}, "write 0 for greedy answers, or 1e-06"),
         ({"temperature": 9.99e-7}, "too low to divide by"),
         ({"metrics": ["pass@7"]}, "needs 7 samples"),
+        ({"metrics": ["pass@99999999999999999999"]}, "needs 99999999999999999999 samples"),
         *(({"metrics": [f"pass@{k}"]}, "unknown metric") for k in ("0", "01", "-1", "1.5", "", "1 ", "\u0661")),
     ],
 )

@@ -111,6 +111,7 @@ def _check(study: Study, prompts: bool, json: bool) -> dict[str, Any]:
             if not json:
                 _show(name, found, prompts)
     check_rest(study, base)
+    _check_answers(study, tasks, json)
     plan = study.plan(cost=True)
     if not plan.complete:
         check_places(study)
@@ -170,7 +171,7 @@ def _task(study: Study, name: str) -> dict[str, Any]:
     data = study.data
     task, loaded, tokenizer = data.tasks[name], data.load(name), data.readers[0].tokenizer
     shown = next(iter((*loaded.train, *loaded.eval)), None)
-    notes = (*_chat_notes(task, tokenizer), *_code_notes(study, task))
+    notes = _chat_notes(task, tokenizer)
     too_long = (left_over(data, name, split) for split in data.splits(name))
     return {
         "answers": task.form,
@@ -207,6 +208,20 @@ def _chat_notes(task: Task, tokenizer: Any) -> Iterator[str]:
         yield "the chat template does not write the tokenizer's first token, so chats have none"
 
 
+def _check_answers(study: Study, tasks: Mapping[str, dict[str, Any]], json: bool) -> None:
+    """Runs the right answers of tasks that are judged so, where that is allowed, and adds to their notes."""
+    from traitscope.study.checking import Found
+
+    problems = Found()
+    for name, found in tasks.items():
+        with problems.kept():
+            for note in _code_notes(study, study.data.tasks[name]):
+                found["notes"].append(note)
+                if not json:
+                    say(f"note: {name}: {note}")
+    problems.raise_all(study.config.where())
+
+
 def _code_notes(study: Study, task: Task) -> Iterator[str]:
     from traitscope.tasks.coding import code_of, reference_outcomes
 
@@ -219,7 +234,14 @@ def _code_notes(study: Study, task: Task) -> Iterator[str]:
 
     outcomes = reference_outcomes(task, study.data.load(task.name).eval)
     wrong = [f"{name} ({what})" for name, what in outcomes.items() if what != PASSED]
+    more = f" and {len(wrong) - _CHANGED} more" if len(wrong) > _CHANGED else ""
+    named = f"{', '.join(wrong[:_CHANGED])}{more}"
+    if outcomes and len(wrong) == len(outcomes):
+        raise TraitscopeError(
+            f"none of the {len(wrong)} right answers passes its tests: {named}",
+            where=task.where("answer", "generate", "code"),
+            fix="correct the tests, what stands before the answer, its limits, or `gold`: no model could pass",
+        )
     yield f"{len(outcomes) - len(wrong)} of {len(outcomes)} right answers pass their tests (by {find_isolation().kind})"
     if wrong:
-        more = f" and {len(wrong) - _CHANGED} more" if len(wrong) > _CHANGED else ""
-        yield f"right answers that do not: {', '.join(wrong[:_CHANGED])}{more}"
+        yield f"right answers that do not: {named}"

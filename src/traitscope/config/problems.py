@@ -133,7 +133,7 @@ def _one(item: dict[str, Any], cls: type[BaseModel], data: Any) -> _Found:
         fix = f"did you mean {near[0]!r}?" if near else f"write {must_be}{behind}"
         return _Found(path, f"{key!r} must be {must_be}, not {_show(value)}", fix, must_be)
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        limit = f"{next(iter(context.values())):g}"
+        limit = f"{next(iter(context.values())):.15g}"
         words = kind.replace("_equal", "_or_equal_to").replace("_", " ")
         return _Found(
             path, f"{key!r} must be {words} {limit}, not {shown(value)}", f"write a number {words} {limit}{behind}"

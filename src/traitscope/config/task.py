@@ -341,7 +341,8 @@ class TaskConfig(Settings):
                 raise Problem(
                     f"the metric {shown(name)} needs {metric.needs_samples} samples of every answer, and "
                     f"{generate.samples} {'is' if generate.samples == 1 else 'are'} drawn",
-                    fix=f"write samples: {metric.needs_samples} or more under generate, with a temperature above 0",
+                    fix=f"write samples: {metric.needs_samples} or more under generate, with a temperature above 0, "
+                    "or a smaller k",
                     keys=("metrics", index),
                 )
             if name in self.metrics[:index]:

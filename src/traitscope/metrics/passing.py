@@ -14,7 +14,7 @@ from traitscope.registry import Entry
 VERSION, REFERENCE = 1, "Chen et al. 2021 (arXiv 2107.03374), the unbiased estimator; any k"
 # The k that lists of metrics show.
 KS = (1, 10, 100)
-_NAME = re.compile(r"pass@([1-9][0-9]{0,8})")
+_NAME = re.compile(r"pass@([1-9][0-9]{0,99})")
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

@@ -16,8 +16,9 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 # The machine, as a program sees it.
 _NAME = "sandbox"
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-# Nothing of the user's environment, which may hold tokens.
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+# What a command is to be started with: nothing of the user's environment, which may hold tokens.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT |= dict.fromkeys(("HOME", "TMPDIR", "PWD"), "/tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,12 @@ class Isolation:
     bwrap: str | None = None
 
     def command(self, python: list[str]) -> list[str]:
-        """The command line that runs ``python`` (the interpreter with its arguments) apart."""
+        """The command line that runs ``python`` (the interpreter with its arguments) apart, under ``ENVIRONMENT``."""
         read, links = _system()
         if self.bwrap is None:
             given = {
                 "parent": os.getpid(), "name": _NAME, "read": read, "devices": _DEVICES, "links": links,
-                "tmp": TMP_BYTES, "command": python, "environment": ENVIRONMENT,
+                "tmp": TMP_BYTES, "command": python,
             }  # fmt: skip
             return [interpreter(), "-I", "-S", "-c", _LAUNCH.read_text(), json.dumps(given)]
         apart = [
@@ -52,7 +53,7 @@ class Isolation:
         else:
             rights += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
         # Folders that bubblewrap makes on the way to one are closed to others than their owner.
-        above = sorted({str(folder) for path in read for folder in Path(path).parents if str(folder) != "/"})
+        above = sorted({str(folder) for path in (*read, *_DEVICES) for folder in Path(path).parents} - {"/"})
         files = [part for path in above for part in ("--perms", "755", "--dir", path)]
         files += [part for path in read for part in ("--ro-bind", path, path)]
         files += [part for path in _DEVICES for part in ("--dev-bind", path, path)]

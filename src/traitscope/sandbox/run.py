@@ -20,11 +20,11 @@ from functools import cache
 from pathlib import Path
 
 from traitscope.errors import TraitscopeError
-from traitscope.sandbox.isolation import Isolation, python_command
+from traitscope.sandbox.isolation import ENVIRONMENT, Isolation, python_command
 from traitscope.sandbox.syscalls import denying_filter, keyctl_number
 
 # Raised when the same program may come to another outcome.
-VERSION = 2
+VERSION = 3
 
 PASSED, FAILED, TIMEOUT, EXITED = "passed", "failed", "timeout", "exited"
 
@@ -151,12 +151,8 @@ def fault_of(way: Isolation) -> str | None:
         # The interpreter itself lies there: its folder is all that may be seen.
         tests = tests.replace(repr(str(inner)), repr(str(inner / ".ssh")))
     try:
-        with socket.socket(socket.AF_UNIX) as outside:
-            # Bound to nothing it takes an abstract name that is free: one of the network's, not of the files'.
-            outside.bind("")
-            outside.listen()
-            reach = "refused(ConnectionRefusedError, socket.socket(socket.AF_UNIX).connect, "
-            tests += f"assert {reach}{outside.getsockname()!r})\n"
+        with socket.create_server(("127.0.0.1", 0)) as outside:
+            tests += f"assert refused(OSError, socket.create_connection, {outside.getsockname()!r})\n"
             became = _run(Program("def answer(): return 42", tests), Limits(), way)
     except TraitscopeError as error:
         return error.what
@@ -210,9 +206,13 @@ def _run(program: Program, limits: Limits, way: Isolation) -> str:
     numbers = (uid, seconds, limits.memory_mb << 20, PROCESSES, FILE_BYTES, FILES, keyctl)
     command = way.command(python_command(_INSIDE.read_text(), *map(str, numbers), denying_filter().hex()))
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, env={}, cwd="/", start_new_session=True
-    ) as process:
+    try:
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env=ENVIRONMENT, cwd="/", start_new_session=True
+        )
+    except OSError as error:
+        raise _no_start(f"{command[0]}: {error.strerror}") from None
+    with process:
         channel = _Channel(process, time.monotonic() + limits.timeout_s * PATIENCE)
         try:
             became = _judge(program, channel, process)
@@ -252,12 +252,16 @@ def _judge(program: Program, channel: _Channel, process: subprocess.Popen[bytes]
     assert process.stderr is not None
     if not said and (problem := process.stderr.read(2000).decode("utf-8", "replace").strip()):
         # The code inside has no standard error: this is the sandbox's own.
-        raise TraitscopeError(
-            f"the sandbox does not start: {problem.splitlines()[-1]}",
-            where="running generated code",
-            fix="see docs/code.md for what it needs",
-        )
+        raise _no_start(problem.splitlines()[-1])
     return EXITED
+
+
+def _no_start(problem: str) -> TraitscopeError:
+    return TraitscopeError(
+        f"the sandbox does not start: {problem}",
+        where="running generated code",
+        fix="see docs/code.md for what it needs",
+    )
 
 
 def _framed(text: str) -> bytes:

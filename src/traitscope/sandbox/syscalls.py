@@ -14,12 +14,14 @@ DENIED = {
     # Memory that counts for no process's limit.
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "msgget": (68, 186),
     "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447), "vmsplice": (278, 75),
+    "inotify_add_watch": (254, 27),
     # The keyrings of whoever started it.
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     # New namespaces, in which a program would have every right, and mounts.
     "unshare": (272, 97), "setns": (308, 268), "chroot": (161, 51), "pivot_root": (155, 41), "mount": (165, 40),
-    "umount2": (166, 39), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
-    "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "umount2": (166, 39), "open_tree": (428, 428), "open_tree_attr": (467, 467), "move_mount": (429, 429),
+    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+    "mount_setattr": (442, 442),
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "fanotify_init": (300, 262),
     # Other processes.
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
@@ -33,18 +35,25 @@ DENIED = {
     "quotactl": (179, 60), "syslog": (103, 116),
 }  # fmt: skip
 # Refused by some arguments alone; clone3 hides them, and without it the C library takes clone.
-CLONE, CLONE3, SOCKETS = (56, 220), (435, 435), ((41, 198), (53, 199))
+CLONE, CLONE3 = (56, 220), (435, 435)
+SOCKET, SOCKETPAIR, LISTEN, SETSOCKOPT = (41, 198), (53, 199), (50, 201), (54, 208)
 # mount, cgroup, uts, ipc, user, pid and net.
 NEW_NAMESPACES = 0x7E020000
-FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6) if hasattr(socket, "AF_UNIX") else ()
+# Unix sockets are pairs with one sender: a named one holds what any number of closed ones sent.
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+UNIX, NOT_STREAM = 1, 2
+# Connections that wait at one socket; asyncio asks for 100, listen() for 128.
+BACKLOG = 128
+# Sizes of what the kernel keeps of a socket, which no limit of a process counts: SNDBUF, RCVBUF and both by FORCE.
+SOL_SOCKET, BUFFERS = 1, (7, 8, 32, 33)
 
 # As linux/audit.h calls the machines whose numbers these are.
 _MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _OF_X32 = 0x40000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-# Where a call's number, its machine and the lower half of its first argument stand.
-_NUMBER, _MACHINE, _FIRST = 0, 4, 16
+# Where a call's number, its machine and the lower halves of its first arguments stand.
+_NUMBER, _MACHINE, _FIRST, _SECOND, _THIRD = 0, 4, 16, 24, 32
 
 
 def keyctl_number(machine: str | None = None) -> int:
@@ -59,8 +68,10 @@ def keyctl_number(machine: str | None = None) -> int:
 def denying_filter(machine: str | None = None) -> bytes:
     """The filter for a machine (by default this one), as classic BPF: calls of ``DENIED`` end with EPERM.
 
-    So do new namespaces by ``clone``, and sockets of another family than ``FAMILIES``. Calls by another table of
-    numbers (32 bits, x32) end the process.
+    So do new namespaces by ``clone``, sockets of another family than ``FAMILIES``, pairs that are no streams and more
+    than ``BACKLOG`` waiting connections. Asking for larger buffers of a socket succeeds and changes nothing, as the
+    kernel answers whoever asks for more than its own bound. Calls by another table of numbers (32 bits, x32) end the
+    process.
 
     Raises:
         TraitscopeError: the machine's numbers are not known.
@@ -68,7 +79,8 @@ def denying_filter(machine: str | None = None) -> bytes:
     machine = machine or platform.machine()
     place = _place(machine)
     deny, no_such, kill = ((_RETURN, 0, 0, what) for what in (_ERROR | errno.EPERM, _ERROR | errno.ENOSYS, _KILL))
-    first, allow = (_LOAD, 0, 0, _FIRST), (_RETURN, 0, 0, _ALLOW)
+    first, second, third = ((_LOAD, 0, 0, at) for at in (_FIRST, _SECOND, _THIRD))
+    allow, done = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERROR)
     # Each step is a code, how many steps are left out where it holds and where it does not, and a number.
     steps = [(_LOAD, 0, 0, _MACHINE), (_EQUAL, 1, 0, _MACHINES[machine]), kill]
     steps += [(_LOAD, 0, 0, _NUMBER), (_AT_LEAST, 0, 1, _OF_X32), kill]
@@ -76,9 +88,13 @@ def denying_filter(machine: str | None = None) -> bytes:
         steps += [(_EQUAL, 0, 1, numbers[place]), deny]
     steps += [(_EQUAL, 0, 1, CLONE3[place]), no_such]
     steps += [(_EQUAL, 0, 4, CLONE[place]), first, (_ANY_BIT, 0, 1, NEW_NAMESPACES), deny, allow]
-    for numbers in SOCKETS:
-        ways = [(_EQUAL, left, 0, family) for left, family in zip((3, 2, 1), FAMILIES, strict=True)]
-        steps += [(_EQUAL, 0, 6, numbers[place]), first, *ways, deny, allow]
+    v4, v6 = FAMILIES
+    steps += [(_EQUAL, 0, 5, SOCKET[place]), first, (_EQUAL, 2, 0, v4), (_EQUAL, 1, 0, v6), deny, allow]
+    steps += [(_EQUAL, 0, 6, SOCKETPAIR[place]), first, (_EQUAL, 0, 2, UNIX), second, (_ANY_BIT, 0, 1, NOT_STREAM)]
+    steps += [deny, allow]
+    steps += [(_EQUAL, 0, 4, LISTEN[place]), second, (_AT_LEAST, 0, 1, BACKLOG + 1), deny, allow]
+    steps += [(_EQUAL, 0, 9, SETSOCKOPT[place]), second, (_EQUAL, 0, 5, SOL_SOCKET), third]
+    steps += [*((_EQUAL, left, 0, what) for left, what in zip((4, 3, 2, 1), BUFFERS, strict=True)), allow, done]
     return b"".join(struct.pack("=HBBI", *step) for step in (*steps, allow))
 
 
