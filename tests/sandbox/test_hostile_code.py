@@ -146,7 +146,11 @@ def test_a_run_leaves_nothing_to_the_next(way: Isolation) -> None:
     assert became(way, "import os\ndef answer(): return 42 if not os.listdir('/tmp') else 0") == "passed"
 
 
-def test_no_network_not_even_to_this_machine(way: Isolation) -> None:
+@pytest.mark.parametrize("filtered", [True, False])
+def test_no_network_not_even_to_this_machine(way: Isolation, filtered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the filter, and by a network of its own where the filter lets sockets be made."""
+    if not filtered:
+        monkeypatch.setattr(run_module, "denying_filter", lambda: OPEN)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         solution = (
@@ -154,8 +158,7 @@ def test_no_network_not_even_to_this_machine(way: Isolation) -> None:
             f"for address in (('127.0.0.1', {port}), ('8.8.8.8', 53)):\n"
             "    try: socket.create_connection(address, timeout=.3); reached.append(address)\n"
             "    except OSError: pass\n"
-            "udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-            "try: udp.sendto(b'x', ('8.8.8.8', 53)); reached.append('udp')\n"
+            "try: socket.socket(type=2).sendto(b'x', ('8.8.8.8', 53)); reached.append('udp')\n"
             "except OSError: pass\n"
         )
         assert became(way, solution, "assert reached == [], reached") == "passed"

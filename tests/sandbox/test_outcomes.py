@@ -101,19 +101,11 @@ def test_name_of_an_error_is_a_short_identifier_whoever_gives_it(way: Isolation,
         "import asyncio\nasync def f(): return 42\ndef answer(): return asyncio.run(f())",
         "import os\nif os.fork() == 0: os._exit(0)\ndef answer(): return 40 + 2 * (os.wait()[1] == 0)",
         "import tempfile\ndef answer(): return tempfile.TemporaryFile().write(b'x' * 42)",
-        (
-            "import asyncio\nasync def greet(reader, writer): writer.write(b'42'); writer.close()\n"
-            "async def f():\n"
-            "    async with await asyncio.start_server(greet, '127.0.0.1', 0) as server:\n"
-            "        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())\n"
-            "        return int(await reader.read())\n"
-            "def answer(): return asyncio.run(f())"
-        ),
         "import subprocess as s\ndef answer(): return 42 + s.call(['true'], stdin=s.DEVNULL, stdout=s.DEVNULL)",
         "import os\nassert os.path.expanduser('~') == '/tmp'\ndef answer(): return 42",
         "import locale\nassert locale.getpreferredencoding() == 'UTF-8'\ndef answer(): return 42",
     ],
-    ids=["process", "threads", "event loop", "fork", "file", "server", "null", "home", "language"],
+    ids=["process", "threads", "event loop", "fork", "file", "null", "home", "language"],
 )
 def test_ordinary_means_stay(way: Isolation, solution: str) -> None:
     assert became(way, solution) == "passed"

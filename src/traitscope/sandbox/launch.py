@@ -1,14 +1,13 @@
 """Namespaces of its own for one command, where no bubblewrap is at hand. Run by ``isolation``, never imported.
 
-The process that this starts sees a root of its own (read-only but for ``/tmp``), no other process, no network but
-its own 127.0.0.1, no shared memory; it ends with whoever started it, and all that it started ends with it.
+The process that this starts sees a root of its own (read-only but for ``/tmp``), no other process, no network,
+no shared memory; it ends with whoever started it, and all that it started ends with it.
 """
 
 import ctypes
 import json
 import os
 import signal
-import struct
 import sys
 from typing import Any
 
@@ -16,7 +15,6 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 
 RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 PDEATHSIG, NO_NEW_PRIVS = 1, 38
 DETACH, HERE, RECURSIVE, MOUNT_SETATTR = 2, -100, 0x8000, 442
-INET, DATAGRAM, SET_FLAGS, UP = 2, 2, 0x8914, 1
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,12 +50,6 @@ def bind(source: str, target: str, flags: int) -> None:
     call("mount", source, target, None, BIND | REC, None)
     attributes = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)
     call("syscall", MOUNT_SETATTR, HERE, target, RECURSIVE, ctypes.byref(attributes), ctypes.sizeof(attributes))
-
-
-def begin_loopback() -> None:
-    handle = libc.socket(INET, DATAGRAM, 0)
-    call("ioctl", handle, SET_FLAGS, struct.pack("16sH22x", b"lo", UP))
-    os.close(handle)
 
 
 def make_root(given: dict[str, Any]) -> None:
@@ -100,7 +92,6 @@ def main() -> None:
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(line)
     call("sethostname", given["name"], len(given["name"]))
-    begin_loopback()
     parent_there, held = os.pipe()
     first = os.fork()
     if first:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import platform
-import socket
 import struct
 
 from traitscope.errors import TraitscopeError
@@ -15,6 +14,8 @@ DENIED = {
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "msgget": (68, 186),
     "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447), "vmsplice": (278, 75),
     "inotify_add_watch": (254, 27),
+    # Whoever is not the program itself; and what a connection holds is bounded for the whole machine alone.
+    "socket": (41, 198),
     # The keyrings of whoever started it.
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     # New namespaces, in which a program would have every right, and mounts.
@@ -36,14 +37,11 @@ DENIED = {
 }  # fmt: skip
 # Refused by some arguments alone; clone3 hides them, and without it the C library takes clone.
 CLONE, CLONE3 = (56, 220), (435, 435)
-SOCKET, SOCKETPAIR, LISTEN, SETSOCKOPT = (41, 198), (53, 199), (50, 201), (54, 208)
+SOCKETPAIR, SETSOCKOPT = (53, 199), (54, 208)
 # mount, cgroup, uts, ipc, user, pid and net.
 NEW_NAMESPACES = 0x7E020000
-# Unix sockets are pairs with one sender: a named one holds what any number of closed ones sent.
-FAMILIES = (socket.AF_INET, socket.AF_INET6)
+# Pairs of unix streams have one sender each, and asyncio needs them.
 UNIX, NOT_STREAM = 1, 2
-# Connections that wait at one socket; asyncio asks for 100, listen() for 128.
-BACKLOG = 128
 # Sizes of what the kernel keeps of a socket, which no limit of a process counts: SNDBUF, RCVBUF and both by FORCE.
 SOL_SOCKET, BUFFERS = 1, (7, 8, 32, 33)
 
@@ -68,10 +66,9 @@ def keyctl_number(machine: str | None = None) -> int:
 def denying_filter(machine: str | None = None) -> bytes:
     """The filter for a machine (by default this one), as classic BPF: calls of ``DENIED`` end with EPERM.
 
-    So do new namespaces by ``clone``, sockets of another family than ``FAMILIES``, pairs that are no streams and more
-    than ``BACKLOG`` waiting connections. Asking for larger buffers of a socket succeeds and changes nothing, as the
-    kernel answers whoever asks for more than its own bound. Calls by another table of numbers (32 bits, x32) end the
-    process.
+    So do new namespaces by ``clone`` and pairs of sockets that are no unix streams. Asking for larger buffers of a
+    socket succeeds and changes nothing, as the kernel answers whoever asks for more than its own bound. Calls by
+    another table of numbers (32 bits, x32) end the process.
 
     Raises:
         TraitscopeError: the machine's numbers are not known.
@@ -88,11 +85,8 @@ def denying_filter(machine: str | None = None) -> bytes:
         steps += [(_EQUAL, 0, 1, numbers[place]), deny]
     steps += [(_EQUAL, 0, 1, CLONE3[place]), no_such]
     steps += [(_EQUAL, 0, 4, CLONE[place]), first, (_ANY_BIT, 0, 1, NEW_NAMESPACES), deny, allow]
-    v4, v6 = FAMILIES
-    steps += [(_EQUAL, 0, 5, SOCKET[place]), first, (_EQUAL, 2, 0, v4), (_EQUAL, 1, 0, v6), deny, allow]
     steps += [(_EQUAL, 0, 6, SOCKETPAIR[place]), first, (_EQUAL, 0, 2, UNIX), second, (_ANY_BIT, 0, 1, NOT_STREAM)]
     steps += [deny, allow]
-    steps += [(_EQUAL, 0, 4, LISTEN[place]), second, (_AT_LEAST, 0, 1, BACKLOG + 1), deny, allow]
     steps += [(_EQUAL, 0, 9, SETSOCKOPT[place]), second, (_EQUAL, 0, 5, SOL_SOCKET), third]
     steps += [*((_EQUAL, left, 0, what) for left, what in zip((4, 3, 2, 1), BUFFERS, strict=True)), allow, done]
     return b"".join(struct.pack("=HBBI", *step) for step in (*steps, allow))
