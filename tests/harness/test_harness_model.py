@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,63 @@ def test_the_command_line_gives_every_model_a_cache_of_its_own(monkeypatch: pyte
     monkeypatch.setattr(sys, "argv", ["lm_eval", "run", *arguments, "--use_cache", "kept"])
     program.main()
     assert seen == [("base", "kept-base"), ("one", "kept-one"), ("two", "kept-two")]
+
+
+def test_the_harness_gets_the_model_that_its_arguments_describe(
+    base: Path, adapters: dict[str, Path], manager: Any, tmp_path: Path
+) -> None:
+    import lm_eval
+
+    import traitscope.lm_eval  # noqa: F401
+
+    def results(**arguments: Any) -> float:
+        given = {"base": str(base), "dtype": "fp32", **arguments}
+        options: dict[str, Any] = {"tasks": ["last"], "task_manager": manager, "limit": 3, "bootstrap_iters": 0}
+        found = lm_eval.simple_evaluate("traitscope", model_args=given, **options)
+        assert found is not None
+        value: float = found["results"]["last"]["perplexity,none"]
+        return value
+
+    folder, both = tmp_path / "mine", ";".join(map(str, adapters.values()))
+    shutil.copytree(adapters["one"], folder)
+    alone, one, two = results(), results(adapters=both, peft="one"), results(adapters=both, peft="two")
+    assert len({alone, one, two}) == 3
+    # Whatever was asked before with the same adapters.
+    with pytest.raises(TraitscopeError, match="2 adapters, and the harness has one result"):
+        results(adapters=both)
+    assert results(adapters=str(folder), peft="base") == alone
+    assert results(adapters=str(folder)) == one
+    shutil.rmtree(folder)
+    shutil.copytree(adapters["two"], folder)
+    assert results(adapters=str(folder)) == two
+
+
+def test_the_command_line_loads_its_model_once(
+    base: Path, adapters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lm_eval._cli import HarnessCLI
+
+    from traitscope.lm_eval import TraitscopeLM
+    from traitscope.lm_eval import __main__ as program
+
+    seen: list[TraitscopeLM] = []
+    monkeypatch.setattr(
+        HarnessCLI, "execute", lambda _, args: seen.append(TraitscopeLM.create_from_arg_obj(args.model_args))
+    )
+    monkeypatch.setattr(TraitscopeLM, "choose", lambda self, name: chosen.append(name))
+    chosen: list[str] = []
+    given = f"base={base},adapters={adapters['one']};{adapters['two']}"
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "run", "--model", "traitscope", "--model_args", given, "--tasks", "t"])
+    program.main()
+    assert chosen == ["base", "one", "two"] and len({id(lm) for lm in seen}) == 1
+    assert TraitscopeLM.create_from_arg_obj({"base": str(base)}) is not seen[0]
+
+
+@pytest.mark.parametrize(("name", "told"), [("kept", r"kept-base_rank0\.db cannot be read"), ("", "has no name")])
+def test_a_cache_that_is_none_is_told(base: Path, manager: Any, tmp_path: Path, name: str, told: str) -> None:
+    from traitscope import lm_eval
+
+    (tmp_path / "kept-base_rank0.db").write_text("no database" * 100)
+    cache = str(tmp_path / name) if name else name
+    with pytest.raises(TraitscopeError, match=told):
+        lm_eval.evaluate(str(base), [], ["last"], model={"device": "cpu"}, task_manager=manager, use_cache=cache)

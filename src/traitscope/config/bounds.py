@@ -45,8 +45,23 @@ class Drained(list[Any]):
     """What a generator gave. A loop, a filter or ``| list`` takes it; by itself it is no answer."""
 
 
+class Lazy(Iterator[Any]):
+    """What a generator gives, in turn and once, where a template is not strict: nothing but its items is in it."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self._items = items
+
+    def __next__(self) -> Any:
+        current.get().step()
+        return plain(next(self._items))
+
+
 class Unprintable(Exception):
-    """A value that a template would print but that is no text; ``kind``: "missing", "list", "infinite" or a type."""
+    """A value that a template would print but that is no text.
+
+    Attributes:
+        kind: "missing", "list", "generator", "infinite" or a type.
+    """
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -54,11 +69,12 @@ class Unprintable(Exception):
 
 
 class Budget:
-    """What one rendering has used."""
+    """What one rendering has used; where it is strict, lists and missing values are no text."""
 
-    __slots__ = ("_ends", "_steps", "_text")
+    __slots__ = ("_ends", "_steps", "_text", "strict")
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
         self._steps, self._text, self._ends = 0, 0, time.monotonic() + SECONDS
 
     def step(self, text: int = 0) -> None:
@@ -82,9 +98,9 @@ current: ContextVar[Budget] = ContextVar("template budget")
 
 
 @contextmanager
-def budget() -> Iterator[None]:
-    """One rendering's time and room."""
-    token = current.set(Budget())
+def budget(strict: bool = True) -> Iterator[None]:
+    """One rendering's time and room; one that is not ``strict`` writes lists and None as Python does."""
+    token = current.set(Budget(strict))
     try:
         yield
     finally:
@@ -101,6 +117,10 @@ def printable(value: Any) -> Any:
         return str(value)  # jinja's Markup is a kind of text too
     if isinstance(value, Undefined):
         return str(value)
+    if isinstance(value, Lazy):
+        raise Unprintable("generator")
+    if not current.get().strict:
+        return plain(value)
     if value is None or (isinstance(value, float) and value != value):
         raise Unprintable("missing")
     if isinstance(value, (Mapping, *_LISTS)):
@@ -118,14 +138,22 @@ def plain(value: Any) -> Any:
     Raises:
         Unprintable: an object is among them. TooMuch: they are too large.
     """
+    measured(value)
+    return value
+
+
+def measured(value: Any) -> int:
+    """The size of a value in items and characters, where ``plain`` takes it."""
     if isinstance(value, str | bytes):
         if len(value) > MOST_TEXT:
             raise TooMuch(f"makes a text of more than {MOST_TEXT:,} characters")
-        return value
+        return len(value)
     if isinstance(value, int):
         if value.bit_length() > MOST_BITS:
             raise TooMuch("makes a number of more than 19,000 digits")
-        return value
+        return 1
+    if isinstance(value, Lazy):
+        return 1
     text = items = 0
     waiting: list[Any] = [value]
     while waiting:
@@ -141,16 +169,21 @@ def plain(value: Any) -> Any:
         elif isinstance(one, _LISTS):
             waiting.extend(one)
         elif not isinstance(one, _PLAIN) and not isinstance(one, Undefined):
-            raise Unprintable(type(one).__name__)
+            raise Unprintable("generator" if isinstance(one, Lazy) else type(one).__name__)
         if items + len(waiting) > MOST_ITEMS:
             raise TooMuch(f"makes a list of more than {MOST_ITEMS:,} items")
         if text > MOST_TEXT:
             raise TooMuch(f"makes lists with more than {MOST_TEXT:,} characters")
-    return value
+    return items + text
 
 
 def drained(value: Any) -> Any:
-    """A generator or a view of a mapping as a list: nothing else shows what is in it."""
+    """A generator or a view of a mapping as a list: nothing else shows what is in it.
+
+    Where a template is not strict, they stay what they are to it.
+    """
+    if not current.get().strict:
+        return Lazy(value) if isinstance(value, Iterator) else value
     if isinstance(value, _VIEWS):
         return Drained(value)
     if not isinstance(value, Iterator):

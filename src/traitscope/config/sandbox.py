@@ -20,12 +20,14 @@ from markupsafe import Markup
 from traitscope.config.bounds import (
     MOST_BITS,
     MOST_ITEMS,
+    Lazy,
     TooMuch,
     check_call,
     check_percent,
     check_width,
     current,
     drained,
+    measured,
     plain,
     printable,
     room,
@@ -38,29 +40,36 @@ _OF_TEXT = {
 }
 # Values of Jinja's own that may be called and handed on, but neither printed nor put into lists.
 _OPAQUE = (Namespace, Cycler, Joiner, Macro, LoopContext)
+# Methods of text, lists and mappings that take all that an iterator gives.
+_TAKING = {"join", "extend", "update"}
 
 
-def _bounded(name: str, call: Callable[..., Any], strict: bool) -> Callable[..., Any]:
-    """A filter that takes and gives plain values only; where it is strict, text is made of text and numbers alone."""
+def bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that takes and gives plain values only; text is made of what may be printed."""
     first = 1 if hasattr(call, "jinja_pass_arg") else 0
 
     @wraps(call)
-    def bounded(*args: Any, **kwargs: Any) -> Any:
+    def filtered(*args: Any, **kwargs: Any) -> Any:
         current.get().step()
         given = [plain(a) for a in (*args[first:], *kwargs.values())]
-        for value in given[: 3 if name == "replace" else 1] if strict and name in _OF_TEXT else ():
-            printable(value)
-        check_call(name, given[0] if given else None, tuple(given[1:]))
-        return plain(drained(call(*args, **kwargs)))
+        of = given[0] if given else None
+        if name in _OF_TEXT:
+            of = str(printable(of))
+            for value in given[1:3] if name == "replace" else ():
+                printable(value)
+        check_call(name, of, tuple(given[1:]))
+        out = call(*args, **kwargs)
+        # A method is checked where it is called.
+        return out if name == "attr" and callable(out) else plain(drained(out))
 
-    return bounded
+    return filtered
 
 
 @pass_context
 def _finalize(context: Context, value: Any) -> Any:
-    value = printable(value)
-    current.get().step(len(value) if isinstance(value, str) else 20)
-    return value
+    text = str(printable(value))
+    current.get().step(len(text))
+    return text
 
 
 def _each(items: Iterable[Any]) -> Iterator[Any]:
@@ -107,13 +116,7 @@ def _guard(node: Any, name: str) -> nodes.Filter:
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox with bounds; nothing is worked out before a row is there.
-
-    Attributes:
-        strict: whether a list or a missing value that would be written is refused.
-    """
-
-    strict = True
+    """Jinja's sandbox with bounds; nothing is worked out before a row is there."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
@@ -129,9 +132,8 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         del self.filters["random"], self.globals["lipsum"]
         self.filters |= {"regex_replace": _regex_replace, "regex_findall": _regex_findall, "prefix": _prefix}
         self.filters["join"] = _join
-        self.filters = {name: _bounded(name, call, self.strict) for name, call in self.filters.items()}
-        self.filters |= {"_each": _each, "_static": _static, "_plain": plain}
-        self.filters["_printable"] = printable if self.strict else plain
+        self.filters = {name: bounded(name, call) for name, call in self.filters.items()}
+        self.filters |= {"_each": _each, "_static": _static, "_plain": plain, "_printable": printable}
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         guarded = _Guards().visit(source)
@@ -172,10 +174,14 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         current.get().step()
-        for given in (*args, *kwargs.values()):
-            given if isinstance(given, _OPAQUE) else plain(given)
-        owner = getattr(__obj, "__self__", None)
-        check_call(getattr(__obj, "__name__", ""), owner, args)
+        owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
+        if name in _TAKING:
+            args = tuple(list(given) if isinstance(given, Lazy) else given for given in args)
+        size = sum(measured(given) for given in (*args, *kwargs.values()) if not isinstance(given, _OPAQUE))
+        if isinstance(owner, list | dict | set):
+            # It may keep what it is given.
+            current.get().step(size)
+        check_call(name, owner, args)
         try:
             out = drained(super().call(__context, __obj, *args, **kwargs))
         except OverflowError as error:
@@ -210,7 +216,9 @@ def _join(context: Any, value: Any, d: Any = "", attribute: Any = None) -> str:
     """Jinja's ``join``, of items that may be printed."""
     if attribute is not None:
         value = map(make_attrgetter(context.environment, attribute), value)
-    return do_join(context, [printable(item) for item in value], printable(d))
+    items = [printable(item) for item in value]
+    room(len(items) * len(str(printable(d))))
+    return do_join(context, items, d)
 
 
 def _prefix(value: Any, text: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from traitscope.errors import TraitscopeError
-from traitscope.lm_eval.model import BASE, adapter_folders, cache_of, close_last
+from traitscope.lm_eval.model import BASE, adapter_folders, kept_model, own_cache
 
 
 def _each_model(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -36,15 +36,13 @@ def main() -> None:
         arguments["pretrained"] = arguments.pop("base")
     cache = getattr(args, "use_cache", None)
     try:
-        for one in _each_model(arguments):
-            args.model_args = one
-            if cache is not None:
-                args.use_cache = cache_of(cache, str(one["peft"]))
-            cli.execute(args)
+        with kept_model():
+            for one in _each_model(arguments):
+                with own_cache(cache, str(one["peft"])) as args.use_cache:
+                    args.model_args = one
+                    cli.execute(args)
     except TraitscopeError as error:
         sys.exit(f"error: {error}")
-    finally:
-        close_last()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,6 @@ _OWNER = "traitscope model"
 log = logging.getLogger(__name__)
 
 _Key = tuple[Any, ...]
-_last: dict[str, TraitscopeLM] = {}
 
 
 def adapter_folders(adapters: str | Sequence[str | Path] | Mapping[str, str | Path]) -> dict[str, Path]:
@@ -59,16 +60,46 @@ def adapter_folders(adapters: str | Sequence[str | Path] | Mapping[str, str | Pa
     return found
 
 
-def cache_of(cache: str | Path, name: str) -> str:
-    """One model's own part of a cache of answers."""
-    return f"{cache}-{name}"
+@contextmanager
+def own_cache(cache: str | Path | None, name: str) -> Iterator[str | None]:
+    """One model's own part of a cache of answers (``use_cache``), while the harness reads and writes it.
+
+    Raises:
+        TraitscopeError: the cache has no name, or its file is none of the harness'.
+    """
+    if cache is None:
+        yield None
+        return
+    if not str(cache):
+        raise TraitscopeError("the cache has no name", where="use_cache", fix="name a file, or leave use_cache out")
+    own = f"{cache}-{name}"
+    try:
+        yield own
+    except sqlite3.DatabaseError as error:
+        raise TraitscopeError(
+            f"the cache {own}_rank0.db cannot be read or written: {error}",
+            where="use_cache",
+            fix="remove the file, or name another cache",
+        ) from error
 
 
-def close_last() -> None:
-    """Gives up the model that ``create_from_arg_obj`` keeps."""
-    for lm in _last.values():
-        lm.close()
-    _last.clear()
+class _Kept:
+    """The model that a command line goes on with; None outside of one."""
+
+    lm: TraitscopeLM | None = None
+    keeping = False
+
+
+@contextmanager
+def kept_model() -> Iterator[None]:
+    """Within it the harness loads one model and gets it again for every ``peft``, with the answers made so far."""
+    _Kept.keeping = True
+    try:
+        yield
+    finally:
+        if _Kept.lm is not None:
+            _Kept.lm.close()
+        _Kept.lm, _Kept.keeping = None, False
 
 
 @register_model("traitscope")
@@ -131,19 +162,18 @@ class TraitscopeLM(TemplateLM):
     def create_from_arg_obj(
         cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
     ) -> TraitscopeLM:
-        """The model that these arguments describe: the one that was made last, where only ``peft`` is another."""
+        """The model that these arguments describe, loaded anew as HFLM is, since what is in its folders may change."""
         given = {**{key: one for key, one in (additional_config or {}).items() if one is not None}, **arg_dict}
         if "device" not in arg_dict and not torch.cuda.is_available():
             # The harness' command line says cuda:0 where nobody says anything.
             given.pop("device", None)
-        chosen = given.pop("peft", None)
-        key = repr(sorted(given.items(), key=str))
-        if key not in _last:
-            close_last()
-            _last[key] = cls(**given, peft=chosen)
-        elif chosen is not None:
-            _last[key].choose(chosen)
-        return _last[key]
+        if _Kept.lm is not None:
+            _Kept.lm.choose(given["peft"])
+            return _Kept.lm
+        lm = cls(**given)
+        if _Kept.keeping:
+            _Kept.lm = lm
+        return lm
 
     @classmethod
     def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> TraitscopeLM:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from traitscope.lm_eval.model import BASE, TraitscopeLM, cache_of
+from traitscope.lm_eval.model import BASE, TraitscopeLM, own_cache
 
 
 def evaluate(
@@ -32,7 +32,7 @@ def evaluate(
 
     Raises:
         TraitscopeError: a model cannot be loaded, a task draws its answers at random, or the cache of a model
-            (``use_cache``; each has its own) holds answers of another one.
+            (``use_cache``; each has its own) cannot be read or holds answers of another one.
     """
     import lm_eval
     from lm_eval.loggers import EvaluationTracker
@@ -47,13 +47,12 @@ def evaluate(
     try:
         for name in lm.bank.names:
             lm.choose(name)
-            if cache is not None:
-                options["use_cache"] = cache_of(cache, name)
             tracker = None if output_path is None else EvaluationTracker(output_path=str(output_path))
             told = {"pretrained": base, "peft": name}
-            results: Any = lm_eval.simple_evaluate(
-                lm, model_args=told, tasks=list(tasks), evaluation_tracker=tracker, **options
-            )
+            with own_cache(cache, name) as options["use_cache"]:
+                results: Any = lm_eval.simple_evaluate(
+                    lm, model_args=told, tasks=list(tasks), evaluation_tracker=tracker, **options
+                )
             assert results is not None
             results["config"]["model"] = "traitscope"
             found[name] = results

@@ -5,50 +5,25 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from jinja2 import Template, pass_context
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
 
-from traitscope.config.bounds import TooMuch, Unprintable, budget, current, plain
-from traitscope.config.sandbox import TemplateEnvironment
+from traitscope.config.bounds import TooMuch, Unprintable
 from traitscope.errors import TraitscopeError
 from traitscope.store.hub_errors import NotOnThisDisk, is_lost
+from traitscope.tasks.harness.templates import templates
 
 Where = Callable[..., str]
 
 _LONGEST = 300
-
-
-class _Bounded(Template):
-    def render(self, *args: Any, **kwargs: Any) -> str:
-        with budget():
-            return super().render(*args, **kwargs)
-
-
-@pass_context
-def _printed(context: Context, value: Any) -> str:
-    text = str(plain(value))
-    current.get().step(len(text))
-    return text
-
-
-class _Templates(TemplateEnvironment):
-    """The study's own sandbox; lists and missing values are written as the harness writes them."""
-
-    template_class = _Bounded
-    strict = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.finalize = _printed
-
-
-_templates = _Templates()
+_SANDBOX = (
+    "templates of a task run in a sandbox (docs/lm-eval.md); write it as Python beside the YAML file, "
+    "doc_to_text: !function file.name"
+)
 
 
 @contextlib.contextmanager
@@ -57,7 +32,7 @@ def _sandboxed() -> Iterator[None]:
     from lm_eval import utils
 
     before = utils.env
-    utils.env = _templates
+    utils.env = templates
     try:
         yield
     finally:
@@ -85,22 +60,28 @@ def _quiet() -> Iterator[None]:
 def harness_call(doing: str, where: Where, fix: str) -> Iterator[None]:
     """Around every call of the harness, which runs the templates and the Python of its tasks.
 
+    Whatever of its Python changes the working folder, it is the same afterwards: paths of the study start from it.
+
     Args:
         doing: what is done, as in "lm-evaluation-harness cannot <doing>".
         where: gives the place of a key below ``lm_eval``.
         fix: what to do where it fails.
 
     Raises:
-        TraitscopeError: as it was raised within; made of whatever else was raised, a ``sys.exit`` too.
+        TraitscopeError: as it was raised within; made of whatever else was raised, a ``sys.exit`` too, but for
+            a KeyboardInterrupt.
     """
     try:
-        with _quiet(), _sandboxed():
+        with contextlib.chdir(os.curdir), _quiet(), _sandboxed():
             yield
-    except TraitscopeError:
+    except (TraitscopeError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        # A task's Python may end the process, and raise errors of a kind of its own.
         text, lost = words(error), is_lost(error)
-        if lost:
+        if isinstance(error, TooMuch | Unprintable | SecurityError):
+            fix = _SANDBOX
+        elif lost:
             fix = "connect to the Hub once (without HF_HUB_OFFLINE), or name a task whose data is on this disk"
         kind = NotOnThisDisk if lost else TraitscopeError
         raise kind(f"lm-evaluation-harness cannot {doing}: {text}", where=where("task"), fix=fix) from error
@@ -111,6 +92,8 @@ def words(error: BaseException) -> str:
     text = " ".join(str(error).split())[:_LONGEST]
     if isinstance(error, TooMuch):
         return f"a template {text}"
+    if isinstance(error, Unprintable) and error.kind == "generator":
+        return "a template writes a generator (of map, select, reverse and the like), and no text: add |list or |join"
     if isinstance(error, Unprintable):
         return f"a template uses an object ({text}) where text, a number or a list is due"
     if isinstance(error, SecurityError):
@@ -118,4 +101,10 @@ def words(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"its Python ends the process (SystemExit: {text})"
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__}: {text}" if text or not frames else f"{type(error).__name__} in {frames[-1].name}"
+    kind = type(error).__name__
+    if not frames:
+        return f"{kind}: {text}"
+    if isinstance(error, LookupError) and frames[-1].line:
+        # Its own words do not say what was looked up.
+        return f"{kind}: {text} (in {frames[-1].name}: {frames[-1].line})"
+    return f"{kind}: {text}" if text else f"{kind} in {frames[-1].name}"

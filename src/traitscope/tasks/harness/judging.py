@@ -11,15 +11,16 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example, ExampleRecord, Score
-from traitscope.registry import did_you_mean
 from traitscope.tasks.harness.calls import Where, harness_call
 from traitscope.tasks.harness.library import Loaded
+from traitscope.tasks.harness.metrics import primary
 from traitscope.tasks.harness.requests import Asked
 
 # A filter's word for an answer in which it found none.
@@ -86,7 +87,7 @@ def _judge(loaded: Loaded, examples: Mapping[str, Example], records: Sequence[Ex
             instances[place] = [
                 Instance(
                     request_type=request.kind,
-                    doc=docs[asked.doc],
+                    doc=deepcopy(docs[asked.doc]),
                     arguments=(request.prompt.text, request.text),
                     idx=number,
                     metadata=(name, asked.doc, asked.repeats),
@@ -102,43 +103,10 @@ def _judge(loaded: Loaded, examples: Mapping[str, Example], records: Sequence[Ex
                 for place, asked, _ in members:
                     answers = [one.filtered_resps[name_of_filter] for one in instances[place]]
                     filtered[name_of_filter][place] = answers
-                    for metric, value in task.process_results(docs[asked.doc], answers).items():
+                    # It may change the document, which the harness reads anew for every filter.
+                    for metric, value in task.process_results(deepcopy(docs[asked.doc]), answers).items():
                         values[name][metric, name_of_filter].append((place, value))
     return Judged(values, dict(filtered))
-
-
-def primary(loaded: Loaded, known: Sequence[str], where: Where) -> str:
-    """The name among ``known`` (``acc,none``) of the primary metric.
-
-    That of the study; else the first that the task or group declares, under its first filter.
-
-    Raises:
-        TraitscopeError: the study names none of them, or there is none.
-    """
-    if not known:
-        raise TraitscopeError(
-            "none of its metrics is a number over these documents",
-            where=where("task"),
-            fix="see its metric_list and process_results; raise limit, or take another task",
-        )
-    wanted = loaded.spec.metric
-    if wanted is not None:
-        for name in known:
-            if wanted in (name, name.split(",")[0]):
-                return name
-        raise TraitscopeError(
-            f"the task has no metric {wanted!r}", where=where("metric"), fix=did_you_mean(wanted, known)
-        )
-    if loaded.group is not None:
-        declared = [part.metric for part in loaded.group.aggregate_metric_list]
-    else:
-        (task,) = loaded.tasks.values()
-        declared = list(task.aggregation())
-    for metric in declared:
-        for name in known:
-            if name.split(",")[0] == metric:
-                return name
-    return known[0]
 
 
 def rejudged(
@@ -149,9 +117,10 @@ def rejudged(
     name = primary(loaded, _names(judged), where)
     metric, chosen = name.split(",", 1)
     correct: dict[int, float | None] = {}
-    for task in judged.values:
-        for place, value in judged.values[task].get((metric, chosen), ()):
-            correct[place] = _share(value)
+    with harness_call("read what it makes of answers", where, "see process_results"):
+        for task in judged.values:
+            for place, value in judged.values[task].get((metric, chosen), ()):
+                correct[place] = _share(value)
     bounded = all(value is not None for value in correct.values())
     found = []
     for place, record in enumerate(records):
@@ -172,7 +141,7 @@ def _share(value: Any) -> float | None:
         return float(value[0] == value[1])
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if 0.0 <= number <= 1.0 else None
 
@@ -201,15 +170,18 @@ def scored(
         for metric, up in loaded.tasks[name].higher_is_better().items():
             higher.setdefault(metric, bool(up))
     subtasks: dict[str, dict[str, float]] = {}
-    if loaded.group is None:
-        (table,) = tables.values()
-    else:
-        subtasks = {name: _numbers(found) for name, found in tables.items()}
-        with harness_call("aggregate the group", where, "see its aggregate_metric_list"):
+    with harness_call("aggregate the group", where, "see its aggregate_metric_list"):
+        if loaded.group is None:
+            (table,) = tables.values()
+        else:
+            subtasks = {name: _finite(_numbers(found)) for name, found in tables.items()}
             table = loaded.group.aggregate(tables)
-    found = _numbers(table)
+        numbers = _numbers(table)
+    first = primary(loaded, [name for name in numbers if "_stderr," not in name], where)
+    found = _finite(numbers)
+    if first not in found:
+        raise _no_number(first, numbers[first], judged, records, where)
     names = [name for name in found if "_stderr," not in name]
-    first = primary(loaded, names, where)
     scores = []
     for name in [first, *(name for name in names if name != first)]:
         metric, chosen = name.split(",", 1)
@@ -220,17 +192,36 @@ def scored(
 
 
 def _numbers(table: Mapping[str, Any]) -> dict[str, float]:
-    """The finite numbers among a table's ``metric,filter`` entries."""
+    """The numbers among a table's ``metric,filter`` entries."""
     found = {}
     for name, value in table.items():
         if "," in name:
             try:
                 number = float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
-            if math.isfinite(number):
-                found[name] = number
+            found[name] = number
     return found
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
+def _no_number(
+    name: str, number: float, judged: Judged, records: Sequence[ExampleRecord], where: Where
+) -> TraitscopeError:
+    """The error for a primary metric that is nan or infinite; it names the documents whose own values are."""
+    metric, chosen = name.split(",", 1)
+    values = [pair for found in judged.values.values() for pair in found.get((metric, chosen), ())]
+    bad = [records[place].id for place, value in values if isinstance(value, float) and not math.isfinite(value)]
+    more = f" and {len(bad) - 4} more" if len(bad) > 4 else ""
+    told = f": process_results gives no finite number for the document {', '.join(bad[:4])}{more}" if bad else ""
+    return TraitscopeError(
+        f"the metric {name!r} is {number}{told}",
+        where=where("task"),
+        fix="mend its process_results or aggregation, or name another metric by metric:",
+    )
 
 
 def _aggregate(task: Any, values: Mapping[Key, Sequence[tuple[int, Any]]], draws: int, where: Where) -> dict[str, Any]:

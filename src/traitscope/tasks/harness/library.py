@@ -92,7 +92,10 @@ def _load(spec: LmEvalConfig, root: Path, where: Where) -> Loaded:
         raise TraitscopeError(
             f"there is no file {spec.task!r}", where=where("task"), fix="name a YAML file from the study file's folder"
         )
-    fix = "see that its files are there, and that the task's YAML says what lm-evaluation-harness wants"
+    fix = (
+        "see that its files are there, and what the task's YAML says: its columns, options with the target among them, "
+        "an aggregation for each metric"
+    )
     with harness_call("load it", where, fix), _seeded():
         manager = _manager(spec, root, named)
         target = spec.task if named is None else str(named)
@@ -150,7 +153,7 @@ def _yaml(path: Path | None) -> Any:
 
 def _near(name: str, known: list[str]) -> str:
     fix = did_you_mean(name, known)
-    if fix.startswith("write one of"):
+    if not fix.startswith("did you mean"):
         return "`lm_eval ls tasks` lists all names; for tasks of your own add include_path, or name the YAML file"
     return fix
 
@@ -191,7 +194,9 @@ def _check_parts(manager: Any, name: str, config: Any, where: Where, above: tupl
             raise TraitscopeError(
                 f"the group {name!r} names the task {part!r}, which lm-evaluation-harness does not have",
                 where=where("task"),
-                fix=f"{_near(part, manager.all_tasks)}; include_path: names the folder of tasks beside its YAML file",
+                fix="name it as the task: line of its file does, and the file's folder by include_path:"
+                if part.endswith((".yaml", ".yml"))
+                else f"{_near(part, manager.all_tasks)}; include_path: names the folder of tasks beside its YAML file",
             )
         # An inline entry may be a changed one of the same name.
         own = None if isinstance(part, str) or inside in manager.task_index else part
@@ -217,6 +222,15 @@ def _prepare(name: str, task: Any, spec: LmEvalConfig, where: Where) -> None:
             where=where("task"),
             fix="take a task of text",
         )
+    repeats = task.get_config("repeats")
+    if isinstance(repeats, int) and repeats < 1:
+        raise TraitscopeError(
+            f"the task {name!r} has repeats: {repeats}", where=where("task"), fix="write 1 or more in its YAML file"
+        )
+    with harness_call(f"make the filters of {name!r}", where, "see filter_list in its YAML file"):
+        for ensemble in getattr(task, "_filters", ()):
+            for made in ensemble.filters:
+                made()
     if kind == "generate_until" and spec.gen_kwargs:
         task.set_config(key="generation_kwargs", value=dict(spec.gen_kwargs), update=True)
     shots = task.get_config("num_fewshot")

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.tasks.harness.calls import Where, harness_call
 from traitscope.tasks.harness.library import Loaded
+from traitscope.tasks.harness.metrics import metric_names, refuse_unjudged
 
 # In front of turns that stand in the place of a rendered chat.
 _TURNS = "\0turns "
@@ -122,10 +124,10 @@ def documents(loaded: Loaded, spec: LmEvalConfig, where: Where) -> Documents:
         try:
             with harness_call(f"ask about the documents of {name!r}", where, fix):
                 asked = _instances(task, spec)
-                _refuse_unjudged(name, task, asked)
+                refuse_unjudged(loaded, name, task, asked, where)
                 for doc, instances in asked.items():
-                    one = _asked(name, doc, task, instances)
-                    made.append((doc, place, _example(loaded, name, task, one, instances)))
+                    one = _asked(loaded, name, doc, task, instances)
+                    made.append((doc, place, _example(loaded, name, task, one)))
         except TraitscopeError as error:
             raise TraitscopeError(error.what, where=error.where or where("task"), fix=error.fix) from error
     made.sort(key=lambda item: item[:2])
@@ -137,59 +139,34 @@ def documents(loaded: Loaded, spec: LmEvalConfig, where: Where) -> Documents:
     return Documents(examples, digest.hexdigest(), total, metric_names(loaded))
 
 
-def metric_names(loaded: Loaded) -> tuple[str, ...]:
-    """The metrics that the task declares, without their filters."""
-    if loaded.group is not None:
-        return tuple(dict.fromkeys(part.metric for part in loaded.group.aggregate_metric_list))
-    (task,) = loaded.tasks.values()
-    return tuple(task.aggregation())
-
-
 def _instances(task: Any, spec: LmEvalConfig) -> dict[int, list[Any]]:
     """The harness' own requests by document."""
     task.set_fewshot_seed(seed=spec.fewshot_seed)
-    task.build_all_requests(
-        limit=spec.limit,
-        rank=0,
-        world_size=1,
-        system_instruction=spec.system_instruction,
-        apply_chat_template=spec.apply_chat_template,
-        fewshot_as_multiturn=spec.fewshot_as_multiturn,
-        chat_template=_kept_turns if spec.apply_chat_template else None,
-    )
+    try:
+        task.build_all_requests(
+            limit=spec.limit,
+            rank=0,
+            world_size=1,
+            system_instruction=spec.system_instruction,
+            apply_chat_template=spec.apply_chat_template,
+            fewshot_as_multiturn=spec.fewshot_as_multiturn,
+            chat_template=_kept_turns if spec.apply_chat_template else None,
+        )
+    except ValueError as error:
+        # Of Python's random.sample, which names neither number.
+        if "larger than population" not in str(error):
+            raise
+        raise TraitscopeError(
+            f"num_fewshot asks for {task.get_config('num_fewshot')} solved examples, and there are "
+            f"{len(task.sampler.fewshot_docs())} documents to choose them from",
+            fix="lower num_fewshot",
+        ) from error
     found = defaultdict(list)
     for instance in task.instances:
         found[instance.doc_id].append(instance)
     for instances in found.values():
         instances.sort(key=lambda instance: instance.idx)
     return found
-
-
-def _refuse_unjudged(name: str, task: Any, asked: Mapping[int, Sequence[Any]]) -> None:
-    """Refuses a task whose metrics are none for what it asks, where the harness' own rules can tell before it is asked.
-
-    Raises:
-        TraitscopeError: it gives no metric.
-    """
-    from lm_eval.api.task import ConfigurableTask
-
-    # What a process_results of the user's own makes of an invented answer says nothing.
-    ours = type(task).process_results is ConfigurableTask.process_results and task.config.process_results is None
-    if not asked or not ours:
-        return
-    instances = next(iter(asked.values()))
-    answers = {"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0, "generate_until": "x"}
-    try:
-        given = [answers[one.request_type] for one in instances]
-        found = task.process_results(instances[0].doc, given)
-    except Exception:
-        return  # metrics that want another answer
-    if not found:
-        raise TraitscopeError(
-            f"the task {name!r} has no metric for what it asks ({task.OUTPUT_TYPE}): "
-            f"{', '.join(task.aggregation()) or 'its metric_list is empty'}",
-            fix="name others in its metric_list",
-        )
 
 
 def _kept_turns(turns: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
@@ -204,15 +181,20 @@ def _prompt(text: str) -> Prompt:
     return Prompt("\n".join(said for _, said in turns), tuple((role, said) for role, said in turns), opened)
 
 
-def _asked(name: str, doc: int, task: Any, instances: Sequence[Any]) -> Asked:
+def _asked(loaded: Loaded, name: str, doc: int, task: Any, instances: Sequence[Any]) -> Asked:
     requests = tuple(_request(instance) for instance in instances)
     reference = None
     if requests[0].kind == "generate_until":
-        target = _target(task, instances[0].doc)
+        target = _target(task, _doc(loaded, name, doc))
         if target:
             config = task.get_config("target_delimiter")
             reference = f"{' ' if config is None else config}{target}"
     return Asked(name, doc, int(instances[0].repeats or 1), requests, reference)
+
+
+def _doc(loaded: Loaded, name: str, number: int) -> Any:
+    """A document as its task has it: templates may change the one they are given, and the harness reads it anew."""
+    return deepcopy(loaded.docs[name][number])
 
 
 def _request(instance: Any) -> Request:
@@ -231,10 +213,14 @@ def generation_settings(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], i
     """Stop texts and cut-off of a request, read as lm-eval 0.4.13 reads them (``normalize_gen_kwargs``).
 
     Raises:
-        TraitscopeError: a stop text is empty.
+        TraitscopeError: a stop text is empty, or is no text.
     """
     until = settings.get("until") or ()
-    texts = (until,) if isinstance(until, str) else tuple(until)
+    texts = (until,) if isinstance(until, str) else tuple(until) if isinstance(until, list | tuple) else (until,)
+    if any(not isinstance(text, str) for text in texts):
+        raise TraitscopeError(
+            f"until must be texts, not {until!r}", fix='write until: ["..."] in gen_kwargs or in generation_kwargs'
+        )
     if any(not text for text in texts):
         raise TraitscopeError(
             "an empty text among until would end every answer at its first token",
@@ -244,12 +230,12 @@ def generation_settings(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], i
     return texts, int(given[0]) if given else MAX_GEN_TOKS
 
 
-def _example(loaded: Loaded, name: str, task: Any, asked: Asked, instances: Sequence[Any]) -> Example:
+def _example(loaded: Loaded, name: str, task: Any, asked: Asked) -> Example:
     group = loaded.group is not None
     tags = {SUBTASK: name} if group else {}
     first = asked.requests[0]
     label = f"{name}/{asked.doc}" if group else str(asked.doc)
-    doc = instances[0].doc
+    doc = _doc(loaded, name, asked.doc)
     options: tuple[str, ...] | None = None
     gold: int | None = None
     references: tuple[str, ...] = ()
@@ -259,7 +245,7 @@ def _example(loaded: Loaded, name: str, task: Any, asked: Asked, instances: Sequ
         answer = "" if gold is None else options[gold]
     elif first.kind == "generate_until":
         answer = _target(task, doc)
-        references = _references(task, doc)
+        references = _references(task, _doc(loaded, name, asked.doc))
     else:
         answer = first.text
     return Example(
