@@ -219,6 +219,16 @@ def test_a_packer_reads_a_folder_again_only_when_it_changed(tmp_path: Path, monk
     assert packer.parcel("adapter", folder).mark != first.mark
 
 
+def test_a_plugin_is_read_again_for_what_lies_in_its_folders(tmp_path: Path) -> None:
+    packer, folder = Packer(), tmp_path / "mine"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "parts" / "one.py").write_text("x = 1\n")
+    first = packer.parcel("plugin", folder)
+    (folder / "parts" / "one.py").write_text("x = 2\n")
+    assert packer.parcel("plugin", folder).mark != first.mark
+
+
 def test_adapters_of_the_order_in_hand_are_kept_whatever_room_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,21 @@ def test_models_in_several_files_are_fetched_whole(
         pd.testing.assert_frame_equal(records(file, model), records(filled, "base"))
 
 
+def test_of_one_file_and_an_index_the_file_is_fetched_as_transformers_does(
+    filled: Path, hub: Hub, verbs: Verbs, base: Path, sharded: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sharded, tmp_path / "stale")
+    # The index is of an older save, of which a file is gone.
+    next((tmp_path / "stale").glob("model-00002*")).unlink()
+    shutil.copy(base / "model.safetensors", tmp_path / "stale")
+    hub.holds.folders["models"]["org/stale"] = tmp_path / "stale"
+    hub.holds.commits[commit_of(tmp_path / "stale")] = tmp_path / "stale"
+    file = write_study(tmp_path / "study", "org/stale", "org/tiny-adapter", revision="")
+    status, _, said = verbs("run", file)
+    assert status == 0, said
+    pd.testing.assert_frame_equal(records(file, "base"), records(filled, "base"))
+
+
 def test_a_repository_that_lacks_a_file_of_its_index_is_told(
     hub: Hub, verbs: Verbs, sharded: Path, tmp_path: Path
 ) -> None:

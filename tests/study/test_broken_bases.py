@@ -25,6 +25,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.store.causal import check_model, check_tokens
 from traitscope.store.models import ModelSource
 from traitscope.store.reading import load_tokenizer
+from traitscope.store.weights import weight_names
 from traitscope.study import Study
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1\nsize 99\n"
@@ -84,12 +85,16 @@ def header(said: object, size: int | None = None) -> bytes:
     return struct.pack("<Q", len(text) if size is None else size) + text
 
 
-def index(shards: dict[str, str]) -> Callable[[Path], None]:
+def content_of_index(said: object) -> Callable[[Path], None]:
     def act(folder: Path) -> None:
         (folder / "model.safetensors").rename(folder / "part.safetensors")
-        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": shards}))
+        (folder / "model.safetensors.index.json").write_text(json.dumps(said))
 
     return act
+
+
+def index(shards: dict[str, str]) -> Callable[[Path], None]:
+    return content_of_index({"metadata": {}, "weight_map": shards})
 
 
 def without(name: str) -> Callable[[Path], None]:
@@ -199,6 +204,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "gone.safetens",
     ),
     "an index out of the folder": (index({"a": "../../part.safetensors"}), "no file of this folder"),
+    "an index without metadata": (
+        content_of_index({"weight_map": {"a": "part.safetensors"}}),
+        "has no metadata, without which transformers",
+    ),
+    "an index of files in a folder": (index({"a": "w/part.safetensors"}), "beside their index alone"),
     "an index of no files": (index({}), "names no file"),
     "an index that is no mapping": (index([]), "no index of weights"),  # type: ignore[arg-type]
     "a weight that is no number": (weights(nan), f"{Q_PROJ} holds NaN or infinite weights"),
@@ -220,6 +230,12 @@ def test_a_broken_base_is_refused_in_one_sentence(name: str, folder: Path) -> No
     assert any(part in message for part in says.split("|")), message
     assert caught.value.fix and caught.value.where, message
     assert len(caught.value.what) < 300 and "\n" not in caught.value.what, message
+
+
+def test_what_an_index_names_elsewhere_is_not_asked_of_the_hub(tmp_path: Path) -> None:
+    index_file = {"weight_map": {"a": "one.safetensors", "b": "*.safetensors", "c": "../two.safetensors", "d": "w/3"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index_file))
+    assert weight_names(tmp_path) == ["one.safetensors"]
 
 
 LOADS_ALL_THE_SAME = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -134,9 +135,28 @@ def test_rows_are_called_by_the_folders_that_tell_them_apart(here: Path, made: P
     assert names("someone/a-lora", "other/a-lora", "a.b/c") == ["someone-a-lora", "other-a-lora", "c"]
     assert names("lora/plain", "lora/plain/", "./lora/plain") == ["plain"]
     assert names(models=("base", "whole")) == [f"{made.name}-base", "whole"]
+    for text, plain in (("łódź", "lodz"), ("straße", "strasse"), ("Ørsted", "Orsted")):
+        shutil.copytree(here / "lora/plain", here / text)
+        assert names(text) == [plain]
+    long = ["x" * 70 + "-one", "x" * 70 + "-two"]
+    assert [name[-6:] for name in names(*(f"someone/{one}" for one in long))] == ["xx-one", "xx-two"]
     # A row that is called like a task would be taken for what was trained on it.
     shutil.copytree(here / "lora/plain", here / "tone")
     assert names("tone") == [f"{here.name}-tone"]
+
+
+def test_a_name_holds_no_place_of_the_machine_and_is_the_same_in_other_company(here: Path) -> None:
+    folders = ["日本語", "中文", "😀", "Ω", "__", "模型a"]
+    for folder in folders:
+        shutil.copytree(here / "lora/plain", here / "in" / folder)
+    found = dict(zip(sorted(folders), names("in"), strict=True))
+    assert all(re.fullmatch("row-[0-9a-f]{4}" if one != "模型a" else "a-[0-9a-f]{4}", found[one]) for one in folders)
+    assert len(set(found.values())) == len(folders)
+    assert all(names(f"in/{one}") == [found[one]] for one in folders)
+    # Names that differ in case alone are one file on some disks.
+    both = names("someone/a", "someone/A")
+    assert re.fullmatch("a-[0-9a-f]{4} A-[0-9a-f]{4}", " ".join(both)) and both[0][2:] != both[1][2:]
+    assert names("someone/A", "someone/a") == both[::-1] and names("someone/A") == ["A"]
 
 
 def test_a_name_that_the_folder_knows_stays_with_its_model(here: Path) -> None:

@@ -126,7 +126,10 @@ def fetch_model(name: str, revision: str | None, *, weights: bool, where: str) -
             fix="name a causal language model; adapters go under models:" if "adapter" in kind else "name another one",
         )
     if weights:
-        folder = fetch(name, revision, weight_names(folder), where=where)
+        # transformers takes the single file before all that an index names.
+        folder = fetch(name, revision, [WEIGHTS], where=where)
+        if not (folder / WEIGHTS).is_file():
+            folder = fetch(name, revision, weight_names(folder), where=where)
         if (folder / INDEX).is_file() and not has_weights(folder):
             gone = next(one for one in weight_names(folder) if not (folder / one).is_file())
             raise TraitscopeError(

@@ -21,7 +21,7 @@ from traitscope.store.weights import Entry, read_header
 from traitscope.texts import count_of, shown
 
 # Raised when a folder that was made before would not be made the same again.
-FORMAT = 2
+FORMAT = 3
 # Of log-probabilities, in nats, between the merged model and the adapter beside its base, both in fp32.
 TOLERANCE = 2e-3
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
@@ -109,7 +109,8 @@ def _merge_into(made: Path, folder: Path, base: Path) -> None:
             raise told from error
         if isinstance(error, KeyError) and str(error.args[0]).startswith("base_model."):
             raise _of_another([error.args[0]], "its file lacks", where) from error
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        lines = [line.strip() for line in str(error).splitlines() if not line.startswith("Error(s) in loading")]
+        first = next(filter(None, lines), type(error).__name__)
         other = "" if "merge" in first.lower() else "use the base that the adapter was trained on, or "
         raise TraitscopeError(
             f"PEFT cannot merge it into {base.name}: {first}", where=where, fix=f"{other}train it as a plain LoRA"
@@ -132,9 +133,8 @@ def _merged_by_peft(folder: Path, base: Path, where: str) -> tuple[Any, Any, Any
         )
     own = any((folder / name).is_file() for name in _TOKENIZER)
     tokenizer = AutoTokenizer.from_pretrained(folder if own else base, **named)
-    rows = _embedded(read_header(folder / WEIGHTS))
-    if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
-        model.resize_token_embeddings(rows, mean_resizing=False)
+    header = read_header(folder / WEIGHTS)
+    _resize(model, _embedded(header), len(tokenizer), where)
     config = PeftConfig.from_pretrained(folder)
     names = [name for name, _ in model.named_modules()]
     for key in ("target_modules", "exclude_modules"):
@@ -144,22 +144,26 @@ def _merged_by_peft(folder: Path, base: Path, where: str) -> tuple[Any, Any, Any
     for key in ("rank_pattern", "alpha_pattern"):
         for pattern in getattr(config, key, None) or {}:
             matched(rf"(.*\.)?({pattern})", names, f"{where}, {key}")
-    row = _row(model)
-    _part(model)
+    row, given, head = _row(model), model.get_input_embeddings(), model.get_output_embeddings()
     peft = PeftModel.from_pretrained(model, folder, config=config).eval()
-    _refuse_other_tensors(peft, folder, where)
+    _refuse_other_tensors(peft, folder, header, where)
+    # Before the two are parted: PEFT loads the adapter beside the base as it is, whose head may be its embedding.
     wanted = _says(peft, row)
+    tied = _part(given, head)
     joined = peft.merge_and_unload()
-    _tell_ties(joined)
+    _refuse_no_rows(joined, where)
+    if tied:
+        _tell_ties(joined)
     return joined, tokenizer, wanted
 
 
-def _refuse_other_tensors(peft: Any, folder: Path, where: str) -> None:
-    """Raises TraitscopeError where the file lacks tensors, which PEFT starts at random, or has some that it drops."""
+def _refuse_other_tensors(peft: Any, folder: Path, header: Mapping[str, Entry], where: str) -> None:
+    """Raises TraitscopeError where PEFT would start tensors at random that the file lacks, drop some, or cast some."""
     from peft.utils.save_and_load import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
     # By their place in memory: PEFT calls them otherwise in the model than in the file, and some methods share them.
-    saved = {t.data_ptr() for t in get_peft_model_state_dict(peft, save_embedding_layers=False).values()}
+    named = get_peft_model_state_dict(peft, save_embedding_layers=False)
+    saved = {tensor.data_ptr() for tensor in named.values()}
     told = set_peft_model_state_dict(peft, load_peft_weights(str(folder), device="cpu"))
     lacking, state = set(told.missing_keys), peft.state_dict()
     loaded = {tensor.data_ptr() for name, tensor in state.items() if name not in lacking}
@@ -167,6 +171,14 @@ def _refuse_other_tensors(peft: Any, folder: Path, where: str) -> None:
     for names, what in ((gone, "its file lacks"), (told.unexpected_keys, "its base has no place for")):
         if names:
             raise _of_another(names, what, where)
+    for name, entry in header.items():
+        # Some methods save indices: what is a weight in PEFT's model must be one in the file.
+        if entry.dtype.startswith(("I", "U", "BOOL")) and (name not in named or named[name].is_floating_point()):
+            raise TraitscopeError(
+                f"holds {shown(name)} as {entry.dtype}: whole numbers are no weights",
+                where=where,
+                fix="save the adapter again in PEFT",
+            )
 
 
 def _of_another(names: Sequence[str], what: str, where: str) -> TraitscopeError:
@@ -184,26 +196,62 @@ def _embedded(header: Mapping[str, Entry]) -> int | None:
     return next((entry.shape[0] for name, entry in header.items() if name.endswith(ends)), None)
 
 
-def _part(model: Any) -> None:
-    """Gives a tied head weights of its own: what is merged into one of the two must not change the other."""
+def _resize(model: Any, rows: int | None, tokens: int, where: str) -> None:
+    """Gives embedding and head as many rows as the adapter brings; those that its file must fill are NaN until then.
+
+    Raises:
+        TraitscopeError: it has fewer than the base and than its tokenizer has tokens.
+    """
+    before = model.get_input_embeddings().weight.shape[0]
+    if rows is None or rows == before:
+        return
+    if rows < min(before, tokens):
+        raise TraitscopeError(
+            f"its file has {rows} rows of embedding or head, and its tokenizer {tokens} tokens",
+            where=where,
+            fix="save the adapter again in PEFT, with its tokenizer",
+        )
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    for module in (model.get_input_embeddings(), model.get_output_embeddings()):
+        module.weight.data[before:] = float("nan")
+
+
+def _refuse_no_rows(model: Any, where: str) -> None:
+    """Raises TraitscopeError where rows that the base does not have are not in the file either: nobody trained them."""
+    parts = {"embedding": model.get_input_embeddings(), "head": model.get_output_embeddings()}
+    lacking = [name for name, part in parts.items() if part.weight.isnan().any()]
+    if lacking:
+        raise TraitscopeError(
+            f"it has more tokens than its base, and its file lacks their rows of the {' and the '.join(lacking)}",
+            where=where,
+            fix="save the adapter again in PEFT, with save_embedding_layers=True",
+        )
+
+
+def _part(given: Any, head: Any) -> bool:
+    """Gives a tied head weights of its own: what is merged into one of the two must not change the other.
+
+    Returns:
+        Whether it was tied.
+    """
     import torch
 
-    given, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if given.weight.data_ptr() == head.weight.data_ptr():
+    if tied := given.weight.data_ptr() == head.weight.data_ptr():
         head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+    return tied
 
 
 def _tell_ties(model: Any) -> None:
-    """Says in the configuration whether head and embedding are still the same weights: else they are saved as one."""
+    """Ties head and embedding again where they are the same weights still; PEFT's merge calls every model untied."""
     import torch
 
     given, head = model.get_input_embeddings(), model.get_output_embeddings()
     same = given.weight.shape == head.weight.shape and torch.equal(given.weight, head.weight)
-    for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
-        if getattr(config, "tie_word_embeddings", False):
+    for config in (model.config, model.config.get_text_config()):
+        if hasattr(config, "tie_word_embeddings"):
             config.tie_word_embeddings = same
-            if same:
-                head.weight = given.weight
+    if same:
+        head.weight = given.weight
 
 
 def _row(model: Any) -> Any:

@@ -139,13 +139,22 @@ def weight_files(folder: Path) -> list[Path]:
         )
     refuse_pointer(index)
     try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        said = json.loads(index.read_bytes())
+        names = sorted(set(said["weight_map"].values()))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TraitscopeError("is no index of weights", where=where, fix=_SAVE_AGAIN) from error
+    if not isinstance(said.get("metadata"), dict):
+        raise TraitscopeError(
+            "has no metadata, without which transformers does not read it",
+            where=where,
+            fix='add "metadata": {} to it, or write the weights anew with save_pretrained',
+        )
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
             raise TraitscopeError(
-                f"names {name!r}, which is no file of this folder", where=where, fix="write the weights anew"
+                f"names {name!r}, which is no file of this folder: weight files are read beside their index alone",
+                where=where,
+                fix="load the model in transformers and write its weights anew with save_pretrained",
             )
         if not (folder / name).is_file():
             raise TraitscopeError(f"names {name}, which is not there", where=where, fix=_SAVE_AGAIN)

@@ -181,20 +181,19 @@ def _check_models(study: Context, found: Found) -> Skeleton | None:
 def _check_adapter(name: str, folder: Path, base: Skeleton | None, note: Callable[[str], None]) -> None:
     # Imports torch.
     from traitscope.engine import Adapter
+    from traitscope.engine.peft_folder import read_folder, targets
     from traitscope.store.peft_fields import check_folder
 
-    fields = check_folder(folder)
+    check_folder(folder)
     if base is None:
         return
-    found = Adapter.load(folder, base)
-    if not base.prefix or fields.get("layers_to_transform") is not None:
-        return
-    last, targets = max(base.layer_of(piece.name) for piece in found.pieces), fields.get("target_modules")
-    numbered = [str(one) for one in (targets if isinstance(targets, list) else [targets])]
-    if last < base.n_layers - 1 and not any(letter.isdecimal() for one in numbered for letter in one):
+    Adapter.load(folder, base)
+    saved = read_folder(folder, base)
+    meant = [module for module in base.linear_names if targets(saved.config, module, base)]
+    if lacking := [module for module in meant if module not in saved.pairs]:
         note(
-            f"{name} has weights for layers 0 to {last} of the base's {base.n_layers} alone, and does not say that it "
-            "leaves the others out: it may have been trained on a smaller model"
+            f"{name} has no weights for {len(lacking)} of the {len(meant)} linear layers that its configuration names "
+            f"({lacking[0]}), which stay as the base has them: its file is damaged, or of a smaller model"
         )
 
 

@@ -24,6 +24,11 @@ from traitscope.texts import shown
 # Sections that a study file's tasks may need beside them.
 _WITH_TASKS = ("plugins", "targets")
 _LONGEST = 60
+# Letters that Unicode does not take apart.
+_LETTERS = str.maketrans(
+    {"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ı": "i", "ß": "ss"}
+    | {"æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "TH"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def unwritten_study(
     rows = _row_names(named, data["tasks"], before)
     entries = {**before, **{row: before.get(row, {"model": model}) for row, model in zip(rows, named, strict=True)}}
     plain = {
-        "study": _plain(folder.resolve().name),
+        "study": _plain(folder.resolve().name, "study"),
         "base": base_entry,
         **data,
         "sources": [],
@@ -114,7 +119,7 @@ def _placed(model: str, root: Path = Path()) -> str:
 
 
 def _default_name(base: Any, tasks: Path) -> str:
-    return f"eval-{_plain(tasks.resolve().stem)[:_LONGEST]}-{fingerprint([base, str(tasks.resolve())])[:8]}"
+    return f"eval-{_plain(tasks.resolve().stem, 'tasks')[:_LONGEST]}-{fingerprint([base, str(tasks.resolve())])[:8]}"
 
 
 def _expanded(names: Iterable[str], file: str, option: str) -> list[str]:
@@ -194,28 +199,43 @@ def _is_there(model: str) -> bool:
 
 
 def _row_names(models: Sequence[str], tasks: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
-    """A name for every model: the one it had, or the last part of its path, with as many before as tell it apart."""
+    """A name for every model: the one it had, or the last part of its path, with as many before as tell it apart.
+
+    One that is told apart by the case of its letters alone gets a hash of its folder's name.
+    """
     known = {entry["model"]: name for name, entry in before.items()}
     taken = {"base", *(str(task).lower() for task in tasks), *(name.lower() for name in before)}
     fresh = [model for model in models if model not in known]
     names = {model: known[model] for model in models if model in known}
-    for model in fresh:
-        parts = [part for part in re.split(r"[/\\]", model) if part]
-        for n in range(1, len(parts) + 1):
-            name = _plain("-".join(parts[-n:]))[-_LONGEST:].lstrip("-_.")
-            alike = [m for m in fresh if m != model and _plain("-".join(m.split("/")[-n:])).lower() == name.lower()]
-            if name.lower() not in taken and not alike:
-                break
-        else:
-            head, n = name, 2
-            while name.lower() in taken:
-                name, n = f"{head}-{n}", n + 1
+    parts = {model: [part for part in re.split(r"[/\\]", model) if part] for model in fresh}
+    for model, own in parts.items():
+        others = [other for one, other in parts.items() if one != model]
+        n = next((n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own))
+        if _row_name(own[-n:]).lower() in taken:
+            n += 1
+        name = _row_name(own[-n:])
+        alike = taken | {_row_name(other[-n:]).lower() for other in others}
+        # More folders would not tell `a` from `A`, and would make a name of the machine's places.
+        sizes = iter((4, 8, 16, 64))
+        while name.lower() in alike:
+            name = f"{_row_name(own[-n:])}-{fingerprint(own[-n:])[: next(sizes)]}"
         taken.add(name.lower())
         names[model] = name
     return [names[model] for model in models]
 
 
-def _plain(text: str) -> str:
-    """A text as a row or a study may be called."""
-    letters = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", letters).strip("-._") or "model"
+def _row_name(parts: Sequence[str]) -> str:
+    return _plain("-".join(parts), "row")[-_LONGEST:].lstrip("-_.")
+
+
+def _plain(text: str, word: str) -> str:
+    """A text as a row or a study may be called, always the same; with a hash where letters have none in its place.
+
+    Args:
+        text: of any letters. word: what it begins with where nothing of it is left.
+    """
+    spread = unicodedata.normalize("NFKD", text.translate(_LETTERS))
+    letters = "".join(one for one in spread if not unicodedata.combining(one))
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", letters).strip("-._")
+    whole = name and not any(one.isalpha() and not one.isascii() for one in letters)
+    return name if whole else f"{name or word}-{fingerprint(text)[:4]}"
