@@ -63,6 +63,25 @@ def test_unknown_effects_are_left_out() -> None:
     assert alone.n == 1 and alone.value == 0.5 and np.isnan(alone.p)
 
 
+def test_q_of_an_estimated_covariance_is_hotellings_as_statsmodels_has_it() -> None:
+    from statsmodels.stats.multivariate import test_mvmean as hotelling
+
+    n = 12
+    gains = np.random.default_rng(1).standard_normal((n, 3)) + [0.0, 0.5, 1.0] + np.linspace(-1, 1, n)[:, None]
+    covariance = np.cov(gains.T) / n
+    found = random_effects(gains.mean(axis=0), np.sqrt(np.diag(covariance)), covariance_BB=covariance, examples=n)
+    theirs = hotelling(gains[:, 1:] - gains[:, :1])
+    assert found.q == pytest.approx(theirs.t2) and found.q_p == pytest.approx(theirs.pvalue)
+
+
+def test_errors_that_are_wholly_common_leave_a_contrast_almost_without_error() -> None:
+    together = np.full((2, 2), 0.25)
+    same, apart = (random_effects([1.0, other], [0.5, 0.5], covariance_BB=together) for other in (1.0, 1.2))
+    assert same.sd == same.q == same.share == 0 and same.q_p == pytest.approx(1.0)
+    # Its variance is taken as 1e-9 of theirs: all of (1.2 - 1)^2 / 2 is between the studies.
+    assert apart.sd == pytest.approx(np.sqrt(0.02)) and apart.q == pytest.approx(0.02 / (1e-9 * 0.25))
+
+
 @pytest.mark.verify
 def test_intervals_cover_the_mean_of_all_studies() -> None:
     rng, inside, sure = np.random.default_rng(0), 0, 0

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import t as student
 
 from traitscope.effects import Effects, across_bases, measure_effects
+from traitscope.effects.across import gain_covariances
 from traitscope.effects.pooling import random_effects
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
@@ -65,6 +66,51 @@ def test_records_tell_how_far_errors_go_together() -> None:
     assert (row["lo"], row["p_differ"]) == pytest.approx((by_hand.lo, by_hand.q_p), rel=1e-4)
     alone = across_bases(effects)
     assert not alone.gains["paired"].any() and "count as independent" in " ".join(alone.notes)
+
+
+def test_a_base_model_without_records_leaves_all_errors_independent() -> None:
+    values = answers(np.random.default_rng(0))
+    _, effects = of_bases(values)
+    known, _ = of_bases({key: one for key, one in values.items() if key[0] != "o"})
+    row, alone = (across_bases(effects, scores=scores).gains.iloc[0] for scores in (known, None))
+    assert row["bases"] == 3 and not row["paired"] and row["p"] == alone["p"] and row["p_differ"] == alone["p_differ"]
+
+
+def test_percentages_of_all_base_models_are_pooled_as_shares_are() -> None:
+    """Both in the findings and in the matrix with the records."""
+    values = answers(np.random.default_rng(2))
+    scores, effects = of_bases(values)
+    long = pd.DataFrame(
+        [{"base": key[0], "model": key[2:], "task": "t", "value": 100 * one.mean(), "n": len(one),
+          "stderr": 100 * one.std(ddof=1) / np.sqrt(len(one))} for key, one in values.items()]
+    )  # fmt: skip
+    hundred = ScoreMatrix.from_long(long).with_records({"t": dict(values)})
+    assert hundred.units["t"] == "percent"
+    plain = across_bases(effects, scores=scores).gains.iloc[0]
+    for matrix in (scores, hundred):
+        row = across_bases(of_bases(values, "mno")[1], scores=matrix).gains.iloc[0]
+        assert row["paired"] and row["unit"] == "percent"
+        for name, scale in {"value": 100, "lo": 100, "sd": 100, "p": 1, "p_differ": 1, "share": 1}.items():
+            assert row[name] == pytest.approx(plain[name] * scale)
+
+
+def test_errors_of_sources_with_several_seeds_go_together_too() -> None:
+    values = answers(np.random.default_rng(6))
+    lines, records = [], {}
+    for base, (row, seed) in product("mno", (("base", None), ("a", 0), ("a", 1))):
+        one, source = values[f"{base}/{row}"], None if row == "base" else row
+        model = row if seed is None else f"{row}-s{seed}"
+        records[f"{base}/{model}"] = one
+        lines.append({"base": base, "model": model, "source": source, "seed": seed, "task": "t", "value": one.mean(),
+                      "stderr": 0.06, "n": 60})  # fmt: skip
+    scores = ScoreMatrix.from_long(pd.DataFrame(lines))
+    found = gain_covariances(scores.with_records({"t": records}))
+    gains = np.array([values[f"{base}/a"] - values[f"{base}/base"] for base in "mno"])
+    correlation = np.corrcoef(gains)
+    made, examples = found["a", "t"]
+    assert examples == 60 and made.index.tolist() == list("mno")
+    # Errors are the table's; equal answers of two seeds go together wholly.
+    assert np.sign(made.to_numpy()).tolist() == np.sign(correlation).tolist()
 
 
 def test_the_level_of_the_intervals_changes_no_error() -> None:

@@ -86,6 +86,53 @@ def test_compare_and_effects_agree_on_right_and_wrong() -> None:
     assert cells["lo"].iloc[0] == pytest.approx(float(paired_score(*counts, N)[0]))
 
 
+def test_few_examples_that_all_agree_say_no_more_than_a_sign_test() -> None:
+    from scipy.stats import binomtest
+
+    index = list("abcd")
+    one = {"a": pd.Series([0.1, 0.3, 0.4, 0.6], index=index)}
+    other = {"a": one["a"] + [0.2, 0.2, 0.2, 0.2001]}
+    same = {"t": rows(4)}
+    cells, _ = side_by_side(side("x", one, n=4, rows=same), side("y", other, n=4, rows=same))
+    assert cells["p"].iloc[0] == binomtest(4, 4).pvalue == 0.125
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_row_that_is_right_on_all_examples_has_the_error_of_its_cell(together: bool) -> None:
+    found = values(4)
+    one, other = {"a": found["a"] * 0 + 1.0}, {"a": found["a"]}
+    marks = rows(), rows(prompt="p" if together else "q")
+    # In thirds, so that it is no test of right and wrong.
+    other["a"] = other["a"].where(np.arange(N) % 4 > 0, 1 / 3)
+    cells, _ = side_by_side(side("x", one, rows={"t": marks[0]}), side("y", other, rows={"t": marks[1]}))
+    share = (N + 1) / (N + 2)
+    parts = [share * (1 - share) / N, other["a"].var(ddof=1) / N]
+    df = N - 1 if together else sum(parts) ** 2 / sum(part**2 / (N - 1) for part in parts)
+    row = cells.iloc[0]
+    assert row["hi"] - row["lo"] == pytest.approx(2 * student.ppf(0.975, df) * np.sqrt(sum(parts)))
+
+
+def test_right_and_wrong_of_rows_that_were_trained_has_the_runs_in_its_error() -> None:
+    """McNemar's test knows examples alone."""
+    found, other = values(0), values(1)
+    table = [
+        {"model": model, "source": None if model == "base" else model[0], "seed": seed, "task": "t", "n": N,
+         "value": value, "stderr": 0.07, "metric": "accuracy"}
+        for model, seed, value in (("base", None, 0.4), ("a", 0, found["a"].mean()), ("b-0", 0, 0.3), ("b-1", 1, 0.7))
+    ]  # fmt: skip
+    sides = [Side.of(name, ScoreMatrix.from_long(pd.DataFrame(table)), {"t": {"a": one["a"]}}, {"t": rows()})
+             for name, one in (("x", found), ("y", other))]  # fmt: skip
+    # As scored, of the first alone: the second's answers differ and its score does too.
+    table[1]["value"] = other["a"].mean()
+    sides[1] = Side.of("y", ScoreMatrix.from_long(pd.DataFrame(table)), {"t": {"a": other["a"]}}, {"t": rows()})
+    row = side_by_side(*sides)[0].set_index("row").loc["a"]
+    correlation = np.corrcoef(found["a"], other["a"])[0, 1]
+    examples, runs = 2 * 0.07**2 * (1 - correlation), 2 * 0.08
+    df = (examples + runs) ** 2 / (examples**2 / (N - 1) + runs**2 / 2)
+    half = student.ppf(0.975, df) * np.sqrt(examples + runs)
+    assert (row["lo"], row["hi"]) == pytest.approx((row["difference"] - half, row["difference"] + half))
+
+
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.verify
 def test_few_examples_differ_no_oftener_than_the_level(paired: bool) -> None:
@@ -227,16 +274,36 @@ def test_too_few_cells_leave_no_correlation_without_the_means(shape: tuple[int, 
     assert np.isfinite(found.pearson) and np.isfinite(found.apart) == np.isfinite(found.p) == told
 
 
+def test_exchanged_sources_take_the_size_of_their_place_and_have_no_means_by_hand() -> None:
+    """Two centred tables of 8 x 6; one source moves twenty times as far as the others, in both."""
+    rng, size = np.random.default_rng(3), np.where(np.arange(8) == 0, 20.0, 1.0)[:, None]
+    one, other = size * rng.standard_normal((2, 8, 6))
+    told = correlated(one, other, seed=5)
+
+    def left(table: np.ndarray) -> np.ndarray:
+        return table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+
+    a, b, order = left(one), left(other), np.random.default_rng(5)
+    root = np.sqrt((b**2).mean(axis=1, keepdims=True))
+    null = [np.corrcoef(a.ravel(), left(root * (b / root)[order.permutation(8)]).ravel())[0, 1] for _ in range(199)]
+    assert told.apart == pytest.approx(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+    assert told.p == pytest.approx((1 + (np.abs(null) >= abs(told.apart) - 1e-9).sum()) / 200)
+
+
 @pytest.mark.verify
+@pytest.mark.parametrize("loud", [0.0, 1.0])
 @pytest.mark.parametrize(
     ("rows", "tasks", "own", "level"),
-    # Among few tasks one large source draws their means to itself.
-    [(8, 6, False, 0.05), (8, 8, True, 0.05), (12, 10, True, 0.05), (20, 6, False, 0.1), (5, 10, False, 0.1)],
-)
-def test_sources_that_move_much_in_both_are_no_agreement(rows: int, tasks: int, own: bool, level: float) -> None:
-    rng, trials, found = np.random.default_rng(8), 600, 0
+    # Where sources and tasks both differ much in size, a few cells decide.
+    [(8, 6, False, 0.05), (8, 8, True, 0.05), (12, 10, True, 0.05), (20, 6, False, 0.05), (5, 10, False, 0.05),
+     (20, 4, False, 0.05)],
+)  # fmt: skip
+def test_sources_and_tasks_that_move_much_in_both_are_no_agreement(
+    rows: int, tasks: int, own: bool, level: float, loud: float
+) -> None:
+    rng, trials, found = np.random.default_rng(8), 200, 0
     for trial in range(trials):
-        size = np.exp(rng.standard_normal((rows, 1)))
+        size = np.exp(rng.standard_normal((rows, 1))) * np.exp(loud * rng.standard_normal((1, tasks)))
         found += correlated(*(size * rng.standard_normal((rows, tasks)) for _ in range(2)), own, trial).p <= 0.05
     assert found <= trials * level + 3.5 * np.sqrt(trials * level)
 

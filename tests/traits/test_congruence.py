@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import traitscope as ts
 from traitscope.errors import TraitscopeError
+from traitscope.matrix import ScoreMatrix
+from traitscope.traits import fit_traits
 from traitscope.traits.congruence import congruence, tucker, verdict
+from traitscope.traits.pca import centre_and_scale, principal_components
 
 TASKS = tuple("abcdef")
 
@@ -83,6 +88,102 @@ def test_the_order_that_was_found_is_added_to_drawn_ones() -> None:
     found = congruence(loadings, loadings, tuple(f"t{i}" for i in range(12)), orders=99)
     assert not found.exact and found.p_P[0] == found.rotated_p_P[0] == pytest.approx(1 / 100)
     assert (np.diff(found.p_P) >= 0).all()
+
+
+def test_what_the_first_pair_shares_is_set_aside_for_the_second_by_hand() -> None:
+    from itertools import permutations
+
+    shared = np.array([4.0, -1.0, -1.0, -1.0, -1.0, 0.0]) / np.sqrt(20)
+    others = np.array([[0.0, 3.0, 0.0, -1.0, -1.0, -1.0], [0.0, 1.0, 2.0, -2.0, -1.0, 0.5]])
+    first, second = (np.array([shared, other]) for other in others)
+    found = congruence(first, second, TASKS)
+    assert found.pairs_P == ((0, 0), (1, 1)) and found.p_P[0] < 0.05
+    apart = np.eye(6) - np.outer(shared, shared)
+    null = np.array([abs(tucker(others[:1] @ apart, (others[1:] @ apart)[:, list(order)] @ apart)[0, 0])
+                     for order in permutations(range(6))])  # fmt: skip
+    assert found.chance_P[1] == pytest.approx(np.quantile(null, 0.95))
+
+
+def test_the_chance_of_rotated_traits_is_told_of_the_pair_it_is_of_by_hand() -> None:
+    from itertools import permutations
+
+    from scipy.linalg import orthogonal_procrustes
+
+    def turned(rows: np.ndarray) -> np.ndarray:
+        near = (rows.T @ orthogonal_procrustes(rows.T, one.T)[0]).T
+        return np.diag(tucker(one, near))
+
+    # The pair that is most alike as it is, is not after the rotation.
+    rng = np.random.default_rng(4)
+    one, other = rng.standard_normal((2, 2, 6))
+    found = congruence(one, other, TASKS)
+    first, second = zip(*found.pairs_P, strict=True)
+    one, other = one[list(first)], other[list(second)]
+    assert found.rotated_P == pytest.approx(turned(other)) and found.rotated_P[1] > found.rotated_P[0]
+    every = [turned(other[:, list(order)]).max() for order in permutations(range(6))]
+    assert found.rotated_chance_P[1] == pytest.approx(np.quantile(every, 0.95))
+    assert found.rotated_p_P[1] == pytest.approx(np.mean(np.array(every) >= found.rotated_P[1] - 1e-9))
+
+
+def test_tasks_that_load_in_neither_change_nothing() -> None:
+    one, other = np.random.default_rng(5).standard_normal((2, 2, 5))
+    plain, more = (congruence(*(np.pad(rows, ((0, 0), (0, n))) for rows in (one, other)), TASKS[:5] + TASKS[:n])
+                   for n in (0, 1))  # fmt: skip
+    for name in ("phi_P", "p_P", "chance_P", "rotated_P", "rotated_p_P"):
+        assert getattr(more, name).tolist() == pytest.approx(getattr(plain, name).tolist())
+
+
+def drawn(sizes: np.ndarray, common: np.ndarray, rng: np.random.Generator) -> ScoreMatrix:
+    """12 sources with a trait of their own matrix, those in common, and tasks that differ in how far they move."""
+    traits = np.vstack([common, rng.standard_normal((2 - len(common), len(sizes)))])
+    moved = rng.standard_normal((12, 2)) @ traits + 0.5 * rng.standard_normal((12, len(sizes)))
+    scores = 0.5 + 0.01 * np.vstack([np.zeros(len(sizes)), moved * sizes]) + rng.normal(0, 0.005, (13, len(sizes)))
+    frame = pd.DataFrame(scores, ["base", *(f"s{i}" for i in range(12))], [f"t{n}" for n in range(len(sizes))])
+    return ScoreMatrix.from_wide(frame, stderr=frame * 0 + 0.005)
+
+
+def test_how_far_a_task_moves_makes_no_traits_alike() -> None:
+    """Compared are traits of scaled scores: a task in other units, or a loud one, changes nothing."""
+    rng, none, sizes = np.random.default_rng(6), np.zeros((0, 6)), np.array([1.0, 1.0, 1.0, 1.0, 1.0, 8.0])
+    pair = [drawn(sizes, none, rng) for _ in range(2)]
+    found = ts.compare(*pair).pairs[0].traits
+    by_hand = congruence(*(fit_traits(one, scale=True).loadings.to_numpy() for one in pair), pair[0].tasks)
+    unscaled = congruence(*(fit_traits(one).loadings.to_numpy() for one in pair), pair[0].tasks)
+    assert found is not None and found.phi_KJ.tolist() == by_hand.phi_KJ.tolist()
+    assert unscaled.phi_P[0] > 0.9 > found.phi_P[0]
+
+
+def components(values: np.ndarray, k: int) -> np.ndarray:
+    return principal_components(centre_and_scale(values, True)[0]).first(k).loadings_KN
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("k", "n"), [(1, 5), (2, 5), (3, 5), (1, 10), (2, 10), (3, 10)])
+def test_matrices_with_nothing_in_common_are_alike_at_the_level_whatever_the_size_of_tasks(
+    k: int, n: int, spread: float
+) -> None:
+    """Tasks that go their own ways, and traits that each matrix has for itself; traits in common are found."""
+    rng, trials, tasks = np.random.default_rng(7), 400, tuple(f"t{i}" for i in range(n))
+    plain: dict[str, int] = {}
+    turned: dict[str, int] = {}
+    for kind in ("tasks", "traits", "common"):
+        for trial in range(trials):
+            sizes, same = np.exp(spread * rng.standard_normal(n)), rng.standard_normal((2, n))
+            moved = []
+            for _ in range(2):
+                traits = same if kind == "common" else rng.standard_normal((2, n))
+                rest = 1.0 if kind == "tasks" else 0.5
+                moved.append(rest * rng.standard_normal((13, n)))
+                moved[-1] += (kind != "tasks") * rng.standard_normal((13, 2)) @ traits
+            one, other = (components(sizes * rows + 0.3 * rng.standard_normal((13, n)), k) for rows in moved)
+            told = congruence(one, other, tasks, orders=99, seed=trial)
+            plain[kind] = plain.get(kind, 0) + (told.p_P <= 0.05).any()
+            turned[kind] = turned.get(kind, 0) + (told.rotated_p_P <= 0.05).any()
+    most = trials * 0.05 + 3.5 * np.sqrt(trials * 0.05 * 0.95)
+    for kind in ("tasks", "traits"):
+        assert plain[kind] <= most and turned[kind] <= most
+    assert n == 5 or max(plain["common"], turned["common"]) >= 0.5 * trials
 
 
 NULLS = [(2, 2, 8, 0), (5, 5, 10, 0), (2, 4, 8, 0), (2, 2, 6, 1), (3, 3, 10, 2), (5, 5, 10, 2)]

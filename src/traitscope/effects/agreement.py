@@ -24,7 +24,7 @@ class Agreement:
         apart: Pearson's correlation of what is left without the means of rows and columns: of which source helps which
             task; NaN where that has fewer than five degrees of freedom.
         p: of it, two-sided, when the second's sources are exchanged, each scaled to the size of the one whose place it
-            takes: sources that move much move much in both. exchanges: how often they were.
+            takes (sources that move much move much in both) and then without means again. exchanges: how often.
     """
 
     n: int
@@ -61,7 +61,9 @@ def agreement(cells: pd.DataFrame, *, exchanges: int = 2000, seed: int = 0) -> A
     apart, rng = _correlation(left_a, left_b), np.random.default_rng(seed)
     size_I = np.sqrt(np.nanmean(left_b**2, axis=1))[:, None]
     unit_b = left_b / np.where(size_I > 0, size_I, 1.0)
-    null_R = np.array([_correlation(left_a, size_I * unit_b[rng.permutation(len(unit_b))]) for _ in range(exchanges)])
+    # What was exchanged has means again; with them it varies less than what was found.
+    exchanged = (_without_means(size_I * unit_b[rng.permutation(len(unit_b))]) for _ in range(exchanges))
+    null_R = np.array([_correlation(left_a, one_b) for one_b in exchanged])
     p = (1 + int((np.abs(null_R) >= abs(apart) - 1e-12).sum())) / (exchanges + 1) if np.isfinite(apart) else nan
     return Agreement(n=len(used), pearson=pearson, spearman=spearman, apart=apart, p=p, exchanges=exchanges)
 

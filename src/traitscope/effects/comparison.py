@@ -166,8 +166,8 @@ class Pair:
                     *(f"{row['rotated_p']:.2g}", row["verdict"]),
                 ]
             )
-        told = f"Traits: Tucker's congruence; chance: of the best pair, what those above it share set aside; {orders}"
-        return [told, table_text(rows, right=range(2, 8), indent="  ")]
+        told = "Traits of scaled scores: Tucker's congruence; chance: best pair, what those above share set aside"
+        return [f"{told}; {orders}", table_text(rows, right=range(2, 8), indent="  ")]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -252,7 +252,7 @@ def _error(sides: list[tuple[_Cells, str, float]], task: str, paired: bool) -> _
             moves_S = common @ signs
     variance = float(sum(part for part, _ in parts))
     spread = sum(part**2 / df for part, df in parts if part > 0)
-    return _Error(variance, max(variance**2 / spread, 1.0) if spread > 0 else np.inf, n, together, moves_S)
+    return _Error(variance, variance**2 / spread if spread > 0 else np.inf, n, together, moves_S)
 
 
 def _common(group: list[tuple[_Cells, str, float]], task: str) -> Floats | None:

@@ -134,14 +134,17 @@ class _Entry:
         return measure_effects(self.matrix) if self.study is None else self.study.effects()
 
     def loadings(self, tasks: Sequence[str]) -> Any:
-        """The loadings of its traits, fitted on some tasks alone."""
+        """The loadings of its traits, fitted on some tasks alone, each by its own deviation.
+
+        Else the task that moves most would be the first trait of any two.
+        """
         from traitscope.traits import fit_traits
 
         matrix, key = self.matrix, tuple(sorted(tasks))
         if key not in self.fitted:
             if self.study is not None:
                 matrix = analysis.scores(self.study, records=True).select(models=matrix.models, tasks=matrix.tasks)
-            self.fitted[key] = fit_traits(matrix.select(tasks=list(tasks))).loadings
+            self.fitted[key] = fit_traits(matrix.select(tasks=list(tasks)), scale=True).loadings
         return self.fitted[key][list(tasks)].to_numpy()
 
 

@@ -88,14 +88,16 @@ def congruence(a_KN: Floats, b_JN: Floats, tasks: tuple[str, ...], *, orders: in
     """Matches traits one to one so that their congruences are largest together, and holds them against chance.
 
     Chance is the largest congruence of any pair after the second's tasks were put into another order: all orders where
-    there are no more than ``orders``, else as many drawn ones. Pairs are tested one after the other, the most alike
+    there are no more than ``orders``, else as many drawn ones. That takes tasks for exchangeable, so the traits have to
+    be of scaled scores (``fit_traits(scale=True)``): else the task that moves most is the first trait of any matrix.
+    Tasks that load in neither (constant scores) are not permuted. Pairs are tested one after the other, the most alike
     first. Before the next is, the direction that the pair has in common is taken out of all traits that are left (and
     again after the tasks were permuted), since traits of one matrix avoid each other: what two matrices share leaves
     less room for the rest, which is then alike sooner. No p is below that of the pair before it, so that as long as
     all pairs told alike at p <= .05 are weighed, one is told wrongly in 5 % of comparisons.
 
     Args:
-        a_KN: loadings of the first. b_JN: loadings of the second, over the same tasks.
+        a_KN: loadings of the first, of scaled scores. b_JN: loadings of the second, over the same tasks.
         tasks: their names. orders: permutations. seed: of those that are drawn.
 
     Raises:
@@ -108,6 +110,8 @@ def congruence(a_KN: Floats, b_JN: Floats, tasks: tuple[str, ...], *, orders: in
         )
     if not (np.isfinite(a_KN).all() and np.isfinite(b_JN).all()):
         raise TraitscopeError("loadings that are no numbers", where="congruence", fix="fit the traits anew")
+    loads_N = (np.abs(np.vstack([a_KN, b_JN])) > 1e-12).any(axis=0)
+    a_KN, b_JN, n = a_KN[:, loads_N], b_JN[:, loads_N], int(loads_N.sum())
     pairs, phi_P = _matched(a_KN, b_JN)
     exact = factorial(n) <= orders
     order_RN = np.array(list(_orders(n, orders, exact, seed)))
