@@ -155,6 +155,11 @@ def test_a_task_called_loss_is_not_turned_over() -> None:
         (TraitPCA(replicates=-1), planted(), "replicates is -1"),
         (TraitPCA(scale="yes"), planted(), "scale is 'yes'(.|\n)*True or False"),
         (TraitPCA(), np.hstack([planted(), np.full((14, 1), np.nan)]), "TraitPCA: column 9 has no known cells"),
+        *(
+            (estimator(random_state=seed), with_holes(planted()), "random_state: .* is no seed(.|\n)*whole number")
+            for estimator in (TraitPCA, ScoreImputer)
+            for seed in ("x", -1, 1.5, np.random.default_rng(0))
+        ),
         (ScoreImputer(), planted() * 1e200, "ScoreImputer: a score is"),
         (ScoreImputer("nearest"), with_holes(planted()), "no predictor is named 'nearest'"),
         (ScoreImputer("other bases"), with_holes(planted()), "cannot be fitted: no other base model"),
@@ -367,11 +372,20 @@ def test_a_grid_search_over_penalties_holds_out_whole_targets() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [({"penalties": (0.0,)}, "numbers above 0"), ({"penalties": ()}, "numbers above 0")],
+    [({"penalties": given}, "numbers above 0") for given in ((0.0,), (), "x", ["x"], [[1.0], [1.0, 2.0]], 3.0)],
 )
 def test_penalties_are_above_zero(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(TraitscopeError, match=says):
         EvidenceRidge(**arguments).fit(*pairs()[:2])
+
+
+@pytest.mark.parametrize("groups", [np.ones((54, 2)), np.ones((54, 1)), [["a"]] * 54, 5])
+def test_groups_are_one_name_for_every_pair(groups: Any) -> None:
+    x_CF, y_C, named = pairs()
+    with pytest.raises(TraitscopeError, match="no list of names"):
+        EvidenceRidge().fit(x_CF, y_C, groups)
+    with pytest.raises(TraitscopeError, match="no list of names"):
+        EvidenceRidge().fit(x_CF, y_C, named).predict(x_CF, groups)
 
 
 def test_every_pair_needs_its_target() -> None:

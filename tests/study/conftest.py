@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import tiny
 from processes import Forks
+from several import copied as copied
+from several import models as models
+from several import two as two
 
 from traitscope.study import Study
 

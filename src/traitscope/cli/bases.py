@@ -21,17 +21,32 @@ def of_each(study: Study, find: Callable[[Study], Any], render: Callable[[Any], 
     Args:
         study: of one base model or of several. find: gives a result with ``to_json``. render: its text.
         as_json: whether JSON is wanted.
+
+    Raises:
+        TraitscopeError: it could not be found of some base models; what was found of the others is said before.
     """
-    found = {name: find(part) for name, part in study.by_base().items()}
+    from traitscope.study import BasesStudy
+
+    failed = dict[str, TraitscopeError]()
+    if isinstance(study, BasesStudy):
+        found, failed = study.each(find)
+    else:
+        found = {name: find(part) for name, part in study.by_base().items()}
+    if not found:
+        assert isinstance(study, BasesStudy)
+        raise study.failure(failed)
     if not as_json:
         for name, result in found.items():
-            if len(found) > 1:
+            if len(found) + len(failed) > 1:
                 say(name, bold=True)
             say(render(result).rstrip("\n"))
-    elif len(found) == 1:
+    elif len(found) + len(failed) == 1:
         say_json(next(iter(found.values())).to_json())
     else:
         say_json({name: json.loads(result.to_json()) for name, result in found.items()})
+    if failed:
+        assert isinstance(study, BasesStudy)
+        raise study.failure(failed, "told")
 
 
 def has_several(source: Path, out: Path | None) -> bool:
@@ -45,6 +60,20 @@ def has_several(source: Path, out: Path | None) -> bool:
 
 
 def names_of(source: Path, out: Path | None, changes: list[str] | None, bases: list[str] | None) -> list[str | None]:
-    """The base models of a study of several that a verb is about; None alone for a study of one."""
+    """The base models of a study of several that a verb is about, those with cells; None alone for a study of one.
+
+    Raises:
+        TraitscopeError: none has a cell.
+    """
+    from traitscope.study import BasesStudy
+    from traitscope.study.whole import filled
+
     opened, _ = open_study(source, out, quiet=True, changes=changes, bases=bases)
-    return list(opened.by_base()) if opened.inner else [None]
+    if not isinstance(opened, BasesStudy):
+        return [None]
+    found = filled(opened.parts)
+    if not found:
+        raise opened.nothing()
+    if lacking := [name for name in opened.parts if name not in found]:
+        say(f"note: no cell has been evaluated yet, and left out: {', '.join(lacking)}", err=True)
+    return list(found)

@@ -38,7 +38,7 @@ from traitscope.cli.parsing import number
 from traitscope.errors import TraitscopeError
 
 if TYPE_CHECKING:
-    from traitscope.study import BasesStudy
+    from traitscope.study import BasesStudy, Reporter
 
 
 # The level of findings that are kept.
@@ -97,7 +97,7 @@ def effects(
                 [(explain, "--explain")], "is of one base model", f"add --base, one of {', '.join(opened.parts)}"
             )
             with working(report):
-                _of_several(opened, options, limit, alpha, as_json=json)
+                _of_several(opened, report, options, limit, alpha, as_json=json)
             return
         (opened,) = opened.by_base().values()
         with working(report):
@@ -113,18 +113,25 @@ def effects(
         say_json(f'{{"effects": {found.to_json()}, "explanation": {explained.to_json()}}}')
 
 
-def _of_several(study: BasesStudy, options: Mapping[str, Any], limit: int, alpha: float, *, as_json: bool) -> None:
-    """The effects of every base model, and what holds across them."""
+def _of_several(
+    study: BasesStudy, report: Reporter, options: Mapping[str, Any], limit: int, alpha: float, *, as_json: bool
+) -> None:
+    """The effects of every base model that has cells, and what holds across them where there are two."""
     from traitscope.effects import across_bases
 
     found = study.effects_by_base(**options)
     plain = all(value in (None, 0) for value in options.values()) and alpha == ALPHA
-    across = study.across() if plain else across_bases(found, alpha=alpha, scores=study.scores(records=True))
+    across = None
+    if len(found) > 1:
+        across = study.across() if plain else across_bases(found, alpha=alpha, scores=study.scores(records=True))
+    if lacking := [name for name in study.parts if name not in found]:
+        report.note(f"no cell has been evaluated yet, and left out: {', '.join(lacking)}")
     if as_json:
         bases = {name: jsons.loads(one.to_json()) for name, one in found.items()}
-        say_json({"bases": bases, "across": jsons.loads(across.to_json())})
+        say_json({"bases": bases, "across": None if across is None else jsons.loads(across.to_json())})
         return
     for name, one in found.items():
         say(name, bold=True)
         say(one.render(limit, alpha))
-    say(across.render(limit, alpha))
+    if across is not None:
+        say(across.render(limit, alpha))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
@@ -101,7 +101,7 @@ def task_rows(study: Study) -> Rows:
 def adapter_rows(study: Study) -> Rows:
     """The adapters of a study and whether they are trained; of several base models with their names."""
     if study.inner:
-        return [{"base": name, **row} for name, part in study.by_base().items() for row in adapter_rows(part)]
+        return [{"base": name, **row} for name, part in _as_they_lie(study).items() for row in adapter_rows(part)]
     finished = {head.name: head for head in study.folder.adapters()}
     rows = []
     for unit in study.adapter_units():
@@ -123,7 +123,7 @@ def cell_rows(study: Study, model: str | None, task: str | None) -> Rows:
     """The scores of a study's cells; of several base models with their names, the models as ``base/row`` or ``row``."""
     if study.inner:
         of_base, inner = _split(study, model)
-        parts = {name: part for name, part in study.by_base().items() if of_base in (None, name)}
+        parts = {name: part for name, part in _as_they_lie(study).items() if of_base in (None, name)}
         return [{"base": name, **row} for name, part in parts.items() for row in cell_rows(part, inner, task)]
     for column, wanted, known in (("model", model, study.models()), ("task", task, study.config.target_names())):
         if wanted is not None:
@@ -146,7 +146,7 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
     """
     if study.inner:
         name, inner = _split(study, model)
-        parts = study.by_base()
+        parts = _as_they_lie(study)
         if name is None and model is not None and len(parts) > 1:
             fix = f"write base/{model}, or add --base; of {', '.join(parts)}"
             raise TraitscopeError("a row of which base model?", where="--model", fix=fix)
@@ -189,6 +189,15 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
                 row["base"]["options"] = dict(zip(row["options"], other.logprobs, strict=False))
         rows.append(row)
     return rows
+
+
+def _as_they_lie(study: Study) -> Mapping[str, Study]:
+    """The study on each of its base models, where the run of one that will be taken over counts."""
+    from traitscope.study import BasesStudy
+
+    assert isinstance(study, BasesStudy)
+    owner = study.check_folder()
+    return {name: study.as_it_lies(part, owner) for name, part in study.parts.items()}
 
 
 def _split(study: Study, model: str | None) -> tuple[str | None, str | None]:

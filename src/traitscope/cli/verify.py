@@ -23,13 +23,13 @@ def verify(
     Nothing is changed. `traitscope run` puts what is damaged under quarantine/ and makes it anew.
     """
     from traitscope.store import RunFolder
+    from traitscope.study.adopting import is_of_several
     from traitscope.study.healing import verify as find
     from traitscope.study.healing import verify_whole
 
     # A folder is read as it is: its study file may be what is damaged.
     folder = RunFolder(study) if study.is_dir() and out is None else open_study(study, out, quiet=True)[0].folder
-    several = (folder.root / "bases").is_dir() and not (folder.root / "lock.json").exists()
-    found = verify_whole(folder) if several else find(folder)
+    found = verify_whole(folder) if is_of_several(folder) else find(folder)
     if json:
         say_json([asdict(damage) for damage in found])
     else:

@@ -54,7 +54,10 @@ class EvidenceRidge(RegressorMixin, BaseEstimator):
             self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", y_numeric=True, ensure_min_samples=2
         )
         y_C = np.asarray(y_C, dtype=np.float64)
-        penalties_G = PENALTIES if self.penalties is None else np.asarray(self.penalties, dtype=np.float64)
+        try:
+            penalties_G = PENALTIES if self.penalties is None else np.asarray(self.penalties, dtype=np.float64)
+        except (ValueError, TypeError):
+            penalties_G = np.array([])
         if penalties_G.ndim != 1 or not penalties_G.size or not (np.isfinite(penalties_G) & (penalties_G > 0)).all():
             raise TraitscopeError(f"penalties {self.penalties!r}", where="EvidenceRidge", fix="give numbers above 0")
         named = _groups(groups, len(x_CF))
@@ -104,8 +107,13 @@ class EvidenceRidge(RegressorMixin, BaseEstimator):
 def _groups(groups: Any, count: int) -> list[Any]:
     if groups is None:
         return [None] * count
-    # What equals nothing, such as NaN, would be a target of its own in every pair.
-    named = [None if pd.api.types.is_scalar(name) and pd.isna(name) else name for name in groups]
+    try:
+        # What equals nothing, such as NaN, would be a target of its own in every pair.
+        named = [None if pd.api.types.is_scalar(name) and pd.isna(name) else name for name in groups]
+        set(named)
+    except TypeError:
+        fix = "give one name for every pair, in one list"
+        raise TraitscopeError("groups are no list of names", where="EvidenceRidge", fix=fix) from None
     if len(named) != count:
         raise TraitscopeError(
             f"{len(named)} groups for {count} pairs", where="EvidenceRidge", fix="name the target of every pair"

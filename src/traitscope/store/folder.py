@@ -97,6 +97,10 @@ class RunFolder:
         """True if a study has been started here (a study file alone does not make a run folder)."""
         return self.study_file.is_file() and any((self.root / name).exists() for name in STARTED)
 
+    def holds_any(self) -> bool:
+        """True if anything of a study lies here, whatever of it was lost."""
+        return self.exists() or any((self.root / name).is_dir() for name in ("cells", "adapters", "analysis"))
+
     def leases(self, *, beat_s: float = 5.0, stale_s: float = 60.0) -> Leases:
         """The leases of this folder for this process."""
         return Leases(self.root / "leases", beat_s=beat_s, stale_s=stale_s)

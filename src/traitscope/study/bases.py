@@ -14,9 +14,9 @@ from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
 from traitscope.registry import did_you_mean
 from traitscope.study import keeping, whole
-from traitscope.study.adopting import BASES, adopt, owner_of, refuse_renamed, refuse_same
+from traitscope.study.adopting import BASES, adopt, owner_of, refuse_copies, refuse_renamed, refuse_same
 from traitscope.study.bases_plan import BasesPlan, BasesWork
-from traitscope.study.context import has_cells, looking_once
+from traitscope.study.context import looking_once
 from traitscope.study.healing import verify_whole
 from traitscope.study.progress import Stopped, Under
 from traitscope.study.study import Study
@@ -60,6 +60,7 @@ class BasesStudy(Study):
             name: Study(one, self.folder.root / BASES / name, report=Under(self.report_to, name), **given)
             for name, one in config.by_base().items()
         }
+        refuse_renamed(self.folder, self._all)
         if chosen is not None:
             _check_names(chosen, list(self._all))
         self.parts: dict[str, Study] = {
@@ -105,9 +106,9 @@ class BasesStudy(Study):
             The base model whose run, of a study of it alone, lies in the folder: the next run takes it over.
 
         Raises:
-            TraitscopeError: the folder is of another base model, or the run of one lies under another name.
+            TraitscopeError: the folder is of another base model, or two base models are the same.
         """
-        refuse_renamed(self.folder, self._all)
+        refuse_copies(self.config, self._all)
         return owner_of(self.folder, self._all)
 
     # ---- what there is to do
@@ -169,6 +170,8 @@ class BasesStudy(Study):
         made, failed = self.each(verb, going_on=True)
         if made:
             self._write_down()
+        # Those of the Hub are known now.
+        refuse_copies(self.config, self._all)
         if failed:
             raise self.failure(failed)
         done = {name: work for name, work in made.items() if work is not None}
@@ -266,7 +269,11 @@ class BasesStudy(Study):
 
         Args:
             records: add every example's value, over the examples that all base models have.
+
+        Raises:
+            TraitscopeError: there is no cell, or two base models are the same.
         """
+        refuse_copies(self.config, whole.filled(self.parts))
         return self.seen(f"scores {records}", lambda: whole.scores(self, self.parts, records=records))
 
     @looking_once
@@ -290,7 +297,7 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: none has any.
         """
-        found = {name: part.effects(**options) for name, part in self.parts.items() if has_cells(part)}
+        found = {name: part.effects(**options) for name, part in whole.filled(self.parts).items()}
         if not found:
             raise self.nothing()
         return found
@@ -324,9 +331,9 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: none was named and there are several; or as ``Study.forecast``.
         """
+        refuse_copies(self.config, filled := whole.filled(self._all))
         part = self._alone("a forecast") if base is None else self.part(base)
-        rest = (one for one in self._all.values() if one.folder.root != part.folder.root)
-        others = [one.scores() for one in rest if has_cells(one)]
+        others = [one.scores() for one in filled.values() if one.folder.root != part.folder.root]
         return part.forecast(others=[*others, *options.pop("others", ())], **options)
 
     @looking_once
@@ -341,7 +348,7 @@ class BasesStudy(Study):
         Raises:
             TraitscopeError: no cell is there yet.
         """
-        filled = {name: part for name, part in self.parts.items() if has_cells(part)}
+        filled = whole.filled(self.parts)
         if not filled:
             raise self.nothing()
         for name, part in filled.items():

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError, check_shares
+from traitscope.frames import check_chosen
 from traitscope.store import differences
 from traitscope.store.models import shared_name
-from traitscope.study import analysis
-from traitscope.study.context import has_cells
+from traitscope.study import analysis, whole
 from traitscope.study.sharing import without_places
 from traitscope.study.study import Study
 from traitscope.texts import count_of
@@ -68,6 +68,9 @@ def compare(
         raise TraitscopeError(
             f"{count_of(len(entries), 'study', 'studies')} to compare", where="compare", fix="name two or more"
         )
+    # What only some have is left out of the others; what none has is a slip.
+    check_chosen(tasks, list(dict.fromkeys(task for entry in entries for task in entry.matrix.tasks)), "task")
+    check_chosen(models, list(dict.fromkeys(row for entry in entries for row in entry.rows())), "model")
     for entry in entries:
         entry.keep(tasks, models)
     pairs = [_pair(one, other, alpha, level, seed) for one, other in combinations(entries, 2)]
@@ -89,6 +92,10 @@ class _Entry:
     study: Study | None = None
     part: bool = False
     fitted: dict[tuple[str, ...], Any] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[str]:
+        """What its rows can be called by: their own names, and those of sources."""
+        yield from (name for name in (*self.matrix.models, *self.matrix.sources_I) if isinstance(name, str))
 
     def keep(self, tasks: Sequence[str] | None, models: Sequence[str] | None) -> None:
         """Leaves other tasks and rows out; names that only others have are none of its."""
@@ -162,16 +169,17 @@ def _entries(source: Study | ScoreMatrix | Path | str, read: Callable[[Path], Sc
     if isinstance(source, ScoreMatrix):
         yield from _of_matrix(source, "matrix", "a score matrix")
         return
-    parts = source.by_base()
-    for name, part in parts.items():
-        if not has_cells(part):
-            raise TraitscopeError(
-                "no cell has been evaluated yet", where=str(part.folder.root), fix="traitscope run fills it"
-            )
+    filled = whole.filled(source.by_base())
+    if not filled:
+        where = str(source.folder.root)
+        raise TraitscopeError("no cell has been evaluated yet", where=where, fix="traitscope run fills it")
+    lacking = [name for name in source.by_base() if name not in filled]
+    for name, part in filled.items():
         config = part.config
         told = (
             f"{config.study}, {shared_name(config.base.model)}; "
             f"{count_of(len(config.resolved_sources()), 'source')}, recipe {_recipe_text(part)}"
+            + (f"; left out, without a cell yet: {', '.join(lacking)}" if lacking else "")
         )
         yield _Entry(name=name if source.inner else part.folder.root.name, about=told, matrix=part.scores(), study=part)
 

@@ -16,6 +16,7 @@ from traitscope.store.damage import Damage, find_damage, read_findings
 from traitscope.store.files import read_file
 from traitscope.store.log import log_line
 from traitscope.store.seal import sealed
+from traitscope.study.adopting import STRAY, run_folders
 from traitscope.study.context import Context
 from traitscope.study.probes import FOLDER as PROBES
 from traitscope.texts import count_of
@@ -30,7 +31,7 @@ def verify(folder: RunFolder) -> list[Damage]:
     Raises:
         TraitscopeError: there is no run folder.
     """
-    if not (folder.exists() or any((folder.root / name).is_dir() for name in ("cells", "adapters", "analysis"))):
+    if not folder.holds_any():
         raise TraitscopeError(
             "this folder holds no study", where=str(folder.root), fix="name a run folder, or the study file of one"
         )
@@ -48,9 +49,12 @@ def verify_whole(folder: RunFolder) -> list[Damage]:
     Raises:
         TraitscopeError: there is no run folder.
     """
-    # The locks are those of the base models.
-    found = [one for one in find_damage(folder, Checked(folder.root)) if one.path != "lock.json"]
-    for place in sorted(path for path in (folder.root / "bases").glob("*") if path.is_dir()):
+    if os.path.lexists(folder.root / "lock.json"):
+        # What it says of the folder is not so.
+        found = [Damage("lock.json", STRAY, "lock.json", "a run asks you to move it away")]
+    else:
+        found = [one for one in find_damage(folder, Checked(folder.root)) if one.path != "lock.json"]
+    for place in run_folders(folder):
         inner = place.relative_to(folder.root).as_posix()
         for damage in verify(RunFolder(place)):
             found.append(replace(damage, path=f"{inner}/{damage.path}", unit=f"{inner}/{damage.unit}"))

@@ -53,7 +53,7 @@ def study_dataset(
     found = _whole(study, table, tasks, models)
     info = DatasetInfo(description=told, features=Features.from_arrow_schema(found.schema))
     # By what it holds, as far as that is cheap: the library would hash all of it.
-    cells = {name: part.present().cells.marks() for name, part in _begun(study).items()}
+    cells = {name: part.present().cells.marks() for name, part in _begun(study, table).items()}
     mark = fingerprint([told, tasks, models, cells, found.num_rows])[:16]
     return Dataset(InMemoryTable(found), info=info, fingerprint=mark)
 
@@ -73,12 +73,12 @@ def _whole(study: Context, table: str, tasks: Sequence[str] | None, models: Sequ
     else:
         parts = [
             _based(study, name, _of_one(part, table, tasks, _own(study, name, models)))
-            for name, part in _begun(study).items()
+            for name, part in _begun(study, table).items()
         ]
     if not parts:
-        raise TraitscopeError(
-            "no cell of these has been evaluated yet", where=table, fix="traitscope run fills the folder"
-        )
+        lacks = {"training": "no adapter has been trained yet", "examples": "no rows have been read yet"}
+        what = lacks.get(table, "no cell of these has been evaluated yet")
+        raise TraitscopeError(what, where=table, fix="traitscope run fills the folder")
     # Where one base model has no value at all of a column its type is another.
     return pa.concat_tables(parts, promote_options="permissive")
 
@@ -93,9 +93,15 @@ def _of_one(study: Context, table: str, tasks: Sequence[str] | None, models: Seq
     return arrow_of(_chosen(frame, tasks, models))
 
 
-def _begun(study: Context) -> dict[str, Context]:
-    """The study on each of its base models; of several on those that have cells."""
-    return {name: part for name, part in study.by_base().items() if not study.inner or has_cells(part)}
+def _begun(study: Context, table: str) -> dict[str, Context]:
+    """The study on each of its base models; of several on those that have what the table is made of."""
+    # Adapters and rows are there before any cell is.
+    needs = {"training": "adapters", "examples": "tasks"}.get(table)
+
+    def has(part: Context) -> bool:
+        return has_cells(part) if needs is None else (part.folder.root / needs).is_dir()
+
+    return {name: part for name, part in study.by_base().items() if not study.inner or has(part)}
 
 
 def _own(study: Context, base: str, models: Sequence[str] | None) -> Sequence[str] | None:
@@ -133,7 +139,7 @@ def _marks(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | 
 def _rows(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | None) -> int:
     return sum(
         part.cells().rows(model, task)
-        for name, part in _begun(study).items()
+        for name, part in _begun(study, "records").items()
         for model, kept in _marks(part, tasks, _own(study, name, models)).items()
         for task in kept
     )
@@ -141,7 +147,7 @@ def _rows(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | N
 
 def _records(study: Context, tasks: Sequence[str] | None, models: Sequence[str] | None) -> Iterator[pa.Table]:
     """The records of one model after the other, all its cells in one table."""
-    for name, part in _begun(study).items():
+    for name, part in _begun(study, "records").items():
         for table in _records_of_one(part, tasks, _own(study, name, models)):
             yield _based(study, name, table)
 

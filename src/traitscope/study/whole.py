@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 Parts = Mapping[str, "Study"]
 
 
+def filled(parts: Parts) -> dict[str, Study]:
+    """Those base models that have cells."""
+    return {name: part for name, part in parts.items() if has_cells(part)}
+
+
 def score_table(parts: Parts) -> pd.DataFrame:
     """All scores, long, with a column ``base``."""
     import pandas as pd
 
-    tables = [part.score_table().assign(base=name) for name, part in parts.items() if has_cells(part)]
+    tables = [part.score_table().assign(base=name) for name, part in filled(parts).items()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["base", "model", "task"])
 
 
@@ -56,10 +61,9 @@ def scores(study: Any, parts: Parts, *, records: bool) -> ScoreMatrix:
         return matrix
     several = len(set(matrix.rows["base"])) > 1
     series: dict[str, dict[str, pd.Series]] = {task: {} for task in matrix.tasks}
-    for name, part in parts.items():
-        if has_cells(part):
-            for task, cells in analysis.record_series(part).items():
-                series[task] |= {f"{name}/{model}" if several else model: values for model, values in cells.items()}
+    for name, part in filled(parts).items():
+        for task, cells in analysis.record_series(part).items():
+            series[task] |= {f"{name}/{model}" if several else model: values for model, values in cells.items()}
     return matrix.with_records({task: found for task, cells in series.items() if (found := _aligned(cells))})
 
 
