@@ -123,9 +123,9 @@ def _helps(findings: Findings) -> Iterator[Claim]:
     if best_own is not None:
         parts.append(f"own tasks up to {_size(best_own)} ({_name(best_own)} on {best_own['task']})")
         numbers |= {f"own_{key}": value for key, value in _numbers(best_own).items()}
-    if len(mix):
+    tested = int((rows["family"] == "mix").sum())
+    if tested:
         up = int((mix["value"] > 0).sum())
-        tested = int((rows["family"] == "mix").sum())
         parts.append(f"mixes better than the base in {up} of {count_of(tested, 'cell')}")
         numbers |= {"mix_better": up, "mix_cells": tested}
     if parts:
@@ -267,7 +267,7 @@ def _layers(findings: Findings) -> Iterator[Claim]:
         yield Claim("No sections were looked for.", href="#layers")
         return
     windows = sections.windows()
-    numbers: dict[str, Any] = {name: window for name, window in windows.items()}
+    numbers: dict[str, Any] = dict(windows)
     if windows:
         told = ", ".join(f"{name} {first}–{last}" for name, (first, last) in windows.items())
         end = sections.shared_end
