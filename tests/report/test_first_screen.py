@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from scipy.stats import binomtest
 
+from report import synthetic
 from traitscope.effects import measure_effects
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
