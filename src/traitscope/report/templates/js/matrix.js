@@ -42,6 +42,7 @@
         });
       }
       const kept = /** @type {NonNullable<ReturnType<typeof first.get>>} */ (first.get(cell));
+      /** @type {Entry} */
       const entry = table ? (table[row] || [])[column] || [] : [kept.s, undefined, kept.g, undefined];
       write(cell, ".s", entry[0] || (table ? "–" : ""));
       write(cell, ".g", entry[2] || "");
