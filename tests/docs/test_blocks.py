@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 import typer.main
 from blocks import DOCS, ELSEWHERE, ROOT, Block, blocks
 
@@ -70,7 +70,7 @@ def test_yaml_is_a_study_or_a_part_of_one(block: Block) -> None:
     if not set(data) <= set(StudyConfig.model_fields):
         data = {"tasks": data}
     named = {name for source in data.get("sources", ()) for name in ([source] if isinstance(source, str) else source)}
-    stub = {"study": "page", "base": "embedded", "tasks": {name: TASK for name in (named or {"one"})}}
+    stub = {"study": "page", "base": "embedded", "tasks": dict.fromkeys(named or {"one"}, TASK)}
     StudyConfig(**{**stub, **data})
 
 
