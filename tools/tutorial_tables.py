@@ -1,7 +1,7 @@
-"""``python tools/tutorial_tables.py RUN``: the tables that docs/tutorial.md rests on, from a run folder into docs/tutorial/.
+"""``python tools/tutorial_tables.py RUN``: the tables that docs/tutorial.md rests on, from a run folder.
 
-Scores, findings with their sentences, and what each adapter learnt, as ``study.frame`` and ``study.effects()`` give them.
-The tests hold every number and sentence of the page to these files.
+Scores, findings with their sentences, and what each adapter learnt, as ``study.frame`` and ``study.effects()`` give
+them, into docs/tutorial/. The tests hold every number and sentence of the page to these files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every fenced block of the documents is run or checked; one that cannot be says why in a comment before it.
 
-A block of Python runs, one of YAML is a study or a part of one, a command has the options that it is shown with. Text, and what commands
-print, is compared where a page's own test does so.
+A block of Python runs, one of YAML is a study or a part of one, a command has the options that it is shown with. Text,
+and what commands print, is compared where a page's own test does so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from blocks import DOCS, ELSEWHERE, ROOT, Block, blocks
+from blocks import DOCS, ELSEWHERE, FENCE, PAGES, ROOT, Block, blocks, page_name
 
 from traitscope.cli import app
 from traitscope.config import StudyConfig
@@ -114,8 +114,25 @@ def takes_options(arguments: list[str]) -> None:
     verb, *rest = arguments
     found = group.get_command(None, verb)
     assert found is not None, verb
-    if "..." not in rest:
+    # A verb alone in a sentence is its name.
+    if rest and "..." not in rest and "--help" not in rest:
         found.make_context(verb, rest)
+
+
+def spans() -> list[Any]:
+    """Commands inside of sentences, by their pages."""
+    found = []
+    for path in PAGES:
+        text = FENCE.sub("", path.read_text(encoding="utf-8"))
+        for words in dict.fromkeys(re.findall(r"`(traitscope [a-z][^`]*)`", text)):
+            found.append(pytest.param(words, id=f"{page_name(path)}-{words}"))
+    return found
+
+
+@pytest.mark.parametrize("command", spans())
+def test_a_command_in_a_sentence_has_the_options_it_is_shown_with(command: str) -> None:
+    for _, *arguments in parsed(command):
+        takes_options(arguments)
 
 
 def runs_module(arguments: list[str]) -> None:

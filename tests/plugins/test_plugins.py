@@ -12,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "study"))
 import tiny
 
+import traitscope as ts
 from traitscope import plugins, registry
 from traitscope.cli import app
 from traitscope.config import load_config
@@ -315,3 +317,15 @@ def test_findings_are_made_again_only_for_plugins_they_are_made_with(tmp_path: P
     assert before[0] == [] and [mark[:2] for mark in before[1]] == [["statistic", "questions"]]
     plugins.load_plugins(["./measure.py"], tmp_path)
     assert registry.plugin_marks(["measure"]) and registry.plugin_marks(["statistic"]) == before[1]
+
+
+def test_the_pages_predictor_forecasts_the_median_of_each_columns_known_cells() -> None:
+    exec(compile(PARTS["predictor"], "predictor", "exec"), {})
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(50, 5, (6, 4)), columns=list("abcd"), index=["base", *(f"s{i}" for i in range(5))])
+    wide.loc["s1", "a"] = np.nan
+    scores = ts.ScoreMatrix.from_wide(wide)
+    ranked = ts.fit_predictor(scores, predictor="column median").rank_sources("a").set_index("source")
+    assert ranked.loc["s1", "status"] == "predicted"
+    known = wide.loc[["s0", "s2", "s3", "s4"], "a"]
+    assert ranked.loc["s1", "expected"] == pytest.approx(known.median() - wide.loc["base", "a"])

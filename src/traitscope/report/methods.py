@@ -9,8 +9,8 @@ from importlib.resources import files
 
 HEAD = """# What each number means
 
-Every kind of number that the report prints: what it is, when to believe it, and when not. The report has the same text in its
-section *Methods*; each "?" in it leads to the entry here that has the same name.
+Every kind of number that the report prints: what it is, when to believe it, and when not. The report has the same text
+in its section *Methods*; each "?" in it leads to the entry here that has the same name.
 """
 
 
