@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import traitscope as ts
+from traitscope.traits import render
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "tutorial"
 FINDINGS = ("kind", "family", "model", "task", "detail", "value", "lo", "hi", "unit", "p", "q", "n", "sentence")
@@ -17,7 +18,7 @@ SCORES = ("model", "source", "task", "metric", "primary", "value", "n", "stderr"
 
 
 def main(run: str) -> None:
-    """Writes the three tables."""
+    """Writes the tables, and the traits as text."""
     study = ts.Study.open(run)
     scores, findings = study.frame("scores"), study.frame("findings")
     scores = scores[scores["status"] == "measured"]
@@ -29,6 +30,7 @@ def main(run: str) -> None:
     OUT.mkdir(exist_ok=True)
     for name, table in tables.items():
         table.to_csv(OUT / f"{name}.csv", index=False, float_format="%.6g")
+    (OUT / "traits.txt").write_text(render(study.traits()) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
