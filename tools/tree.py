@@ -16,7 +16,7 @@ HEAD = """# Architecture
 Every room imports only from those below it, and no files of a room import each other in a circle; rooms on one line
 know nothing of one another. `make lint` holds both (import-linter; the contracts are in `pyproject.toml`).
 
-```
+```text
 cli                                        one short file per verb
 study                                      decides, leases, commits, gathers findings
 report                                     takes Findings
@@ -34,7 +34,7 @@ hidden states), scoring (outputs to scores), analysis (scores to findings).
 
 ## The way of one unit
 
-```
+```text
 study.training / evaluating / hidden       a Step: its lease, its order, what to do with its events
         │ Train, Evaluate, Capture          (study.work: carry_out)
         ▼

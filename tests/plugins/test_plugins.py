@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of adding a metric, parser, format, measure, ... is done from outside the package."""
+"""What docs/howto says of adding a metric, parser, format, measure, ... is done from outside the package."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "study"))
 import tiny
 
+import traitscope as ts
 from traitscope import plugins, registry
 from traitscope.cli import app
 from traitscope.config import load_config
@@ -26,11 +28,11 @@ from traitscope.metrics import METRICS
 from traitscope.predict.evidence import pair_features
 from traitscope.study import Study
 
-PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
-PARTS = dict(re.findall(r"```python (\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL))
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "howto").glob("*.md"))
+PARTS = dict(found for page in PAGES for found in re.findall(r"```python (\w+)\n(.*?)```", page.read_text(), re.DOTALL))
 STUDY = """\
 study: plugged
-plugins: [./metric.py, ./parser.py, ./format.py, ./measure.py, ./statistic.py, ./feature.py]
+plugins: [./metric.py, ./parser.py, ./format.py, ./measure.py, ./statistic.py, ./feature.py, ./predictor.py]
 base: {{model: {base}, dtype: fp32}}
 recipe: {{rank: 2, alpha: 4, lr: 0.01, epochs: 1, batch: 4, max_tokens: 64, seeds: [0]}}
 tasks:
@@ -75,8 +77,8 @@ def write(folder: Path, base: Path, workers: int = 1) -> Path:
     return path
 
 
-def test_the_page_adds_one_of_each_kind() -> None:
-    assert sorted(PARTS) == ["feature", "format", "measure", "metric", "parser", "statistic"]
+def test_the_pages_add_one_of_each_kind() -> None:
+    assert sorted(PARTS) == ["feature", "format", "measure", "metric", "parser", "predictor", "statistic"]
 
 
 def test_plugins_reach_two_processes_the_matrix_the_statistics_and_the_layers(base: Path, tmp_path: Path) -> None:
@@ -315,3 +317,15 @@ def test_findings_are_made_again_only_for_plugins_they_are_made_with(tmp_path: P
     assert before[0] == [] and [mark[:2] for mark in before[1]] == [["statistic", "questions"]]
     plugins.load_plugins(["./measure.py"], tmp_path)
     assert registry.plugin_marks(["measure"]) and registry.plugin_marks(["statistic"]) == before[1]
+
+
+def test_the_pages_predictor_forecasts_the_median_of_each_columns_known_cells() -> None:
+    exec(compile(PARTS["predictor"], "predictor", "exec"), {})
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(50, 5, (6, 4)), columns=list("abcd"), index=["base", *(f"s{i}" for i in range(5))])
+    wide.loc["s1", "a"] = np.nan
+    scores = ts.ScoreMatrix.from_wide(wide)
+    ranked = ts.fit_predictor(scores, predictor="column median").rank_sources("a").set_index("source")
+    assert ranked.loc["s1", "status"] == "predicted"
+    known = wide.loc[["s0", "s2", "s3", "s4"], "a"]
+    assert ranked.loc["s1", "expected"] == pytest.approx(known.median() - wide.loc["base", "a"])
