@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
-from traitscope.report import words
+from traitscope.report import trust, words
+from traitscope.report.answers import answers
 from traitscope.report.figures import Drawn
+from traitscope.report.matrix_table import matrix_table
 from traitscope.report.tables import cell_notes, cell_rows
 
 if TYPE_CHECKING:
@@ -35,6 +38,29 @@ HOW = {
 }
 
 
+# In the order in which they stand in the page.
+SCRIPTS = ("js/table.js", "js/matrix.js", "js/live.js")
+STYLES = ("css/base.css", "css/first.css", "css/live.css")
+
+
+def _text(names: Sequence[str]) -> str:
+    folder = files("traitscope").joinpath("report/templates")
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def policy(script: str) -> str:
+    """The content-security policy of a page with one script: nothing but this script runs, nothing is loaded.
+
+    Styles stand in the page, figures' too; ``connect-src 'self'`` is for the live page alone (a file has no such
+    address).
+    """
+    digest = base64.b64encode(sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'"
+    )
+
+
 @cache
 def _template(name: str = "report.html") -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -54,7 +80,7 @@ def _template(name: str = "report.html") -> Template:
 
 def _mark(text: str) -> str:
     """What tells whether a part of the page is still what it was."""
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def render_page(
@@ -69,9 +95,17 @@ def render_page(
     """
     cells, n_cells = cell_rows(findings.scores, cell_notes(findings.effects))
     effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
+    chips, script = trust.chips(findings), _text(SCRIPTS)
     return _template().render(
         name=findings.name,
         version=__version__,
+        policy=policy(script),
+        script=script,
+        style=_text(STYLES),
+        summary=_summary(findings),
+        chips=chips,
+        table=matrix_table(findings, trust.flags(chips)),
+        answers=answers(findings),
         facts=findings.facts or (("Cells", cells_text(findings.scores)),),
         warnings=findings.warnings,
         matrix_notes=findings.scores.notes,
@@ -107,7 +141,9 @@ def render_page(
 
 def render_waiting(name: str, revision: int) -> str:
     """The live page of a study that has no cell yet."""
-    return _template("waiting.html").render(name=name, version=__version__, revision=revision)
+    script = _text(("js/live.js",))
+    made = {"policy": policy(script), "script": script, "style": _text(STYLES)}
+    return _template("waiting.html").render(name=name, version=__version__, revision=revision, **made)
 
 
 def _absence(findings: Findings, part: str) -> str:
@@ -124,3 +160,11 @@ def _collisions(findings: Findings) -> list[dict[str, Any]]:
     found = findings.stats.collisions
     rows = found[found["collides"].astype(bool)].to_dict("records")
     return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def _summary(findings: Findings) -> str:
+    """One line of facts: base, rows, tasks, cells."""
+    facts = dict(findings.facts)
+    parts = [facts[key].split(", fingerprint")[0] for key in ("Base model",) if key in facts]
+    parts += [facts[key] for key in ("Adapters",) if key in facts]
+    return " · ".join([*parts, cells_text(findings.scores), f"traitscope {__version__}"])

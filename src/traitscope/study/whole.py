@@ -123,7 +123,12 @@ def outline(study: Any, parts: Parts, *, records: bool = False) -> Findings:
         config=_text(study),
         lock={name: lock for name, lock in locks.items() if lock is not None},
         warnings=tuple(warnings),
+        left_out=tuple((f"{name}/{model}", task) for name, part in parts.items() for model, task in _left_out(part)),
     )
+
+
+def _left_out(part: Any) -> tuple[tuple[str, str], ...]:
+    return gathering.left_out(part) if has_cells(part) else ()
 
 
 def _text(study: Context) -> str:

@@ -90,10 +90,6 @@
         else document.querySelector("main")?.before(document.adoptNode(is));
       }
     }
-    for (const data of fresh.querySelectorAll("script[type='application/json'][id]")) {
-      const was = document.getElementById(data.id);
-      if (was && was.textContent !== data.textContent) was.textContent = data.textContent;
-    }
     document.title = fresh.title;
     body.dataset.live = fresh.body.dataset.live;
     anchor();
@@ -134,7 +130,12 @@
     });
     const sorted = Array.from(old.querySelectorAll("table"), (table) => {
       const head = table.querySelector("th[aria-sort='ascending'], th[aria-sort='descending']");
-      return head ? /** @type {const} */ ([Array.from(table.querySelectorAll("th")).indexOf(/** @type {HTMLTableCellElement} */ (head)), head.getAttribute("aria-sort")]) : null;
+      return head ? /** @type {const} */ ([head.textContent, head.getAttribute("aria-sort")]) : null;
+    });
+    const pressed = Array.from(old.querySelectorAll("button[aria-pressed='true']"), (one) => addressOf(old, one));
+    const chosen = Array.from(old.querySelectorAll("input[type='radio']:checked"), (one) => {
+      const { name, value } = /** @type {HTMLInputElement} */ (one);
+      return `input[type='radio'][name="${CSS.escape(name)}"][value="${CSS.escape(value)}"]`;
     });
     const scrolled = [old, ...old.querySelectorAll("*")].filter((one) => one.scrollTop || one.scrollLeft)
       .map((one) => /** @type {const} */ ([pathOf(old, one), one.scrollTop, one.scrollLeft]));
@@ -148,9 +149,14 @@
         input.checked = checked;
         for (const kind of ["input", "change"]) input.dispatchEvent(new Event(kind, { bubbles: true }));
       }
+      for (const choice of chosen) {
+        const input = /** @type {HTMLInputElement | null} */ (now.querySelector(choice));
+        if (input && !input.checked) input.click();
+      }
+      for (const button of pressed) button(now)?.click();
       now.querySelectorAll("table").forEach((table, i) => {
-        const [column, way] = sorted[i] ?? [-1, null];
-        const head = table.querySelectorAll("th")[column];
+        const [text, way] = sorted[i] ?? [null, null];
+        const head = text === null ? undefined : Array.from(table.querySelectorAll("th")).find((one) => one.textContent === text);
         for (let click = 0; head && click < 2 && head.getAttribute("aria-sort") !== way; click++) head.querySelector("button")?.click();
       });
       for (const [path, top, left] of scrolled) {
