@@ -139,11 +139,11 @@ def render_page(
     )
 
 
-def render_waiting(name: str, revision: int) -> str:
-    """The live page of a study that has no cell yet."""
+def render_waiting(name: str, revision: int, *, begun: bool) -> str:
+    """The live page of a study that has no cell yet, or, where it has begun, whose page is still being made."""
     script = _text(("js/live.js",))
     made = {"policy": policy(script), "script": script, "style": _text(STYLES)}
-    return _template("waiting.html").render(name=name, version=__version__, revision=revision, **made)
+    return _template("waiting.html").render(name=name, version=__version__, revision=revision, begun=begun, **made)
 
 
 def _absence(findings: Findings, part: str) -> str:

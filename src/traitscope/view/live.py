@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -95,6 +95,7 @@ class Now:
         busy: how many units live processes hold.
         pulses: what those processes told last.
         left_s: seconds until all is there, as far as can be told; None where nothing tells.
+        in_training: what of the adapters that are not there is trained, in adapters.
     """
 
     adapters: tuple[int, int]
@@ -102,6 +103,7 @@ class Now:
     busy: int
     pulses: tuple[Pulse, ...]
     left_s: float | None
+    in_training: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -136,7 +138,7 @@ class Now:
         ]
         return {
             "says": self.says(),
-            "done": self.adapters[0] + self.cells[0],
+            "done": round(self.adapters[0] + self.in_training + self.cells[0], 2),
             "total": self.adapters[1] + self.cells[1],
             "parts": self.parts(),
             "losses": losses,
@@ -190,11 +192,21 @@ class Folder:
     def now(self) -> Now:
         """How far it is."""
         self._log.read()
-        trained = sum((self.root / "adapters" / name / "unit.json").exists() for name in self.adapters)
+        there = {name for name in self.adapters if (self.root / "adapters" / name / "unit.json").exists()}
         done = min(self.n_cells, len(self._known | self._log.landed))
         pulses = tuple(read_pulses(self._leases))
-        adapters, cells = (trained, len(self.adapters)), (done, self.n_cells)
-        return Now(adapters, cells, self.busy(), pulses, _left(adapters, cells, pulses, self._log.pace()))
+        adapters, cells = (len(there), len(self.adapters)), (done, self.n_cells)
+        left = _left(adapters, cells, pulses, self._log.pace())
+        return Now(adapters, cells, self.busy(), pulses, left, sum(_in_training(pulse, there) for pulse in pulses))
+
+
+def _in_training(pulse: Pulse, there: Set[str]) -> float:
+    """What of a bank's adapters that are not there is trained, in adapters: by the tokens of the whole bank."""
+    if not pulse.losses or pulse.total <= 0:
+        return 0.0
+    waiting = len(pulse.losses.keys() - there)
+    done = len(pulse.losses) * min(1.0, pulse.done / pulse.total) - (len(pulse.losses) - waiting)
+    return min(float(waiting), max(0.0, done))
 
 
 def _left(
@@ -236,6 +248,7 @@ def together(folders: Mapping[str, Folder]) -> Now:
         sum(now.busy for now in every.values()),
         pulses,
         sum(known) if known and len(known) == len(left) else None,
+        sum(now.in_training for now in every.values()),
     )
 
 

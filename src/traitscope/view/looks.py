@@ -204,4 +204,5 @@ class Looks:
     def _waiting(self, study: Study, revision: int) -> Page:
         from traitscope.report.page import render_waiting
 
-        return Page(revision, safe(render_waiting(study.config.study, revision)).encode(), study)
+        begun = any(folder.any_cell() for folder in self._folders.values())
+        return Page(revision, safe(render_waiting(study.config.study, revision, begun=begun)).encode(), study)

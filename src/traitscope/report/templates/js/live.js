@@ -2,7 +2,7 @@
 // Of the live page: asks the server how far the run is, and puts what has changed in its place. In a file it does nothing.
 
 /** @typedef {{name: string, says: string, points: [number, number][]}} LossCurve */
-/** @typedef {{revision: number, says: string, done: number, total: number, parts: string[], losses: LossCurve[]}} State */
+/** @typedef {{revision: number, says: string, done: number, total: number, parts: string[], trouble: string, losses: LossCurve[]}} State */
 
 (() => {
   const body = document.body;
@@ -44,7 +44,12 @@
     bar.hidden = state.done >= state.total;
     bar.max = Math.max(1, state.total);
     bar.value = state.done;
-    element("live-parts").textContent = state.parts.join(" · ");
+    const trouble = state.trouble ? [`The page could not be made anew: ${state.trouble}`] : [];
+    element("live-parts").replaceChildren(...[...state.parts, ...trouble].map((part) => {
+      const line = document.createElement("span");
+      line.textContent = part;
+      return line;
+    }));
     const place = element("live-losses");
     place.hidden = state.losses.length === 0;
     place.replaceChildren(...state.losses.map(curve));
