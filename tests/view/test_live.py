@@ -119,15 +119,19 @@ def test_cells_are_counted_as_the_log_grows_and_time_left_is_at_their_pace(study
         path = study.folder.adapter_path(name)
         path.mkdir(parents=True)
         (path / "unit.json").write_text("{}")
+    begun = {"time": "2026-01-01T00:00:04+00:00", "event": "start", "adapters": 4, "cells": 15}
+    append_line(study.folder.root / "run.jsonl", {**begun, "time": "2026-01-01T00:00:01+00:00"})
+    append_line(study.folder.root / "run.jsonl", begun)
+    assert watched.now().left_s is None  # no cell has landed
     cell(study.folder, "cells/base/tone", 10)
     now = watched.now()
-    assert (now.adapters, now.cells, now.left_s) == ((4, 4), (1, 15), None)  # one cell has no pace yet
+    assert (now.adapters, now.cells) == ((4, 4), (1, 15)) and now.left_s == pytest.approx(14 * 6)
     cell(study.folder, "cells/base/sums", 12)
     cell(study.folder, "cells/base/sums", 16)  # grown: the same cell again
     with (study.folder.root / "run.jsonl").open("a") as file:
         file.write('{"time": "2026-01-01T00:00:20+00:00", "event": "cell", "unit": "cells/base/st')
     now = watched.now()
-    assert now.cells == (2, 15) and now.left_s == pytest.approx(13 * (16 - 10) / 2)
+    assert now.cells == (2, 15) and now.left_s == pytest.approx(13 * (16 - 4) / 3)
     assert (
         now.says()
         == "4 of 4 adapters trained, 2 of 15 cells evaluated. No run is at work here: traitscope run makes the rest."

@@ -141,7 +141,7 @@ def render_page(
 
 def render_waiting(name: str, revision: int, *, begun: bool) -> str:
     """The live page of a study that has no cell yet, or, where it has begun, whose page is still being made."""
-    script = _text(("js/live.js",))
+    script = _text(SCRIPTS)  # all of them: the page that comes later brings none
     made = {"policy": policy(script), "script": script, "style": _text(STYLES)}
     return _template("waiting.html").render(name=name, version=__version__, revision=revision, begun=begun, **made)
 

@@ -43,11 +43,13 @@ class Log:
 
     Attributes:
         landed: cells that it names since ``forget``, or since it was begun.
-        times: when cells landed in the last run, in seconds since the epoch.
+        began: when the last run began to evaluate, in seconds since the epoch: its last event before its first cell.
+        times: when cells landed since.
     """
 
     path: Path
     landed: set[str] = field(default_factory=set)
+    began: float = 0.0
     times: list[float] = field(default_factory=list)
     _inode: int = 0
     _place: int = 0
@@ -67,16 +69,17 @@ class Log:
         self._place += len(whole)
         for line in whole.splitlines():
             told = log_line(line)
-            if told is not None and told["event"] == "start":
-                self.times = []
-            elif told is not None and told["event"] == "cell":
+            if told is None:
+                continue
+            if told["event"] == "cell":
                 self.landed.add(str(told.get("unit")))
                 self.times.append(_seconds(told["time"]))
+            elif told["event"] in ("start", "adapter"):
+                self.times, self.began = [], _seconds(told["time"])
 
     def pace(self) -> float | None:
-        """Seconds from one cell to the next in the last run; None before the second one."""
-        times = sorted(self.times)
-        return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
+        """Seconds that a cell took in the last run; None before the first one, and where its beginning is not known."""
+        return max(0.0, max(self.times) - self.began) / len(self.times) if self.times and self.began else None
 
 
 def _seconds(time: Any) -> float:

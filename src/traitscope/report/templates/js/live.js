@@ -182,14 +182,15 @@
   /** @param {Element} root @param {number[]} path @returns {HTMLElement | undefined} */
   const at = (root, path) => /** @type {HTMLElement | undefined} */ (path.reduce((/** @type {Element | undefined} */ node, i) => node?.children[i], root));
 
-  /** How an element is found again: by its id, by its cell, or by its place.
+  /** How an element is found again: by its id, by its cell, by its flag, or by its place.
    * @param {Element} root @param {Element} one @returns {(now: HTMLElement) => HTMLElement | null | undefined} */
   function addressOf(root, one) {
-    const { model, task } = /** @type {HTMLElement} */ (one).dataset;
+    const { model, task, flag } = /** @type {HTMLElement} */ (one).dataset;
     if (one.id) return () => document.getElementById(one.id);
     if (model !== undefined && task !== undefined) {
       return (now) => now.querySelector(`[data-model="${CSS.escape(model)}"][data-task="${CSS.escape(task)}"]`);
     }
+    if (flag !== undefined) return (now) => now.querySelector(`[data-flag="${CSS.escape(flag)}"]`);
     const path = pathOf(root, one);
     return (now) => at(now, path);
   }
