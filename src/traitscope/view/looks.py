@@ -188,7 +188,7 @@ class Looks:
         drawn = [*own, *(one for one in (self._found.drawn if self._found else ()) if one.section != "matrix")]
         try:
             self._publish(study, findings, drawn)
-        except (KeyError, IndexError, ValueError):
+        except (KeyError, IndexError, TypeError, ValueError):
             # Findings of fewer models than the matrix has by now do not go with it everywhere.
             missing = dict.fromkeys(SLOW, "they are of fewer cells than there are by now, and are made anew")
             self._publish(study, replace(plain, missing=missing), own)
