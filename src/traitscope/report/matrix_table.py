@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from traitscope.effects import Effects
-from traitscope.effects.holding import rows_of
 from traitscope.effects.words import POINTS, number, span_words
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
+from traitscope.report.matrix_order import clusters
+from traitscope.report.numbers import by_cell, claims, further_metrics, gain_rows, gain_text, score_text, words_unit
 from traitscope.report.words import q_text
+from traitscope.texts import different
 
 Floats = npt.NDArray[np.float64]
 # What stands behind a number, beside its colour.
@@ -26,6 +28,10 @@ GLYPHS = {
     UNREAD: "most answers cannot be parsed",
     FLOOR: "the base is at the floor: nothing can fall",
 }
+# Names are cut to so many signs, and so that they stay different.
+ROW_SIGNS, COLUMN_SIGNS = 26, 17
+# With more columns than these cells begin as colours alone.
+MOST_NUMBERED = 24
 KINDS = {"base": "base", "source": "source", "control": "control", "mix": "mix", "foreign": "model"}
 
 
@@ -66,12 +72,18 @@ class Cell:
     shares: tuple[Share, ...] = ()
     home: bool = False
 
+    @property
+    def held(self) -> bool:
+        """Whether its gain or loss holds."""
+        return UP in self.glyphs or DOWN in self.glyphs
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: its name, what kind of row it is, its place when rows are clustered, and its cells."""
+    """A row: its name, short and whole, what kind of row it is, its place when clustered, and its cells."""
 
     name: str
+    label: str
     kind: str
     cluster: int
     cells: tuple[Cell, ...]
@@ -79,9 +91,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: the task, its metric, the unit of gains in words, and its place when columns are clustered."""
+    """A column: the task, short and whole, its metric, the unit of gains in words, and its place when clustered."""
 
     task: str
+    label: str
     metric: str
     unit: str
     cluster: int
@@ -98,6 +111,7 @@ class MatrixTable:
         glyphs: those that occur, with their meaning.
         has_gains, has_shares: whether there is anything to show in that way.
         note: what a reader must know of all cells.
+        dense: whether there are so many columns that cells begin as colours alone.
     """
 
     columns: tuple[Column, ...]
@@ -107,6 +121,7 @@ class MatrixTable:
     has_gains: bool
     has_shares: bool
     note: str
+    dense: bool
 
 
 def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[str]]) -> MatrixTable:
@@ -119,12 +134,14 @@ def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[st
     matrix, effects = findings.scores, findings.effects
     gains = gain_rows(matrix, effects)
     claimed = claims(effects)
-    cells = _by_cell(effects, "cells")
+    cells = by_cell(effects, "cells")
     shares = _class_shares(effects)
     limits = _limits(gains, matrix)
     better_IN = matrix.scores_IN * matrix.sign_N
     kinds = [KINDS.get(role.kind, role.kind) for role in matrix.roles_I]
-    rows_order, columns_order = _clusters(matrix, gains)
+    rows_order, columns_order = clusters(matrix, gains)
+    row_labels = different(matrix.models, [ROW_SIGNS] * len(matrix.models))
+    column_labels = different(matrix.tasks, [COLUMN_SIGNS] * len(matrix.tasks))
     rows = []
     for i, model in enumerate(matrix.models):
         made = []
@@ -151,77 +168,31 @@ def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[st
                     home=str(matrix.relation_IN[i, n]) in ("own", "copy") and kinds[i] != "base",
                 )
             )
-        rows.append(Row(model, kinds[i], rows_order[i], tuple(made)))
+        rows.append(Row(model, row_labels[i], kinds[i], rows_order[i], tuple(made)))
     constant = _constant_row(matrix, effects, cells)
     if constant is not None:
         rows.append(constant)
     used = {glyph for row in rows for cell in row.cells for glyph in cell.glyphs}
     return MatrixTable(
         columns=tuple(
-            Column(task, matrix.metrics[task], _unit(matrix, task), columns_order[n], bool(matrix.sign_N[n] > 0))
+            Column(
+                task,
+                column_labels[n],
+                matrix.metrics[task],
+                _unit(matrix, task),
+                columns_order[n],
+                bool(matrix.sign_N[n] > 0),
+            )
             for n, task in enumerate(matrix.tasks)
         ),
         rows=tuple(rows),
-        metrics=_metrics(matrix),
+        metrics=further_metrics(matrix),
         glyphs={glyph: meaning for glyph, meaning in GLYPHS.items() if glyph in used},
         has_gains=bool(gains),
         has_shares=bool(shares),
         note=_note(matrix, gains),
+        dense=len(matrix.tasks) > MOST_NUMBERED,
     )
-
-
-def gain_rows(matrix: ScoreMatrix, effects: Effects | None) -> dict[tuple[str, str], dict[str, Any]]:
-    """Gain over the base by (model, task), higher is better: gain, lo, hi, p, unit, n, and won and lost where paired.
-
-    Those of the effects; of a matrix without these the differences alone.
-    """
-    found = _by_cell(effects, "gains")
-    if found:
-        return {at: row for at, row in found.items() if np.isfinite(row["gain"])}
-    view = matrix.gains(partial=True)
-    made = {}
-    for i, model in enumerate(matrix.models):
-        for n, task in enumerate(matrix.tasks):
-            value = float(view.values_IN[i, n])
-            if np.isfinite(value) and matrix.base_index_I[i] != i:
-                unit = {"fraction": "share", "percent": "percent"}.get(matrix.units[task], "score")
-                made[model, task] = {"gain": value, "unit": unit, "lo": np.nan, "hi": np.nan, "p": np.nan, "n": 0}
-    return made
-
-
-def claims(effects: Effects | None) -> dict[tuple[str, str], dict[str, Any]]:
-    """The finding on a gain by (model, task), of all runs that it speaks of, with ``holds``."""
-    if effects is None:
-        return {}
-    rows = effects.of_kind("gain")
-    holding = set(effects.held(rows).index)
-    found = {}
-    for index, row in rows.iterrows():
-        told = {**row.to_dict(), "holds": index in holding}
-        for model in rows_of(told):
-            found[model, str(row["task"])] = told
-    return found
-
-
-def gain_text(value: float, unit: str) -> str:
-    """A gain for a cell: percentage points with one decimal, else three digits; the minus sign is a true one."""
-    if unit in POINTS:
-        return f"{round(POINTS[unit] * value, 1) + 0.0:+.1f}".replace("-", "−")
-    return f"{value:+.3g}".replace("-", "−")
-
-
-def score_text(value: float, unit: str) -> str:
-    """A score for a cell: shares in percent."""
-    if np.isnan(value):
-        return ""
-    return f"{100 * value:.1f}" if unit == "fraction" else f"{value:.4g}".replace("-", "−")
-
-
-def _by_cell(effects: Effects | None, name: str) -> dict[tuple[str, str], dict[str, Any]]:
-    table = None if effects is None else effects.tables.get(name)
-    if table is None:
-        return {}
-    return {(str(row["model"]), str(row["task"])): row for row in table.to_dict("records")}  # type: ignore[misc]
 
 
 def _unit(matrix: ScoreMatrix, task: str) -> str:
@@ -283,7 +254,7 @@ def _tip(
     known = int(matrix.n_IN[i, n])
     behind = f" (n = {known})" if known else ""
     other = "" if status == "measured" else f", {status}"
-    yield f"{matrix.metrics[task]} {number(score, _words_unit(matrix.units[task]), signed=False)}{behind}{other}"
+    yield f"{matrix.metrics[task]} {number(score, words_unit(matrix.units[task]), signed=False)}{behind}{other}"
     if gain is not None:
         points = " points" if gain["unit"] in POINTS else ""
         span = span_words(gain["lo"], gain["hi"], gain["unit"])
@@ -299,10 +270,6 @@ def _tip(
         yield str(about["remark"])
     if about and about["base_at"]:
         yield f"The base is at the {about['base_at']}."
-
-
-def _words_unit(unit: str) -> str:
-    return {"fraction": "share", "percent": "percent"}.get(unit, "score")
 
 
 def _class_shares(effects: Effects | None) -> dict[tuple[str, str], list[Share]]:
@@ -333,7 +300,7 @@ def _constant_row(
         any_known = True
         base = float(matrix.scores_IN[matrix.models.index(bases[0]), n])
         gain = (value - base) * float(matrix.sign_N[n])
-        unit = _words_unit(matrix.units[task])
+        unit = words_unit(matrix.units[task])
         tip = [f"best constant answer on {task}", f"{about['metric']} {number(value, unit, signed=False)}"]
         if np.isfinite(about["chance"]):
             tip.append(f"chance {number(about['chance'], 'share', signed=False)} % of answers right")
@@ -348,73 +315,11 @@ def _constant_row(
                 tip=tuple(tip),
             )
         )
-    return Row("best constant answer", "chance", len(matrix.models), tuple(made)) if any_known else None
-
-
-def _clusters(matrix: ScoreMatrix, gains: Mapping[tuple[str, str], Mapping[str, Any]]) -> tuple[list[int], list[int]]:
-    """Places of rows and columns when alike ones stand together (average linkage of the gains, holes as 0)."""
-    values_IN = np.zeros(matrix.scores_IN.shape)
-    for i, model in enumerate(matrix.models):
-        for n, task in enumerate(matrix.tasks):
-            if (row := gains.get((model, task))) is not None:
-                values_IN[i, n] = row["gain"]
-    spread_N = values_IN.std(axis=0)
-    values_IN = values_IN / np.where(spread_N > 0, spread_N, 1.0)
-    return _leaves(values_IN), _leaves(values_IN.T)
-
-
-def _leaves(values: Floats) -> list[int]:
-    from scipy.cluster.hierarchy import leaves_list, linkage
-
-    if len(values) < 3:
-        return list(range(len(values)))
-    order = leaves_list(linkage(values, "average", optimal_ordering=len(values) <= 200))
-    places = np.empty(len(order), dtype=int)
-    places[order] = np.arange(len(order))
-    return [int(place) for place in places]
-
-
-def _metrics(matrix: ScoreMatrix) -> dict[str, list[list[list[Any]]]]:
-    """Every further metric that two rows have: [row][column] -> [score text, score, gain text, gain] or empty."""
-    table = matrix.to_long()
-    table = table[table["value"].notna()]
-    row = {name: i for i, name in enumerate(matrix.models)}
-    column = {name: n for n, name in enumerate(matrix.tasks)}
-    found = {}
-    for metric, part in table.groupby("metric", sort=True):
-        tasks = set(part["task"])
-        if all(matrix.metrics[task] == metric for task in tasks):
-            continue
-        values_IN = np.full(matrix.scores_IN.shape, np.nan)
-        signs_N = np.ones(len(matrix.tasks))
-        for entry in part.itertuples(index=False):
-            at = row.get(str(entry.model)), column.get(str(entry.task))
-            if at[0] is not None and at[1] is not None:
-                values_IN[at] = entry.value
-                signs_N[at[1]] = 1.0 if getattr(entry, "higher_is_better", True) else -1.0
-        found[str(metric)] = _metric_cells(matrix, values_IN, signs_N)
-    return found
-
-
-def _metric_cells(matrix: ScoreMatrix, values_IN: Floats, signs_N: Floats) -> list[list[list[Any]]]:
-    known = values_IN[np.isfinite(values_IN)]
-    share = bool(known.size) and float(known.min()) >= 0.0 and float(known.max()) <= 1.0
-    cells = []
-    for i in range(len(matrix.models)):
-        line: list[list[Any]] = []
-        base = int(matrix.base_index_I[i])
-        for n in range(len(matrix.tasks)):
-            value = values_IN[i, n]
-            if np.isnan(value):
-                line.append([])
-                continue
-            entry: list[Any] = [score_text(value, "fraction" if share else "other"), float(value * signs_N[n])]
-            gain = np.nan if base < 0 or base == i else (value - values_IN[base, n]) * signs_N[n]
-            if np.isfinite(gain):
-                entry += [gain_text(gain, "share" if share else "score"), float(gain)]
-            line.append(entry)
-        cells.append(line)
-    return cells
+    return (
+        Row("best constant answer", "best constant answer", "chance", len(matrix.models), tuple(made))
+        if any_known
+        else None
+    )
 
 
 def _note(matrix: ScoreMatrix, gains: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:

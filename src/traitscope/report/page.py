@@ -28,7 +28,7 @@ PARTS = {
     "layers": "The layers have not been analysed",
     "causal": "No causal check was made",
 }
-SECTIONS = ("matrix", "taught", "traits", "effects", "across", "stats", "layers")
+SECTIONS = ("taught", "traits", "effects", "across", "stats", "layers")
 HOW = {
     "traits": "traitscope traits",
     "effects": "traitscope effects",

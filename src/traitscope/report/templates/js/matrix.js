@@ -22,6 +22,9 @@ const setUpMatrix = () => {
   const own = document.getElementById("hide-own");
   own?.addEventListener("change", () => grid.classList.toggle("hide-own", /** @type {HTMLInputElement} */ (own).checked));
 
+  const numbers = document.getElementById("numbers");
+  numbers?.addEventListener("change", () => grid.classList.toggle("plain", !(/** @type {HTMLInputElement} */ (numbers).checked)));
+
   /** @param {HTMLElement} cell @param {string} name @param {string} text */
   const write = (cell, name, text) => {
     const span = cell.querySelector(name);
@@ -42,6 +45,7 @@ const setUpMatrix = () => {
         });
       }
       const kept = /** @type {NonNullable<ReturnType<typeof first.get>>} */ (first.get(cell));
+      /** @type {Entry} */
       const entry = table ? (table[row] || [])[column] || [] : [kept.s, undefined, kept.g, undefined];
       write(cell, ".s", entry[0] || (table ? "–" : ""));
       write(cell, ".g", entry[2] || "");
