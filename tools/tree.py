@@ -18,6 +18,7 @@ know nothing of one another. `make lint` holds both (import-linter; the contract
 
 ```text
 cli                                        one short file per verb
+view                                       the report of a run folder as a live page
 study                                      decides, leases, commits, gathers findings
 report                                     takes Findings
 plots    findings   sklearn               take results; never open a study

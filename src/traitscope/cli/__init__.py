@@ -28,6 +28,7 @@ from traitscope.cli.stats import stats
 from traitscope.cli.train import train
 from traitscope.cli.traits import traits
 from traitscope.cli.verify import verify
+from traitscope.cli.view import view
 
 app = typer.Typer(
     name="traitscope",
@@ -88,6 +89,7 @@ for _verb in (
     belt,
     layers,
     report,
+    view,
     ls,
     verify,
     push,

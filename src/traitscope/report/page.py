@@ -39,8 +39,8 @@ HOW = {
 
 
 # In the order in which they stand in the page.
-SCRIPTS = ("js/table.js", "js/matrix.js")
-STYLES = ("css/base.css", "css/first.css")
+SCRIPTS = ("js/table.js", "js/matrix.js", "js/live.js")
+STYLES = ("css/base.css", "css/first.css", "css/live.css")
 
 
 def _text(names: Sequence[str]) -> str:
@@ -62,7 +62,7 @@ def policy(script: str) -> str:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str = "report.html") -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = files("traitscope").joinpath("report/templates")
@@ -74,15 +74,24 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html")
+    environment.filters["mark"] = _mark
+    return environment.get_template(name)
 
 
-def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str]) -> str:
+def _mark(text: str) -> str:
+    """What tells whether a part of the page is still what it was."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def render_page(
+    findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str], *, revision: int | None = None
+) -> str:
     """The whole page as text.
 
     Args:
         drawn: the figures; their SVG is our own, everything else is escaped.
         tables: names of the CSV files written beside it.
+        revision: of the live page, which has a server to ask; None: the page is a file.
     """
     cells, n_cells = cell_rows(findings.scores, cell_notes(findings.effects))
     effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
@@ -126,7 +135,15 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
         lock=findings.lock_text,
         tables=tables,
         files=[f.name for f in drawn],
+        revision=revision,
     )
+
+
+def render_waiting(name: str, revision: int, *, begun: bool) -> str:
+    """The live page of a study that has no cell yet, or, where it has begun, whose page is still being made."""
+    script = _text(SCRIPTS)  # all of them: the page that comes later brings none
+    made = {"policy": policy(script), "script": script, "style": _text(STYLES)}
+    return _template("waiting.html").render(name=name, version=__version__, revision=revision, begun=begun, **made)
 
 
 def _absence(findings: Findings, part: str) -> str:

@@ -154,6 +154,9 @@ class Leases:
                 holder = self.holder(path.stem.replace("~", "/"))
                 if holder is not None and holder.gone():
                     path.unlink(missing_ok=True)
+            for told in self.folder.glob("[!.]*.live"):  # see ``store.pulse``
+                if not told.with_suffix(".json").exists():
+                    told.unlink(missing_ok=True)
 
     def __enter__(self) -> Leases:
         self._drop_gone()

@@ -337,9 +337,14 @@ class BasesStudy(Study):
         return part.forecast(others=[*others, *options.pop("others", ())], **options)
 
     @looking_once
-    def analyse(self) -> Findings:
-        """All findings of all base models together; those of one are in its own folder."""
+    def analyse(self, *, load: bool = True) -> Findings:
+        """All findings of all base models together; those of one are in its own folder. None needs a model."""
         return whole.gather(self, self.parts)
+
+    @looking_once
+    def outline(self) -> Findings:
+        """As of ``Study.outline``, of all base models together."""
+        return whole.outline(self, self.parts)
 
     @looking_once
     def report(self) -> Path:

@@ -54,10 +54,13 @@ class LayerFindings(NamedTuple):
         return self.layers.section_curves()
 
 
-def study_layers(study: Context, *, mix: str | None = None, causal: bool = True, **options: Any) -> LayerFindings:
+def study_layers(
+    study: Context, *, mix: str | None = None, causal: bool = True, load: bool = True, **options: Any
+) -> LayerFindings:
     """Captures base, mix and controls on every target and analyses them; no hidden state stays on the disk.
 
-    Findings are kept in ``layers/`` and ``analysis/`` until a cell or an option changes.
+    Findings are kept in ``layers/`` and ``analysis/`` until a cell or an option changes. Where ``load`` is false those
+    that are kept are given, and no model is loaded for others.
     """
     settings = study.config.layers or LayersConfig()
     rows = _Rows(study, _mix_name(study, mix))
@@ -87,6 +90,8 @@ def study_layers(study: Context, *, mix: str | None = None, causal: bool = True,
         return LayerFindings(layers, check, correlates)
 
     def make() -> LayerFindings:
+        if not load:
+            raise TraitscopeError("they need the model (traitscope layers, or traitscope report, makes them)")
         return _analyse(study, rows, settings, causal, options)
 
     return keeping.kept(study, "layers", asked, make, write, read, ("measure",))

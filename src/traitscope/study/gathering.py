@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +23,22 @@ from traitscope.study.state import MOST
 from traitscope.texts import count_of
 
 
-def gather(study: Context) -> Findings:
+def gather(study: Context, *, load: bool = True) -> Findings:
     """All findings of a filled folder, each made only if the cells changed; what cannot be made is said.
+
+    Args:
+        load: the model may be loaded, where the layers were not analysed yet.
 
     Raises:
         TraitscopeError: no cell is there yet.
     """
-    scores = analysis.scores(study, records=not analysis.part_looked_at(study).note)
+    shown = outline(study, records=not analysis.part_looked_at(study).note)
     parts: dict[str, Callable[[Context], Any]] = {
         "stats": analysis.dataset_statistics,
         "traits": analysis.traits,
         "effects": analysis.effects,
         "explanation": analysis.explanation,
-        "layers": capturing.study_layers,
+        "layers": partial(capturing.study_layers, load=load),
     }
     found: dict[str, Any] = {}
     missing: dict[str, str] = {}
@@ -49,17 +54,29 @@ def gather(study: Context) -> Findings:
     layers = found.pop("layers", None)
     if layers is not None:
         found |= layers._asdict()
+    known = (study.config, study.recorded_config())
+    return replace(shown, **found, missing={name: without_places(why, *known) for name, why in missing.items()})
+
+
+def outline(study: Context, *, records: bool = False) -> Findings:
+    """What is known of a folder at a glance: scores, facts, study file, warnings; no finding is made.
+
+    Args:
+        records: the matrix holds every example's value.
+
+    Raises:
+        TraitscopeError: no cell is there yet.
+    """
+    scores = analysis.scores(study, records=records)
     lock, known = study.folder.read_lock(), (study.config, study.recorded_config())
     return Findings(
         name=study.config.study,
         scores=scores,
-        **found,
         facts=tuple(_facts(study, scores, lock)),
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
         warnings=tuple(without_places(line, *known) for line in warnings(study)),
         left_out=left_out(study),
-        missing={name: without_places(reason, *known) for name, reason in missing.items()},
     )
 
 

@@ -362,12 +362,24 @@ class Study(Context):
         return analysis.explanation(self, **options)
 
     @looking_once
-    def analyse(self) -> Findings:
+    def analyse(self, *, load: bool = True) -> Findings:
         """All findings of a filled folder, each made only if the cells changed; what cannot be made is said.
 
         The layer analysis is part of it where the study file has ``layers``; it needs the model, the rest does not.
+
+        Args:
+            load: the model may be loaded; else layers are among the findings only where they were analysed already.
         """
-        return gathering.gather(self)
+        return gathering.gather(self, load=load)
+
+    @looking_once
+    def outline(self) -> Findings:
+        """What is known at a glance, as of ``analyse``: scores, facts and warnings; no finding is made.
+
+        Raises:
+            TraitscopeError: no cell is there yet.
+        """
+        return gathering.outline(self)
 
     @looking_once
     def report(self) -> Path:

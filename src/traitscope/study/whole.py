@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def gather(study: Any, parts: Parts) -> Findings:
     Raises:
         TraitscopeError: no cell is there yet.
     """
-    matrix = study.scores(records=True)
+    shown = outline(study, parts, records=True)
     makers: dict[str, Callable[[], Any]] = {
         "traits": study.traits,
         "effects": study.effects,
@@ -98,6 +99,16 @@ def gather(study: Any, parts: Parts) -> Findings:
             missing[name] = error.what
     own = "each base model's own report has them: bases/<name>/report.html"
     missing |= dict.fromkeys(("stats", "explanation", "layers", "causal"), own)
+    return replace(shown, **found, missing=missing)
+
+
+def outline(study: Any, parts: Parts, *, records: bool = False) -> Findings:
+    """What is known at a glance: one matrix of all base models, facts, study file, warnings; no finding is made.
+
+    Raises:
+        TraitscopeError: no cell is there yet.
+    """
+    matrix = study.scores(records=records)
     warnings = []
     for name, part in parts.items():
         warnings += [f"{name}: {warning}" for warning in gathering.warnings(part)] if has_cells(part) else []
@@ -108,13 +119,11 @@ def gather(study: Any, parts: Parts) -> Findings:
     return Findings(
         name=study.config.study,
         scores=matrix,
-        **found,
         facts=tuple(_facts(study, parts, matrix)),
         config=_text(study),
         lock={name: lock for name, lock in locks.items() if lock is not None},
         warnings=tuple(warnings),
         left_out=tuple((f"{name}/{model}", task) for name, part in parts.items() for model, task in _left_out(part)),
-        missing=missing,
     )
 
 

@@ -14,6 +14,7 @@ from traitscope.config import StudyConfig
 from traitscope.errors import TraitscopeError
 from traitscope.records import Progress
 from traitscope.store import LeaseLost, Leases, RunFolder
+from traitscope.store.pulse import Pulses
 from traitscope.study.data import StudyData
 from traitscope.study.part import Part
 from traitscope.study.progress import Reporter, Stopped, show_tokens
@@ -182,8 +183,14 @@ class Work:
         self.stop_if_asked()
         return left
 
+    @cached_property
+    def pulses(self) -> Pulses:
+        """What whoever looks on is told of the units under way."""
+        return Pulses(self.leases.folder)
+
     def _let_go(self, held: dict[str, Step], unit: str) -> None:
         self._under_way.pop(unit, None)
+        self.pulses.end(unit)
         del held[unit]
         self.leases.release(unit)
 
@@ -203,4 +210,5 @@ class Work:
         self._under_way.pop(unit, None)
         self._under_way[unit] = progress
         self.tracking.steps(progress.steps)
+        self.pulses.tell(unit, progress)
         show_tokens(self.report, *self._under_way.values())

@@ -1,6 +1,6 @@
 // @ts-check
 // The matrix: what cells show, order, chips, arrow keys and what the pointer tells.
-(() => {
+const setUpMatrix = () => {
   const grid = /** @type {HTMLTableElement | null} */ (document.getElementById("gains"));
   if (!grid) return;
   const head = /** @type {HTMLTableRowElement} */ (grid.tHead?.rows[0]);
@@ -176,4 +176,9 @@
     next.tabIndex = 0;
     next.focus();
   });
-})();
+};
+setUpMatrix();
+// The live page puts another table in its place.
+document.addEventListener("traitscope:part", (event) => {
+  if (/** @type {Element} */ (event.target).querySelector("#gains")) setUpMatrix();
+});

@@ -1,5 +1,5 @@
 "use strict";
-for (const table of document.querySelectorAll("table[data-sortable]")) {
+const setUpTables = (root) => root.querySelectorAll("table[data-sortable]").forEach((table) => {
   const body = table.tBodies[0];
   const key = (row, column) => {
     const cell = row.cells[column];
@@ -24,4 +24,6 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     }
   };
   if (search) search.addEventListener("input", match);
-}
+});
+setUpTables(document);
+document.addEventListener("traitscope:part", (event) => setUpTables(event.target));

@@ -1,0 +1,217 @@
+"""The live page as a reader has it: the server is a process of its own, and so is the run that it looks on."""
+
+from __future__ import annotations
+
+import html
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from conftest import Served
+from traitscope.cli import app
+from traitscope.study import Study
+
+Start = Callable[..., Served]
+
+
+def parts(page: str) -> dict[str, str]:
+    """The parts of a page that the script compares, with their hashes."""
+    return dict(re.findall(r'data-part="([^"]+)" data-hash="([0-9a-f]{16})"', page))
+
+
+def files(folder: Path) -> dict[str, int]:
+    """All files of a folder and when they were written."""
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_cell_appears_while_a_run_goes_on_and_ctrl_c_ends_it_at_once(study_file: Path, view: Start) -> None:
+    served = view(study_file)
+    first = served.read()
+    assert "No cell yet" in first and 'data-live="' in first
+    # The scripts come with the first page; the parts that take its place bring none.
+    assert "setUpTables" in first and "setUpMatrix" in first
+    assert not (study_file.parent / "runs").exists()
+    state = json.loads(served.read("/state"))
+    assert (state["done"], state["total"], state["losses"]) == (0, 19, [])
+    command = [sys.executable, "-m", "traitscope", "run", str(study_file), "-q"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        served.until(lambda: json.loads(served.read("/state"))["revision"] > state["revision"])
+        served.until(lambda: "first" in parts(served.read("/")))
+        assert run.wait(120) == 0
+    finally:
+        run.kill()
+    served.until(lambda: json.loads(served.read("/state"))["done"] == 19)
+    served.until(lambda: "the rest" not in served.read("/") and "15 measured" in served.read("/"))
+    status, seconds, err = served.end()
+    assert (status, err) == (0, "Ctrl-C ends it.\n")
+    assert seconds < 10
+    assert not list(study_file.parent.rglob(".traitscope-*")) and not list(study_file.parent.rglob("*.live"))
+
+
+def test_the_page_is_that_of_the_file_and_reading_it_changes_nothing(copy: Path, view: Start) -> None:
+    Study.open(copy).report()
+    written, before = (copy.parent / "runs/tiny/report.html").read_text(), files(copy.parent)
+    served = view(copy.parent / "runs/tiny")
+    served.read()
+    served.until(lambda: json.loads(served.read("/state"))["revision"] >= 3)
+    live = served.read("/")
+    assert parts(live).keys() == parts(written).keys() and len(parts(live)) > 8
+    assert {name for name, mark in parts(live).items() if parts(written)[name] != mark} <= {"warnings"}
+    assert 'id="live"' in live and 'id="live"' not in written and "data-live=" not in written.split("<script>")[0]
+    for _ in range(3):
+        served.read("/examples?model=tone-s0&task=tone&q=warm")
+        served.read("/state")
+    # Caches of the index and of what was found are kept as every verb keeps them.
+    changed = {path for path, when in files(copy.parent).items() if before.get(path) != when}
+    assert {Path(path).name for path in changed} <= {"index.json", "local.json", "inputs.json", "cells.parquet"}
+    assert served.end()[0] == 0
+
+
+def test_the_policy_that_is_sent_is_the_pages_own_and_allows_no_frame(filled: Path, view: Start) -> None:
+    served = view(filled)
+    page = served.read()
+    policy = html.unescape(re.findall(r'Content-Security-Policy" content="([^"]*)"', page)[0])
+    with served._browser.open(served.home + "/") as answer:
+        told = answer.headers["content-security-policy"]
+    assert (
+        told == f"{policy}; frame-ancestors 'none'" and "unsafe-inline'; img" in told and "script-src 'sha256-" in told
+    )
+
+
+def test_it_refuses_over_the_wire_what_the_guard_refuses(filled: Path, view: Start) -> None:
+    served = view(filled)
+    port = int(served.home.rsplit(":", 1)[1])
+    token = served.address.rsplit("=", 1)[1]
+    cookie = {"Cookie": f"traitscope-{port}={token}"}
+    cases: list[tuple[str, str, dict[str, str], int]] = [
+        ("GET", "/", {}, 403),
+        ("GET", "/?token=wrong", {}, 403),
+        ("GET", f"/?token={token}", {}, 303),
+        ("GET", f"/?token={token}", {"Host": f"evil.example:{port}"}, 403),
+        ("GET", "/", cookie, 200),
+        ("HEAD", "/", cookie, 200),
+        ("POST", "/", cookie, 405),
+        ("GET", "/state", {**cookie, "Origin": "http://evil.example"}, 403),
+        ("GET", "/../../etc/passwd", cookie, 404),
+        ("GET", "/%2e%2e/study.yaml", cookie, 404),
+        ("GET", "/study.yaml", cookie, 404),
+        ("GET", "/examples?model=..&task=tone", cookie, 404),
+        ("GET", "/examples?model=tone-s0&task=%2e%2e%2ftone", cookie, 404),
+    ]
+    for method, path, headers, wanted in cases:
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        asked.request(method, path, headers=headers)
+        answer = asked.getresponse()
+        body = answer.read().decode()
+        assert answer.status == wanted, (method, path, headers, body)
+        assert "Traceback" not in body and answer.headers["cache-control"] == "no-store"
+        asked.close()
+    # It listens on this address alone.
+    with (
+        pytest.raises(OSError),
+        socket.create_connection((socket.gethostbyname(socket.gethostname()), port), 2) as made,
+    ):
+        assert made.getsockname()[0].startswith("127.")
+        raise OSError
+
+
+def test_an_example_is_read_through_the_server(filled: Path, view: Start) -> None:
+    served = view(filled)
+    served.read()
+    found = json.loads(served.read("/examples?model=tone-s0&task=tone&limit=1"))
+    assert len(found["shown"]) == 1 and sum(found["counts"].values()) == 8 + found["counts"]["invalid"]
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        served.read("/examples?model=nobody&task=tone")
+    assert json.loads(caught.value.read())["error"] == "there is no model 'nobody'"
+
+
+def told(*arguments: object) -> str:
+    """The error of a call that is refused."""
+    done = CliRunner().invoke(app, ["view", *map(str, arguments), "--no-open"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2 and done.stdout == "", done.output
+    return done.stderr
+
+
+def test_what_stands_in_its_way_is_one_error_with_the_fix(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = told(filled, "--port", port)
+    assert f"port {port}: is taken by another program" in error and "leave --port out" in error
+    assert "this folder holds no study" in told(tmp_path) and "fix: name a study file" in told(tmp_path)
+    assert "there is no such file" in told(tmp_path / "nowhere.yaml")
+    matrix = tmp_path / "matrix.csv"
+    matrix.write_text("model,tone\nbase,1\n")
+    assert "traitscope report" in told(matrix)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    error = told(filled)
+    assert "starlette, which is not installed" in error and "pip install 'traitscope[view]'" in error
+
+
+def test_a_look_that_fails_is_told_and_the_page_is_served_on(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from traitscope.view.looks import Looks
+
+    def opened() -> Study:
+        return Study.open(copy)
+
+    looks = Looks(opened, opened())
+    looks.look()
+    page = looks.page
+    assert page.revision == 2 and b"15 measured" in page.html and looks.page.findings is not None
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(looks, "_find", fails)
+    looks.start()
+    for _ in range(100):
+        if looks.trouble:
+            break
+        looks._ended.wait(0.1)
+    looks.end(5)
+    assert looks.trouble == "RuntimeError: no luck" and looks.page is page
+
+
+def test_while_a_run_goes_on_the_matrix_is_new_and_the_rest_says_when_it_was_found(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from traitscope.view.looks import Looks
+
+    cell = copy.parent / "runs/tiny/cells/sums-s0/story"
+    (cell / "cell.json").rename(cell / "later")
+    looks = Looks(lambda: Study.open(copy), Study.open(copy))
+    looks.look()
+    looks.look()
+    assert looks.page.findings is not None and looks.page.findings.effects is not None
+    before = looks.page.findings
+    (cell / "later").rename(cell / "cell.json")
+    with Study.open(copy).folder.leases() as leases:
+        assert leases.acquire("cells/base/tone")
+        Study.open(copy).folder.log("cell", unit="cells/sums-s0/story")
+        looks.look()
+        found = looks.page.findings
+        assert (before.scores.status_IN == "measured").sum() == 14 and (
+            found.scores.status_IN == "measured"
+        ).sum() == 15
+        assert found.effects is before.effects
+        assert "from 14 cells" in found.warnings[0] and found.warnings[0].encode() in looks.page.html
+        revision = looks.page.revision
+        looks.look()
+        assert looks.page.revision == revision  # findings wait while a run goes on
+    looks.look()
+    assert looks.page.findings.effects is not before.effects and not looks.page.findings.warnings
