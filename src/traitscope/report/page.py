@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
-from traitscope.report import words
+from traitscope.report import packing, words
 from traitscope.report.figures import Drawn
 from traitscope.report.tables import cell_notes, cell_rows
 
@@ -59,7 +59,7 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
     """
     cells, n_cells = cell_rows(findings.scores, cell_notes(findings.effects))
     effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
-    return _template().render(
+    page = _template().render(
         name=findings.name,
         version=__version__,
         facts=findings.facts or (("Cells", cells_text(findings.scores)),),
@@ -91,7 +91,10 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
         lock=findings.lock_text,
         tables=tables,
         files=[f.name for f in drawn],
+        order=packing.order(findings),
+        panels=packing.PLACE,
     )
+    return packing.with_panels(page, findings)
 
 
 def _absence(findings: Findings, part: str) -> str:

@@ -14,6 +14,7 @@ from traitscope.registry import HOMES
 from traitscope.store.files import read_file
 from traitscope.store.models import shared_name
 from traitscope.study import analysis, capturing, keeping
+from traitscope.study.cell_source import StudyCells
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
 from traitscope.study.sharing import without_places
@@ -54,6 +55,7 @@ def gather(study: Context) -> Findings:
         name=study.config.study,
         scores=scores,
         **found,
+        cells=StudyCells({"": study}),
         facts=tuple(_facts(study, scores, lock)),
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
