@@ -113,6 +113,8 @@ class Density:
             last one.
         counts: by name of the series.
         means: by name of the series.
+        low, high: the least and the largest value.
+        whole: whether they are whole numbers, which then stand in the middle of a bin one wide.
         note: what a reader must know of it.
     """
 
@@ -120,13 +122,25 @@ class Density:
     edges: tuple[float, ...]
     counts: Mapping[str, tuple[int, ...]]
     means: Mapping[str, float]
+    low: float
+    high: float
+    whole: bool
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As the page's script takes it."""
         means = {name: f"{mean:.3g}" for name, mean in self.means.items()}
         series = [{"name": name, "counts": list(counts), "mean": means[name]} for name, counts in self.counts.items()]
-        return {"title": self.title, "edges": [round(e, 4) for e in self.edges], "series": series, "note": self.note}
+        middle = (self.low + self.high) / 2
+        marks = sorted({self.low, round(middle) if self.whole else middle, self.high})
+        return {
+            "title": self.title,
+            "edges": [round(edge, 4) for edge in self.edges],
+            "marks": [int(mark) if self.whole else float(f"{mark:.3g}") for mark in marks],
+            "whole": self.whole,
+            "series": series,
+            "note": self.note,
+        }
 
 
 def density(title: str, series: Mapping[str, Sequence[float]], *, whole: bool, note: str = "") -> Density | None:
@@ -134,7 +148,7 @@ def density(title: str, series: Mapping[str, Sequence[float]], *, whole: bool, n
 
     Args:
         series: values by name; those that are not finite are left out.
-        whole: whether they are whole numbers, whose bins are then whole numbers wide.
+        whole: whether they are whole numbers, whose bins are then as many numbers wide as need be.
     """
     kept = {name: np.array([v for v in values if math.isfinite(v)], dtype=float) for name, values in series.items()}
     kept = {name: values for name, values in kept.items() if values.size}
@@ -143,12 +157,12 @@ def density(title: str, series: Mapping[str, Sequence[float]], *, whole: bool, n
     low, high = min(v.min() for v in kept.values()), max(v.max() for v in kept.values())
     if whole:
         width = max(1, math.ceil((high - low + 1) / MOST_BINS))
-        edges = np.arange(low, high + width + 1, width)[: math.ceil((high - low + 1) / width) + 1]
+        edges = low - 0.5 + width * np.arange(math.ceil((high - low + 1) / width) + 1)
     else:
         edges = np.linspace(low, high if high > low else low + 1.0, MOST_BINS + 1)
     counts = {name: tuple(np.histogram(values, edges)[0].tolist()) for name, values in kept.items()}
     means = {name: float(values.mean()) for name, values in kept.items()}
-    return Density(title, tuple(edges.tolist()), counts, means, note)
+    return Density(title, tuple(edges.tolist()), counts, means, float(low), float(high), whole, note)
 
 
 def cell_density(base: Sequence[ExampleRecord] | None, model: Sequence[ExampleRecord]) -> Density | None:

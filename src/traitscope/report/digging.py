@@ -45,12 +45,13 @@ FLAGS = {
     "both_wrong": "--both-wrong",
     "both_right": "--both-right",
     "invalid": "--invalid",
+    "right": "--right",
     "wrong": "--wrong",
 }
 RULE = "Examples are taken evenly over the task's rows in their order, whatever their scores."
 RELATIONS = {
     "own": "the task it was trained on",
-    "copy": "a copy of a task it was trained on",
+    "copy": "a task of which it was trained on a copy",
     "transfer": "a task it was not trained on",
     "model": "not trained here",
 }
@@ -286,7 +287,7 @@ class Digger:
                 label=labels[key],
                 total=len(rows),
                 shown=tuple(evenly(rows, per_tab if key in OPEN else 0)),
-                command=command(model, task, key, len(rows), bare=base is None),
+                command=command(model, task, key, len(rows)),
             )
             for key, rows in found.items()
             if labels[key] and (rows or key in OPEN)
@@ -298,20 +299,12 @@ def dig(findings: Findings, model: str, task: str, per_tab: int) -> Dig:
     return Digger(findings).dig(model, task, per_tab)
 
 
-def command(model: str, task: str, key: str, total: int, *, bare: bool) -> str:
-    """What lists the examples of an outcome in a terminal, in the folder of the report.
-
-    Args:
-        bare: the row is compared with nothing.
-    """
+def command(model: str, task: str, key: str, total: int) -> str:
+    """What lists the examples of an outcome in a terminal, in the folder of the report; empty where there are none."""
     if not total:
         return ""
-    # Only some outcomes can be told without a base.
-    flag = FLAGS.get(key, "")
-    flags = [flag] if flag else []
-    words = ["traitscope", "ls", "examples", ".", "--task", task, "--model", model, *flags, "-n", str(total)]
-    assert not bare or flag in ("", "--wrong", "--invalid")
-    return shlex.join(words)
+    flags = [FLAGS[key]] if key in FLAGS else []
+    return shlex.join(["traitscope", "ls", "examples", ".", "--task", task, "--model", model, *flags, "-n", str(total)])
 
 
 def search(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,29 +53,22 @@ def with_panels(page: str, findings: Findings) -> str:
     return page.replace(str(PLACE), str(Markup("\n").join(blocks)), 1)
 
 
-def pack(findings: Findings, room: int) -> Iterator[Packed]:
-    """The panels of all cells, task by task; what a task leaves of its share of the room goes to those behind it.
+def pack(findings: Findings, room: int) -> list[Packed]:
+    """The panels of all cells, task by task, with as many examples of an outcome as fit, the same number everywhere.
 
     Args:
         room: bytes of all blocks together; panels without any example are made all the same.
     """
     digger = Digger(findings)
     tasks = findings.scores.tasks
-    for k, task in enumerate(ticks(tasks, "panels of the cells", len(tasks))):
-        share = room // (len(tasks) - k)
-        packed = _fitting(digger, task, share)
-        room -= len(packed.block())
-        yield packed
-
-
-def _fitting(digger: Digger, task: str, share: int) -> Packed:
-    """As many examples of a task as fit."""
-    digs = [digger.dig(model, task, PER_TAB[0]) for model in digger.scores.models]
-    for per_tab in PER_TAB:
-        packed = Packed(task, packed_text(digs, per_tab), per_tab)
-        if len(packed.block()) <= share:
-            break
-    return packed
+    by_size: dict[int, list[Packed]] = {per_tab: [] for per_tab in PER_TAB}
+    # One task's panels are held at a time.
+    for task in ticks(tasks, "panels of the cells", len(tasks)):
+        digs = [digger.dig(model, task, PER_TAB[0]) for model in digger.scores.models]
+        for per_tab, made in by_size.items():
+            made.append(Packed(task, packed_text(digs, per_tab), per_tab))
+    fitting = (made for made in by_size.values() if sum(len(packed.block()) for packed in made) <= room)
+    return next(fitting, by_size[PER_TAB[-1]])
 
 
 def packed_text(digs: list[Dig], per_tab: int) -> str:

@@ -6,7 +6,7 @@
   /** @typedef { {id: string, prompt: string, gold: string, options?: string[], base?: Answer, model: Answer}} Shown */
   /** @typedef { {metric: string, primary: boolean, base: string, model: string, gain: string, span: string, sign: number, how: string, q: string, held: boolean}} Change */
   /** @typedef { {gold: string[], predicted: string[], base: number[][]|null, model: number[][], note: string, shares: Object<string, number[]>}} Confusion */
-  /** @typedef { {title: string, edges: number[], series: {name: string, counts: number[], mean: string}[], note: string}} Density */
+  /** @typedef { {title: string, edges: number[], marks: number[], whole: boolean, series: {name: string, counts: number[], mean: string}[], note: string}} Density */
   /** @typedef { {key: string, label: string, total: number, command: string}} Tab */
   /** @typedef { {model: string, task: string, base: string|null, facts: string[], notes: string[], changes: Change[], confusion: Confusion|null, density: Density|null, tabs: Tab[]}} Head */
   /** @typedef { {rule: string, questions: any[], cells: Object<string, {head: Head, rows: Object<string, [number, Answer][]>}>}} Pack */
@@ -103,25 +103,27 @@
   /** @param {Change[]} changes @param {boolean} compared */
   function scores(changes, compared) {
     const table = make("table", "cell-scores");
-    const heads = compared ? ["metric", "base", "model", "change", "95 % interval", ""] : ["metric", "score"];
-    table.append(make("thead", "", make("tr", "", ...heads.map((head, k) => make("th", k && k < 5 ? "number" : "", head)))));
+    const heads = compared ? ["metric", "base", "model", "gain", "95 % interval"] : ["metric", "score"];
+    table.append(make("thead", "", make("tr", "", ...heads.map((head, k) => make("th", k ? "number" : "", head)))));
     const rows = changes.map((change) => {
-      const name = make("th", "", change.metric, change.primary ? " (first)" : "");
+      const told = [change.q, change.held ? (change.sign > 0 ? "gain holds" : "loss holds") : ""].filter(Boolean);
+      const name = make("th", "", change.metric, change.primary ? " (primary)" : "", told.length ? make("small", "", told.join(", ")) : null);
       name.setAttribute("scope", "row");
       if (!compared) return make("tr", "", name, make("td", "number", change.model));
       const kind = !change.span || !change.sign || !change.held ? "" : change.sign > 0 ? " cell-up" : " cell-down";
-      const told = [change.q, change.held ? (change.sign > 0 ? "gain holds" : "loss holds") : "", change.how].filter(Boolean);
       return make("tr", change.primary ? "" : "minor", name, make("td", "number", change.base), make("td", "number", change.model),
-        make("td", `number${kind}`, change.gain), make("td", "number", change.span || (change.gain ? "not known" : "")),
-        make("td", "q-how", told.join("; ")));
+        make("td", `number${kind}`, change.gain), make("td", "number", change.span || (change.gain ? "not known" : "")));
     });
     table.append(make("tbody", "", ...rows));
-    return make("div", "cell-wide", table);
+    const ways = [...new Set(changes.map((change) => change.how).filter(Boolean))];
+    const told = ways.map((way) => `${changes.filter((change) => change.how === way).map((change) => change.metric).join(", ")}: ${way}`);
+    const note = told.length ? make("p", "note", `Above 0 the model is better. Intervals of ${told.join("; ")}.`) : null;
+    return make("div", "", make("div", "cell-wide", table), note);
   }
 
   /** @param {string} name @param {number[][]} counts @param {Confusion} found */
   function confusion(name, counts, found) {
-    const corner = make("th", "", "right ↓ said →");
+    const corner = make("th", "", "right \\ said");
     const head = make("tr", "", corner, ...found.predicted.map((one) => {
       const cell = make("th", "", one);
       cell.setAttribute("scope", "col");
@@ -168,7 +170,7 @@
     const totals = found.series.map((one) => one.counts.reduce((a, b) => a + b, 0) || 1);
     const top = Math.max(...found.series.flatMap((one, k) => one.counts.map((count) => count / totals[k]))) || 1;
     const low = found.edges[0], high = found.edges[found.edges.length - 1];
-    const x = (/** @type {number} */ value) => ((value - low) / (high - low || 1)) * (W - 2) + 1;
+    const x = (/** @type {number} */ value) => ((value - low) / (high - low || 1)) * (W - 12) + 6;
     const y = (/** @type {number} */ share) => H - FOOT - (share / top) * (H - FOOT - 4);
     const kindOf = (/** @type {string} */ name) => (name === "base" || name === "model" ? name : "gold");
     const axis = document.createElementNS(NS, "line");
@@ -185,13 +187,12 @@
       line.setAttribute("class", `cell-line-${kindOf(one.name)}`);
       svg.append(line);
     });
-    const last = found.edges.length - 1;
-    [[0, "start"], [Math.floor(last / 2), "middle"], [last, "end"]].forEach(([edge, anchor]) => {
+    found.marks.forEach((value, k) => {
       const text = document.createElementNS(NS, "text");
-      text.setAttribute("x", x(found.edges[Number(edge)]).toFixed(1));
+      text.setAttribute("x", x(value).toFixed(1));
       text.setAttribute("y", String(H - 4));
-      text.setAttribute("text-anchor", String(anchor));
-      text.textContent = String(Number(found.edges[Number(edge)].toPrecision(3)));
+      text.setAttribute("text-anchor", found.whole ? "middle" : k ? (k === found.marks.length - 1 ? "end" : "middle") : "start");
+      text.textContent = String(value);
       svg.append(text);
     });
     const key = found.series.map((one) => make("span", `cell-key-${kindOf(one.name)}`, `${one.name}: mean ${one.mean}`));
@@ -227,12 +228,12 @@
     if (!known.length || !own) return null;
     const sides = /** @type {[string, (number|null)[]][]} */ ([["base", one.base && one.base.scores], ["model", own]].filter((side) => side[1]));
     const head = make("tr", "", make("th", "", "option"), ...sides.map(([name]) => make("th", "number", name)));
-    const rows = known.map((option, k) => make("tr", option === one.gold ? "cell-gold" : "", make("th", "", option, option === one.gold ? " (right)" : ""),
+    const rows = known.map((option, k) => make("tr", option === one.gold ? "cell-gold" : "", make("th", "", option, option === one.gold ? " ✓" : ""),
       ...sides.map(([, values]) => {
         const value = values[k], best = Math.max(...values.map((v) => (v === null ? -Infinity : v)));
         return make("td", value === best ? "number cell-best" : "number", value === null || value === undefined ? "–" : value.toFixed(2));
       })));
-    const table = make("div", "cell-wide", make("table", "cell-options", make("caption", "sub", "log-likelihood in nats"), make("thead", "", head), make("tbody", "", ...rows)));
+    const table = make("div", "cell-wide", make("table", "cell-options", make("caption", "sub", "log-likelihood in nats (✓ right)"), make("thead", "", head), make("tbody", "", ...rows)));
     return known.length <= MANY_OPTIONS ? table : make("details", "", make("summary", "", `${known.length} options`), table);
   }
 
@@ -241,8 +242,10 @@
     const sides = [make("div", "", make("h5", "", "right answer"), folded(one.gold, "", "the whole right answer"))];
     if (one.base) sides.push(answer("base", one.base));
     sides.push(answer("model", one.model));
+    const choices = options(one);
+    if (choices) sides.push(choices);
     const prompt = one.prompt ? folded(one.prompt, "cell-prompt", "the whole prompt") : null;
-    return make("article", "cell-example", make("h4", "", one.id), prompt, make("div", "cell-answers", ...sides), options(one));
+    return make("article", "cell-example", make("h4", "", one.id), prompt, make("div", "cell-answers", ...sides));
   }
 
   /**
@@ -330,7 +333,7 @@
       waiting = setTimeout(() => fill(0), 200);
     });
     choose(now);
-    return make("section", "cell-examples", make("h3", "", "Examples"), live ? make("div", "cell-search", search) : null, strip, list);
+    return make("div", "cell-examples", make("h3", "", "Examples"), live ? make("div", "cell-search", search) : null, strip, list);
   }
 
   /** @param {string} model @param {string} task */
