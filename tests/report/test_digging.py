@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.report.counted import MOST_BINS, MOST_CLASSES, confusion, density
-from traitscope.report.digging import Digger, address, command, dig, search
+from traitscope.report.digging import Digger, address, command, dig
 from traitscope.report.shown import Shown, evenly, readable, tabs
 
 
@@ -285,17 +285,6 @@ def test_an_address_is_what_the_browser_writes():
     assert address("it's!(*)", "é") == "#cell/it's!(*)/%C3%A9"
 
 
-# ---- the live page
-
-
-def test_a_search_finds_examples_by_outcome_and_words_and_gives_them_in_pages(cells, found):
-    digger = Digger(found)
-    shown, every = digger.dig("tone-s0", "tone", 0), digger.read("tone-s0", "tone")
-    first = search(shown, every, tab="both_right", limit=3)["page"]
-    then = search(shown, every, tab="both_right", offset=3, limit=3)["page"]
-    assert [r["id"] for r in first["rows"] + then["rows"]] == [s.id for s in every["both_right"][:6]]
-    hit = every["both_right"][4]
-    page = search(shown, every, tab="both_right", q=f"TONE {hit.id}")["page"]
-    assert hit.id in [row["id"] for row in page["rows"]] and page["total"] < len(every["both_right"])
-    assert search(shown, every, tab="nix", q="", offset=-4)["page"]["tab"] == "won"
-    assert search(shown, every)["head"]["tabs"][0]["total"] == len(every["won"])
+def test_words_are_looked_for_in_prompt_and_answers_whatever_their_case(cells, found):
+    hit = Digger(found).read("tone-s0", "tone")["won"][0]
+    assert hit.holds(["TONE", hit.id]) and hit.holds([]) and not hit.holds(["tone", "nowhere"])

@@ -17,7 +17,7 @@ from traitscope.report.counted import Confusion, Density, cell_density, confusio
 from traitscope.report.shown import Shown, evenly, tabs
 from traitscope.texts import count_of, safe
 
-__all__ = ["Dig", "Digger", "Shown", "Tab", "address", "dig", "search", "tabs"]
+__all__ = ["Dig", "Digger", "Shown", "Tab", "address", "dig", "tabs"]
 
 LABELS = {
     "won": "Won",
@@ -61,8 +61,6 @@ UNREAD = {
     "predicted": "This cell was not measured: its score is a forecast, and there are no examples.",
     "missing": "This cell was not measured.",
 }
-# Rows of a page that the live view asks for at most.
-MOST_ROWS = 100
 
 
 def address(model: str, task: str) -> str:
@@ -191,7 +189,8 @@ class Digger:
         pairs = self._common(before, records, notes)
         before, records = pairs if pairs is not None else (None, records)
         classes = self.cells.classes(task) if self.cells is not None and records else None
-        if note := invalid_note(before, records) if records else "":
+        told = self.odd.get((model, task), {}).get("habit") == "unparsable"
+        if note := invalid_note(before, records) if records and not told else "":
             notes.append(note)
         return Dig(
             model=model,
@@ -305,27 +304,3 @@ def command(model: str, task: str, key: str, total: int) -> str:
         return ""
     flags = [FLAGS[key]] if key in FLAGS else []
     return shlex.join(["traitscope", "ls", "examples", ".", "--task", task, "--model", model, *flags, "-n", str(total)])
-
-
-def search(
-    dug: Dig, found: Mapping[str, Sequence[Shown]], *, tab: str = "", q: str = "", offset: int = 0, limit: int = 20
-) -> dict[str, Any]:
-    """What the live page answers of a cell: ``Dig.head`` with the examples that were asked for.
-
-    Args:
-        dug: the cell's panel; found: all its examples (see ``Digger.read``).
-        tab: the outcome; by default the first that has any.
-        q: words that must all occur in an example's texts, whatever the case.
-        offset, limit: which of those that were found, at most ``MOST_ROWS``.
-
-    Returns:
-        ``head``, and ``page``: tab, q, offset, total (of those found), rows.
-    """
-    keys = [one.key for one in dug.tabs]
-    if tab not in keys:
-        tab = next((key for key in keys if found.get(key)), keys[0] if keys else "")
-    words = q.split()
-    hits = [shown for shown in found.get(tab, ()) if shown.holds(words)]
-    start, size = max(offset, 0), min(max(limit, 1), MOST_ROWS)
-    rows = [shown.to_json() for shown in hits[start : start + size]]
-    return {"head": dug.head(), "page": {"tab": tab, "q": q, "offset": start, "total": len(hits), "rows": rows}}

@@ -46,8 +46,11 @@ class Packed:
 def with_panels(page: str, findings: Findings) -> str:
     """The page with the panels of all its cells where ``PLACE`` stands.
 
-    The page is as large as ``PAGE`` at most (``LARGE_PAGE`` from ``LARGE`` cells on), unless it is without them.
+    The page is as large as ``PAGE`` at most (``LARGE_PAGE`` from ``LARGE`` cells on), unless it is without them. One
+    without ``PLACE``, which has a server to ask, is left as it is.
     """
+    if str(PLACE) not in page:
+        return page
     size = PAGE if findings.scores.scores_IN.size < LARGE else LARGE_PAGE
     blocks = [packed.block() for packed in pack(findings, size - len(page.encode()))]
     return page.replace(str(PLACE), str(Markup("\n").join(blocks)), 1)

@@ -22,8 +22,8 @@
   const facts = /** @type {HTMLElement} */ (document.getElementById("cell-facts"));
   const live = document.body.dataset.live !== undefined;
   const LONG = 420, PAGE = 20, MANY_OPTIONS = 6;
-  /** @type {Map<string, Promise<Pack>>} */
-  const packs = new Map();
+  /** @type {WeakMap<HTMLElement, Promise<Pack>>} */
+  const packs = new WeakMap();
   /** @type { {model: string, task: string}|null} */
   let shown = null;
   /** @type {HTMLElement|null} */
@@ -42,14 +42,19 @@
     return element;
   }
 
+  /** Rows and columns of the matrix. @returns {{models: string[], tasks: string[]}} */
+  function order() {
+    return JSON.parse(document.getElementById("cell-order")?.textContent || '{"models":[],"tasks":[]}');
+  }
+
   /** @param {string} task @returns {Promise<Pack>} */
   function unpack(task) {
-    let found = packs.get(task);
+    const blocks = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('script[type="application/octet-stream"]')]);
+    const block = blocks.find((one) => one.dataset.task === task);
+    if (!block) return Promise.reject(new Error("This page holds nothing on this cell."));
+    let found = packs.get(block);
     if (!found) {
       found = (async () => {
-        const blocks = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('script[type="application/octet-stream"]')]);
-        const block = blocks.find((one) => one.dataset.task === task);
-        if (!block) throw new Error("This page holds nothing on this cell.");
         if (typeof DecompressionStream === "undefined") {
           throw new Error("This browser cannot unpack what the page holds on single cells; one of 2023 or later can.");
         }
@@ -57,7 +62,7 @@
         const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
         return new Response(stream).json();
       })();
-      packs.set(task, found);
+      packs.set(block, found);
     }
     return found;
   }
@@ -66,21 +71,26 @@
   async function read(model, task) {
     if (live) {
       const ask = async (/** @type {string} */ tab, /** @type {string} */ q, /** @type {number} */ offset) => {
-        const asked = new URLSearchParams({ model, task, tab, q, offset: String(offset), limit: String(PAGE) });
+        const asked = new URLSearchParams({ model, task, q, offset: String(offset), limit: String(PAGE) });
+        if (tab) asked.set("tab", tab);
         const answer = await fetch(`/examples?${asked}`);
         if (!answer.ok) throw new Error(`The live view gave no answer (${answer.status}): ${await answer.text()}`);
         return answer.json();
       };
-      const first = await ask("", "", 0);
-      /** @type {Page|null} */
-      let kept = first.page;
+      /** @type {{head?: Head, counts: Object<string, number>, tab: string, shown: Shown[]}|null} */
+      let first = await ask("", "", 0);
+      const counts = first ? first.counts : {};
+      const tabs = Object.keys(counts).map((key) => ({ key, label: key.replace("_", " "), total: counts[key], command: "" }));
+      const base = first?.shown.some((one) => one.base) ? "base" : null;
+      const bare = { model, task, base, facts: [], notes: [], changes: [], confusion: null, density: null, tabs };
       return {
-        head: first.head,
+        // A cell that has just landed is not among the findings yet.
+        head: first?.head || bare,
         rule: "",
         page: async (tab, q, offset) => {
-          const known = kept && kept.tab === tab && !q && !offset ? kept : (await ask(tab, q, offset)).page;
-          kept = null;
-          return known;
+          const found = first && first.tab === tab && !q && !offset ? first : await ask(tab, q, offset);
+          first = null;
+          return { tab, q, offset, total: found.counts[tab], rows: found.shown };
         },
       };
     }
@@ -343,10 +353,11 @@
     title.textContent = `${model} on ${task}`;
     facts.textContent = "";
     body.replaceChildren(make("p", "sub", "Reading …"));
-    const at = { model: order.models.indexOf(model), task: order.tasks.indexOf(task) };
+    const { models, tasks } = order();
+    const at = { model: models.indexOf(model), task: tasks.indexOf(task) };
     for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (panel?.querySelectorAll("[data-step]"))) {
       const [key, step] = (button.dataset.step || "").split(" ");
-      const of = key === "model" ? order.models : order.tasks;
+      const of = key === "model" ? models : tasks;
       button.disabled = of[at[/** @type {"model"|"task"} */ (key)] + Number(step)] === undefined;
     }
     if (!panel?.open) panel?.showModal();
@@ -383,7 +394,7 @@
     } catch {
       cell = null; // no address of ours
     }
-    if (cell && order.models.includes(cell[0]) && order.tasks.includes(cell[1])) {
+    if (cell && order().models.includes(cell[0]) && order().tasks.includes(cell[1])) {
       if (!shown || shown.model !== cell[0] || shown.task !== cell[1]) show(cell[0], cell[1]);
     } else if (panel?.open) {
       pushed = false;
@@ -393,7 +404,7 @@
 
   /** @param {string} model @param {string} task */
   function open(model, task) {
-    if (!order.models.includes(model) || !order.tasks.includes(task)) return;
+    if (!order().models.includes(model) || !order().tasks.includes(task)) return;
     if (panel?.open) history.replaceState(null, "", address(model, task));
     else {
       history.pushState(null, "", address(model, task));
@@ -431,8 +442,9 @@
     if (target === panel || target.id === "cell-close") panel.close(); // outside of it, or its button
     if (!step || !shown) return;
     const [key, by] = step.split(" ");
-    const model = key === "model" ? order.models[order.models.indexOf(shown.model) + Number(by)] : shown.model;
-    const task = key === "task" ? order.tasks[order.tasks.indexOf(shown.task) + Number(by)] : shown.task;
+    const { models, tasks } = order();
+    const model = key === "model" ? models[models.indexOf(shown.model) + Number(by)] : shown.model;
+    const task = key === "task" ? tasks[tasks.indexOf(shown.task) + Number(by)] : shown.task;
     open(model, task);
     if (/** @type {HTMLButtonElement} */ (target).disabled) title.focus();
   });
