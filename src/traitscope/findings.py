@@ -49,6 +49,7 @@ class Findings:
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
         warnings: what a reader must know before anything else.
+        left_out: cells (model, task) that were made under other settings than today's, and bear no finding.
         missing: for absent parts (by attribute name) why they are absent.
     """
 
@@ -67,6 +68,7 @@ class Findings:
     config: str | None = None
     lock: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property

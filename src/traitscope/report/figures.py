@@ -95,13 +95,13 @@ def draw(findings: Findings) -> list[Drawn]:
 def _matrix(c: Findings) -> Iterator[_Wanted]:
     yield _Wanted(
         "scores",
-        "matrix",
+        "files",
         "Scores of every model (rows) on every task (columns), each task by its first metric.",
         lambda: plots.score_heatmap(c.scores, c.effects),
     )
     yield _Wanted(
         "gains",
-        "matrix",
+        "files",
         "Gain over the base, in the direction in which the metric is better. Blue helps, red harms.",
         lambda: plots.gain_heatmap(c.scores, c.effects),
     )

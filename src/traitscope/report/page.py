@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
-from traitscope.report import packing, words
+from traitscope.report import packing, trust, words
+from traitscope.report.answers import answers
 from traitscope.report.figures import Drawn
+from traitscope.report.matrix_table import matrix_table
 from traitscope.report.tables import cell_notes, cell_rows
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ PARTS = {
     "layers": "The layers have not been analysed",
     "causal": "No causal check was made",
 }
-SECTIONS = ("matrix", "taught", "traits", "effects", "across", "stats", "layers")
+SECTIONS = ("taught", "traits", "effects", "across", "stats", "layers")
 HOW = {
     "traits": "traitscope traits",
     "effects": "traitscope effects",
@@ -32,6 +36,29 @@ HOW = {
     "layers": "traitscope layers",
     "causal": "traitscope layers",
 }
+
+
+# In the order in which they stand in the page.
+SCRIPTS = ("js/table.js", "js/matrix.js", "js/cell.js")
+STYLES = ("css/base.css", "css/first.css", "css/cell.css")
+
+
+def _text(names: Sequence[str]) -> str:
+    folder = files("traitscope").joinpath("report/templates")
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def policy(script: str) -> str:
+    """The content-security policy of a page with one script: nothing but this script runs, nothing is loaded.
+
+    Styles stand in the page, figures' too; ``connect-src 'self'`` is for the live page alone (a file has no such
+    address).
+    """
+    digest = base64.b64encode(sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'"
+    )
 
 
 @cache
@@ -59,9 +86,17 @@ def render_page(findings: Findings, drawn: Sequence[Drawn], tables: Sequence[str
     """
     cells, n_cells = cell_rows(findings.scores, cell_notes(findings.effects))
     effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
+    chips, script = trust.chips(findings), _text(SCRIPTS)
     page = _template().render(
         name=findings.name,
         version=__version__,
+        policy=policy(script),
+        script=script,
+        style=_text(STYLES),
+        summary=_summary(findings),
+        chips=chips,
+        table=matrix_table(findings, trust.flags(chips)),
+        answers=answers(findings),
         facts=findings.facts or (("Cells", cells_text(findings.scores)),),
         warnings=findings.warnings,
         matrix_notes=findings.scores.notes,
@@ -111,3 +146,11 @@ def _collisions(findings: Findings) -> list[dict[str, Any]]:
     found = findings.stats.collisions
     rows = found[found["collides"].astype(bool)].to_dict("records")
     return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def _summary(findings: Findings) -> str:
+    """One line of facts: base, rows, tasks, cells."""
+    facts = dict(findings.facts)
+    parts = [facts[key].split(", fingerprint")[0] for key in ("Base model",) if key in facts]
+    parts += [facts[key] for key in ("Adapters",) if key in facts]
+    return " · ".join([*parts, cells_text(findings.scores), f"traitscope {__version__}"])

@@ -60,6 +60,7 @@ def gather(study: Context) -> Findings:
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
         warnings=tuple(without_places(line, *known) for line in warnings(study)),
+        left_out=left_out(study),
         missing={name: without_places(reason, *known) for name, reason in missing.items()},
     )
 
@@ -114,6 +115,12 @@ def warnings(study: Context) -> Iterator[str]:
     if present.left_out:
         counted = count_of(len(present.left_out), "cell")
         yield f"{counted} left out of every finding, until traitscope run makes them anew: {present.summary()}."
+
+
+def left_out(study: Context) -> tuple[tuple[str, str], ...]:
+    """Cells (model, task) that are there and bear no finding, as they are not of today's study."""
+    units = (unit.split("/") for unit in study.present().left_out)
+    return tuple((parts[1], parts[2]) for parts in units if len(parts) == 3)
 
 
 def _overlong(study: Context) -> Iterator[str]:

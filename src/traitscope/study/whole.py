@@ -115,8 +115,13 @@ def gather(study: Any, parts: Parts) -> Findings:
         config=_text(study),
         lock={name: lock for name, lock in locks.items() if lock is not None},
         warnings=tuple(warnings),
+        left_out=tuple((f"{name}/{model}", task) for name, part in parts.items() for model, task in _left_out(part)),
         missing=missing,
     )
+
+
+def _left_out(part: Any) -> tuple[tuple[str, str], ...]:
+    return gathering.left_out(part) if has_cells(part) else ()
 
 
 def _text(study: Context) -> str:

@@ -1,6 +1,5 @@
 // @ts-check
 "use strict";
-// The panel of one cell: #cell/model/task. What it shows stands packed in the page, or is asked of the live view.
 (() => {
   /** @typedef { {text?: string, right?: number, invalid?: boolean, output?: string, cut?: boolean, loss?: number, scores?: (number|null)[], note?: string}} Answer */
   /** @typedef { {id: string, prompt: string, gold: string, options?: string[], base?: Answer, model: Answer}} Shown */

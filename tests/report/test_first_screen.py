@@ -1,0 +1,188 @@
+"""The first screen: every number of matrix, chips and answers is recomputed from the records behind them."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+from hashlib import sha256
+from html import unescape
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from report import synthetic
+from traitscope.effects import measure_effects
+from traitscope.findings import Findings
+from traitscope.matrix import ScoreMatrix
+from traitscope.matrix.roles import Role
+from traitscope.report import answers, trust
+from traitscope.report.answers import Claim
+from traitscope.report.matrix_table import GLYPHS, MatrixTable, matrix_table
+from traitscope.report.page import SCRIPTS, render_page
+
+ROLES = {
+    **{task: Role("source", own=frozenset({task})) for task in synthetic.TASKS},
+    "imdb.mislabel": Role("control", copies=frozenset({"imdb"}), parent="imdb"),
+    "all": Role("mix", own=frozenset(synthetic.TASKS)),
+}
+
+
+@functools.cache
+def found() -> Findings:
+    records = synthetic._cells()[1]
+    matrix = ScoreMatrix.from_long(synthetic.matrix().to_long(), roles=ROLES)
+    training = {name: [3.0, 1.0, 0.5] for name in matrix.models if name != "base"}
+    effects = measure_effects(
+        matrix, records, classes=synthetic.CLASSES, training=training, replicates=200, permutations=99
+    )
+    return Findings(name="s", scores=matrix, traits=synthetic.traits(), effects=effects, layers=synthetic.layers())
+
+
+def right(model: str, task: str) -> pd.Series:
+    return synthetic._cells()[1][model, task].set_index("id")["correct"]
+
+
+def table(findings: Findings) -> MatrixTable:
+    return matrix_table(findings, trust.flags(trust.chips(findings)))
+
+
+def claims(name: str, findings: Findings | None = None) -> tuple[Claim, ...]:
+    return next(answer.claims for answer in answers.answers(findings or found()) if answer.name == name)
+
+
+def transfers() -> dict[tuple[str, str], tuple[float, float]]:
+    """Gain and exact McNemar p of every source on a task that is not its own, from the records alone."""
+    told = {}
+    for source in synthetic.TASKS:
+        for task in synthetic.TASKS:
+            if source != task:
+                change = right(f"{source}-s0", task) - right("base", task)
+                won, lost = int((change > 0).sum()), int((change < 0).sum())
+                told[source, task] = change.mean(), binomtest(won, max(won + lost, 1)).pvalue if won + lost else 1.0
+    return told
+
+
+def held() -> dict[tuple[str, str], float]:
+    """Those that hold by Benjamini and Hochberg's step-up at 5 %, written out."""
+    all_ = transfers()
+    order = sorted(all_, key=lambda at: all_[at][1])
+    passed = [k for k, at in enumerate(order, 1) if all_[at][1] <= 0.05 * k / len(order)]
+    return {at: all_[at][0] for at in order[: max(passed, default=0)]}
+
+
+def test_the_strongest_help_and_harm_are_those_of_the_records() -> None:
+    gains = held()
+    for name, best in (("helps", max(gains, key=gains.get)), ("changes", min(gains, key=gains.get))):
+        claim, value = claims(name)[0], gains[best]
+        verb = "helps" if name == "helps" else "harms"
+        assert claim.text.startswith(f"{best[0]} {verb} {best[1]} most: accuracy {100 * value:+.1f} points [")
+        assert claim.href == f"#cell/{best[0]}-s0/{best[1]}"
+        same = sum(np.sign(other) == np.sign(value) for other in gains.values())
+        assert f" {same} of {len(transfers())} transfers {'help' if name == 'helps' else 'harm'}." in claim.text
+        assert claim.numbers["value"] == pytest.approx(value)
+
+
+def test_own_tasks_and_mixes_stand_apart() -> None:
+    own = {task: float((right(f"{task}-s0", task) - right("base", task)).mean()) for task in synthetic.TASKS}
+    best = max(own, key=own.get)
+    text = claims("helps")[1].text
+    assert f"own tasks up to {100 * own[best]:+.1f} points [" in text and f"({best} on {best})" in text
+    assert re.search(r"mixes better than the base in \d of 5 cells", text)
+    assert not any(
+        "all-s0" in claim.href or "mislabel" in claim.href for name in ("helps", "changes") for claim in claims(name)
+    )
+
+
+def test_why_and_layers_say_what_is_known() -> None:
+    traits, layers = synthetic.traits(), synthetic.layers()
+    first = claims("why")[0]
+    assert first.numbers["supported"] == traits.count.supported
+    assert first.text.startswith(f"{traits.count.supported} latent trait")
+    assert claims("why")[1].text == "No dataset statistics were held against the gains."
+    sections = layers.sections["all tasks"]
+    told = " ".join(claim.text for claim in claims("layers"))
+    for name, (start, end) in sections.windows().items():
+        assert f"{name} {start}–{end}" in told
+    assert sections.windows() or "No boundary is identified" in told
+
+
+def test_nothing_known_is_said_and_nothing_claimed() -> None:
+    bare = Findings(name="s", scores=synthetic.matrix(), missing={"layers": "the study file has no layers"})
+    assert [claims(name, bare)[0].text for name in ("helps", "changes", "why", "layers")] == [
+        "Gains are not known: there is no base row to compare with.",
+        "Side effects are not known.",
+        "Traits are not known.",
+        "Not known: the study file has no layers.",
+    ]
+
+
+def test_cells_show_gain_score_and_what_holds() -> None:
+    made, gains = table(found()), held()
+    by_cell = {(cell.model, cell.task): cell for row in made.rows for cell in row.cells}
+    for source in synthetic.TASKS:
+        for task in synthetic.TASKS:
+            cell = by_cell[f"{source}-s0", task]
+            change = right(f"{source}-s0", task) - right("base", task)
+            assert cell.gain == f"{100 * change.mean() + 0:+.1f}".replace("-", "−")
+            assert cell.score == f"{100 * right(f'{source}-s0', task).mean():.1f}"
+            assert cell.home == (source == task)
+            if source != task:
+                at = gains.get((source, task), 0)
+                assert ("▲" in cell.glyphs, "▼" in cell.glyphs) == (at > 0, at < 0)
+            won, lost = int((change > 0).sum()), int((change < 0).sum())
+            assert f"{won} examples won, {lost} lost" in cell.tip
+    assert by_cell["all-s0", "paws"].tip == ("all-s0 on paws", "not measured")
+    assert set(made.glyphs) <= set(GLYPHS) and made.rows[0].kind == "base"
+
+
+def test_best_constant_answer_stands_below() -> None:
+    row = table(found()).rows[-1]
+    assert (row.name, row.kind) == ("best constant answer", "chance")
+    for task, cell in zip(synthetic.TASKS, row.cells, strict=True):
+        gold = synthetic._cells()[1]["base", task]["gold"]
+        share = gold.value_counts().max() / len(gold)
+        assert cell.score == (f"{100 * share:.1f}" if task in synthetic.CLASSES else "")
+
+
+def test_chips_count_what_they_filter() -> None:
+    chips = {chip.name: chip for chip in trust.chips(found())}
+    assert chips["own"].text.endswith("of 6 adapters learnt their own task")
+    assert set(chips["own"].cells) == {(f"{task}-s0", task) for task in synthetic.TASKS}
+    assert chips["missing"].text == "1 missing cell" and chips["missing"].cells == (("all-s0", "paws"),)
+    assert chips["seeds"].text == "1 seed a source: findings are of these runs"
+    flagged = [cell for row in table(found()).rows for cell in row.cells if "missing" in cell.flags]
+    assert [(cell.model, cell.task) for cell in flagged] == [("all-s0", "paws")]
+
+
+def test_cells_of_another_study_file_are_told_as_stale() -> None:
+    stale = Findings(name="s", scores=synthetic.matrix(), left_out=(("all-s0", "paws"), ("gone-s0", "imdb")))
+    chip = next(chip for chip in trust.chips(stale) if chip.name == "stale")
+    assert (chip.text, chip.cells) == ("2 stale cells", (("all-s0", "paws"),))
+
+
+def test_addresses_hold_any_name() -> None:
+    href = answers.cell_href("a/b c#", "é?&")
+    assert href.count("/") == 2 and [unquote(part) for part in href.split("/")[1:]] == ["a/b c#", "é?&"]
+
+
+def test_alike_rows_stand_together_when_clustered() -> None:
+    scores = pd.DataFrame(
+        {"x": [0.5, 0.9, 0.1, 0.9, 0.1], "y": [0.5, 0.1, 0.9, 0.1, 0.9], "z": [0.5, 0.9, 0.1, 0.9, 0.1]},
+        index=["base", "a", "b", "c", "d"],
+    )
+    rows = {row.name: row.cluster for row in table(Findings(name="s", scores=ScoreMatrix.from_wide(scores))).rows}
+    assert abs(rows["a"] - rows["c"]) == abs(rows["b"] - rows["d"]) == 1
+
+
+def test_the_policy_names_the_one_script_of_the_page() -> None:
+    page = render_page(found(), [], [])
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
+    assert len(scripts) == 1 and len(SCRIPTS) > 1
+    digest = base64.b64encode(sha256(scripts[0].encode()).digest()).decode()
+    policy = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1])
+    assert f"script-src 'sha256-{digest}';" in policy and policy.startswith("default-src 'none'")
+    assert not re.search(r"\son\w+=", re.sub(r"<script.*?</script>", "", page, flags=re.S))
