@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
+
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
@@ -238,7 +240,7 @@ class Digger:
         elif role.kind in KINDS:
             of = f" of {role.parent}" if role.kind == "control" and role.parent else ""
             facts.append(f"{KINDS[role.kind]}{of or ' ' + str(source)}")
-            if seed == seed and seed is not None:
+            if not pd.isna(seed):
                 facts.append(f"seed {int(seed)}")
         if role.kind != "base":
             facts.append(RELATIONS[role.relation(self.scores.tasks[n])])

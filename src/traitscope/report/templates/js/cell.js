@@ -1,6 +1,7 @@
 // @ts-check
-"use strict";
+// The panel of a cell, #cell/model/task: what the page holds packed of it, or what the live view answers.
 (() => {
+  "use strict";
   /** @typedef { {text?: string, right?: number, invalid?: boolean, output?: string, cut?: boolean, loss?: number, scores?: (number|null)[], note?: string}} Answer */
   /** @typedef { {id: string, prompt: string, gold: string, options?: string[], base?: Answer, model: Answer}} Shown */
   /** @typedef { {metric: string, primary: boolean, base: string, model: string, gain: string, span: string, sign: number, how: string, q: string, held: boolean}} Change */
@@ -12,10 +13,7 @@
   /** @typedef { {tab: string, q: string, offset: number, total: number, rows: Shown[]}} Page */
 
   const panel = /** @type {HTMLDialogElement|null} */ (document.getElementById("cell-panel"));
-  const names = document.getElementById("cell-order");
-  if (!panel || !names) return;
-  /** @type { {models: string[], tasks: string[]}} */
-  const order = JSON.parse(names.textContent || "");
+  if (!panel) return;
   const body = /** @type {HTMLElement} */ (document.getElementById("cell-body"));
   const title = /** @type {HTMLElement} */ (document.getElementById("cell-title"));
   const facts = /** @type {HTMLElement} */ (document.getElementById("cell-facts"));
