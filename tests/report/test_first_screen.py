@@ -112,12 +112,25 @@ def test_why_and_layers_say_what_is_known() -> None:
 
 def test_nothing_known_is_said_and_nothing_claimed() -> None:
     bare = Findings(name="s", scores=synthetic.matrix(), missing={"layers": "the study file has no layers"})
-    assert [claims(name, bare)[0].text for name in ("helps", "changes", "why", "layers")] == [
-        "Gains are not known: there is no base row to compare with.",
-        "Side effects are not known.",
+    assert [claims(name, bare)[0].text for name in ("why", "layers")] == [
         "Traits are not known.",
         "Not known: the study file has no layers.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (["base"], "only the base was measured"),
+        (["a", "b"], "there is no base row to compare with"),
+        (["base", "x"], "every source was measured on what it was trained on alone"),
+    ],
+)
+def test_where_there_is_no_transfer_the_reason_is_told(rows: list[str], why: str) -> None:
+    scores = ScoreMatrix.from_wide(pd.DataFrame({"x": [0.4, 0.6][: len(rows)]}, index=rows))
+    alone = Findings(name="s", scores=scores, effects=measure_effects(scores))
+    for name in ("helps", "changes"):
+        assert claims(name, alone)[0].text.endswith(f": {why}.")
 
 
 def test_cells_show_gain_score_and_what_holds() -> None:

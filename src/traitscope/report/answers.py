@@ -88,7 +88,7 @@ def _helps(findings: Findings) -> Iterator[Claim]:
     effects = findings.effects
     rows = None if effects is None else effects.of_kind("gain")
     if effects is None or rows is None or rows.empty:
-        yield Claim(_absent(findings, "effects", "Gains are not known: there is no base row to compare with."))
+        yield Claim(_absent(findings, "effects", f"Gains are not known: {_why_none(findings)}."))
         return
     transfer = rows[rows["family"] == "transfer"]
     held = effects.held(transfer)
@@ -115,7 +115,7 @@ def _helps(findings: Findings) -> Iterator[Claim]:
                 largest, "is farthest above the base on {task}", "no error is known, so nothing is tested"
             )
     else:
-        yield Claim("No transfer was measured: every row was trained on every task, or there are no sources.")
+        yield Claim(f"No transfer is known: {_why_none(findings)}.", strong="No transfer is known")
     own, mix = (effects.held(rows[rows["family"] == family]) for family in ("own", "mix"))
     parts = []
     numbers: dict[str, Any] = {}
@@ -159,7 +159,9 @@ def _changes(findings: Findings) -> Iterator[Claim]:
             numbers={"transfers": len(transfer), "floor": stuck},
         )
     else:
-        yield Claim("Harm was not tested: no error is known.")
+        yield Claim(
+            "Harm was not tested: no error is known." if len(transfer) else f"No harm is known: {_why_none(findings)}."
+        )
     habit = _strongest_habit(effects)
     if habit is not None:
         sentence = str(effects.sentences(pd.DataFrame([habit])).iloc[0])
@@ -322,6 +324,19 @@ def _model(row: Mapping[str, Any]) -> str:
     """A row of the matrix that the finding is about: the first of its runs."""
     runs = row["numbers"].get("runs")
     return str(runs[0] if runs else row["model"])
+
+
+def _why_none(findings: Findings) -> str:
+    """Why there are no transfers to speak of."""
+    matrix = findings.scores
+    bases = {name for i, name in enumerate(matrix.models) if matrix.base_index_I[i] == i}
+    if not bases:
+        return "there is no base row to compare with"
+    if len(bases) == len(matrix.models):
+        return "only the base was measured"
+    if not any(role.kind == "source" for role in matrix.roles_I):
+        return "no row is a source"
+    return "every source was measured on what it was trained on alone"
 
 
 def _absent(findings: Findings, part: str, otherwise: str) -> str:

@@ -16,6 +16,7 @@ from traitscope.matrix import ScoreMatrix
 from traitscope.report.matrix_order import clusters
 from traitscope.report.numbers import by_cell, claims, further_metrics, gain_rows, gain_text, score_text, words_unit
 from traitscope.report.words import q_text
+from traitscope.texts import different
 
 Floats = npt.NDArray[np.float64]
 # What stands behind a number, beside its colour.
@@ -27,6 +28,10 @@ GLYPHS = {
     UNREAD: "most answers cannot be parsed",
     FLOOR: "the base is at the floor: nothing can fall",
 }
+# Names are cut to so many signs, and so that they stay different.
+ROW_SIGNS, COLUMN_SIGNS = 26, 17
+# With more columns than these cells begin as colours alone.
+MOST_NUMBERED = 24
 KINDS = {"base": "base", "source": "source", "control": "control", "mix": "mix", "foreign": "model"}
 
 
@@ -67,12 +72,18 @@ class Cell:
     shares: tuple[Share, ...] = ()
     home: bool = False
 
+    @property
+    def held(self) -> bool:
+        """Whether its gain or loss holds."""
+        return UP in self.glyphs or DOWN in self.glyphs
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: its name, what kind of row it is, its place when rows are clustered, and its cells."""
+    """A row: its name, short and whole, what kind of row it is, its place when clustered, and its cells."""
 
     name: str
+    label: str
     kind: str
     cluster: int
     cells: tuple[Cell, ...]
@@ -80,9 +91,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: the task, its metric, the unit of gains in words, and its place when columns are clustered."""
+    """A column: the task, short and whole, its metric, the unit of gains in words, and its place when clustered."""
 
     task: str
+    label: str
     metric: str
     unit: str
     cluster: int
@@ -99,6 +111,7 @@ class MatrixTable:
         glyphs: those that occur, with their meaning.
         has_gains, has_shares: whether there is anything to show in that way.
         note: what a reader must know of all cells.
+        dense: whether there are so many columns that cells begin as colours alone.
     """
 
     columns: tuple[Column, ...]
@@ -108,6 +121,7 @@ class MatrixTable:
     has_gains: bool
     has_shares: bool
     note: str
+    dense: bool
 
 
 def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[str]]) -> MatrixTable:
@@ -126,6 +140,8 @@ def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[st
     better_IN = matrix.scores_IN * matrix.sign_N
     kinds = [KINDS.get(role.kind, role.kind) for role in matrix.roles_I]
     rows_order, columns_order = clusters(matrix, gains)
+    row_labels = different(matrix.models, [ROW_SIGNS] * len(matrix.models))
+    column_labels = different(matrix.tasks, [COLUMN_SIGNS] * len(matrix.tasks))
     rows = []
     for i, model in enumerate(matrix.models):
         made = []
@@ -152,14 +168,21 @@ def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[st
                     home=str(matrix.relation_IN[i, n]) in ("own", "copy") and kinds[i] != "base",
                 )
             )
-        rows.append(Row(model, kinds[i], rows_order[i], tuple(made)))
+        rows.append(Row(model, row_labels[i], kinds[i], rows_order[i], tuple(made)))
     constant = _constant_row(matrix, effects, cells)
     if constant is not None:
         rows.append(constant)
     used = {glyph for row in rows for cell in row.cells for glyph in cell.glyphs}
     return MatrixTable(
         columns=tuple(
-            Column(task, matrix.metrics[task], _unit(matrix, task), columns_order[n], bool(matrix.sign_N[n] > 0))
+            Column(
+                task,
+                column_labels[n],
+                matrix.metrics[task],
+                _unit(matrix, task),
+                columns_order[n],
+                bool(matrix.sign_N[n] > 0),
+            )
             for n, task in enumerate(matrix.tasks)
         ),
         rows=tuple(rows),
@@ -168,6 +191,7 @@ def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[st
         has_gains=bool(gains),
         has_shares=bool(shares),
         note=_note(matrix, gains),
+        dense=len(matrix.tasks) > MOST_NUMBERED,
     )
 
 
@@ -291,7 +315,11 @@ def _constant_row(
                 tip=tuple(tip),
             )
         )
-    return Row("best constant answer", "chance", len(matrix.models), tuple(made)) if any_known else None
+    return (
+        Row("best constant answer", "best constant answer", "chance", len(matrix.models), tuple(made))
+        if any_known
+        else None
+    )
 
 
 def _note(matrix: ScoreMatrix, gains: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:

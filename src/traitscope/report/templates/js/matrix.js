@@ -22,6 +22,9 @@
   const own = document.getElementById("hide-own");
   own?.addEventListener("change", () => grid.classList.toggle("hide-own", /** @type {HTMLInputElement} */ (own).checked));
 
+  const numbers = document.getElementById("numbers");
+  numbers?.addEventListener("change", () => grid.classList.toggle("plain", !(/** @type {HTMLInputElement} */ (numbers).checked)));
+
   /** @param {HTMLElement} cell @param {string} name @param {string} text */
   const write = (cell, name, text) => {
     const span = cell.querySelector(name);
