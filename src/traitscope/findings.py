@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from traitscope.effects import Across, Effects, Explanation
     from traitscope.layers import CausalCheck, LayersResult, TaskFigures
     from traitscope.matrix import ScoreMatrix
+    from traitscope.records import Example, ExampleRecord
     from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
+
+
+class CellSource(Protocol):
+    """The examples behind the cells of a matrix, read when they are asked for; rows as the matrix names them.
+
+    Each may raise a TraitscopeError: there is no such cell or task, or its files are damaged.
+    """
+
+    def records(self, model: str, task: str) -> Sequence[ExampleRecord]:
+        """The outcomes of a cell, in the task's order."""
+        ...
+
+    def examples(self, task: str) -> Mapping[str, Example]:
+        """The evaluation rows of a task by id."""
+        ...
+
+    def classes(self, task: str) -> tuple[str, ...] | None:
+        """The task's class names, where all its rows share them."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +44,7 @@ class Findings:
         scores: the matrix.
         traits, effects, stats, explanation, layers, causal, correlates: the findings.
         across: what holds in how many base models; None of one.
+        cells: the examples behind the cells; None of a bare matrix.
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
@@ -42,6 +63,7 @@ class Findings:
     causal: CausalCheck | None = None
     correlates: TaskFigures | None = None
     across: Across | None = None
+    cells: CellSource | None = None
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None
     lock: Mapping[str, Any] | None = None

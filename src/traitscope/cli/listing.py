@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from traitscope.errors import TraitscopeError
@@ -135,11 +135,12 @@ def cell_rows(study: Study, model: str | None, task: str | None) -> Rows:
     return [dict(zip(columns, row, strict=True)) for row in zip(*(table[key].tolist() for key in columns), strict=True)]
 
 
-def example_rows(study: Study, model: str | None, task: str | None, n: int, *, wrong: bool) -> Rows:
+def example_rows(study: Study, model: str | None, task: str | None, n: int, outcome: str | None = None) -> Rows:
     """The first examples of a task, by split; or, of a model, its answers beside the base's.
 
     Args:
-        wrong: those alone whose answer is not right.
+        outcome: those alone that a model got "right" or "wrong", or whose outcome beside the base's is one of
+            ``report.shown.TABS``.
 
     Raises:
         TraitscopeError: no task was named, or there is no such task, model or cell.
@@ -150,7 +151,7 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
         if name is None and model is not None and len(parts) > 1:
             fix = f"write base/{model}, or add --base; of {', '.join(parts)}"
             raise TraitscopeError("a row of which base model?", where="--model", fix=fix)
-        return example_rows(parts[name or next(iter(parts))], inner, task, n, wrong=wrong)
+        return example_rows(parts[name or next(iter(parts))], inner, task, n, outcome)
     if task is None:
         raise TraitscopeError("examples of which task?", fix="add --task NAME (and --model NAME for its answers)")
     _known("task", task, tuple(study.config.tasks))
@@ -163,14 +164,11 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
         ]
     _known("model", model, study.models())
     records = study.read_records(model, task)
-    if wrong:
-        if records and all(record.correct is None for record in records):
-            raise TraitscopeError(
-                "its answers are neither right nor wrong: it has losses", where=task, fix="leave out --wrong"
-            )
-        records = [record for record in records if record.correct is not None and record.correct < 1]
     examples = {example.id: example for example in study.examples(task)["eval"]}
     base = {} if model == "base" else _base_records(study, task)
+    if outcome is not None:
+        kept = _of_outcome(outcome, records, list(base.values()) or None, task)
+        records = [record for record in records if record.id in kept]
     rows = []
     for record in records[:n]:
         example = examples.get(record.id)
@@ -189,6 +187,23 @@ def example_rows(study: Study, model: str | None, task: str | None, n: int, *, w
                 row["base"]["options"] = dict(zip(row["options"], other.logprobs, strict=False))
         rows.append(row)
     return rows
+
+
+def _of_outcome(
+    outcome: str, records: Sequence[ExampleRecord], base: Sequence[ExampleRecord] | None, task: str
+) -> set[str]:
+    """The ids of a model's records with an outcome."""
+    from traitscope.report.shown import ALONE, tabs
+
+    flag = f"--{outcome.replace('_', '-')}"
+    if records and outcome not in ("won", "lost") and all(record.correct is None for record in records):
+        raise TraitscopeError(
+            "its answers are neither right nor wrong: it has losses", where=task, fix=f"leave out {flag}"
+        )
+    if outcome not in ALONE and base is None:
+        raise TraitscopeError("there is nothing to compare with", where=flag, fix="name a model that has a base beside")
+    found = tabs(None if outcome in ALONE else base, records, {})
+    return {shown.id for shown in found[outcome]}
 
 
 def _as_they_lie(study: Study) -> Mapping[str, Study]:

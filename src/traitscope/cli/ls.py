@@ -58,6 +58,14 @@ def ls(
     wrong: Annotated[
         bool, typer.Option("--wrong", help="Examples that the model got wrong, with the base's answer beside.")
     ] = False,
+    right: Annotated[bool, typer.Option("--right", help="Examples that the model got right.")] = False,
+    won: Annotated[bool, typer.Option("--won", help="Examples where the model did better than the base.")] = False,
+    lost: Annotated[bool, typer.Option("--lost", help="Examples where the model did worse than the base.")] = False,
+    both_wrong: Annotated[bool, typer.Option("--both-wrong", help="Examples that neither got right.")] = False,
+    both_right: Annotated[bool, typer.Option("--both-right", help="Examples that both got right.")] = False,
+    invalid: Annotated[
+        bool, typer.Option("--invalid", help="Examples where the model's answer could not be parsed.")
+    ] = False,
     n: Annotated[int, typer.Option("-n", min=0, help="At most this many examples.")] = 5,
     out: OutOption = None,
     base: BaseOption = None,
@@ -70,12 +78,29 @@ def ls(
     """
     from traitscope.cli import listing
 
+    outcomes = {
+        "wrong": wrong,
+        "right": right,
+        "won": won,
+        "lost": lost,
+        "both_wrong": both_wrong,
+        "both_right": both_right,
+        "invalid": invalid,
+    }
+    flags = {key: f"--{key.replace('_', '-')}" for key, asked in outcomes.items() if asked}
     if what is not What.examples:
-        refuse_unused([(wrong, "--wrong"), (n != 5, "-n")], "is for examples", fix="leave it out, or write ls examples")
+        refuse_unused(
+            [*((True, flag) for flag in flags.values()), (n != 5, "-n")],
+            "is for examples",
+            fix="leave it out, or write ls examples",
+        )
     if what not in (What.cells, What.examples):
         refuse_unused([(task, "--task"), (model, "--model")], "is for cells and examples")
-    if wrong and model is None:
-        raise TraitscopeError("wrong by which model?", where="--wrong", fix="add --model NAME")
+    if len(flags) > 1:
+        raise TraitscopeError("two outcomes of one example", where=", ".join(flags.values()), fix="name one of them")
+    outcome = next(iter(flags), None)
+    if outcome is not None and model is None:
+        raise TraitscopeError("answered by which model?", where=flags[outcome], fix="add --model NAME")
     # A study's plugins may have added to what is built in.
     needed = what in (What.adapters, What.cells, What.examples) or study != DEFAULT_STUDY or study.exists()
     if not needed:
@@ -90,7 +115,7 @@ def ls(
         opened, _ = open_study(study, out, quiet=True, changes=changes, bases=base, without_models=no_models)
     if what is What.examples:
         assert opened is not None
-        rows = listing.example_rows(opened, model, task, n, wrong=wrong)
+        rows = listing.example_rows(opened, model, task, n, outcome)
         shown = listing.examples_text(rows)
     elif what is What.cells:
         assert opened is not None

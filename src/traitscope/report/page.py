@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
-from traitscope.report import trust, words
+from traitscope.report import packing, trust, words
 from traitscope.report.answers import answers
 from traitscope.report.figures import Drawn
 from traitscope.report.matrix_table import matrix_table
@@ -39,8 +39,8 @@ HOW = {
 
 
 # In the order in which they stand in the page.
-SCRIPTS = ("js/table.js", "js/matrix.js", "js/live.js")
-STYLES = ("css/base.css", "css/first.css", "css/live.css")
+SCRIPTS = ("js/table.js", "js/matrix.js", "js/cell.js", "js/live.js")
+STYLES = ("css/base.css", "css/first.css", "css/cell.css", "css/live.css")
 
 
 def _text(names: Sequence[str]) -> str:
@@ -96,7 +96,7 @@ def render_page(
     cells, n_cells = cell_rows(findings.scores, cell_notes(findings.effects))
     effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
     chips, script = trust.chips(findings), _text(SCRIPTS)
-    return _template().render(
+    page = _template().render(
         name=findings.name,
         version=__version__,
         policy=policy(script),
@@ -136,7 +136,11 @@ def render_page(
         tables=tables,
         files=[f.name for f in drawn],
         revision=revision,
+        order=packing.order(findings),
+        # A server is asked for the panels of its page.
+        panels=packing.PLACE if revision is None else "",
     )
+    return packing.with_panels(page, findings)
 
 
 def render_waiting(name: str, revision: int, *, begun: bool) -> str:

@@ -11,6 +11,8 @@ import pandas as pd
 from traitscope.effects import Effects
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
+from traitscope.matrix.table import row_labels
+from traitscope.report.digging import address
 from traitscope.texts import guarded, safe
 
 MAX_PAGE_ROWS = 3000
@@ -89,8 +91,8 @@ def cell_rows(
 ) -> tuple[list[dict[str, Any]], int]:
     """Rows of the page's table (numbers as text beside their sorting values), and how many cells there are in all."""
     table = cells_frame(matrix)
-    rows = []
-    for record in table.head(MAX_PAGE_ROWS).to_dict("records"):
+    rows, labels = [], row_labels(table)
+    for label, record in zip(labels, table.head(MAX_PAGE_ROWS).to_dict("records"), strict=False):
         value, stderr, n = (_number(record.get(key)) for key in ("value", "stderr", "n"))
         percent = matrix.units.get(record["task"]) == "fraction" and record["metric"] == matrix.metrics.get(
             record["task"]
@@ -99,6 +101,8 @@ def cell_rows(
         rows.append(
             {
                 "model": record["model"],
+                "row": label,
+                "address": address(str(label), str(record["task"])),
                 "task": record["task"],
                 "metric": record["metric"],
                 "shown": record["metric"] == matrix.metrics.get(record["task"]),

@@ -16,6 +16,7 @@ from traitscope.registry import HOMES
 from traitscope.store.files import read_file
 from traitscope.store.models import shared_name
 from traitscope.study import analysis, capturing, keeping
+from traitscope.study.cell_source import StudyCells
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
 from traitscope.study.sharing import without_places
@@ -72,6 +73,7 @@ def outline(study: Context, *, records: bool = False) -> Findings:
     return Findings(
         name=study.config.study,
         scores=scores,
+        cells=StudyCells({"": study}),
         facts=tuple(_facts(study, scores, lock)),
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,

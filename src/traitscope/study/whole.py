@@ -12,6 +12,7 @@ from traitscope.findings import Findings, cells_text
 from traitscope.registry import HOMES
 from traitscope.store.models import shared_name
 from traitscope.study import analysis, gathering, keeping
+from traitscope.study.cell_source import StudyCells
 from traitscope.study.context import Context, has_cells
 from traitscope.study.roles import study_roles
 from traitscope.study.sharing import without_places
@@ -119,6 +120,7 @@ def outline(study: Any, parts: Parts, *, records: bool = False) -> Findings:
     return Findings(
         name=study.config.study,
         scores=matrix,
+        cells=StudyCells(filled(parts)),
         facts=tuple(_facts(study, parts, matrix)),
         config=_text(study),
         lock={name: lock for name, lock in locks.items() if lock is not None},
