@@ -152,8 +152,8 @@ def tabs(
     """The examples of a cell by who was right, each list in the task's order.
 
     ``won`` are those where the model's value is above the base's, ``lost`` where it is below; of losses, where it has
-    the smaller (larger) one. ``both_right`` are equal and above one half, ``both_wrong`` equal and not; of losses the
-    equal ones count as ``both_right``. ``invalid`` are those where the model's answer could not be parsed, which are
+    the smaller (larger) one. ``both_right`` are equal and 1, ``both_wrong`` equal and less; of losses the equal ones
+    count as ``both_right``. ``invalid`` are those where the model's answer could not be parsed, which are
     among the others too. Examples that one of the two was not asked are left out.
 
     Args:
@@ -167,7 +167,7 @@ def tabs(
         found: dict[str, list[Shown]] = {name: [] for name in (ALONE if scored else EVERY)}
         for record in model_records:
             shown = Shown.of(record, None, examples.get(record.id))
-            found["all" if not scored else "right" if (record.correct or 0.0) > 0.5 else "wrong"].append(shown)
+            found["all" if not scored else "right" if (record.correct or 0.0) >= 1 else "wrong"].append(shown)
             if scored and not record.valid:
                 found["invalid"].append(shown)
         return found
@@ -189,7 +189,7 @@ def _tab(record: ExampleRecord, other: ExampleRecord) -> str:
         return "won" if record.loss < other.loss else "lost" if record.loss > other.loss else "both_right"
     if record.correct != other.correct:
         return "won" if record.correct > other.correct else "lost"
-    return "both_right" if record.correct > 0.5 else "both_wrong"
+    return "both_right" if record.correct >= 1 else "both_wrong"
 
 
 def evenly(rows: Sequence[T], most: int) -> list[T]:
@@ -209,8 +209,10 @@ def readable(text: str, most: int | None = None) -> str:
     return safe(text)
 
 
-def _short(value: float) -> float | int:
-    """Four decimals at most, whole numbers without a point."""
+def _short(value: float) -> float | int | None:
+    """Four decimals at most, whole numbers without a point; None for what is no finite number."""
+    if not math.isfinite(value):
+        return None
     rounded = round(value, 4)
     return int(rounded) if rounded == int(rounded) else rounded
 
