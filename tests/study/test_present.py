@@ -43,7 +43,7 @@ def test_a_cell_of_an_old_prompt_is_no_evidence(copy: Path) -> None:
     assert study.present().left_out["cells/base/tone"] == "made from other evaluation rows"
     assert any("left out: base/tone" in note for note in told.notes)
     page = study.report().read_text(encoding="utf-8")
-    top = page[: page.index('<section id="run">')]
+    top = page[: page.index('<section id="first"')]
     assert "11 cells left out" in top and "tasks.tone.prompt" in top
 
 
@@ -89,7 +89,7 @@ def test_fewer_rows_are_the_same_cells(copy: Path) -> None:
 def test_the_reports_recipe_is_what_the_adapters_were_trained_with(copy: Path) -> None:
     tiny.change(copy, "lr: 0.01", "lr: 0.02")
     page = Study.open(copy).report().read_text(encoding="utf-8")
-    assert "lr 0.01 " in page and "recipe.lr: 0.01 -&gt; 0.02" in page[: page.index('<section id="run">')]
+    assert "lr 0.01 " in page and "recipe.lr: 0.01 -&gt; 0.02" in page[: page.index('<section id="first"')]
 
 
 @pytest.mark.parametrize(("old", "new"), [("controls: {tone: [mislabel]}\n", ""), ("mixes: {all", "mixes: {other")])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from traitscope.effects import Effects
 from traitscope.effects.words import POINTS, number, span_words
@@ -278,7 +279,7 @@ def _class_shares(effects: Effects | None) -> dict[tuple[str, str], list[Share]]
         return {}
     found: dict[tuple[str, str], list[Share]] = {}
     for row in table.to_dict("records"):
-        if np.isfinite(row["share"]):
+        if pd.notna(row["share"]):
             found.setdefault((str(row["model"]), str(row["task"])), []).append(Share(str(row["class"]), row["share"]))
     return found
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from traitscope.effects import Effects
 from traitscope.effects.holding import rows_of
@@ -13,6 +15,8 @@ from traitscope.effects.words import POINTS
 from traitscope.matrix import ScoreMatrix
 
 Floats = npt.NDArray[np.float64]
+# Columns of the effects' tables that hold words; None there is none.
+_WORDS = frozenset({"source", "metric", "base_at", "answer", "habit", "remark", "unit", "relation", "interval"})
 
 
 def gain_rows(matrix: ScoreMatrix, effects: Effects | None) -> dict[tuple[str, str], dict[str, Any]]:
@@ -67,7 +71,13 @@ def by_cell(effects: Effects | None, name: str) -> dict[tuple[str, str], dict[st
     table = None if effects is None else effects.tables.get(name)
     if table is None:
         return {}
-    return {(str(row["model"]), str(row["task"])): row for row in table.to_dict("records")}  # type: ignore[misc]
+    return {(str(row["model"]), str(row["task"])): row for row in _records(table)}
+
+
+def _records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The rows of a table; a number that is not known is NaN, however the table was read."""
+    for row in table.to_dict("records"):
+        yield {str(key): np.nan if value is None and key not in _WORDS else value for key, value in row.items()}
 
 
 def words_unit(unit: str) -> str:

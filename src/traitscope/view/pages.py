@@ -8,6 +8,8 @@ import re
 from typing import Any
 
 from traitscope.errors import TraitscopeError
+from traitscope.findings import Findings
+from traitscope.report.digging import dig
 from traitscope.texts import safe, safe_json
 from traitscope.view.examples import Query, find
 from traitscope.view.guard import NOTHING, framed_by_none
@@ -21,6 +23,13 @@ def policy_of(page: bytes) -> str:
     """The content-security policy that a page brings in its head; one that allows nothing where it brings none."""
     found = _POLICY.search(page[:100_000])
     return html.unescape(found[1].decode()) if found else NOTHING
+
+
+def _head(findings: Findings | None, query: Query) -> dict[str, Any]:
+    """What a cell's panel says above its examples; nothing of a cell that the page does not hold yet."""
+    if findings is None or query.model not in findings.scores.models or query.task not in findings.scores.tasks:
+        return {}
+    return {"head": dig(findings, query.model, query.task, 0).head()}
 
 
 def application(looks: Looks) -> Any:
@@ -45,7 +54,10 @@ def application(looks: Looks) -> Any:
 
     def examples(request: Request) -> Response:
         try:
-            found, status = find(looks.page.study, Query.read(request.query_params)), 200
+            query, shown = Query.read(request.query_params), looks.page
+            found, status = find(shown.study, query), 200
+            if not query.offset and not query.words:
+                found |= _head(shown.findings, query)
         except TraitscopeError as error:
             found, status = {"error": safe(error.what, line=True), "where": error.where, "fix": error.fix}, 404
         text = safe_json(json.dumps(found, ensure_ascii=False, allow_nan=False))
