@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from conftest import Served
 from traitscope.cli import app
 from traitscope.study import Study
+from view.conftest import Served
 
 Start = Callable[..., Served]
 
