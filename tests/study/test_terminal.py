@@ -279,7 +279,6 @@ def test_half_an_answer_is_not_right() -> None:
     records = [
         ExampleRecord(str(share), "g", "p", None, share, True, None, None, 1, 1, 1.0)
         for share in (0.0, 0.25, 0.99, 1.0)
-        for share in (0.0, 0.25, 0.99, 1.0)
     ]
     study: Any = SimpleNamespace(
         inner=(),
