@@ -255,6 +255,17 @@ def test_wrong_answers_stand_beside_the_base(places: dict[str, str]) -> None:
         assert row["base"]["predicted"] == base.loc[row["id"], "pred"] and row["predicted"] != row["right"]
         assert list(row["options"].values()) == list(ours.loc[row["id"], "logprobs"])
         assert list(row["base"]["options"].values()) == list(base.loc[row["id"], "logprobs"])
+    asked = ("ls", "examples", places["STUDY"], "--task", "tone", "--model", "sums-s0", "-n", 99, "--json")
+    hit, base_hit = ours["pred"] == ours["gold"], (base["pred"] == base["gold"]).loc[ours.index]
+    outcomes = {
+        "--won": hit & ~base_hit,
+        "--lost": ~hit & base_hit,
+        "--both-right": hit & base_hit,
+        "--both-wrong": ~hit & ~base_hit,
+        "--right": hit,
+    }
+    for flag, kept in outcomes.items():
+        assert [row["id"] for row in json.loads(invoke(*asked, flag)[1])] == list(ours.index[kept]), flag
     _, text, _ = invoke("ls", "examples", places["STUDY"], "--task", "tone", "--model", "sums-s0", "--wrong", "-n", 1)
     assert "base: " in text and "log-likelihood" in text
 
@@ -263,9 +274,10 @@ def test_half_an_answer_is_not_right() -> None:
     from types import SimpleNamespace
 
     from traitscope.cli.listing import example_rows
+    from traitscope.records import ExampleRecord
 
     records = [
-        SimpleNamespace(id=str(share), correct=share, pred="p", gold="g", output=None, loss=1.0, logprobs=None)
+        ExampleRecord(str(share), "g", "p", None, share, True, None, None, 1, 1, 1.0)
         for share in (0.0, 0.25, 0.99, 1.0)
     ]
     study: Any = SimpleNamespace(
@@ -275,7 +287,8 @@ def test_half_an_answer_is_not_right() -> None:
         read_records=lambda model, task: records,
         examples=lambda task: {"eval": []},
     )
-    assert [row["id"] for row in example_rows(study, "base", "t", 9, wrong=True)] == ["0.0", "0.25", "0.99"]
+    assert [row["id"] for row in example_rows(study, "base", "t", 9, "wrong")] == ["0.0", "0.25", "0.99"]
+    assert [row["id"] for row in example_rows(study, "base", "t", 9, "right")] == ["1.0"]
 
 
 def test_a_shell_completes_studies_tasks_and_models(places: dict[str, str]) -> None:
