@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.labels import Label, place_labels
+from traitscope.plots.labels import Label, place_labels, settle
 from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, RED, Axes, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def surprises(effects: Effects, *, labels: int = 8) -> Figure:
         TraitscopeError: surprises were not computed.
     """
     table = effects.tables.get("surprises")
-    table = table[table["against"] == "surprise"] if table is not None else pd.DataFrame()
+    table = table[table["against"] == "surprise"].reset_index(drop=True) if table is not None else pd.DataFrame()
     if table.empty:
         raise TraitscopeError(
             "no cell was compared with an additive model",
@@ -193,14 +193,16 @@ def surprises(effects: Effects, *, labels: int = 8) -> Figure:
     axes.scatter(x[flagged], y[flagged], s=26, color=RED, zorder=3)
     ends = [float(np.nanmin([x, y])), float(np.nanmax([x, y]))]
     axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle="--")
-    names = [
-        Label(f"{shorten(str(row.model), 18)} on {shorten(str(row.task), 18)}", float(x[k]), float(y[k]))
-        for k, row in enumerate(table[["model", "task"]].itertuples(index=False))
-        if flagged.iloc[k]
-    ]
-    place_labels(axes, names[:labels], (390, 290))
     unit = "points" if shares else "in the tasks' units"
     axes.set(xlabel=f"gain expected by source + task, {unit}", ylabel=f"gain observed, {unit}")
     axes.set_title(f"{len(table)} cells off the models' own tasks; {int(flagged.sum())} surprises (red)")
     axes.grid()
+    settle(figure)
+    order = (table["observed"] - table["expected"]).abs().sort_values(ascending=False, kind="stable").index
+    names = {
+        at: Label(f"{shorten(str(row.model), 24)} on {shorten(str(row.task), 24)}", float(x[at]), float(y[at]))
+        for at, row in zip(table.index, table[["model", "task"]].itertuples(index=False), strict=True)
+        if flagged[at]
+    }
+    place_labels(axes, [names[at] for at in order if at in names][:labels])
     return figure

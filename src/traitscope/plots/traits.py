@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from traitscope.plots.heat import diverging, draw_cells, heat_size, signed
-from traitscope.plots.labels import Label, place_labels
+from traitscope.plots.labels import Label, place_labels, settle
 from traitscope.plots.style import BLUE, GREY, INK, MUTED, ORANGE, Axes, Figure, new_figure, shorten, styled, wrap
 
 if TYPE_CHECKING:
@@ -155,12 +155,16 @@ def biplot(traits: Traits) -> Figure:
         return _one_trait(traits)
     pairs = [(0, 1)] if traits.k == 2 else [(0, 1), (0, 2)]
     figure = new_figure(4.9 * len(pairs), 4.6)
+    planes = []
     for axes, (a, b) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
-        _plane(axes, traits, a, b)
+        planes.append((axes, _plane(axes, traits, a, b)))
     note = "points: models (unit-norm scores), the base black" + _hollow(traits)
     note += "; arrows: tasks (loadings, scaled to the plot)"
     note += "" if all(traits.above_null_K) else "; †: not above the noise"
-    figure.supxlabel(wrap(note, int(13 * figure.get_figwidth()), lines=3), fontsize=8, color=MUTED)
+    figure.supxlabel(note, fontsize=8, color=MUTED)
+    settle(figure)
+    for axes, labels in planes:
+        place_labels(axes, labels)
     return figure
 
 
@@ -177,7 +181,8 @@ def _beside(traits: Traits) -> list[tuple[str, str, Floats]]:
     return [(kind, model, scores_K) for kind, model, scores_K in rows if np.isfinite(scores_K).all()]
 
 
-def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
+def _plane(axes: Axes, traits: Traits, a: int, b: int) -> list[Label]:
+    """Points and arrows of two traits; gives their names, the base's first, to be placed."""
     x_I, y_I = traits.scores_IK[:, a], traits.scores_IK[:, b]
     beside = [(kind, model, scores_K[[a, b]]) for kind, model, scores_K in _beside(traits)]
     # An outlying row has a place at the edge: its distance would leave no room for the others.
@@ -205,7 +210,7 @@ def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
     axes.axvline(0, color=MUTED, linewidth=0.6)
     titles = trait_titles(traits)
     axes.set(xlabel=titles[a], ylabel=titles[b], xlim=(-1.3 * reach, 1.3 * reach), ylim=(-1.3 * reach, 1.3 * reach))
-    place_labels(axes, labels, (290, 270))
+    return sorted(labels, key=lambda label: label.weight != "bold")
 
 
 def _one_trait(traits: Traits) -> Figure:
