@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from traitscope.belt.choice import Choice
     from traitscope.effects import Across, Effects, Explanation
     from traitscope.layers import CausalCheck, LayersResult, TaskFigures
     from traitscope.matrix import ScoreMatrix
+    from traitscope.predict.evaluation import Evaluation
+    from traitscope.predict.forecast import Forecast
+    from traitscope.records import Example, ExampleRecord
     from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
+
+
+class CellSource(Protocol):
+    """The examples behind the cells of a matrix, read when they are asked for; rows as the matrix names them.
+
+    Each may raise a TraitscopeError: there is no such cell or task, or its files are damaged.
+    """
+
+    def records(self, model: str, task: str) -> Sequence[ExampleRecord]:
+        """The outcomes of a cell, in the task's order."""
+        ...
+
+    def examples(self, task: str) -> Mapping[str, Example]:
+        """The evaluation rows of a task by id."""
+        ...
+
+    def classes(self, task: str) -> tuple[str, ...] | None:
+        """The task's class names, where all its rows share them."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +47,9 @@ class Findings:
         scores: the matrix.
         traits, effects, stats, explanation, layers, causal, correlates: the findings.
         across: what holds in how many base models; None of one.
+        forecast: every cell as a predictor expects it. evaluation: how good it is on cells held out.
+        belt: the few adapters that cover the tasks.
+        cells: the examples behind the cells; None of a bare matrix.
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
@@ -41,6 +67,10 @@ class Findings:
     causal: CausalCheck | None = None
     correlates: TaskFigures | None = None
     across: Across | None = None
+    forecast: Forecast | None = None
+    evaluation: Evaluation | None = None
+    belt: Choice | None = None
+    cells: CellSource | None = None
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None
     lock: Mapping[str, Any] | None = None

@@ -6,7 +6,7 @@ import functools
 import math
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 INK = "#1c2331"
 
@@ -20,6 +20,7 @@ GAP_PT = 4.0
 SIDES = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
 REACHES = (5.0, 11.0, 20.0, 32.0, 48.0, 70.0)
 POINT_PT = 3.0
+Style = Literal["normal", "italic"]
 Box = tuple[float, float, float, float]
 
 
@@ -31,11 +32,11 @@ class Label(NamedTuple):
     y: float
     colour: str = INK
     weight: str = "normal"
-    style: str = "normal"
+    style: Style = "normal"
 
 
 @functools.lru_cache(maxsize=4096)
-def width_pt(text: str, size: float, weight: str = "normal", style: str = "normal") -> float:
+def width_pt(text: str, size: float, weight: str = "normal", style: Style = "normal") -> float:
     """How wide a line is, in points, in the font that figures are measured with.
 
     Letters that this font does not have count as wide as a square, so that no other font needs more room.
@@ -108,11 +109,15 @@ def _pieces(word: str, room_pt: float, size: float, weight: str) -> Iterator[str
     yield word
 
 
-def place_labels(axes: Axes, labels: Sequence[Label]) -> list[Label]:
+def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Box] = ()) -> list[Label]:
     """Writes each name on a free side of its point, farther out with a thin line where none is free close by.
 
     No name covers a point, another name or the edge of the axes. A name without a free place is left out. Call it last:
     with the final limits, and all titles and notes in place.
+
+    Args:
+        labels: in the order in which they choose.
+        lines: what names keep clear of as well where they can, each (x, y, x, y) in data coordinates.
 
     Returns:
         Labels that were left out.
@@ -124,42 +129,51 @@ def place_labels(axes: Axes, labels: Sequence[Label]) -> list[Label]:
     edge = tuple(scale * v for v in (frame.x0, frame.y0, frame.x1, frame.y1))
     at = [tuple(scale * v for v in axes.transData.transform((label.x, label.y))) for label in labels]
     taken = [(x - POINT_PT, y - POINT_PT, x + POINT_PT, y + POINT_PT) for x, y in at]
-    lines: list[tuple[float, float, float, float]] = []
+    ends = [axes.transData.transform(((line[0], line[1]), (line[2], line[3]))) for line in lines]
+    arrows = [tuple(scale * v for v in end.ravel()) for end in ends]
+    leaders: list[Box] = []
     left_out = []
     for label, (x, y) in zip(labels, at, strict=True):
         width, height = width_pt(label.text, SIZE, label.weight, label.style) + 1, 1.3 * SIZE
-        for reach, dx, dy in ((r, dx, dy) for r in REACHES for dx, dy in SIDES):
-            box, end = _box(x, y, reach, dx, dy, width, height)
-            if box[0] < edge[0] or box[1] < edge[1] or box[2] > edge[2] or box[3] > edge[3]:
-                continue
-            if any(meet(box, other) for other in taken) or any(_crosses(line, box) for line in lines):
-                continue
-            far = reach > REACHES[1]
-            line = (x, y, *end)
-            if far and any(_crosses(line, other) for other in taken if not _holds(other, x, y)):
-                continue
-            taken.append(box)
-            if far:
-                lines.append(line)
-            axes.annotate(
-                label.text,
-                (label.x, label.y),
-                xytext=((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y),
-                textcoords="offset points",
-                ha="center",
-                va="center",
-                size=SIZE,
-                color=label.colour,
-                weight=label.weight,
-                style=label.style,
-                arrowprops={"arrowstyle": "-", "color": label.colour, "lw": 0.4, "shrinkA": 0, "shrinkB": 2}
-                if far
-                else None,
-            )
-            break
-        else:
+        places = [_box(x, y, r, dx, dy, width, height) for r in REACHES for dx, dy in SIDES]
+        free = [
+            (box, end)
+            for box, end in places
+            if edge[0] <= box[0] and edge[1] <= box[1] and box[2] <= edge[2] and box[3] <= edge[3]
+            if not any(meet(box, other) for other in taken)
+            if not any(_crosses(line, box) for line in leaders)
+            if not _far(x, y, end) or not any(_crosses((x, y, *end), o) for o in taken if not _holds(o, x, y))
+        ]
+        clear = [place for place in free if not any(_crosses(arrow, place[0]) for arrow in arrows)]
+        if not free:
             left_out.append(label)
+            continue
+        # An arrow under a name is better than a name far from its point.
+        box, end = next((place for place in clear if not _far(x, y, place[1])), free[0])
+        far = _far(x, y, end)
+        taken.append(box)
+        if far:
+            leaders.append((x, y, *end))
+        line_look = {"arrowstyle": "-", "color": label.colour, "lw": 0.4, "shrinkA": 0, "shrinkB": 2}
+        axes.annotate(
+            label.text,
+            (label.x, label.y),
+            xytext=((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            size=SIZE,
+            color=label.colour,
+            weight=label.weight,
+            style=label.style,
+            arrowprops=line_look if far else None,
+        )
     return left_out
+
+
+def _far(x: float, y: float, end: tuple[float, float]) -> bool:
+    """Whether a name is so far from its point that a line must join them."""
+    return math.hypot(end[0] - x, end[1] - y) > REACHES[1] + 0.1
 
 
 def _box(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from traitscope.effects.holding import rows_of
 from traitscope.effects.quality import MARKS, MEANING
@@ -69,6 +70,49 @@ def stuck_tasks(effects: Effects | None) -> set[str]:
     """Tasks on which the base has hardly an answer right, so that nothing can fall."""
     table = None if effects is None else effects.tables.get("cells")
     return set() if table is None else set(table.loc[table["base_at"] == "floor", "task"])
+
+
+def score_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None) -> pd.DataFrame:
+    """Every cell: model, task, metric, score (fractions in percent), stderr, n, relation, mark (``=`` or ``?``); below
+    them the best constant answers, where known.
+    """
+    marks, shown_IN = cell_marks(matrix, effects), scaled(matrix, matrix.scores_IN)[0]
+    table = _long(matrix, shown_IN, "score", marks)
+    error_IN = scaled(matrix, matrix.stderr_IN)[0]
+    table = table.assign(stderr=error_IN.ravel(), n=matrix.n_IN.ravel())
+    constant_N = scaled(matrix, _constant_scores(matrix, effects)[None])[0][0]
+    more = [
+        {"model": "best constant answer", "task": task, "metric": matrix.metrics.get(task), "score": value}
+        for task, value in zip(matrix.tasks, constant_N, strict=True)
+        if np.isfinite(value)
+    ]
+    table = pd.concat([table, pd.DataFrame(more)], ignore_index=True) if more else table
+    return table[["model", "task", "metric", "score", "stderr", "n", "relation", "mark"]]
+
+
+def gain_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Every cell but the base's: model, task, metric, gain (fractions in points), starred, relation, mark."""
+    values_IN = scaled(matrix, matrix.gains().values_IN)[0]
+    starred, base = significant_gains(matrix, effects, alpha), base_rows(matrix)
+    table = _long(matrix, values_IN, "gain", cell_marks(matrix, effects))
+    at = list(np.ndindex(*values_IN.shape))
+    table = table.assign(starred=[cell in starred for cell in at])[[i not in base for i, _ in at]]
+    return table[["model", "task", "metric", "gain", "starred", "relation", "mark"]].reset_index(drop=True)
+
+
+def _long(matrix: ScoreMatrix, values_IN: Floats, name: str, marks: Mapping[tuple[int, int], str]) -> pd.DataFrame:
+    """A row per cell, models down and tasks across as in the figure."""
+    at = list(np.ndindex(*values_IN.shape))
+    return pd.DataFrame(
+        {
+            "model": [matrix.models[i] for i, _ in at],
+            "task": [matrix.tasks[n] for _, n in at],
+            "metric": [matrix.metrics.get(matrix.tasks[n]) for _, n in at],
+            name: values_IN.ravel(),
+            "relation": np.asarray(matrix.relation_IN).ravel(),
+            "mark": [marks.get(cell, "") for cell in at],
+        }
+    )
 
 
 @styled

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec
 
-from traitscope.plots.labels import INK, columns, cut, settle
+from traitscope.plots.labels import INK as INK
+from traitscope.plots.labels import columns, cut, settle
 from traitscope.texts import safe
 
 Figure = Any
@@ -19,7 +20,8 @@ P = ParamSpec("P")
 
 # Each stands for a role; ``inline_svg`` replaces it by the page's own colour for that role, light or dark.
 MUTED, GRID, PAPER = "#667086", "#d6dae1", "#fefefd"
-ROLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card"}
+ARROW_TEXT = "#8a4b00"
+ROLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card", ARROW_TEXT: "--warn"}
 
 # Okabe and Ito 2008: distinguishable with every common kind of colour blindness.
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW, GREY = (

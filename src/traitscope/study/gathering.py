@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from traitscope.config.recipe import RecipeConfig
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
-from traitscope.matrix import ScoreMatrix
+from traitscope.matrix import ScoreMatrix, looked_at
 from traitscope.registry import HOMES
 from traitscope.store.files import read_file
 from traitscope.store.models import shared_name
@@ -46,6 +47,7 @@ def gather(study: Context) -> Findings:
             found[name] = make(study)
         except TraitscopeError as error:
             missing[name] = error.what
+    found |= _predictions(scores)
     layers = found.pop("layers", None)
     if layers is not None:
         found |= layers._asdict()
@@ -62,9 +64,32 @@ def gather(study: Context) -> Findings:
     )
 
 
-def report(study: Context) -> Path:
-    """The report of all findings, written unless nothing it shows has changed."""
-    from traitscope.report import report_files, write_report
+def _predictions(scores: ScoreMatrix) -> dict[str, Any]:
+    """Forecast, its evaluation on cells held out, and belt, as far as the cells allow; seed 0, as of the verbs."""
+    from traitscope.belt.choice import choose_belt
+    from traitscope.predict.evaluate import evaluate_predictors
+    from traitscope.predict.forecast import BASELINES, DEFAULT, fit_predictor
+
+    part = looked_at(scores)
+    shown = scores.select(models=part.models, tasks=part.tasks) if part.note else scores
+    judged, protocols = [*BASELINES, DEFAULT], ["cells", "source", "column"]
+    makers: dict[str, Callable[[], Any]] = {
+        "forecast": lambda: fit_predictor(shown),
+        "evaluation": lambda: evaluate_predictors(shown, predictors=judged, protocols=protocols),
+        "belt": lambda: choose_belt(shown),
+    }
+    found: dict[str, Any] = {}
+    for name, make in makers.items():
+        with suppress(TraitscopeError):  # too few cells; the figure is left out
+            found[name] = make()
+    return found
+
+
+def report(study: Context, figures: Sequence[str] = ("svg",)) -> Path:
+    """The report of all findings, written unless nothing it shows has changed; ``figures``: formats of their files."""
+    from traitscope.report import check_formats, report_files, write_report
+
+    formats = check_formats(figures)
 
     page = study.folder.root / "report.html"
     if not study.folder.exists():
@@ -76,6 +101,7 @@ def report(study: Context) -> Path:
         "lock": study.folder.read_lock(),
         "hidden": hidden_marks(study.folder),
         "warnings": list(warnings(study)),
+        "figures": formats,
     }
 
     def read() -> Path:
@@ -84,7 +110,7 @@ def report(study: Context) -> Path:
         return page
 
     def make() -> Path:
-        return write_report(gather(study), study.folder.root)
+        return write_report(gather(study), study.folder.root, formats)
 
     def write(made: Path) -> dict[Path, str]:
         return keeping.hashes_of(report_files(made))
