@@ -39,12 +39,14 @@ def forecast_rankings_data(forecast: Forecast, tasks: Sequence[str] | None = Non
     by their names, unit, note.
 
     Args:
-        tasks: which targets; by default those with a cell that nobody measured, of all where there is none.
+        tasks: which targets; by default those with a cell that nobody measured.
+
+    Raises:
+        TraitscopeError: every cell is measured, or no source is transfer to a target.
     """
     problem = forecast.problem
     open_IN = problem.allowed_IN & ~problem.known_IN
-    wanted_IN = open_IN if open_IN.any() else problem.allowed_IN
-    chosen = list(tasks) if tasks is not None else [t for n, t in enumerate(problem.tasks) if wanted_IN[:, n].any()]
+    chosen = list(tasks) if tasks is not None else [t for n, t in enumerate(problem.tasks) if open_IN[:, n].any()]
     rows = []
     for task in chosen:
         ranked = forecast.rank_sources(task).drop(columns="measured")
@@ -65,7 +67,7 @@ def forecast_rankings(forecast: Forecast, tasks: Sequence[str] | None = None) ->
     At most 12 targets and the 15 best sources of each.
 
     Raises:
-        TraitscopeError: no source could help a target.
+        TraitscopeError: every cell is measured, or no source could help a target.
     """
     table = forecast_rankings_data(forecast, tasks)
     targets = list(dict.fromkeys(table["task"]))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from traitscope.effects.words import POINTS
 from traitscope.plots.labels import width_pt
-from traitscope.plots.style import BLUE, GREY, MUTED, Axes, Figure, new_figure, shorten
+from traitscope.plots.style import BLUE, GREY, MUTED, RED, Axes, Figure, new_figure, shorten
 
 # What a reader takes in at once; the rest is in the figure's table.
 MAX_PANELS, MAX_ROWS = 12, 30
@@ -49,21 +49,23 @@ def grid_of(
         few_ticks(axes)
 
 
-def few_ticks(axes: Axes, most: int = 4) -> None:
+def few_ticks(axes: Axes, most: int = 5) -> None:
     """So few numbers under the axes that they do not meet in a narrow panel."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
-def points(axes: Axes, rows: pd.DataFrame, y: np.ndarray, held: np.ndarray, colour: str = BLUE) -> None:
-    """Points with intervals (columns value, lo, hi): those that hold thick and filled, the others thin and hollow."""
-    for chosen, line, size in ((~held, 0.9, 13.0), (held, 2.2, 22.0)):
+def points(axes: Axes, rows: pd.DataFrame, y: np.ndarray, held: np.ndarray) -> None:
+    """Points with intervals (columns value, lo, hi): those that hold thick and filled, blue above 0 and red below; the
+    others thin, grey and hollow.
+    """
+    value = rows["value"].to_numpy(dtype=float)
+    for chosen, tone, line in ((~held, GREY, 0.9), (held & (value >= 0), BLUE, 2.2), (held & (value < 0), RED, 2.2)):
         part, at = rows[chosen], y[chosen]
-        tone = colour if line > 1 else GREY
         axes.hlines(at, part["lo"], part["hi"], color=tone, linewidth=line, zorder=2)
         face = tone if line > 1 else "none"
-        axes.scatter(part["value"], at, s=size, facecolor=face, edgecolor=tone, linewidth=0.9, zorder=3)
+        axes.scatter(part["value"], at, s=10 * line + 2, facecolor=face, edgecolor=tone, linewidth=0.9, zorder=3)
 
 
 def in_points(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
     size = table["value"].abs().where(table["held"], 0.0)
     strongest = size.groupby(table[panel], sort=False).max().sort_values(ascending=False, kind="stable")
     panels, cut = first(list(strongest.index), MAX_PANELS)
-    rows, cut_rows = first(list(dict.fromkeys(table[row])), MAX_ROWS)
+    rows, cut_rows = first(_in_order(effects, table, row), MAX_ROWS)
     one_unit = table["unit"].nunique() == 1
     place = {name: k for k, name in enumerate(rows)}
     with grid_of(len(panels), len(rows), rows, share_x=one_unit) as (figure, grid):
@@ -71,6 +71,12 @@ def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
     units = f"gain over the base, {table['unit'].iloc[0]}" if one_unit else "gain over the base"
     limits = f"; panels{cut.removeprefix(';')}" if cut else ""
     limits += f"; rows{cut_rows.removeprefix(';')}" if cut_rows else ""
-    note = f"{units}; lines: 95 % intervals; bold and filled: q ≤ {alpha:g}, corrected; trained tasks left out{limits}"
+    note = f"{units}; lines: 95 % intervals; bold: q ≤ {alpha:g}, corrected, blue helps, red harms; trained tasks left out{limits}"
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
+
+
+def _in_order(effects: Effects, table: pd.DataFrame, key: str) -> list[str]:
+    """Names that have a gain here, in the order of the whole matrix."""
+    known = set(table[key])
+    return [str(name) for name in dict.fromkeys(effects.of_kind("gain")[key]) if name in known]
