@@ -16,7 +16,7 @@ SLACK = 1.0
 
 def texts(figure: Any) -> list[tuple[str, Corners]]:
     """Every text that is drawn, with the four corners of its box in pixels (turned as the text is)."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     found = []
     for artist in _drawn(figure):
@@ -27,10 +27,10 @@ def texts(figure: Any) -> list[tuple[str, Corners]]:
             # Only turned labels: they are anchored first and turned then.
             assert artist.get_rotation_mode() == "anchor"
             artist.set_rotation(0)
-            box = artist.get_window_extent(renderer)
+            box = Text.get_window_extent(artist, renderer)  # of an annotation without its arrow
             artist.set_rotation(angle)
         else:
-            box = artist.get_window_extent(renderer)
+            box = Text.get_window_extent(artist, renderer)  # of an annotation without its arrow
         corners = np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1]])
         if angle % 90:
             centre = artist.get_transform().transform(artist.get_position())

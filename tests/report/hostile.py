@@ -23,7 +23,7 @@ NAMES = {
     "Chinese": "数据集名称相当长的任务编号{n}号测试集",
     "Arabic": "مجموعة بيانات طويلة الاسم رقم {n}",
     "wide": "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW{n}",
-    "markup": "<b>$x_{n}$ & \"q\"</b>\t\u202e",
+    "markup": '<b>$x_{n}$ & "q"</b>\t\u202e',
 }
 CLASSES = {
     "plain": ("no", "yes"),
@@ -112,13 +112,17 @@ def _effects(matrix: ScoreMatrix, rows: list[str], targets: list[str], kind: str
     )
     away = frame[frame["model"] != "base"].reset_index(drop=True)
     shift = rng.normal(0, 300, len(away))
-    lengths = away.assign(base_length=1234.5, length=1234.5 + shift, shift=shift, lo=shift - 9, hi=shift + 9, p=0.01, n=100)
+    lengths = away.assign(
+        base_length=1234.5, length=1234.5 + shift, shift=shift, lo=shift - 9, hi=shift + 9, p=0.01, n=100
+    )
     controls = away.head(60).assign(
         parent=away["source"], own=False, parent_value=0.9, value=0.4, difference=-0.5, lo=-0.6, hi=-0.4, p=0.001, n=100
     )
     tags = pd.concat(
         [
-            away.head(8).assign(tag="dependency", value=f"relation_{k}", n=10**k, base_right=3 * k, right=4 * k + 1, p=0.2)
+            away.head(8).assign(
+                tag="dependency", value=f"relation_{k}", n=10**k, base_right=3 * k, right=4 * k + 1, p=0.2
+            )
             for k in range(1, 7)
         ]
     ).assign(ratio=1.4, lo=0.8, hi=2.9, few=lambda t: t["n"] < 20)
@@ -142,7 +146,9 @@ def _stats(datasets: list[str]) -> DatasetStats:
     rng = np.random.default_rng(5)
     words = ["good", "bad", "film", "price", "seven", "sum", "answer", "code"]
     texts = [
-        DatasetText(name=name, prompts=tuple(" ".join(rng.choice(words, 9)) for _ in range(12)), answers=("yes", "no") * 6)
+        DatasetText(
+            name=name, prompts=tuple(" ".join(rng.choice(words, 9)) for _ in range(12)), answers=("yes", "no") * 6
+        )
         for name in datasets
     ]
     return dataset_stats(texts, str.split)

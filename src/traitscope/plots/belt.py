@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from traitscope.belt.result import BASIS
 from traitscope.errors import TraitscopeError
 from traitscope.plots.panels import MAX_ROWS, few_ticks, first
 from traitscope.plots.style import BLUE, GREEN, GREY, INK, MUTED, ORANGE, Figure, new_figure, shorten, styled
@@ -80,8 +81,8 @@ def belt_coverage(choice: Choice) -> Figure:
     right.set_xlabel("score, points")
     right.grid(axis="x")
     right.tick_params(axis="y", length=0)
-    right.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, fontsize=7)
-    note = f"{len(choice.models)} adapters serve {len(choice.tasks)} tasks; judged on {choice.basis}"
+    figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=7)
+    note = f"{len(choice.models)} adapters serve {len(choice.tasks)} tasks; {BASIS[choice.basis]}"
     note += f"; band: 95 %{cut}" if np.isfinite(sizes["lo"].astype(float)).any() else cut
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure

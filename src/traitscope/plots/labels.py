@@ -52,7 +52,8 @@ def width_pt(text: str, size: float, weight: str = "normal", style: Style = "nor
 
 
 def _square(letter: str) -> bool:
-    return unicodedata.east_asian_width(letter) in "WF" or ord(letter) > 0x58F
+    # Punctuation, arrows and signs (2000 to 2BFF) are none; of other scripts some letters are as wide.
+    return unicodedata.east_asian_width(letter) in "WF" or (ord(letter) > 0x58F and not 0x2000 <= ord(letter) < 0x2C00)
 
 
 def columns(text: str) -> int:
@@ -61,17 +62,17 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """A text of at most ``most`` columns, in one line."""
+    """A text of at most ``most`` columns, in one line; fewer where its letters are wider than most."""
     plain = " ".join(str(text).split())
-    if columns(plain) <= most:
+    if _fits(plain, most):
         return plain
-    kept, room = "", most - 1
-    for letter in plain:
-        room -= 1 + _square(letter)
-        if room < 0:
-            break
-        kept += letter
-    return kept.rstrip() + "…"
+    while plain and not _fits(plain + "…", most):
+        plain = plain[:-1]
+    return plain.rstrip() + "…"
+
+
+def _fits(text: str, most: int) -> bool:
+    return columns(text) <= most and width_pt(text, 10.0) <= 6.8 * most
 
 
 def fold(text: str, room_pt: float, size: float, weight: str = "normal", lines: int = 4) -> str:

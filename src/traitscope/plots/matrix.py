@@ -12,7 +12,7 @@ import pandas as pd
 from traitscope.effects.holding import rows_of
 from traitscope.effects.quality import MARKS, MEANING
 from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, signed
-from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops, wrap
+from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -157,7 +157,7 @@ def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure
     _labels(axes, matrix, ["best constant answer"] if extra else [])
     label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
-    _caption(figure, axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{_legend(marks)}")
+    _caption(axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{_legend(marks)}")
     return figure
 
 
@@ -227,7 +227,7 @@ def draw_gains(
             how = f"q ≤ {alpha:g}, paired, corrected" + (", the source's seeds together" if together else "")
         note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: {FRAMED}; "
         note += "the base's row shows its scores" + gain_marks_text(matrix, effects)
-        _caption(figure, axes, note)
+        _caption(axes, note)
 
 
 def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float = 0.05) -> set[tuple[int, int]]:
@@ -278,9 +278,9 @@ def _labels(axes: Axes, matrix: ScoreMatrix, more: Sequence[str] = ()) -> None:
             axes.axhline(i + 0.5, color=INK, linewidth=0.9)
 
 
-def _caption(figure: Figure, axes: Axes, text: str) -> None:
-    """A line under the cells, broken where the figure is narrow."""
-    axes.set_xlabel(wrap(text, int(13 * figure.get_figwidth()), lines=5))
+def _caption(axes: Axes, text: str) -> None:
+    """A line under the cells; it is broken where the figure is narrow."""
+    axes.set_xlabel(text)
 
 
 def _number(value: float) -> str:

@@ -39,7 +39,7 @@ def training_curves(effects: Effects) -> Figure:
     models = list(dict.fromkeys(curves["model"]))
     columns = min(COLUMNS, len(models))
     rows = -(-len(models) // columns)
-    figure = new_figure(0.8 + 2.3 * columns, 0.5 + 1.5 * rows)
+    figure = new_figure(max(5.6, 0.8 + 2.3 * columns), 0.8 + 1.5 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(models) :]:
         axes.set_visible(False)
