@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -85,10 +86,8 @@ def findings(models: int, tasks: int, kind: str = "plain", spread: float = 0.1) 
         "layers": lambda: _layers(tuple(targets[:12])),
     }
     for name, make in makers.items():
-        try:
+        with suppress(TraitscopeError):
             found[name] = make()
-        except TraitscopeError:
-            pass
     return Findings(name=kind, scores=matrix, cells=Cells(), causal=synthetic.causal(), **found, **_predictions(matrix))
 
 

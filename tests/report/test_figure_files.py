@@ -105,7 +105,7 @@ def test_habits_are_distances_of_shares_counted_by_hand(folder: Path) -> None:
 
 def test_the_confusion_pair_is_of_the_base_and_one_model_and_counts_every_example(folder: Path) -> None:
     told = table(folder, "confusion_pair")
-    assert list(dict.fromkeys(told["model"]))[0] == "base" and told["model"].nunique() == 2
+    assert told["model"].iloc[0] == "base" and told["model"].nunique() == 2
     assert (told.groupby("model")["count"].sum() == synthetic.N).all()
     assert told.groupby(["model", "gold"])["share"].sum().to_numpy() == pytest.approx(1.0)
 

@@ -71,7 +71,8 @@ def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
     units = f"gain over the base, {table['unit'].iloc[0]}" if one_unit else "gain over the base"
     limits = f"; panels{cut.removeprefix(';')}" if cut else ""
     limits += f"; rows{cut_rows.removeprefix(';')}" if cut_rows else ""
-    note = f"{units}; lines: 95 % intervals; bold: q ≤ {alpha:g}, corrected, blue helps, red harms; trained tasks left out{limits}"
+    note = f"{units}; lines: 95 % intervals; "
+    note += f"bold: q ≤ {alpha:g}, corrected, blue helps, red harms; trained tasks left out{limits}"
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 

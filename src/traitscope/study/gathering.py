@@ -21,6 +21,9 @@ from traitscope.study.sharing import without_places
 from traitscope.study.state import MOST
 from traitscope.texts import count_of
 
+# Predictors are judged on at most so many cells in a report: seconds, where a thousand cells take minutes.
+MOST_JUDGED = 400
+
 
 def gather(study: Context) -> Findings:
     """All findings of a filled folder, each made only if the cells changed; what cannot be made is said.
@@ -75,9 +78,10 @@ def _predictions(scores: ScoreMatrix) -> dict[str, Any]:
     judged, protocols = [*BASELINES, DEFAULT], ["cells", "source", "column"]
     makers: dict[str, Callable[[], Any]] = {
         "forecast": lambda: fit_predictor(shown),
-        "evaluation": lambda: evaluate_predictors(shown, predictors=judged, protocols=protocols),
         "belt": lambda: choose_belt(shown),
     }
+    if shown.scores_IN.size <= MOST_JUDGED:
+        makers["evaluation"] = lambda: evaluate_predictors(shown, predictors=judged, protocols=protocols)
     found: dict[str, Any] = {}
     for name, make in makers.items():
         with suppress(TraitscopeError):  # too few cells; the figure is left out
