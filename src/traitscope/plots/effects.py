@@ -195,10 +195,9 @@ def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figu
     axes.invert_yaxis()
     axes.grid(axis="x")
     pairs = len(effects.tables["asymmetry"])
-    axes.set_xlabel(
-        f"gain of both directions, {table['unit'].iloc[0]} (95 % intervals; blue: they differ, q ≤ {alpha:g} over "
-        f"{pairs} pairs)"
-    )
+    unit = table["unit"].iloc[0]
+    note = f"gain of both directions, {unit}; 95 % intervals; blue: they differ, q ≤ {alpha:g} over {pairs} pairs"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 
 

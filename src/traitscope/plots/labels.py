@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Figure = Any
 
 SIZE = 7.0
-GAP_PT = 4.0
+GAP_PT = 6.0
 # Directions from a point in the order in which they are tried, and distances in points; far ones get a line.
 SIDES = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
 REACHES = (5.0, 11.0, 20.0, 32.0, 48.0, 70.0)
@@ -135,7 +135,7 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Box] = ())
     leaders: list[Box] = []
     left_out = []
     for label, (x, y) in zip(labels, at, strict=True):
-        width, height = width_pt(label.text, SIZE, label.weight, label.style) + 1, 1.3 * SIZE
+        width, height = width_pt(label.text, SIZE, label.weight, label.style) + 1, 1.55 * SIZE
         places = [_box(x, y, r, dx, dy, width, height) for r in REACHES for dx, dy in SIDES]
         free = [
             (box, end)
