@@ -24,7 +24,7 @@ PARTS = {
     "layers": "The layers have not been analysed",
     "causal": "No causal check was made",
 }
-SECTIONS = ("matrix", "taught", "traits", "effects", "across", "stats", "layers")
+SECTIONS = ("matrix", "taught", "traits", "effects", "across", "stats", "layers", "forecast")
 HOW = {
     "traits": "traitscope traits",
     "effects": "traitscope effects",
