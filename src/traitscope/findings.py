@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from traitscope.belt.choice import Choice
     from traitscope.effects import Across, Effects, Explanation
     from traitscope.layers import CausalCheck, LayersResult, TaskFigures
     from traitscope.matrix import ScoreMatrix
+    from traitscope.predict.evaluation import Evaluation
+    from traitscope.predict.forecast import Forecast
     from traitscope.records import Example, ExampleRecord
     from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
@@ -44,6 +47,8 @@ class Findings:
         scores: the matrix.
         traits, effects, stats, explanation, layers, causal, correlates: the findings.
         across: what holds in how many base models; None of one.
+        forecast: every cell as a predictor expects it. evaluation: how good it is on cells held out.
+        belt: the few adapters that cover the tasks.
         cells: the examples behind the cells; None of a bare matrix.
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
@@ -63,6 +68,9 @@ class Findings:
     causal: CausalCheck | None = None
     correlates: TaskFigures | None = None
     across: Across | None = None
+    forecast: Forecast | None = None
+    evaluation: Evaluation | None = None
+    belt: Choice | None = None
     cells: CellSource | None = None
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None

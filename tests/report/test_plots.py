@@ -139,7 +139,7 @@ def test_rows_outside_the_fit_stand_hollow_in_their_order_on_one_trait():
 
 def test_without_paired_tests_the_gain_heat_map_says_that_its_stars_are_not_corrected():
     axes = plots.gain_heatmap(synthetic.matrix()).axes[0]
-    assert "not corrected" in axes.get_xlabel()
+    assert "not corrected" in axes.get_xlabel().replace("\n", " ")
 
 
 def test_tasks_of_different_units_are_coloured_within_their_column():
@@ -179,7 +179,7 @@ def test_the_lowest_loss_has_the_best_colour_and_the_first_model_the_top():
     axes = plots.score_heatmap(three([1.0, 2.0, 3.0], [0.1] * 3, lower=True)).axes[0]
     assert axes.collections[0].get_array().ravel().tolist() == [1.0, 0.5, 0.0]
     assert axes.get_ylim() == (2.5, -0.5)
-    assert "n = 7–9 examples per cell" in axes.get_xlabel()
+    assert "n = 7–9 examples per cell" in axes.get_xlabel().replace("\n", " ")
 
 
 def test_the_cells_of_a_control_on_its_sources_task_are_framed_too():
@@ -199,9 +199,10 @@ def test_a_short_label_is_as_long_as_allowed():
 def test_names_of_points_in_one_place_stand_side_by_side():
     axes = new_figure(4, 4).add_subplot()
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    place_labels(axes, [Label("one", 0.5, 0.5), Label("two", 0.5, 0.5)], (200, 200))
+    assert place_labels(axes, [Label("one", 0.5, 0.5), Label("two", 0.5, 0.5)]) == []
     first, second = (text.xyann for text in axes.texts)
-    assert first == (5, 0) and second != first
+    # The first stands right of its point, on its height.
+    assert first[0] > 5 and first[1] == pytest.approx(0, abs=0.01) and second != first
 
 
 def test_class_shares_start_with_the_true_shares_and_each_bar_sums_to_one():

@@ -6,7 +6,9 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from traitscope.cli.common import (
     DEFAULT_STUDY,
@@ -23,10 +25,19 @@ from traitscope.cli.common import (
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
+from traitscope.report.formats import check_formats
 from traitscope.texts import safe
 
 if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix
+
+
+FiguresOption = Annotated[
+    str, typer.Option("--figures", metavar="FORMATS", help="Formats of the files in figures/: svg, pdf, or svg,pdf.")
+]
+ListOption = Annotated[
+    bool, typer.Option("--list-figures", help="Only list the figures, and which figure of the papers each shows too.")
+]
 
 
 @friendly
@@ -37,12 +48,20 @@ def report(
     out: OutOption = None,
     run_sd: RunSdOption = None,
     changes: SetOption = None,
+    figures: FiguresOption = "svg",
+    list_figures: ListOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Write report.html, figures/ and tables/ into the run folder, or into <file>-report/ beside a matrix file."""
+    """Write report.html, figures/ and tables/ into the run folder, or into <file>-report/ beside a matrix file.
+
+    What each figure draws is in tables/figures/, as CSV.
+    """
+    if list_figures:
+        return _list_figures(json)
+    formats = check_formats([name.strip() for name in figures.split(",")])
     if is_matrix(source):
         with working():
-            page = _matrix_report(source, matrix_options, out, run_sd)
+            page = _matrix_report(source, matrix_options, out, run_sd, formats)
     elif run_sd:
         fix = "write run_sd: into the study file, so that the whole report follows it"
         raise TraitscopeError("a study's report takes no such option", where="--run-sd", fix=fix)
@@ -50,13 +69,30 @@ def report(
         opened, reporter = open_study(source, out, changes=changes, bases=matrix_options.bases)
         keep_findings(opened, changes)
         with working(reporter):
-            page = opened.report()
+            page = opened.report(figures=formats)
     if json:
         from traitscope.report import report_files
 
         say_json({"report": str(page), "files": [str(path) for path in report_files(page)]})
     else:
         say(page, wrap=False)
+    return None
+
+
+def _list_figures(as_json: bool) -> None:
+    """Every figure that a report may have."""
+    from traitscope.report.figures import KINDS, counterpart
+
+    rows = [
+        {"figure": kind.name, "section": kind.section, "shows": kind.caption, "papers": counterpart(kind.name)}
+        for kind in KINDS
+    ]
+    if as_json:
+        return say_json(rows)
+    for row in rows:
+        say(row["figure"], bold=True)
+        say(f"  {row['shows']}" + (f" [{row['papers']}]" if row["papers"] else ""))
+    return None
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -72,7 +108,9 @@ def _refuse_foreign(folder: Path) -> None:
         raise TraitscopeError(what, where=str(folder), fix="name a new or an empty folder with --out")
 
 
-def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_sd: list[str] | None) -> Path:
+def _matrix_report(
+    source: Path, options: MatrixOptions, out: Path | None, run_sd: list[str] | None, figures: tuple[str, ...]
+) -> Path:
     """The report of what a matrix file alone can tell; what it cannot is said."""
     from traitscope.effects import measure_effects
     from traitscope.findings import Findings, cells_text
@@ -107,4 +145,4 @@ def _matrix_report(source: Path, options: MatrixOptions, out: Path | None, run_s
         ("Cells", cells_text(scores)),
     )
     contents = Findings(name=safe(source.stem, line=True), scores=scores, **found, facts=facts, missing=missing)
-    return write_report(contents, folder)
+    return write_report(contents, folder, figures)

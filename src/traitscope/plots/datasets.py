@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.plots.heat import SEQUENTIAL, draw_cells
@@ -12,6 +13,12 @@ from traitscope.plots.style import Figure, new_figure, shorten, styled, tops, wr
 
 if TYPE_CHECKING:
     from traitscope.stats import DatasetStats
+
+
+def similarity_maps_data(stats: DatasetStats) -> pd.DataFrame:
+    """Every pair of datasets: kind, dataset, other, value."""
+    table = stats.named_tables()["similarity"]
+    return table[table["dataset"] != table["other"]].reset_index(drop=True)
 
 
 @styled

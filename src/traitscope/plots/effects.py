@@ -8,13 +8,34 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.labels import Label, place_labels
+from traitscope.plots.labels import Label, place_labels, settle
 from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, RED, Axes, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
 
 MAX_MODELS, MAX_PANELS, MAX_CLASSES = 30, 12, 8
+
+
+def class_shares_data(effects: Effects, tasks: list[str] | None = None) -> pd.DataFrame:
+    """Every bar: task, model (``true`` for the true shares), class, share, n."""
+    table, chosen, models = _shared(effects, tasks)
+    part = table[table["task"].isin(chosen) & table["model"].isin(models)]
+    true = part.drop_duplicates(["task", "class"]).assign(model="true")
+    true = true.assign(share=true["gold_share"])
+    return pd.concat([true, part], ignore_index=True)[["task", "model", "class", "share", "n"]]
+
+
+def _shared(effects: Effects, tasks: list[str] | None) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The table of class shares, and which tasks and models of it are shown."""
+    table = effects.tables.get("classes", pd.DataFrame(columns=["task", "class", "model", "share", "gold_share"]))
+    sizes = table.groupby("task", sort=False)["class"].nunique()
+    chosen = [str(t) for t in (tasks or sizes.index) if t in sizes.index and sizes[t] <= MAX_CLASSES][:MAX_PANELS]
+    if not chosen:
+        raise TraitscopeError(
+            "no task with predicted class shares", where="plots", fix="name choice tasks with at most 8 classes"
+        )
+    return table, chosen, list(dict.fromkeys(table["model"]))[:MAX_MODELS]
 
 
 @styled
@@ -27,14 +48,8 @@ def class_shares(effects: Effects, tasks: list[str] | None = None) -> Figure:
     Raises:
         TraitscopeError: no such task has class shares.
     """
-    table = effects.tables.get("classes", pd.DataFrame(columns=["task", "class", "model", "share", "gold_share"]))
-    classes = {str(t): list(dict.fromkeys(part["class"])) for t, part in table.groupby("task", sort=False)}
-    chosen = [t for t in (tasks or classes) if t in classes and len(classes[t]) <= MAX_CLASSES][:MAX_PANELS]
-    if not chosen:
-        raise TraitscopeError(
-            "no task with predicted class shares", where="plots", fix="name choice tasks with at most 8 classes"
-        )
-    models = list(dict.fromkeys(table["model"]))[:MAX_MODELS]
+    table, chosen, models = _shared(effects, tasks)
+    classes = {task: list(dict.fromkeys(table.loc[table["task"] == task, "class"])) for task in chosen}
     columns = min(len(chosen), 3)
     rows = -(-len(chosen) // columns)
     figure = new_figure(1.6 + 2.9 * columns, rows * (1.1 + 0.2 * (len(models) + 1)))
@@ -77,6 +92,16 @@ def _stack(axes: Axes, names: list[str], gold: pd.Series, shares: pd.DataFrame) 
     axes.axhline(0.5, color=INK, linewidth=0.8)
 
 
+def length_shift_data(effects: Effects) -> pd.DataFrame:
+    """Every shift of the mean answer length in tokens: task, model, base_length, length, shift, lo, hi, p, n."""
+    table = effects.tables.get("lengths")
+    if table is None or table.empty:
+        raise TraitscopeError(
+            "no task with generated answers", where="plots", fix="only tasks with generated answers have lengths"
+        )
+    return table[["task", "model", "base_length", "length", "shift", "lo", "hi", "p", "n"]].reset_index(drop=True)
+
+
 @styled
 def length_shift(effects: Effects) -> Figure:
     """Shift of the mean answer length against the base, with intervals; one panel per generated task.
@@ -84,11 +109,7 @@ def length_shift(effects: Effects) -> Figure:
     Raises:
         TraitscopeError: no task's answers are generated.
     """
-    table = effects.tables.get("lengths")
-    if table is None or table.empty:
-        raise TraitscopeError(
-            "no task with generated answers", where="plots", fix="only tasks with generated answers have lengths"
-        )
+    table = length_shift_data(effects)
     tasks = list(dict.fromkeys(table["task"]))[:MAX_PANELS]
     models = list(dict.fromkeys(table["model"]))[:MAX_MODELS]
     columns = min(len(tasks), 3)
@@ -122,9 +143,9 @@ def _intervals(axes: Axes, part: pd.DataFrame, value: str) -> None:
     axes.grid(axis="x")
 
 
-@styled
-def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figure:
-    """The pairs whose two directions of transfer differ most, each direction with its interval.
+def asymmetry_data(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> pd.DataFrame:
+    """Both directions of the pairs that differ most: pair, source, target, gain, lo, hi, differ (q of at most
+    ``alpha``), unit; shares in points.
 
     Raises:
         TraitscopeError: no two sources are targets of each other.
@@ -142,28 +163,67 @@ def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figu
     numbers = ["i_to_j_lo", "i_to_j_hi", "j_to_i_lo", "j_to_i_hi"]
     table = table.reset_index(drop=True).astype(dict.fromkeys(numbers, float))
     order = table["difference"].abs().sort_values(ascending=False, kind="stable").index[:limit]
-    unit = str(table["unit"].iloc[0])
-    scale = 100.0 if unit == "share" else 1.0
-    figure = new_figure(8.0, 1.1 + 0.44 * len(order))
-    axes = figure.add_subplot()
-    names, places = [], []
+    rows = []
     for k, at in enumerate(order):
         pair = table.loc[at]
-        colour = BLUE if at in held else GREY
-        for way, (one, other), y in (("i_to_j", ("i", "j"), 2.6 * k), ("j_to_i", ("j", "i"), 2.6 * k + 1)):
-            axes.hlines(y, scale * pair[f"{way}_lo"], scale * pair[f"{way}_hi"], color=colour, linewidth=1.4)
-            axes.scatter(scale * pair[way], y, color=colour, s=18, zorder=3)
-            names.append(f"{shorten(pair[one], 22)} → {shorten(pair[other], 22)}")
-            places.append(y)
+        scale, unit = (100.0, "points") if pair["unit"] == "share" else (1.0, pair["unit"])
+        for way, one, other in (("i_to_j", "i", "j"), ("j_to_i", "j", "i")):
+            ends = [scale * float(pair[key]) for key in (way, f"{way}_lo", f"{way}_hi")]
+            rows.append((k + 1, pair[one], pair[other], *ends, at in held, unit))
+    return pd.DataFrame(rows, columns=["pair", "source", "target", "gain", "lo", "hi", "differ", "unit"])
+
+
+@styled
+def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figure:
+    """The pairs whose two directions of transfer differ most, each direction with its interval.
+
+    Raises:
+        TraitscopeError: no two sources are targets of each other.
+    """
+    table = asymmetry_data(effects, limit=limit, alpha=alpha)
+    figure = new_figure(8.0, 1.1 + 0.22 * len(table))
+    axes = figure.add_subplot()
+    names, places = [], []
+    for k, row in enumerate(table.itertuples(index=False)):
+        colour, y = BLUE if row.differ else GREY, 2.6 * (k // 2) + k % 2
+        axes.hlines(y, row.lo, row.hi, color=colour, linewidth=1.4)
+        axes.scatter(row.gain, y, color=colour, s=18, zorder=3)
+        names.append(f"{shorten(str(row.source), 22)} → {shorten(str(row.target), 22)}")
+        places.append(y)
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.grid(axis="x")
-    points = "points" if unit == "share" else unit
-    axes.set_xlabel(
-        f"gain of both directions, {points} (95 % intervals; blue: they differ, q ≤ {alpha:g} over {len(table)} pairs)"
-    )
+    pairs = len(effects.tables["asymmetry"])
+    unit = table["unit"].iloc[0]
+    note = f"gain of both directions, {unit}; 95 % intervals; blue: they differ, q ≤ {alpha:g} over {pairs} pairs"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
+
+
+def surprises_data(effects: Effects) -> pd.DataFrame:
+    """Every cell off its model's own task: model, task, expected, observed, q, flagged, unit; in points where all are
+    shares. Flagged are those that hold, or the unusual ones where no error is known.
+
+    Raises:
+        TraitscopeError: surprises were not computed.
+    """
+    table = effects.tables.get("surprises")
+    table = table[table["against"] == "surprise"].reset_index(drop=True) if table is not None else pd.DataFrame()
+    if table.empty:
+        raise TraitscopeError(
+            "no cell was compared with an additive model",
+            where="plots",
+            fix="at least four models and three tasks are needed",
+        )
+    shares = bool((table["unit"] == "share").all())
+    flagged = table["surprising"].map(lambda v: v is True or v == 1.0)
+    if table["q"].isna().all():
+        flagged = table["unusual"].astype(bool)
+    scale = 100.0 if shares else 1.0
+    told = {key: scale * table[key].astype(float) for key in ("expected", "observed")}
+    table = table.assign(**told, flagged=flagged, unit="points" if shares else table["unit"])
+    return table[["model", "task", "expected", "observed", "q", "flagged", "unit"]]
 
 
 @styled
@@ -173,34 +233,25 @@ def surprises(effects: Effects, *, labels: int = 8) -> Figure:
     Raises:
         TraitscopeError: surprises were not computed.
     """
-    table = effects.tables.get("surprises")
-    table = table[table["against"] == "surprise"] if table is not None else pd.DataFrame()
-    if table.empty:
-        raise TraitscopeError(
-            "no cell was compared with an additive model",
-            where="plots",
-            fix="at least four models and three tasks are needed",
-        )
-    shares = bool((table["unit"] == "share").all())
-    scale = 100.0 if shares else 1.0
-    flagged = table["surprising"].map(lambda v: v is True or v == 1.0)
-    if table["q"].isna().all():
-        flagged = table["unusual"].astype(bool)
+    table = surprises_data(effects)
+    shares, flagged = bool((table["unit"] == "points").all()), table["flagged"]
     figure = new_figure(6.4, 5.0)
     axes = figure.add_subplot()
-    x, y = scale * table["expected"].to_numpy(dtype=float), scale * table["observed"].to_numpy(dtype=float)
+    x, y = table["expected"].to_numpy(dtype=float), table["observed"].to_numpy(dtype=float)
     axes.scatter(x[~flagged], y[~flagged], s=14, color=GREY, alpha=0.7, linewidth=0)
     axes.scatter(x[flagged], y[flagged], s=26, color=RED, zorder=3)
     ends = [float(np.nanmin([x, y])), float(np.nanmax([x, y]))]
     axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle="--")
-    names = [
-        Label(f"{shorten(str(row.model), 18)} on {shorten(str(row.task), 18)}", float(x[k]), float(y[k]))
-        for k, row in enumerate(table[["model", "task"]].itertuples(index=False))
-        if flagged.iloc[k]
-    ]
-    place_labels(axes, names[:labels], (390, 290))
     unit = "points" if shares else "in the tasks' units"
     axes.set(xlabel=f"gain expected by source + task, {unit}", ylabel=f"gain observed, {unit}")
     axes.set_title(f"{len(table)} cells off the models' own tasks; {int(flagged.sum())} surprises (red)")
     axes.grid()
+    settle(figure)
+    order = (table["observed"] - table["expected"]).abs().sort_values(ascending=False, kind="stable").index
+    names = {
+        at: Label(f"{shorten(str(row.model), 24)} on {shorten(str(row.task), 24)}", float(x[at]), float(y[at]))
+        for at, row in zip(table.index, table[["model", "task"]].itertuples(index=False), strict=True)
+        if flagged[at]
+    }
+    place_labels(axes, [names[at] for at in order if at in names][:labels])
     return figure

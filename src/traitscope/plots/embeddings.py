@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traitscope.errors import TraitscopeError
+from traitscope.plots.labels import width_pt
 from traitscope.plots.layers import ROLE_COLOURS
 from traitscope.plots.style import CATEGORIES, INK, MARKERS, MUTED, Figure, new_figure, shorten, styled
 
@@ -32,7 +33,7 @@ def tsne_grid(result: LayersResult) -> Figure:
     columns = min(len(layers), MAX_COLUMNS)
     folds = -(-len(layers) // columns)
     tasks = list(dict.fromkeys(label for p in panels for label in p.labels))
-    figure = new_figure(max(6.0, 1.9 * columns), 0.3 + 1.9 * len(models) * folds + 0.2 * (1 + len(tasks) // 5))
+    figure = new_figure(max(6.0, 1.9 * columns), 0.3 + 1.9 * len(models) * folds + 0.2 * (2 + len(tasks) // 3))
     grid = figure.subplots(folds * len(models), columns, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
@@ -64,11 +65,12 @@ def tsne_grid(result: LayersResult) -> Figure:
             axes.set_title(f"{shorten(roles.get(model, model), 14)}, layer {layer}", fontsize=8)
     names = [shorten(task, 24) for task in handles]
     first = panels[0]
+    across = max(1, int((72 * figure.get_figwidth() - 10) // (max(width_pt(name, 7) for name in names) + 34)))
     legend = figure.legend(
         list(handles.values()),
         names,
         loc="outside lower center",
-        ncols=max(3, columns),
+        ncols=across,
         fontsize=7,
         title=f"t-SNE of {len(first.labels)} examples, perplexity {first.perplexity:.3g}, seed {first.seed}; "
         "distances between groups mean little",

@@ -104,4 +104,4 @@ def signed(value: float, digits: int) -> str:
 def heat_size(n_rows: int, n_cols: int, *, label: float = 2.0, cell: float = 0.6) -> tuple[float, float]:
     """Width and height in inches that keep the cells readable."""
     width = label + max(3.0, min(14.0, (cell if n_cols <= MAX_NUMBERED_COLUMNS else 0.3) * n_cols)) + 0.8
-    return width, 1.5 + max(1.2, min(20.0, 0.26 * n_rows))
+    return max(width, 6.2), 1.9 + max(1.2, min(20.0, 0.26 * n_rows))

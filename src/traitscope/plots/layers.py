@@ -128,14 +128,12 @@ def _boxes(axes: Axes, result: LayersResult, measure: str, role: str, tasks: Seq
     return len(wide)
 
 
-@styled
-def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
-    """The same box plots, one row per cluster of tasks.
+def clusters_of(result: LayersResult) -> dict[str, list[str]]:
+    """Trained tasks that have a control, by cluster.
 
     Raises:
         TraitscopeError: the tasks have no clusters.
     """
-    measure = measure or result.meta["section_measure"]
     controls = result.meta.get("controls", {})
     clusters: dict[str, list[str]] = {}
     for task in result.tasks:
@@ -144,6 +142,18 @@ def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
             clusters.setdefault(name, []).append(task)
     if not clusters:
         raise TraitscopeError("the tasks have no clusters", where="plots", fix="give the tasks a cluster tag")
+    return clusters
+
+
+@styled
+def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
+    """The same box plots, one row per cluster of tasks.
+
+    Raises:
+        TraitscopeError: the tasks have no clusters.
+    """
+    measure = measure or result.meta["section_measure"]
+    clusters = clusters_of(result)
     figure = new_figure(9.6, 0.6 + 2.1 * len(clusters))
     grid = figure.subplots(len(clusters), 2, sharey=True, sharex=True, squeeze=False)
     for row, (name, tasks) in zip(grid, clusters.items(), strict=True):
@@ -179,7 +189,7 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
         left.plot(ceiling["layer"], ceiling["value"], color=GREEN, linewidth=1.1, label="two-seed ceiling")
     left.set_title(f"{measure_title(measure)}, median over tasks", fontsize=8.5)
     left.legend(loc="best", fontsize=7)
-    gap_NL = _gap(result, measure)
+    gap_NL = gap_of_tasks(result, measure)
     layers = [int(c) for c in gap_NL.columns]
     middle.plot(layers, gap_NL.to_numpy().T, color=GREY, linewidth=0.6, alpha=0.6)
     middle.plot(layers, np.nanmean(gap_NL.to_numpy(dtype=float), axis=0), color=BLUE, linewidth=2)
@@ -198,7 +208,8 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
     return figure
 
 
-def _gap(result: LayersResult, measure: str) -> pd.DataFrame:
+def gap_of_tasks(result: LayersResult, measure: str) -> pd.DataFrame:
+    """Similarity of the mix with each task's control less that of the base: a row per task, a column per layer."""
     mix = result.curves(measure, "mix~control")
     gap = mix - result.curves(measure, "base~control")
     gap = gap.loc[[t for t in gap.index if t not in result.meta["unseen"]]]
@@ -261,6 +272,8 @@ def layer_maps(result: LayersResult) -> Figure:
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     known = np.concatenate([result.maps[n][np.isfinite(result.maps[n])] for n in names])
     low, high = (float(min(0.0, known.min())), 1.0) if known.size else (0.0, 1.0)
+    from matplotlib.ticker import MaxNLocator
+
     mesh = None
     for axes, name in zip(panels, names, strict=True):
         measure, pair = name.split(":", 1)
@@ -269,6 +282,8 @@ def layer_maps(result: LayersResult) -> Figure:
         axes.invert_yaxis()
         axes.set_aspect("equal")
         axes.set(xlabel=f"layer of {second}", ylabel=f"layer of {first}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_title(f"{pair.replace('~', ' ~ ')}, {measure_title(measure)}", fontsize=8.5)
     figure.colorbar(mesh, ax=list(panels), shrink=0.8, label="median over tasks").outline.set_visible(False)
     return figure

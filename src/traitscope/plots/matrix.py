@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from traitscope.effects.holding import rows_of
 from traitscope.effects.quality import MARKS, MEANING
 from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, signed
-from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops, wrap
+from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -71,6 +72,49 @@ def stuck_tasks(effects: Effects | None) -> set[str]:
     return set() if table is None else set(table.loc[table["base_at"] == "floor", "task"])
 
 
+def score_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None) -> pd.DataFrame:
+    """Every cell: model, task, metric, score (fractions in percent), stderr, n, relation, mark (``=`` or ``?``); below
+    them the best constant answers, where known.
+    """
+    marks, shown_IN = cell_marks(matrix, effects), scaled(matrix, matrix.scores_IN)[0]
+    table = _long(matrix, shown_IN, "score", marks)
+    error_IN = scaled(matrix, matrix.stderr_IN)[0]
+    table = table.assign(stderr=error_IN.ravel(), n=matrix.n_IN.ravel())
+    constant_N = scaled(matrix, _constant_scores(matrix, effects)[None])[0][0]
+    more = [
+        {"model": "best constant answer", "task": task, "metric": matrix.metrics.get(task), "score": value}
+        for task, value in zip(matrix.tasks, constant_N, strict=True)
+        if np.isfinite(value)
+    ]
+    table = pd.concat([table, pd.DataFrame(more)], ignore_index=True) if more else table
+    return table[["model", "task", "metric", "score", "stderr", "n", "relation", "mark"]]
+
+
+def gain_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Every cell but the base's: model, task, metric, gain (fractions in points), starred, relation, mark."""
+    values_IN = scaled(matrix, matrix.gains().values_IN)[0]
+    starred, base = significant_gains(matrix, effects, alpha), base_rows(matrix)
+    table = _long(matrix, values_IN, "gain", cell_marks(matrix, effects))
+    at = list(np.ndindex(*values_IN.shape))
+    table = table.assign(starred=[cell in starred for cell in at])[[i not in base for i, _ in at]]
+    return table[["model", "task", "metric", "gain", "starred", "relation", "mark"]].reset_index(drop=True)
+
+
+def _long(matrix: ScoreMatrix, values_IN: Floats, name: str, marks: Mapping[tuple[int, int], str]) -> pd.DataFrame:
+    """A row per cell, models down and tasks across as in the figure."""
+    at = list(np.ndindex(*values_IN.shape))
+    return pd.DataFrame(
+        {
+            "model": [matrix.models[i] for i, _ in at],
+            "task": [matrix.tasks[n] for _, n in at],
+            "metric": [matrix.metrics.get(matrix.tasks[n]) for _, n in at],
+            name: values_IN.ravel(),
+            "relation": np.asarray(matrix.relation_IN).ravel(),
+            "mark": [marks.get(cell, "") for cell in at],
+        }
+    )
+
+
 @styled
 def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure:
     """All scores: models down, tasks across, base rows marked, missing cells hatched.
@@ -113,7 +157,7 @@ def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure
     _labels(axes, matrix, ["best constant answer"] if extra else [])
     label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
-    _caption(figure, axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{_legend(marks)}")
+    _caption(axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{_legend(marks)}")
     return figure
 
 
@@ -183,7 +227,7 @@ def draw_gains(
             how = f"q ≤ {alpha:g}, paired, corrected" + (", the source's seeds together" if together else "")
         note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: {FRAMED}; "
         note += "the base's row shows its scores" + gain_marks_text(matrix, effects)
-        _caption(figure, axes, note)
+        _caption(axes, note)
 
 
 def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float = 0.05) -> set[tuple[int, int]]:
@@ -234,9 +278,9 @@ def _labels(axes: Axes, matrix: ScoreMatrix, more: Sequence[str] = ()) -> None:
             axes.axhline(i + 0.5, color=INK, linewidth=0.9)
 
 
-def _caption(figure: Figure, axes: Axes, text: str) -> None:
-    """A line under the cells, broken where the figure is narrow."""
-    axes.set_xlabel(wrap(text, int(13 * figure.get_figwidth()), lines=5))
+def _caption(axes: Axes, text: str) -> None:
+    """A line under the cells; it is broken where the figure is narrow."""
+    axes.set_xlabel(text)
 
 
 def _number(value: float) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.layers import ALL, NULL, ROLE_COLOURS, draw_band, draw_sections, pairs_of, sample_text
-from traitscope.plots.style import GREEN, INK, MUTED, Figure, new_figure, styled
+from traitscope.plots.layers import ALL, NULL, ROLE_COLOURS, UNSEEN, draw_band, draw_sections, pairs_of, sample_text
+from traitscope.plots.style import GREEN, INK, MUTED, Figure, measure_title, new_figure, styled
 
 if TYPE_CHECKING:
     from traitscope.layers import LayersResult
@@ -59,6 +59,41 @@ def measure_curves(result: LayersResult) -> Figure:
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=7.5)
     figure.supxlabel(
         f"layer; median over {sample_text(result)}; bands: 95 % over resampled tasks; of the null 5 to 95 %",
+        fontsize=8,
+        color=MUTED,
+    )
+    return figure
+
+
+@styled
+def unseen_curves(result: LayersResult) -> Figure:
+    """Base and mix against the controls: over the tasks of the mix, and beside them over tasks that it never saw.
+
+    Raises:
+        TraitscopeError: the mix saw every task.
+    """
+    measure = result.meta["section_measure"]
+    unseen = result.meta["unseen"]
+    if not len(unseen) or not len(result.summary(measure, "mix~control", UNSEEN)):
+        raise TraitscopeError(
+            "the mix saw every task", where="plots", fix="leave tasks out of the mix that have adapters of their own"
+        )
+    figure = new_figure(8.2, 3.2)
+    panels = figure.subplots(1, 2, sharey=True)
+    trained = len([task for task in result.tasks if task not in unseen])
+    for axes, over, title in (
+        (panels[0], ALL, f"trained tasks ({trained})"),
+        (panels[1], UNSEEN, f"unseen tasks ({len(unseen)})"),
+    ):
+        for role in ("base", "mix"):
+            draw_band(axes, result.summary(measure, f"{role}~control", over), ROLE_COLOURS[role], f"{role} ~ control")
+        axes.set_title(title, fontsize=8.5)
+        axes.grid(axis="y")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylabel(measure_title(measure))
+    panels[0].legend(loc="best", fontsize=7.5)
+    figure.supxlabel(
+        f"layer; median over tasks; n = {result.meta['n']} examples each; bands: 95 % over resampled tasks",
         fontsize=8,
         color=MUTED,
     )

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from textwrap import fill
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from traitscope.plots.heat import MAX_NUMBERED_COLUMNS
-from traitscope.plots.matrix import FRAMED, counts_text, draw_gains, gain_marks_text
+from traitscope.plots.matrix import FRAMED, counts_text, draw_gains, gain_heatmap_data, gain_marks_text
 from traitscope.plots.style import MUTED, Figure, new_figure, styled
-from traitscope.plots.traits import draw_loadings
+from traitscope.plots.traits import draw_loadings, loadings_data
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
     from traitscope.matrix import ScoreMatrix
     from traitscope.traits import Traits
+
+
+def overview_data(
+    matrix: ScoreMatrix, traits: Traits, effects: Effects | None = None, *, alpha: float = 0.05
+) -> pd.DataFrame:
+    """Both panels in one table: panel (gains or loadings), then the columns of ``gain_heatmap_data`` and those of
+    ``loadings_data``.
+    """
+    gains = gain_heatmap_data(matrix, effects, alpha=alpha).assign(panel="gains")
+    table = pd.concat([gains, loadings_data(traits).assign(panel="loadings")], ignore_index=True)
+    return table[["panel", *(name for name in table.columns if name != "panel")]]
 
 
 @styled
@@ -36,5 +48,5 @@ def overview(matrix: ScoreMatrix, traits: Traits, effects: Effects | None = None
     star = f"* q ≤ {alpha:g}, corrected" if effects is not None else "* beyond 1.96 standard errors, not corrected"
     marks = gain_marks_text(matrix, effects)
     note = f"{counts_text(matrix)}; {star}; framed: {FRAMED}; first row: the base's scores{marks}"
-    figure.supxlabel(fill(note, int(15 * (wide + narrow))), fontsize=8, color=MUTED)
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure

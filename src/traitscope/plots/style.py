@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec
 
+from traitscope.plots.labels import INK as INK
+from traitscope.plots.labels import columns, cut, settle
 from traitscope.texts import safe
 
 Figure = Any
@@ -16,8 +19,9 @@ Axes = Any
 P = ParamSpec("P")
 
 # Each stands for a role; ``inline_svg`` replaces it by the page's own colour for that role, light or dark.
-INK, MUTED, GRID, PAPER = "#1c2331", "#667086", "#d6dae1", "#fefefd"
-ROLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card"}
+MUTED, GRID, PAPER = "#667086", "#d6dae1", "#fefefd"
+ARROW_TEXT = "#8a4b00"
+ROLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card", ARROW_TEXT: "--warn"}
 
 # Okabe and Ito 2008: distinguishable with every common kind of colour blindness.
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW, GREY = (
@@ -33,8 +37,11 @@ BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW, GREY = (
 CATEGORIES = (BLUE, ORANGE, GREEN, RED, SKY, PINK, GREY, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 
+# Measured with DejaVu Sans, which matplotlib brings and which is wider than those that a reader sees.
+MEASURED, FONTS = "DejaVu Sans", "'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+
 SETTINGS: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": [MEASURED],
     "font.size": 8.5,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -80,14 +87,24 @@ def look(**more: Any) -> Iterator[None]:
 
 
 def styled(make: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A plot function whose figure is made with our settings."""
+    """A plot function whose figure is made with our settings, its texts folded into their room."""
 
     @functools.wraps(make)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with look():
-            return make(*args, **kwargs)
+        with look(), quiet():
+            figure = make(*args, **kwargs)
+            settle(figure)
+            return figure
 
     return wrapped
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without matplotlib's warnings of letters that its font has not: a browser takes them from another."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -105,10 +122,11 @@ def svg_text(figure: Figure, name: str) -> str:
     """
     file = io.BytesIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with look(**{"svg.hashsalt": name}):
+    with look(**{"svg.hashsalt": name}), quiet():
         figure.savefig(file, format="svg", metadata=nothing)
     # Names of groups (axes_1) and images repeat from figure to figure; nothing refers to them.
     svg = re.sub(r'<g id="[^"]*"', "<g", safe(file.getvalue().decode()))
+    svg = svg.replace(f"font-family: '{MEASURED}'", f"font-family: {FONTS}")
     return re.sub(r' id="(image[0-9a-f]+)"', lambda m: m[0] if f"#{m[1]}" in svg else "", svg)
 
 
@@ -122,7 +140,9 @@ def inline_svg(svg: str, label: str) -> str:
     for colour, role in ROLES.items():
         body = body.replace(colour, f"var({role})")
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body)
-    width = f"max-width:{1.35 * float(size[1]):.0f}px" if size else ""
+    # On a narrow screen it is not shrunk until its words cannot be read: the figure around it scrolls.
+    wide = float(size[1]) if size else 0.0
+    width = f"max-width:{1.35 * wide:.0f}px;min-width:{min(wide, 640):.0f}px" if size else ""
     head = f'<svg role="img" aria-label="{_attribute(label)}" style="{width}"'
     return re.sub(r'<svg(?: (?:width|height)="[^"]*")*', head, body, count=1)
 
@@ -130,15 +150,23 @@ def inline_svg(svg: str, label: str) -> str:
 def png_bytes(figure: Figure, dpi: int = 130) -> bytes:
     """The figure as PNG, without times."""
     file = io.BytesIO()
-    with look():
+    with look(), quiet():
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
 
 
+def pdf_bytes(figure: Figure) -> bytes:
+    """The figure as PDF, without times; its text stays text (TrueType), to be searched and set anew."""
+    file = io.BytesIO()
+    nothing = {"Creator": None, "Producer": None, "CreationDate": None}
+    with look(**{"pdf.fonttype": 42, "pdf.use14corefonts": False}), quiet():
+        figure.savefig(file, format="pdf", metadata=nothing)
+    return file.getvalue()
+
+
 def shorten(text: str, most: int = 26) -> str:
-    """A label of at most ``most`` characters."""
-    plain = " ".join(str(text).split())
-    return plain if len(plain) <= most else plain[: most - 1].rstrip() + "…"
+    """A label of at most ``most`` columns."""
+    return cut(safe(" ".join(str(text).split())), most)
 
 
 def tops(axes: Axes, labels: Sequence[str], *, most: int = 22) -> None:
@@ -159,7 +187,10 @@ def wrap(text: str, width: int, lines: int = 3) -> str:
     """A label broken into lines of about ``width`` characters."""
     import textwrap
 
-    return "\n".join(textwrap.wrap(" ".join(str(text).split()), width, max_lines=lines, placeholder=" …"))
+    plain = " ".join(str(text).split())
+    # Letters in squares take the room of two.
+    narrow = max(4, width * len(plain) // max(1, columns(plain)))
+    return "\n".join(textwrap.wrap(plain, narrow, max_lines=lines, placeholder=" …"))
 
 
 def _attribute(text: str) -> str:

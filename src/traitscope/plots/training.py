@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from traitscope.errors import TraitscopeError
 from traitscope.plots.style import BLUE, GREY, MUTED, Figure, new_figure, shorten, styled
 
@@ -13,6 +15,19 @@ if TYPE_CHECKING:
 MAX_PANELS, COLUMNS = 24, 4
 
 
+def training_curves_data(effects: Effects) -> pd.DataFrame:
+    """Every step that is drawn: model, step, loss (nats per answer token).
+
+    Raises:
+        TraitscopeError: no training was recorded.
+    """
+    curves = effects.tables.get("curves")
+    if curves is None or curves.empty:
+        raise TraitscopeError("no training was recorded", where="plots", fix="only adapters trained here have curves")
+    models = list(dict.fromkeys(curves["model"]))[:MAX_PANELS]
+    return curves.loc[curves["model"].isin(models), ["model", "step", "loss"]].reset_index(drop=True)
+
+
 @styled
 def training_curves(effects: Effects) -> Figure:
     """Loss by step, one panel per adapter, blue where it learnt its own task; at most 24 adapters.
@@ -20,13 +35,11 @@ def training_curves(effects: Effects) -> Figure:
     Raises:
         TraitscopeError: no training was recorded.
     """
-    curves, learning = effects.tables.get("curves"), effects.tables.get("learning")
-    if curves is None or curves.empty:
-        raise TraitscopeError("no training was recorded", where="plots", fix="only adapters trained here have curves")
-    models = list(dict.fromkeys(curves["model"]))[:MAX_PANELS]
+    curves, learning = training_curves_data(effects), effects.tables.get("learning")
+    models = list(dict.fromkeys(curves["model"]))
     columns = min(COLUMNS, len(models))
     rows = -(-len(models) // columns)
-    figure = new_figure(0.8 + 2.3 * columns, 0.5 + 1.5 * rows)
+    figure = new_figure(max(5.6, 0.8 + 2.3 * columns), 0.8 + 1.5 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(models) :]:
         axes.set_visible(False)

@@ -6,17 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from traitscope.plots.heat import diverging, draw_cells, heat_size, signed
-from traitscope.plots.labels import Label, place_labels
-from traitscope.plots.style import BLUE, GREY, INK, MUTED, ORANGE, Axes, Figure, new_figure, shorten, styled, wrap
+from traitscope.plots.labels import Box, Label, place_labels, settle
+from traitscope.plots.style import (
+    ARROW_TEXT,
+    BLUE,
+    GREY,
+    INK,
+    MUTED,
+    ORANGE,
+    Axes,
+    Figure,
+    new_figure,
+    shorten,
+    styled,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from traitscope.traits import Traits
 
 Floats = npt.NDArray[np.float64]
 MAX_COMPONENTS = 15
-ARROW_TEXT = "#b36b00"
 
 
 def trait_titles(traits: Traits, *, named: bool = True) -> list[str]:
@@ -47,6 +60,11 @@ def _footnotes(traits: Traits, bold: bool) -> list[str]:
     if not all(traits.above_null_K):
         notes.append("†: not above the noise")
     return notes
+
+
+def explained_variance_data(traits: Traits) -> pd.DataFrame:
+    """Every component: explained share, the null's mean, 95 % quantile and p, and the same of components together."""
+    return traits.null.frame().rename_axis("component").reset_index()
 
 
 @styled
@@ -88,6 +106,21 @@ def explained_variance(traits: Traits) -> Figure:
     note = f"{len(traits.models)} models × {len(traits.tasks)} tasks; blue bars: components that hold against the noise"
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
+
+
+def loadings_data(traits: Traits) -> pd.DataFrame:
+    """Every loading: trait, task, loading, lo, hi (NaN where errors are not known)."""
+    at, found = list(np.ndindex(*traits.loadings_KN.shape)), traits.intervals
+    low, high = (found.loadings_low_KN, found.loadings_high_KN) if found is not None else (np.nan, np.nan)
+    return pd.DataFrame(
+        {
+            "trait": [traits.trait_names[k] for k, _ in at],
+            "task": [traits.tasks[n] for _, n in at],
+            "loading": traits.loadings_KN.ravel(),
+            "lo": np.broadcast_to(low, traits.loadings_KN.shape).ravel(),
+            "hi": np.broadcast_to(high, traits.loadings_KN.shape).ravel(),
+        }
+    )
 
 
 @styled
@@ -148,6 +181,16 @@ def loadings_bars(traits: Traits) -> Figure:
     return figure
 
 
+def biplot_data(traits: Traits) -> pd.DataFrame:
+    """Places of all that is drawn: kind (model, task, or that of a row placed afterwards), name, one column per trait:
+    unit-norm scores of models, loadings of tasks before they are stretched to the plot.
+    """
+    rows = [("model", name, *traits.scores_IK[i]) for i, name in enumerate(traits.models)]
+    rows += [("task", name, *traits.loadings_KN[:, n]) for n, name in enumerate(traits.tasks)]
+    rows += [(kind, name, *scores_K) for kind, name, scores_K in _beside(traits)]
+    return pd.DataFrame(rows, columns=["kind", "name", *traits.trait_names])
+
+
 @styled
 def biplot(traits: Traits) -> Figure:
     """Models as points and tasks as arrows in the plane of the first traits; one trait becomes a line of models."""
@@ -155,12 +198,16 @@ def biplot(traits: Traits) -> Figure:
         return _one_trait(traits)
     pairs = [(0, 1)] if traits.k == 2 else [(0, 1), (0, 2)]
     figure = new_figure(4.9 * len(pairs), 4.6)
+    planes = []
     for axes, (a, b) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
-        _plane(axes, traits, a, b)
-    note = "points: models (unit-norm scores), the base black" + _hollow(traits)
+        planes.append((axes, *_plane(axes, traits, a, b)))
+    note = "points: models (unit-norm scores), the base a diamond" + _hollow(traits)
     note += "; arrows: tasks (loadings, scaled to the plot)"
     note += "" if all(traits.above_null_K) else "; †: not above the noise"
-    figure.supxlabel(wrap(note, int(13 * figure.get_figwidth()), lines=3), fontsize=8, color=MUTED)
+    figure.supxlabel(note, fontsize=8, color=MUTED)
+    settle(figure)
+    for axes, labels, arrows in planes:
+        place_labels(axes, labels, arrows)
     return figure
 
 
@@ -177,7 +224,8 @@ def _beside(traits: Traits) -> list[tuple[str, str, Floats]]:
     return [(kind, model, scores_K) for kind, model, scores_K in rows if np.isfinite(scores_K).all()]
 
 
-def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
+def _plane(axes: Axes, traits: Traits, a: int, b: int) -> tuple[list[Label], list[Box]]:
+    """Draws models and tasks of two traits; gives their names, to be placed, the base's first, and the arrows."""
     x_I, y_I = traits.scores_IK[:, a], traits.scores_IK[:, b]
     beside = [(kind, model, scores_K[[a, b]]) for kind, model, scores_K in _beside(traits)]
     # An outlying row has a place at the edge: its distance would leave no room for the others.
@@ -185,10 +233,12 @@ def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
     reach = max(float(np.abs([x_I, y_I]).max()), *inside, 0.0) or 1.0
     arrows_2N = traits.loadings_KN[[a, b]]
     stretch = 0.95 * reach / max(float(np.hypot(*arrows_2N).max()), 1e-12)
-    labels = []
+    labels: list[Label] = []
+    arrows: list[Box] = []
     for n, task in enumerate(traits.tasks):
         dx, dy = stretch * arrows_2N[:, n]
         axes.annotate("", (dx, dy), (0, 0), arrowprops={"arrowstyle": "->", "color": ORANGE, "lw": 1.0})
+        arrows.append((0.0, 0.0, float(dx), float(dy)))
         if np.hypot(dx, dy) > 0.35 * reach:
             labels.append(Label(shorten(task, 18), float(dx), float(dy), colour=ARROW_TEXT, style="italic"))
     for i, model in enumerate(traits.models):
@@ -205,7 +255,7 @@ def _plane(axes: Axes, traits: Traits, a: int, b: int) -> None:
     axes.axvline(0, color=MUTED, linewidth=0.6)
     titles = trait_titles(traits)
     axes.set(xlabel=titles[a], ylabel=titles[b], xlim=(-1.3 * reach, 1.3 * reach), ylim=(-1.3 * reach, 1.3 * reach))
-    place_labels(axes, labels, (290, 270))
+    return sorted(labels, key=lambda label: label.weight != "bold"), arrows
 
 
 def _one_trait(traits: Traits) -> Figure:
@@ -228,6 +278,21 @@ def _one_trait(traits: Traits) -> Figure:
     axes.set_xlabel(f"{trait_titles(traits)[0]}: score (unit norm){_hollow(traits)}")
     axes.grid(axis="x")
     return figure
+
+
+def profiles_data(traits: Traits) -> pd.DataFrame:
+    """Every profile: model, trait, points (100 times the unit-norm score), lo, hi (NaN where errors are not known)."""
+    at, found = list(np.ndindex(*traits.scores_IK.shape)), traits.intervals
+    low, high = (found.scores_low_IK, found.scores_high_IK) if found is not None else (np.nan, np.nan)
+    return pd.DataFrame(
+        {
+            "model": [traits.models[i] for i, _ in at],
+            "trait": [traits.trait_names[k] for _, k in at],
+            "points": 100 * traits.scores_IK.ravel(),
+            "lo": 100 * np.broadcast_to(low, traits.scores_IK.shape).ravel(),
+            "hi": 100 * np.broadcast_to(high, traits.scores_IK.shape).ravel(),
+        }
+    )
 
 
 @styled

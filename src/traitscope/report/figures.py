@@ -1,261 +1,408 @@
-"""Which figures a report has, in which section, with which captions."""
+"""Which figures a report has, in which section, with which captions, and how each becomes files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from traitscope import plots
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.matrix import looked_at
-from traitscope.plots.style import inline_svg, svg_text
+from traitscope.plots.style import inline_svg, pdf_bytes, svg_text
+from traitscope.report.tables import csv_text
 from traitscope.ticks import ticks
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure of the report: its file name, section, caption, SVG document, and the element for the page."""
+    """A figure of the report.
+
+    Attributes:
+        name: of its files. section: of the page. caption: what it shows.
+        svg: the document. inline: the element for the page. pdf: None where it was not asked for.
+        data: what it draws, as CSV.
+    """
 
     name: str
     section: str
     caption: str
     svg: str
     inline: str
+    data: str
+    pdf: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Kind:
+    """A figure that a report may have.
+
+    Attributes:
+        name: of its files. section: of the page. caption: what it shows.
+        needs: the findings that it is made from; without one of them it is left out.
+        make: gives the figure. data: gives what it draws, as a tidy frame.
+    """
+
     name: str
     section: str
     caption: str
-    make: Callable[[], Any]
+    needs: tuple[str, ...]
+    make: Callable[[Any], Any]
+    data: Callable[[Any], pd.DataFrame]
 
 
-NAMES = (
-    "overview",
-    "scores",
-    "gains",
-    "training",
-    "explained_variance",
-    "loadings",
-    "loadings_intervals",
-    "biplot",
-    "profiles",
-    "class_shares",
-    "length_shift",
-    "asymmetry",
-    "surprises",
-    "across",
-    "similarity",
-    "layer_similarity",
-    "layer_similarity_clusters",
-    "layer_sections",
-    "layer_measures",
-    "layer_dimensions",
-    "layer_maps",
-    "layer_separability",
-    "layer_tsne",
-    "layer_correlates",
-    "causal_windows",
+def _effects(
+    name: str, section: str, caption: str, make: Callable[..., Any], data: Callable[..., pd.DataFrame]
+) -> Kind:
+    return Kind(name, section, caption, ("effects",), lambda c: make(c.effects), lambda c: data(c.effects))
+
+
+def _traits(name: str, caption: str, make: Callable[..., Any], data: Callable[..., pd.DataFrame]) -> Kind:
+    return Kind(name, "traits", caption, ("traits",), lambda c: make(c.traits), lambda c: data(c.traits))
+
+
+def _layers(name: str, caption: str, make: Callable[..., Any], data: Callable[..., pd.DataFrame]) -> Kind:
+    return Kind(name, "layers", caption, ("layers",), lambda c: make(c.layers), lambda c: data(c.layers))
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "overview",
+        "files",
+        "Gains and traits in one picture.",
+        ("traits",),
+        lambda c: plots.overview(c.scores, c.traits, c.effects),
+        lambda c: plots.overview_data(c.scores, c.traits, c.effects),
+    ),
+    Kind(
+        "scores",
+        "files",
+        "Scores of every model (rows) on every task (columns), each task by its first metric.",
+        ("scores",),
+        lambda c: plots.score_heatmap(c.scores, c.effects),
+        lambda c: plots.score_heatmap_data(c.scores, c.effects),
+    ),
+    Kind(
+        "gains",
+        "files",
+        "Gain over the base, in the direction in which the metric is better. Blue helps, red harms.",
+        ("scores",),
+        lambda c: plots.gain_heatmap(c.scores, c.effects),
+        lambda c: plots.gain_heatmap_data(c.scores, c.effects),
+    ),
+    _effects(
+        "training",
+        "taught",
+        "Loss of every training step, in nats per answer token, with the gain on the adapter's own task.",
+        plots.training_curves,
+        plots.training_curves_data,
+    ),
+    _effects(
+        "transfer_by_target",
+        "effects",
+        "Every gain on a task that the model was not trained on, by target, with its interval; those that hold bold.",
+        plots.forest_by_target,
+        plots.transfer_data,
+    ),
+    _effects(
+        "transfer_by_source",
+        "effects",
+        "The same gains by source.",
+        plots.forest_by_source,
+        plots.transfer_data,
+    ),
+    _traits(
+        "explained_variance",
+        "Explained variance beside the same for matrices whose columns were permuted one by one: "
+        "what tasks that have nothing in common give.",
+        plots.explained_variance,
+        plots.explained_variance_data,
+    ),
+    _traits(
+        "trait_stability",
+        "How much each trait explains, and how much of it stays when an adapter, a task or the noise changes.",
+        plots.trait_stability,
+        plots.trait_stability_data,
+    ),
+    _traits(
+        "loadings",
+        "Loadings: which tasks a trait is made of. Signs follow one rule and mean opposite ends, not good and bad.",
+        plots.loadings_heatmap,
+        plots.loadings_data,
+    ),
+    _traits("loadings_intervals", "The same loadings with their intervals.", plots.loadings_bars, plots.loadings_data),
+    _traits("biplot", "Models and tasks in the plane of the first traits.", plots.biplot, plots.biplot_data),
+    _traits(
+        "profiles",
+        "Every adapter's profile: 100 times its score on each trait.",
+        plots.profiles,
+        plots.profiles_data,
+    ),
+    _effects(
+        "habits",
+        "effects",
+        "How far every model's answers are from the base's, in the classes it names and in length: habits that a "
+        "source leaves behind.",
+        plots.habits,
+        plots.habits_data,
+    ),
+    _effects(
+        "class_shares",
+        "effects",
+        "What every model answers, beside the true shares.",
+        plots.class_shares,
+        plots.class_shares_data,
+    ),
+    _effects(
+        "confusion_pair",
+        "effects",
+        "Confusion matrices of the base and of the model whose answers lie farthest from the base's, off its own task.",
+        plots.confusion_pair,
+        plots.confusion_pair_data,
+    ),
+    _effects(
+        "length_shift",
+        "effects",
+        "Change of the mean answer length against the base.",
+        plots.length_shift,
+        plots.length_shift_data,
+    ),
+    Kind(
+        "length_densities",
+        "effects",
+        "How long the answers are on the task on which lengths move most: the base, and the models farthest from it.",
+        ("effects", "cells"),
+        lambda c: plots.length_densities(*answer_lengths(c)),
+        lambda c: plots.length_densities_data(answer_lengths(c)[0]),
+    ),
+    _effects(
+        "relation_bars",
+        "effects",
+        "Right answers of model and base by tag of the examples (dependency relations), with the counts behind them.",
+        plots.relation_bars,
+        plots.relation_bars_data,
+    ),
+    _effects(
+        "asymmetry",
+        "effects",
+        "Pairs of tasks whose two directions of transfer differ most, both of them with intervals.",
+        plots.asymmetry,
+        plots.asymmetry_data,
+    ),
+    _effects(
+        "control_dumbbells",
+        "effects",
+        "Every control beside its source: what is left when labels are moved, or classes are balanced.",
+        plots.control_dumbbells,
+        plots.control_dumbbells_data,
+    ),
+    _effects(
+        "surprises",
+        "effects",
+        "Gains against what the averages of source and task lead one to expect, each cell left out in turn.",
+        plots.surprises,
+        plots.surprises_data,
+    ),
+    _effects(
+        "surprise_dumbbells",
+        "effects",
+        "The cells that are farthest above and below what is expected of them.",
+        plots.surprise_dumbbells,
+        plots.surprise_dumbbells_data,
+    ),
+    Kind(
+        "across",
+        "across",
+        "Gains of source and task (rows) in every base model (columns), those that are surest of two base models "
+        "first; bold where a gain holds in that base model by itself.",
+        ("across",),
+        lambda c: plots.across_heatmap(c.across),
+        lambda c: plots.across_heatmap_data(c.across),
+    ),
+    Kind(
+        "similarity",
+        "stats",
+        "How alike the datasets are.",
+        ("stats",),
+        lambda c: plots.similarity_maps(c.stats),
+        lambda c: plots.similarity_maps_data(c.stats),
+    ),
+    _layers(
+        "layer_similarity",
+        "Similarity of base and mix with each task's own adapter, layer by layer; boxes over tasks.",
+        plots.similarity_boxes,
+        plots.similarity_boxes_data,
+    ),
+    _layers(
+        "layer_sections",
+        "The curves that sections are read from, and the sections found.",
+        plots.section_curves,
+        plots.section_curves_data,
+    ),
+    _layers(
+        "layer_similarity_clusters", "The same by cluster of tasks.", plots.cluster_boxes, plots.cluster_boxes_data
+    ),
+    _layers(
+        "layer_unseen",
+        "Similarity of base and mix with the tasks' own adapters, over tasks that the mix never saw.",
+        plots.unseen_curves,
+        plots.unseen_curves_data,
+    ),
+    _layers(
+        "layer_measures",
+        "The same by every measure, between the permutation null and, where controls have a second seed, the "
+        "two-seed ceiling: no model can be expected to be closer to a control than its own second seed.",
+        plots.measure_curves,
+        plots.measure_curves_data,
+    ),
+    _layers(
+        "layer_dimensions",
+        "How many dimensions the hidden states use, and how unevenly; compare at equal n only.",
+        plots.dimension_curves,
+        plots.dimension_curves_data,
+    ),
+    _layers(
+        "layer_maps",
+        "Every layer of one model against every layer of another.",
+        plots.layer_maps,
+        plots.layer_maps_data,
+    ),
+    _layers(
+        "layer_separability",
+        "How well tasks and clusters can be told apart from the hidden states.",
+        plots.separability_curves,
+        plots.separability_curves_data,
+    ),
+    _layers(
+        "layer_tsne",
+        "Examples of all tasks, arranged by likeness of their hidden states.",
+        plots.tsne_grid,
+        plots.tsne_grid_data,
+    ),
+    Kind(
+        "layer_correlates",
+        "layers",
+        "What goes with the similarity of mix and control over tasks, and where the tasks of each trait part from "
+        "the base.",
+        ("layers", "correlates"),
+        lambda c: plots.correlate_curves(c.correlates),
+        lambda c: plots.correlate_curves_data(c.correlates),
+    ),
+    Kind(
+        "causal_windows",
+        "layers",
+        "What is lost with the adapters off in a window of layers, and kept with them on only there.",
+        ("layers", "causal"),
+        lambda c: plots.causal_windows(c.causal, c.layers.sections.get("all tasks")),
+        lambda c: plots.causal_windows_data(c.causal),
+    ),
+    Kind(
+        "forecast_rankings",
+        "forecast",
+        "Which source is expected to help which target, with intervals; baselines beside them.",
+        ("forecast",),
+        lambda c: plots.forecast_rankings(c.forecast),
+        lambda c: plots.forecast_rankings_data(c.forecast),
+    ),
+    Kind(
+        "forecast_calibration",
+        "forecast",
+        "How often the intervals of such forecasts held measured cells that were left out, and what is saved of each "
+        "baseline's error.",
+        ("evaluation",),
+        lambda c: plots.forecast_calibration(c.evaluation),
+        lambda c: plots.forecast_calibration_data(c.evaluation),
+    ),
+    Kind(
+        "belt_coverage",
+        "forecast",
+        "What a belt of each size loses against the best model per task, and what the chosen one scores.",
+        ("belt",),
+        lambda c: plots.belt_coverage(c.belt),
+        lambda c: plots.belt_coverage_data(c.belt),
+    ),
 )
+
+NAMES = tuple(kind.name for kind in KINDS)
 """Every figure that a report may write, by file name."""
 
+COUNTERPARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "transfer paper (Krishna et al. 2025)": {
+        "matrix and PCA": ("overview", "scores", "loadings", "biplot"),
+        "explained variance": ("explained_variance",),
+        "confusion matrices": ("confusion_pair", "class_shares"),
+        "answer lengths": ("length_densities", "length_shift"),
+        "similarity of the datasets": ("similarity",),
+        "success by dependency relation": ("relation_bars",),
+    },
+    "layer paper (Zhao, Ziser, Cohen 2024)": {
+        "CKA by layer": ("layer_similarity", "layer_sections"),
+        "CKA by cluster": ("layer_similarity_clusters",),
+        "t-SNE": ("layer_tsne",),
+        "dimensions by layer": ("layer_dimensions",),
+        "unseen tasks": ("layer_unseen",),
+        "correlations with task figures": ("layer_correlates",),
+    },
+}
+"""The two papers' figures and those of the report that show the same."""
 
-def draw(findings: Findings) -> list[Drawn]:
+
+def counterpart(name: str) -> str:
+    """The papers' figure that one of ours shows too, in words; empty where there is none."""
+    found = [
+        f"{paper}: {figure}"
+        for paper, figures in COUNTERPARTS.items()
+        for figure, ours in figures.items()
+        if name in ours
+    ]
+    return "; ".join(found)
+
+
+def draw(findings: Findings, formats: Collection[str] = ("svg",)) -> list[Drawn]:
     """All figures that the contents allow; what a result does not hold is left out.
 
     Of a large matrix they show the part that is looked at cell by cell (``matrix.looked_at``).
+
+    Args:
+        formats: with ``pdf`` each is made as PDF too.
     """
     drawn, part = [], looked_at(findings.scores)
     if part.note:
         traits = findings.traits and findings.traits.shown(part.models, part.tasks)
         findings = replace(findings, scores=findings.scores.select(models=part.models, tasks=part.tasks), traits=traits)
-    every = (
-        *_matrix(findings),
-        *_taught(findings),
-        *_traits(findings),
-        *_effects(findings),
-        *_across(findings),
-        *_layers(findings),
-    )
     shown = f" Shown are {len(part.models)} models on {len(part.tasks)} tasks, spread evenly." if part.note else ""
-    for wanted in ticks(every, "figures", len(every)):
+    wanted = [kind for kind in KINDS if all(getattr(findings, part) is not None for part in kind.needs)]
+    for kind in ticks(wanted, "figures", len(wanted)):
         try:
-            figure = wanted.make()
+            figure = kind.make(findings)
         except TraitscopeError:
             continue  # the text says what is missing
-        svg = svg_text(figure, wanted.name)
-        caption = wanted.caption + (shown if wanted.section in ("matrix", "files", "traits") else "")
-        drawn.append(Drawn(wanted.name, wanted.section, caption, svg, inline_svg(svg, caption)))
+        svg = svg_text(figure, kind.name)
+        caption = kind.caption + (shown if kind.section in ("matrix", "files", "traits") else "")
+        data = csv_text(kind.data(findings), index=False)
+        pdf = pdf_bytes(figure) if "pdf" in formats else None
+        drawn.append(Drawn(kind.name, kind.section, caption, svg, inline_svg(svg, caption), data, pdf))
     return drawn
 
 
-def _matrix(c: Findings) -> Iterator[_Wanted]:
-    yield _Wanted(
-        "scores",
-        "files",
-        "Scores of every model (rows) on every task (columns), each task by its first metric.",
-        lambda: plots.score_heatmap(c.scores, c.effects),
-    )
-    yield _Wanted(
-        "gains",
-        "files",
-        "Gain over the base, in the direction in which the metric is better. Blue helps, red harms.",
-        lambda: plots.gain_heatmap(c.scores, c.effects),
-    )
+def answer_lengths(findings: Findings) -> tuple[dict[str, Any], str]:
+    """Lengths of the answers, by model (base first), on the task whose mean lengths move most, and that task.
 
-
-def _taught(c: Findings) -> Iterator[_Wanted]:
-    effects = c.effects
-    if effects is not None:
-        yield _Wanted(
-            "training",
-            "taught",
-            "Loss of every training step, in nats per answer token, with the gain on the adapter's own task.",
-            lambda: plots.training_curves(effects),
-        )
-
-
-def _traits(c: Findings) -> Iterator[_Wanted]:
-    traits = c.traits
-    if traits is None:
-        return
-    yield _Wanted(
-        "overview",
-        "files",
-        "Gains and traits in one picture.",
-        lambda: plots.overview(c.scores, traits, c.effects),
-    )
-    yield _Wanted(
-        "explained_variance",
-        "traits",
-        "Explained variance beside the same for matrices whose columns were permuted one by one: "
-        "what tasks that have nothing in common give.",
-        lambda: plots.explained_variance(traits),
-    )
-    yield _Wanted(
-        "loadings",
-        "traits",
-        "Loadings: which tasks a trait is made of. Signs follow one rule and mean opposite ends, not good and bad.",
-        lambda: plots.loadings_heatmap(traits),
-    )
-    yield _Wanted(
-        "loadings_intervals",
-        "traits",
-        "The same loadings with their intervals.",
-        lambda: plots.loadings_bars(traits),
-    )
-    yield _Wanted(
-        "biplot", "traits", "Models and tasks in the plane of the first traits.", lambda: plots.biplot(traits)
-    )
-    yield _Wanted(
-        "profiles",
-        "traits",
-        "Every adapter's profile: 100 times its score on each trait.",
-        lambda: plots.profiles(traits),
-    )
-
-
-def _effects(c: Findings) -> Iterator[_Wanted]:
-    effects, stats = c.effects, c.stats
-    if effects is not None:
-        yield _Wanted(
-            "class_shares",
-            "effects",
-            "What every model answers, beside the true shares: habits that a source leaves behind.",
-            lambda: plots.class_shares(effects),
-        )
-        yield _Wanted(
-            "length_shift",
-            "effects",
-            "Change of the mean answer length against the base.",
-            lambda: plots.length_shift(effects),
-        )
-        yield _Wanted(
-            "asymmetry",
-            "effects",
-            "Pairs of tasks whose two directions of transfer differ most, both of them with intervals.",
-            lambda: plots.asymmetry(effects),
-        )
-        yield _Wanted(
-            "surprises",
-            "effects",
-            "Gains against what the averages of source and task lead one to expect, each cell left out in turn.",
-            lambda: plots.surprises(effects),
-        )
-    if stats is not None:
-        yield _Wanted("similarity", "stats", "How alike the datasets are.", lambda: plots.similarity_maps(stats))
-
-
-def _across(c: Findings) -> Iterator[_Wanted]:
-    across = c.across
-    if across is not None:
-        yield _Wanted(
-            "across",
-            "across",
-            "Gains of source and task (rows) in every base model (columns), those that are surest of two base models "
-            "first; bold where a gain holds in that base model by itself.",
-            lambda: plots.across_heatmap(across),
-        )
-
-
-def _layers(c: Findings) -> Iterator[_Wanted]:
-    layers, causal = c.layers, c.causal
-    if layers is None:
-        return
-    sections = layers.sections.get("all tasks")
-    wanted: tuple[tuple[str, str, Callable[[], Any]], ...] = (
-        (
-            "layer_similarity",
-            "Similarity of base and mix with each task's own adapter, layer by layer; boxes over tasks.",
-            lambda: plots.similarity_boxes(layers),
-        ),
-        (
-            "layer_sections",
-            "The curves that sections are read from, and the sections found.",
-            lambda: plots.section_curves(layers),
-        ),
-        ("layer_similarity_clusters", "The same by cluster of tasks.", lambda: plots.cluster_boxes(layers)),
-        (
-            "layer_measures",
-            "The same by every measure, between the permutation null and, where controls have a second seed, the "
-            "two-seed ceiling: no model can be expected to be closer to a control than its own second seed.",
-            lambda: plots.measure_curves(layers),
-        ),
-        (
-            "layer_dimensions",
-            "How many dimensions the hidden states use, and how unevenly; compare at equal n only.",
-            lambda: plots.dimension_curves(layers),
-        ),
-        ("layer_maps", "Every layer of one model against every layer of another.", lambda: plots.layer_maps(layers)),
-        (
-            "layer_separability",
-            "How well tasks and clusters can be told apart from the hidden states.",
-            lambda: plots.separability_curves(layers),
-        ),
-        (
-            "layer_tsne",
-            "Examples of all tasks, arranged by likeness of their hidden states.",
-            lambda: plots.tsne_grid(layers),
-        ),
-    )
-    for name, caption, make in wanted:
-        yield _Wanted(name, "layers", caption, make)
-    if c.correlates is not None:
-        correlates = c.correlates
-        yield _Wanted(
-            "layer_correlates",
-            "layers",
-            "What goes with the similarity of mix and control over tasks, and where the tasks of each trait part from "
-            "the base.",
-            lambda: plots.correlate_curves(correlates),
-        )
-    if causal is not None:
-        yield _Wanted(
-            "causal_windows",
-            "layers",
-            "What is lost with the adapters off in a window of layers, and kept with them on only there.",
-            lambda: plots.causal_windows(causal, sections),
-        )
+    Raises:
+        TraitscopeError: no task's answers are generated, or its cells cannot be read.
+    """
+    assert findings.effects is not None and findings.cells is not None
+    table = plots.length_shift_data(findings.effects)
+    # In units of the base's own length: tasks with long answers are not the only ones that count.
+    size = (table["shift"] / table["base_length"].clip(lower=1)).abs()
+    task = str(table["task"].iloc[int(size.to_numpy().argmax())])
+    part = table[table["task"] == task]
+    order = part["shift"].abs().sort_values(ascending=False, kind="stable").index[:5]
+    bases = [m for i, m in enumerate(findings.scores.models) if findings.scores.base_index_I[i] == i]
+    models = [*bases[:1], *(str(name) for name in part.loc[order, "model"])]
+    lengths = {m: np.array([r.n_output for r in findings.cells.records(m, task)]) for m in dict.fromkeys(models)}
+    return lengths, task

@@ -28,7 +28,7 @@ PARTS = {
     "layers": "The layers have not been analysed",
     "causal": "No causal check was made",
 }
-SECTIONS = ("taught", "traits", "effects", "across", "stats", "layers")
+SECTIONS = ("taught", "traits", "effects", "across", "stats", "layers", "forecast")
 HOW = {
     "traits": "traitscope traits",
     "effects": "traitscope effects",

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from traitscope.findings import Findings
 from traitscope.texts import safe
 
 
-def write_report(findings: Findings, folder: Path) -> Path:
+def write_report(findings: Findings, folder: Path, figures: Sequence[str] = ("svg",)) -> Path:
     """Writes ``report.html``, ``figures/`` and ``tables/`` into ``folder``; returns the path of ``report.html``.
 
-    Figures of an earlier report that are not made any more are removed; other files are left alone.
+    What each figure draws goes to ``tables/figures/<name>.csv``. Figures of an earlier report that are not made any
+    more are removed; other files are left alone.
+
+    Args:
+        figures: formats of the files in ``figures/``: svg, pdf.
 
     Raises:
-        TraitscopeError: the folder cannot be written.
+        TraitscopeError: the folder cannot be written, or a format is not known.
     """
-    from traitscope.report.figures import NAMES, draw
+    from traitscope.report.figures import draw
+    from traitscope.report.formats import check_formats
     from traitscope.report.page import render_page
     from traitscope.report.tables import csv_files
     from traitscope.store import write_atomic
     from traitscope.store.files import disk_errors
 
-    figures, tables = folder / "figures", folder / "tables"
+    formats = check_formats(figures)
+    tables = folder / "tables"
     with disk_errors(folder):
-        figures.mkdir(parents=True, exist_ok=True)
-        tables.mkdir(parents=True, exist_ok=True)
-    drawn = draw(findings)
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        (tables / "figures").mkdir(parents=True, exist_ok=True)
+    drawn = draw(findings, formats)
     files = csv_files(findings)
+    made: dict[Path, bytes] = {}
     for figure in drawn:
-        write_atomic(figures / f"{figure.name}.svg", figure.svg.encode())
-    for name in set(NAMES) - {figure.name for figure in drawn}:
-        (figures / f"{name}.svg").unlink(missing_ok=True)
+        documents = {"svg": figure.svg.encode(), "pdf": figure.pdf}
+        texts = {"csv": figure.data.encode(), **{name: documents[name] for name in formats}}
+        made |= {_place(folder, figure.name, ending): text for ending, text in texts.items() if text is not None}
+    for path, data in made.items():
+        write_atomic(path, data)
+    for path in set(_places(folder)) - set(made):
+        path.unlink(missing_ok=True)
     for name, text in files.items():
         write_atomic(tables / f"{name}.csv", text.encode())
     page = folder / "report.html"
@@ -42,8 +53,18 @@ def write_report(findings: Findings, folder: Path) -> Path:
 
 def report_files(page: Path) -> Iterator[Path]:
     """All files of a report, by its page."""
-    from traitscope.report.figures import NAMES
-
     yield page
-    yield from (path for name in NAMES if (path := page.parent / "figures" / f"{name}.svg").exists())
-    yield from (path for path in (page.parent / "tables").glob("*.csv") if not path.name.startswith("."))
+    yield from (path for path in _places(page.parent) if path.exists())
+
+
+def _place(folder: Path, name: str, ending: str) -> Path:
+    """Where a figure's file of this ending lies: its data among the tables."""
+    return folder / ("tables/figures" if ending == "csv" else "figures") / f"{name}.{ending}"
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """Every file of a figure that a report may write."""
+    from traitscope.report.figures import NAMES
+    from traitscope.report.formats import FORMATS
+
+    return (_place(folder, name, ending) for name in NAMES for ending in (*FORMATS, "csv"))

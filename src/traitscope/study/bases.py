@@ -347,8 +347,11 @@ class BasesStudy(Study):
         return whole.outline(self, self.parts)
 
     @looking_once
-    def report(self) -> Path:
+    def report(self, *, figures: Sequence[str] = ("svg",)) -> Path:
         """Writes every base model's own report, then that of all of them; gives the path of this one.
+
+        Args:
+            figures: formats of the files in ``figures/``, as of one base model.
 
         Raises:
             TraitscopeError: no cell is there yet.
@@ -358,10 +361,10 @@ class BasesStudy(Study):
             raise self.nothing()
         for name, part in filled.items():
             self.report_to.stage(f"report of {name}")
-            part.report()
+            part.report(figures=figures)
         if len(self.parts) == 1:
             return next(iter(self.parts.values())).folder.root / "report.html"
-        return whole.report(self, self.parts)
+        return whole.report(self, self.parts, figures)
 
     def nothing(self) -> TraitscopeError:
         """The error where there is no cell."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from traitscope.config.recipe import RecipeConfig
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
-from traitscope.matrix import ScoreMatrix
+from traitscope.matrix import ScoreMatrix, looked_at
 from traitscope.registry import HOMES
 from traitscope.store.files import read_file
 from traitscope.store.models import shared_name
@@ -22,6 +23,9 @@ from traitscope.study.hidden import hidden_marks
 from traitscope.study.sharing import without_places
 from traitscope.study.state import MOST
 from traitscope.texts import count_of
+
+# Predictors are judged on at most so many cells in a report: seconds, where a thousand cells take minutes.
+MOST_JUDGED = 400
 
 
 def gather(study: Context, *, load: bool = True) -> Findings:
@@ -52,6 +56,7 @@ def gather(study: Context, *, load: bool = True) -> Findings:
             found[name] = make(study)
         except TraitscopeError as error:
             missing[name] = error.what
+    found |= _predictions(shown.scores)
     layers = found.pop("layers", None)
     if layers is not None:
         found |= layers._asdict()
@@ -82,9 +87,33 @@ def outline(study: Context, *, records: bool = False) -> Findings:
     )
 
 
-def report(study: Context) -> Path:
-    """The report of all findings, written unless nothing it shows has changed."""
-    from traitscope.report import report_files, write_report
+def _predictions(scores: ScoreMatrix) -> dict[str, Any]:
+    """Forecast, its evaluation on cells held out, and belt, as far as the cells allow; seed 0, as of the verbs."""
+    from traitscope.belt.choice import choose_belt
+    from traitscope.predict.evaluate import evaluate_predictors
+    from traitscope.predict.forecast import BASELINES, DEFAULT, fit_predictor
+
+    part = looked_at(scores)
+    shown = scores.select(models=part.models, tasks=part.tasks) if part.note else scores
+    judged, protocols = [*BASELINES, DEFAULT], ["cells", "source", "column"]
+    makers: dict[str, Callable[[], Any]] = {
+        "forecast": lambda: fit_predictor(shown),
+        "belt": lambda: choose_belt(shown),
+    }
+    if shown.scores_IN.size <= MOST_JUDGED:
+        makers["evaluation"] = lambda: evaluate_predictors(shown, predictors=judged, protocols=protocols)
+    found: dict[str, Any] = {}
+    for name, make in makers.items():
+        with suppress(TraitscopeError):  # too few cells; the figure is left out
+            found[name] = make()
+    return found
+
+
+def report(study: Context, figures: Sequence[str] = ("svg",)) -> Path:
+    """The report of all findings, written unless nothing it shows has changed; ``figures``: formats of their files."""
+    from traitscope.report import check_formats, report_files, write_report
+
+    formats = check_formats(figures)
 
     page = study.folder.root / "report.html"
     if not study.folder.exists():
@@ -96,6 +125,7 @@ def report(study: Context) -> Path:
         "lock": study.folder.read_lock(),
         "hidden": hidden_marks(study.folder),
         "warnings": list(warnings(study)),
+        "figures": formats,
     }
 
     def read() -> Path:
@@ -104,7 +134,7 @@ def report(study: Context) -> Path:
         return page
 
     def make() -> Path:
-        return write_report(gather(study), study.folder.root)
+        return write_report(gather(study), study.folder.root, formats)
 
     def write(made: Path) -> dict[Path, str]:
         return keeping.hashes_of(report_files(made))

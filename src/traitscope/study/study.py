@@ -382,12 +382,16 @@ class Study(Context):
         return gathering.outline(self)
 
     @looking_once
-    def report(self) -> Path:
+    def report(self, *, figures: Sequence[str] = ("svg",)) -> Path:
         """Writes ``report.html``, ``figures/`` and ``tables/`` and gives the report's path.
 
         What was written from the same cells and the same study file is left as it is.
+
+        Args:
+            figures: formats of the files in ``figures/``: svg, pdf. What each figure draws is always written, as
+                ``tables/figures/<name>.csv``.
         """
-        return gathering.report(self)
+        return gathering.report(self, figures)
 
     def layers(self, **options: Any) -> LayerFindings:
         """The layer-by-layer account of base, mix and controls, into ``layers/`` and ``analysis/``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,10 +158,11 @@ def _facts(study: Context, parts: Parts, matrix: ScoreMatrix) -> list[tuple[str,
     return facts
 
 
-def report(study: Any, parts: Parts) -> Path:
+def report(study: Any, parts: Parts, figures: Sequence[str] = ("svg",)) -> Path:
     """The report of all base models; what was written from the same cells and study file is left as it is."""
-    from traitscope.report import report_files, write_report
+    from traitscope.report import check_formats, report_files, write_report
 
+    formats = check_formats(figures)
     page = study.folder.root / "report.html"
     if not study.whole:
         raise TraitscopeError(
@@ -171,6 +172,7 @@ def report(study: Any, parts: Parts) -> Path:
         "study": _text(study),
         "locks": [part.folder.read_lock() for part in parts.values()],
         "warnings": [list(gathering.warnings(part)) for part in parts.values() if has_cells(part)],
+        "figures": formats,
     }
 
     def read() -> Path:
@@ -182,7 +184,7 @@ def report(study: Any, parts: Parts) -> Path:
         study,
         "report",
         shown,
-        lambda: write_report(gather(study, parts), study.folder.root),
+        lambda: write_report(gather(study, parts), study.folder.root, formats),
         lambda made: keeping.hashes_of(report_files(made)),
         read,
         tuple(HOMES),

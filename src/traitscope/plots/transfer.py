@@ -1,0 +1,83 @@
+"""Forest plots of transfer: every gain with its interval, by source and by target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from traitscope.effects.holding import rows_of
+from traitscope.errors import TraitscopeError
+from traitscope.plots.panels import MAX_PANELS, MAX_ROWS, first, grid_of, in_points, points
+from traitscope.plots.style import MUTED, Figure, shorten, styled
+
+if TYPE_CHECKING:
+    from traitscope.effects import Effects
+
+COLUMNS = ["model", "source", "task", "value", "lo", "hi", "q", "held", "n", "unit"]
+
+
+def transfer_data(effects: Effects, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Every gain of a model on a task that it was not trained on: model, source, task, value, lo, hi, q, held, n, unit.
+
+    Shares are in percentage points. Held: q of at most ``alpha`` and the interval leaves out 0; where the claim is
+    about several runs of a source, it holds for each of them.
+    """
+    found = effects.of_kind("gain")
+    found = found[found["relation"].isin(("transfer", "model"))]
+    held = effects.held(found, alpha)
+    runs = {(name, str(row["task"])) for _, row in held.iterrows() for name in rows_of(dict(row))}
+    names = zip(found["model"], found["task"], strict=True)
+    told = in_points(found, ["value", "lo", "hi"]).assign(held=[pair in runs for pair in names])
+    return told.assign(unit=told["shown_unit"])[COLUMNS].reset_index(drop=True)
+
+
+@styled
+def forest_by_target(effects: Effects, *, alpha: float = 0.05) -> Figure:
+    """One panel per task, one row per model: gains off its own tasks with intervals, those that hold bold.
+
+    At most 12 tasks, those with the largest gains or losses that hold first, and 30 models.
+
+    Raises:
+        TraitscopeError: there is no transfer.
+    """
+    return _forest(effects, "task", "model", alpha)
+
+
+@styled
+def forest_by_source(effects: Effects, *, alpha: float = 0.05) -> Figure:
+    """One panel per model, one row per task: the same gains as in ``forest_by_target``."""
+    return _forest(effects, "model", "task", alpha)
+
+
+def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
+    table = transfer_data(effects, alpha=alpha)
+    if table.empty:
+        raise TraitscopeError(
+            "no gain on a task that a model was not trained on", where="plots", fix="evaluate adapters on other tasks"
+        )
+    size = table["value"].abs().where(table["held"], 0.0)
+    strongest = size.groupby(table[panel], sort=False).max().sort_values(ascending=False, kind="stable")
+    panels, cut = first(list(strongest.index), MAX_PANELS)
+    rows, cut_rows = first(_in_order(effects, table, row), MAX_ROWS)
+    one_unit = table["unit"].nunique() == 1
+    place = {name: k for k, name in enumerate(rows)}
+    with grid_of(len(panels), len(rows), rows, share_x=one_unit) as (figure, grid):
+        for axes, name in zip(grid, panels, strict=True):
+            part = table[(table[panel] == name) & table[row].isin(rows)]
+            points(axes, part, part[row].map(place).to_numpy(), part["held"].to_numpy(dtype=bool))
+            unit = "" if one_unit or part.empty else f" ({part['unit'].iloc[0]})"
+            axes.set_title(f"{shorten(name, 26)}{unit}", fontsize=8.5)
+    units = f"gain over the base, {table['unit'].iloc[0]}" if one_unit else "gain over the base"
+    limits = f"; panels{cut.removeprefix(';')}" if cut else ""
+    limits += f"; rows{cut_rows.removeprefix(';')}" if cut_rows else ""
+    note = f"{units}; lines: 95 % intervals; "
+    note += f"bold: q ≤ {alpha:g}, corrected, blue helps, red harms; trained tasks left out{limits}"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
+    return figure
+
+
+def _in_order(effects: Effects, table: pd.DataFrame, key: str) -> list[str]:
+    """Names that have a gain here, in the order of the whole matrix."""
+    known = set(table[key])
+    return [str(name) for name in dict.fromkeys(effects.of_kind("gain")[key]) if name in known]
