@@ -13,7 +13,8 @@ import pytest
 Opener = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+# A module's: while playwright is there, nothing else in this thread can run an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
