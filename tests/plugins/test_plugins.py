@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of adding a metric, parser, format, measure, ... is done from outside the package."""
+"""What docs/howto says of adding a metric, parser, format, measure, ... is done from outside the package."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from traitscope.metrics import METRICS
 from traitscope.predict.evidence import pair_features
 from traitscope.study import Study
 
-PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
-PARTS = dict(re.findall(r"```python (\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL))
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "howto").glob("*.md"))
+PARTS = dict(found for page in PAGES for found in re.findall(r"```python (\w+)\n(.*?)```", page.read_text(), re.DOTALL))
 STUDY = """\
 study: plugged
-plugins: [./metric.py, ./parser.py, ./format.py, ./measure.py, ./statistic.py, ./feature.py]
+plugins: [./metric.py, ./parser.py, ./format.py, ./measure.py, ./statistic.py, ./feature.py, ./predictor.py]
 base: {{model: {base}, dtype: fp32}}
 recipe: {{rank: 2, alpha: 4, lr: 0.01, epochs: 1, batch: 4, max_tokens: 64, seeds: [0]}}
 tasks:
@@ -75,8 +75,8 @@ def write(folder: Path, base: Path, workers: int = 1) -> Path:
     return path
 
 
-def test_the_page_adds_one_of_each_kind() -> None:
-    assert sorted(PARTS) == ["feature", "format", "measure", "metric", "parser", "statistic"]
+def test_the_pages_add_one_of_each_kind() -> None:
+    assert sorted(PARTS) == ["feature", "format", "measure", "metric", "parser", "predictor", "statistic"]
 
 
 def test_plugins_reach_two_processes_the_matrix_the_statistics_and_the_layers(base: Path, tmp_path: Path) -> None:
