@@ -8,11 +8,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from traitscope.belt.choice import Choice
     from traitscope.effects import Across, Effects, Explanation
     from traitscope.layers import CausalCheck, LayersResult, TaskFigures
     from traitscope.matrix import ScoreMatrix
+    from traitscope.predict.evaluation import Evaluation
+    from traitscope.predict.rankings import Rankings
     from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What training an adapter took: steps, tokens, and seconds from the start of its bank to its end (None where the
+    run's records do not say)."""
+
+    model: str
+    steps: int
+    tokens: int
+    seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +38,9 @@ class Findings:
         scores: the matrix.
         traits, effects, stats, explanation, layers, causal, correlates: the findings.
         across: what holds in how many base models; None of one.
+        forecast: sources ranked as they were last predicted. evaluation: how well such predictions do. belt: a few
+            adapters in place of all. None where nobody asked for them.
+        spent: what training took, adapter by adapter; empty where it is not recorded.
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
@@ -42,6 +59,10 @@ class Findings:
     causal: CausalCheck | None = None
     correlates: TaskFigures | None = None
     across: Across | None = None
+    forecast: Rankings | None = None
+    evaluation: Evaluation | None = None
+    belt: Choice | None = None
+    spent: tuple[Spent, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None
     lock: Mapping[str, Any] | None = None

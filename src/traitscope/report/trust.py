@@ -35,8 +35,7 @@ class Chip:
 def chips(findings: Findings) -> list[Chip]:
     """What is known, worst things included; nothing is told that was not looked at."""
     matrix, effects = findings.scores, findings.effects
-    found = [*_learnt(effects), *_floors(matrix, effects), *_habits(effects), *_seeds(matrix), *_status(findings)]
-    return found
+    return [*_learnt(effects), *_floors(matrix, effects), *_habits(effects), *_seeds(matrix), *_status(findings)]
 
 
 def flags(found: list[Chip]) -> dict[tuple[str, str], list[str]]:

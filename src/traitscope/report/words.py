@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,13 @@ class Group:
     sentences: tuple[Sentence, ...]
 
 
-def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA) -> list[Group]:
-    """Every kind of finding with the ``limit`` strongest that hold after correction; surprises apart."""
+def effect_groups(
+    effects: Effects, *, kinds: Collection[str] = tuple(KINDS), limit: int = LIMIT, alpha: float = ALPHA
+) -> list[Group]:
+    """Kinds of findings, each with the ``limit`` strongest that hold after correction; surprises apart."""
     groups = []
-    for name, kind in KINDS.items():
-        rows = effects.of_kind(name)
+    for name in kinds:
+        kind, rows = KINDS[name], effects.of_kind(name)
         if name == "gain":
             rows = rows[~rows["relation"].isin(HOME)]
         if rows.empty or kind.table == "surprises":
@@ -58,7 +61,7 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
             shown = shown[shown["family"] == "transfer"]
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
         groups.append(
-            Group(name, kind.title, tested, effects.verdict(rows, alpha), _sentences(effects, shown.loc[order]))
+            Group(name, kind.title, tested, effects.verdict(rows, alpha), sentences_of(effects, shown.loc[order]))
         )
     return groups
 
@@ -77,16 +80,17 @@ def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]
         habits = list(zip(same["model"], same["task"], strict=True))
         held = held[~pd.MultiIndex.from_frame(held[["model", "task"]]).isin(habits)]
     verdict = f"{len(held)} of {tested} hold at q <= {alpha:g}" if tested else effects.verdict(rows, alpha)
-    found = Group("gain", "Own tasks", tested, verdict, _sentences(effects, held if tested else rows))
+    found = Group("gain", "Own tasks", tested, verdict, sentences_of(effects, held if tested else rows))
     return found, effects.not_learnt() if tested else []
 
 
 def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
     """The cells flagged as surprises, most unusual first; where noise is unknown the unusual ones."""
-    return _sentences(effects, effects.surprising().head(limit))
+    return sentences_of(effects, effects.surprising().head(limit))
 
 
-def _sentences(effects: Effects, rows: pd.DataFrame) -> tuple[Sentence, ...]:
+def sentences_of(effects: Effects, rows: pd.DataFrame) -> tuple[Sentence, ...]:
+    """Findings in words, each with its q."""
     return tuple(Sentence(text, q_text(q)) for text, q in zip(effects.sentences(rows), rows["q"], strict=True))
 
 

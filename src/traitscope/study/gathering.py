@@ -13,7 +13,7 @@ from traitscope.matrix import ScoreMatrix
 from traitscope.registry import HOMES
 from traitscope.store.files import read_file
 from traitscope.store.models import shared_name
-from traitscope.study import analysis, capturing, keeping
+from traitscope.study import analysis, asked, capturing, keeping
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
 from traitscope.study.sharing import without_places
@@ -54,6 +54,8 @@ def gather(study: Context) -> Findings:
         name=study.config.study,
         scores=scores,
         **found,
+        **asked.findings(study),
+        spent=asked.spent(study),
         facts=tuple(_facts(study, scores, lock)),
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
@@ -77,6 +79,7 @@ def report(study: Context) -> Path:
         "lock": study.folder.read_lock(),
         "hidden": hidden_marks(study.folder),
         "warnings": list(warnings(study)),
+        "asked": asked.marks(study),
     }
 
     def read() -> Path:

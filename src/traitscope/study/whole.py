@@ -10,7 +10,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
 from traitscope.registry import HOMES
 from traitscope.store.models import shared_name
-from traitscope.study import analysis, gathering, keeping
+from traitscope.study import analysis, asked, gathering, keeping
 from traitscope.study.context import Context, has_cells
 from traitscope.study.roles import study_roles
 from traitscope.study.sharing import without_places
@@ -109,6 +109,7 @@ def gather(study: Any, parts: Parts) -> Findings:
         name=study.config.study,
         scores=matrix,
         **found,
+        spent=tuple(one for name, part in filled(parts).items() for one in asked.spent(part, f"{name}/")),
         facts=tuple(_facts(study, parts, matrix)),
         config=_text(study),
         lock={name: lock for name, lock in locks.items() if lock is not None},
