@@ -17,16 +17,16 @@ PARTS = {
     "belt": "No belt of adapters was chosen",
 }
 HOW = {
-    "traits": "traitscope traits",
-    "effects": "traitscope effects",
-    "stats": "traitscope stats",
-    "explanation": "traitscope stats with traitscope traits",
-    "layers": "traitscope layers",
-    "causal": "traitscope layers",
-    "across": "a study file with bases",
-    "forecast": "traitscope predict",
-    "evaluation": "traitscope predict --evaluate",
-    "belt": "traitscope belt",
+    "traits": "traitscope traits does it",
+    "effects": "traitscope effects does it",
+    "stats": "traitscope stats does it",
+    "explanation": "traitscope stats and traitscope traits do it",
+    "layers": "traitscope layers does it",
+    "causal": "traitscope layers does it",
+    "across": "bases in the study file adds more",
+    "forecast": "traitscope predict does it",
+    "evaluation": "traitscope predict --evaluate does it",
+    "belt": "traitscope belt does it",
 }
 
 
@@ -34,5 +34,5 @@ def absence(findings: Findings, part: str) -> str:
     """One plain line: what is not there, why where that is known, and which command gives it."""
     reason = findings.missing.get(part)
     if reason:
-        return f"{PARTS[part]}: {reason.rstrip('.')}. In a study, {HOW[part]} gives it."
-    return f"{PARTS[part]} ({HOW[part]} does it)."
+        return f"{PARTS[part]}: {reason.rstrip('.')}. In a study of one base model, {HOW[part]}."
+    return f"{PARTS[part]} ({HOW[part]})."

@@ -77,11 +77,15 @@ def view(findings: Findings) -> Layers:
         tuple(f"{task}: {reason}" for task, reason in layers.meta["excluded"].items()),
         curves(layers) or None,
         points(layers),
-        absence(findings, "causal") if causal is None else f"{causal.verdict[0].upper()}{causal.verdict[1:]}",
+        absence(findings, "causal") if causal is None else _sentence(causal.verdict),
         left_out,
         () if found is None else tuple(found.lines()),
         () if found is None else tuple(found.notes),
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else "Nothing can be told."
 
 
 def _about(layers: LayersResult) -> str:

@@ -50,7 +50,7 @@ def _forecast_answer(forecast: Rankings) -> str:
     open_ = table[table["status"] == "predicted"] if len(table) else table
     if open_.empty:
         return f"Every transfer cell was measured, so {forecast.predictor} had none to forecast."
-    best = open_.loc[open_["expected"].astype(float).idxmax()]
+    best = open_.sort_values("expected", ascending=False, kind="stable").iloc[0]
     return (
         f"{count_of(len(open_), 'cell')} forecast by {forecast.predictor}; the largest expected gain is "
         f"{best['expected']:+.3f} [{best['lo']:+.3f}, {best['hi']:+.3f}] ({best['source']} on {best['task']}, "
@@ -65,7 +65,7 @@ def _skill_answer(evaluation: Evaluation) -> str:
     if rows.empty:
         return "Too few cells are measured to judge forecasts."
     better = rows[rows["better"].astype(bool)]
-    best = rows.loc[rows["saved"].astype(float).idxmax()]
+    best = rows.sort_values("saved", ascending=False, kind="stable").iloc[0]
     of = (
         f"{len(better)} of {count_of(len(rows), 'predictor')} surely save squared error against the mean of the sources"
     )

@@ -13,10 +13,6 @@ from traitscope.report.words import Sentence, surprises
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("surprise_dumbbells", "asymmetry"), ("surprises",)
-NONE = (
-    "No cell is both far from what source and task lead one to expect and beyond its noise, or too few were measured "
-    "to say."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +31,7 @@ def view(findings: Findings) -> Surprises:
     if effects is None:
         return Surprises(absence(findings, "effects"))
     told, pairs = surprises(effects), effects.of_kind("asymmetry")
-    looked_at = effects.tables.get("surprises")
-    of = "" if looked_at is None else f" of {(looked_at['against'] == 'surprise').sum()} transfers"
-    flagged = len(effects.surprising())
-    words = f"{count_of(flagged, 'surprise')}{of}; the first: {told[0].text}" if told else NONE
+    words = _answer(effects, told)
     held = effects.held(pairs)
     tested = int(pairs["p"].notna().sum())
     return Surprises(
@@ -48,6 +41,22 @@ def view(findings: Findings) -> Surprises:
         f"{len(held)} of {count_of(tested, 'tested pair')} differ in their two directions."
         if tested
         else "No pair of tasks was measured in both directions with a known error.",
+    )
+
+
+def _answer(effects: Effects, told: tuple[Sentence, ...]) -> str:
+    table = effects.tables.get("surprises")
+    rows = None if table is None else table[table["against"] == "surprise"]
+    if rows is None or rows.empty:
+        return "Too few transfers were measured to say what is to be expected of a cell (traitscope run measures more)."
+    if told:
+        known = "" if rows["q"].notna().any() else "; their noise is not known, so they are unusual and no more"
+        count = count_of(len(effects.surprising()), "surprise")
+        return f"{count} among {count_of(len(rows), 'transfer')}{known}; the first: {told[0].text}"
+    unusual = int((rows["unusual"].astype(float) == 1.0).sum())
+    return (
+        f"No surprise among {count_of(len(rows), 'transfer')}: {unusual} lie far from what source and task lead one to "
+        "expect, none of them beyond its noise."
     )
 
 

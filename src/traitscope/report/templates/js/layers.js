@@ -29,16 +29,21 @@
     const rows = pairs.flatMap(([, lines]) => lines);
     const values = rows.flatMap((row) => row.slice(1)).filter((value) => value !== null);
     const layers = rows.map((row) => Number(row[0]));
-    const low = Math.min(0, ...values), high = Math.max(...values, low + 1e-9), last = Math.max(...layers, 1);
+    const span = Math.max(...values, 0) - Math.min(...values, 0) || 1;
+    // Steps of 1, 2 or 5 times a power of ten.
+    const power = 10 ** Math.floor(Math.log10(span / 4));
+    const tick = power * ([1, 2, 5].find((times) => times * power * 5 >= span) || 10);
+    const low = Math.min(0, ...values);
+    const high = Math.max(...values, low + 1e-9), last = Math.max(...layers, 1);
     const first = Math.min(...layers);
     const [width, height, left, right, top, bottom] = [640, 260, 44, 12, 10, 34];
     const x = (/** @type {number} */ layer) => left + (layer - first) / Math.max(1, last - first) * (width - left - right);
     const y = (/** @type {number} */ value) => top + (high - value) / (high - low) * (height - top - bottom);
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${measure.title}, layer by layer` });
-    for (let i = 0; i <= 4; i += 1) {
-      const value = low + (high - low) * i / 4;
+    for (let i = Math.ceil(low / tick - 1e-9); i * tick <= high + 1e-9; i += 1) {
+      const value = i * tick;
       svg.append(make("line", { x1: left, x2: width - right, y1: y(value), y2: y(value), class: "rule" }));
-      svg.append(make("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(high - low < 0.2 ? 3 : 2)));
+      svg.append(make("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(Math.max(0, -Math.floor(Math.log10(tick))))));
     }
     const step = Math.max(1, Math.ceil((last - first) / 12));
     for (let layer = first; layer <= last; layer += step) {
