@@ -16,7 +16,6 @@ from traitscope.texts import count_of
 if TYPE_CHECKING:
     from traitscope.effects import Across, Effects
     from traitscope.layers import LayersResult, Sections
-    from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
 
 ALPHA, LIMIT = 0.05, 6
@@ -175,18 +174,3 @@ def _section(sections: Sections) -> dict[str, Any]:
         "lines": sections.statements(),
         "notes": list(sections.notes),
     }
-
-
-def statistics_rows(stats: DatasetStats) -> list[dict[str, Any]]:
-    """Core statistics: name, unit, definition, one number per dataset as text."""
-    from traitscope.stats.measures import STATISTICS
-
-    core = stats.core()
-    rows = []
-    for entry in STATISTICS:
-        if entry.name in core.columns:
-            values = [f"{v:.3g}" if np.isfinite(v) else "–" for v in core[entry.name].to_numpy(dtype=float)]
-            rows.append(
-                {"name": entry.name, "unit": entry.value.unit, "definition": entry.value.definition, "values": values}
-            )
-    return rows
