@@ -11,7 +11,7 @@ import pandas as pd
 from traitscope.belt import BeltFindings, choose_belt
 from traitscope.findings import Spent
 from traitscope.matrix import ScoreMatrix
-from traitscope.predict import fit_predictor
+from traitscope.predict.forecast import fit_predictor
 from traitscope.predict.ranking import to_json
 from traitscope.study import asked
 
@@ -65,7 +65,5 @@ def test_what_training_took_is_of_the_last_training(tmp_path: Path) -> None:
         {"event": "adapter", "time": "2026-01-01T01:00:09+00:00", "unit": "adapters/a-s0", "steps": 6, "tokens": 60},
         {"event": "cell", "time": "2026-01-01T01:00:10+00:00", "unit": "cells/a-s0/t", "n": 3},
     ]
-    assert asked.spent(folder(tmp_path, log), "one/") == (
-        Spent("one/a-s0", 6, 60, 9.0),
-        Spent("one/b-s0", 7, 70, 150.0),
-    )
+    last, other = Spent("one/a-s0", 6, 60, 9.0), Spent("one/b-s0", 7, 70, 150.0)
+    assert asked.spent(folder(tmp_path, log), "one/") == (last, other)
