@@ -27,7 +27,7 @@ class Why:
     Attributes:
         answer: in one line. statistics: datasets down, statistics across. correlations: the strongest.
         collisions: label words that mean different classes in two datasets. alike: how likeness was measured.
-        sentences: what explains what. unexplained: why there is no explanation; empty where there is one.
+        sentences: what explains what.
     """
 
     answer: str
@@ -36,7 +36,6 @@ class Why:
     collisions: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
-    unexplained: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -54,7 +53,6 @@ def view(findings: Findings) -> Why:
         () if stats is None else _collisions(stats),
         () if stats is None else _alike(stats),
         () if explanation is None else explanation.sentences,
-        absence(findings, "explanation") if explanation is None and stats is None else "",
         (*(stats.notes if stats is not None else ()), *(explanation.notes if explanation is not None else ())),
     )
 
