@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from traitscope.layers import CausalCheck, LayersResult, TaskFigures
     from traitscope.matrix import ScoreMatrix
     from traitscope.predict.evaluation import Evaluation
-    from traitscope.predict.forecast import Forecast
+    from traitscope.predict.rankings import Rankings
     from traitscope.records import Example, ExampleRecord
     from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
@@ -38,6 +38,21 @@ class CellSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What training an adapter took.
+
+    Attributes:
+        model: the adapter. steps, tokens: of its training. seconds: from the start of its bank to its end; None where
+            the run's records do not say.
+    """
+
+    model: str
+    steps: int
+    tokens: int
+    seconds: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """Everything that was found, gathered for report and plots. Parts that are None are said to be missing.
@@ -47,9 +62,10 @@ class Findings:
         scores: the matrix.
         traits, effects, stats, explanation, layers, causal, correlates: the findings.
         across: what holds in how many base models; None of one.
-        forecast: every cell as a predictor expects it. evaluation: how good it is on cells held out.
-        belt: the few adapters that cover the tasks.
+        forecast: sources ranked as they were last predicted. evaluation: how well such predictions do. belt: a few
+            adapters in place of all. None where nobody asked for them.
         cells: the examples behind the cells; None of a bare matrix.
+        spent: what training took, adapter by adapter; empty where it is not recorded.
         facts: what was run, as (label, text) pairs, in order.
         config: the study file's text; None where there is none.
         lock: versions, revisions and fingerprints; None where there is none.
@@ -68,10 +84,11 @@ class Findings:
     causal: CausalCheck | None = None
     correlates: TaskFigures | None = None
     across: Across | None = None
-    forecast: Forecast | None = None
+    forecast: Rankings | None = None
     evaluation: Evaluation | None = None
     belt: Choice | None = None
     cells: CellSource | None = None
+    spent: tuple[Spent, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     config: str | None = None
     lock: Mapping[str, Any] | None = None

@@ -19,7 +19,8 @@ from traitscope.matrix import ScoreMatrix
 from traitscope.report import words
 from traitscope.report.figures import draw
 from traitscope.report.page import render_page
-from traitscope.report.tables import MAX_PAGE_ROWS, cell_rows, cells_frame, csv_files
+from traitscope.report.sections import cells, why
+from traitscope.report.tables import cells_frame, csv_files
 from traitscope.stats import DatasetText, dataset_stats
 from traitscope.texts import count_of
 from traitscope.traits.count import HeldOutCells
@@ -178,18 +179,19 @@ def test_the_error_of_a_prediction_is_kept() -> None:
 
 
 def test_fractions_of_the_shown_metric_are_percentages() -> None:
-    rows, n = cell_rows(two_metrics())
-    shown = {(row["model"], row["metric"]): (row["value"], row["stderr"]) for row in rows}
-    assert n == 4
-    assert shown["base", "accuracy"] == ("50 %", "10")
-    assert shown["base", "loss"] == ("1.5", None)
+    view = cells.view(Findings(name="x", scores=two_metrics()), [], {})
+    shown = {tuple(i.text for i in (line.items[0], line.items[2])): line.items for line in view.table.lines}
+    assert "4 values over all metrics" in view.answer
+    assert [item.text for item in shown["base", "accuracy"][3:5]] == ["50 %", "10"]
+    assert [item.text for item in shown["base", "loss"][3:5]] == ["1.5", "–"]
 
 
-def test_cells_that_the_page_leaves_out_are_counted() -> None:
-    wide = pd.DataFrame(np.zeros((2, MAX_PAGE_ROWS)), index=["base", "a"])
-    wide.columns = [f"t{i}" for i in range(MAX_PAGE_ROWS)]
-    rows, n = cell_rows(ScoreMatrix.from_wide(wide))
-    assert (len(rows), n) == (MAX_PAGE_ROWS, 2 * MAX_PAGE_ROWS)
+def test_cells_that_the_page_leaves_out_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "MOST", 50)
+    wide = pd.DataFrame(np.zeros((2, 40)), index=["base", "a"], columns=[f"t{i}" for i in range(40)])
+    view = cells.view(Findings(name="x", scores=ScoreMatrix.from_wide(wide)), [], {})
+    assert len(view.table.lines) == 50 and "80 values over all metrics" in view.answer
+    assert view.more == "The first 50 are shown; all 80 are in tables/cells.csv."
 
 
 def test_cells_are_counted_by_where_they_come_from() -> None:
@@ -221,9 +223,11 @@ def test_the_page_tells_only_words_that_mean_different_things() -> None:
         lock={"b": {"a": "ü"}},
     )
     assert set(findings.stats.collisions["word"]) == {"constant", "turned"}  # type: ignore[union-attr]
+    told = " ".join(why.view(findings).collisions)
+    assert "turned" in told and "constant" not in told
     page = render_page(findings, [], [])
-    assert "turned" in page and "constant" not in page
-    assert "The traits have not been computed: two adapters are too few.\n" in page.replace("<", "\n")
+    assert "The traits have not been computed: two adapters are too few. In a study" in page
+    assert told.split(" is class")[0] in page
     assert findings.lock_text == '{\n "b": {\n  "a": "ü"\n }\n}'
 
 

@@ -13,7 +13,8 @@ from traitscope.findings import Findings
 from traitscope.layers import LayersResult
 from traitscope.matrix import ScoreMatrix
 from traitscope.report.page import render_page
-from traitscope.report.tables import cell_rows, cells_frame, csv_files
+from traitscope.report.sections import cells as every_cell
+from traitscope.report.tables import cells_frame, csv_files
 from traitscope.report.words import trait_rows
 from traitscope.stats import DatasetStats, label_collisions
 
@@ -45,12 +46,14 @@ def two_metrics() -> ScoreMatrix:
 
 
 def test_percent_is_of_the_shown_metric_that_is_a_share_and_of_its_standard_error() -> None:
-    cells, n = cell_rows(two_metrics())
+    lines = every_cell.view(Findings(name="s", scores=two_metrics()), [], {}).table.lines
     told = {
-        row["metric"]: (row["value"], row["stderr"], row["n"], row["shown"]) for row in cells if row["model"] == "a"
+        line.items[2].text: (*(item.text for item in line.items[3:6]), line.tone)
+        for line in lines
+        if line.items[0].text == "a"
     }
-    assert n == 4
-    assert told == {"accuracy": ("25 %", "4.3", "100", True), "length": ("0.75", None, "100", False)}
+    assert len(lines) == 4
+    assert told == {"accuracy": ("25 %", "4.3", "100", ""), "length": ("0.75", "–", "100", "grey")}
 
 
 def test_a_standard_error_that_is_missing_is_filled_for_the_shown_metric_alone() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,7 @@ from traitscope.plots.style import (
 
 if TYPE_CHECKING:
     from traitscope.predict.evaluation import Evaluation
-    from traitscope.predict.forecast import Forecast
+    from traitscope.predict.rankings import Rankings
 
 MAX_SOURCES = 15
 # Of the intervals that are judged, this share was to hold the value (predict.conformal).
@@ -34,7 +34,7 @@ WANTED = 0.9
 BASELINE_MARKS = {"column mean": ("|", GREY), "additive": ("x", ORANGE)}
 
 
-def forecast_rankings_data(forecast: Forecast, tasks: Sequence[str] | None = None) -> pd.DataFrame:
+def forecast_rankings_data(rankings: Rankings, tasks: Sequence[str] | None = None) -> pd.DataFrame:
     """Sources of every target, best expected first: task, rank, source, status, expected, lo, hi, harm, the baselines
     by their names, unit, note.
 
@@ -42,34 +42,35 @@ def forecast_rankings_data(forecast: Forecast, tasks: Sequence[str] | None = Non
         tasks: which targets; by default those with a cell that nobody measured.
 
     Raises:
-        TraitscopeError: every cell is measured, or no source is transfer to a target.
+        TraitscopeError: every cell is measured.
     """
-    problem = forecast.problem
-    open_IN = problem.allowed_IN & ~problem.known_IN
-    chosen = list(tasks) if tasks is not None else [t for n, t in enumerate(problem.tasks) if open_IN[:, n].any()]
-    rows = []
-    for task in chosen:
-        ranked = forecast.rank_sources(task).drop(columns="measured")
-        rows.append(ranked.assign(task=task, rank=np.arange(1, len(ranked) + 1)))
-    if not rows:
+    table = rankings.table
+    open_ = set(table.loc[table["status"] != "measured", "task"])
+    table = table[table["task"].isin(open_ if tasks is None else list(tasks))].reset_index(drop=True)
+    if table.empty:
         raise TraitscopeError(
-            "no source is transfer to a target", where="plots", fix="forecast a matrix with two tasks"
+            "every cell is measured", where="plots", fix="forecast a matrix with holes, or name tasks"
         )
-    table = pd.concat(rows, ignore_index=True)
-    head = ["task", "rank", "source", "status", "expected", "lo", "hi", "harm", *forecast.baselines, "unit", "note"]
+    table = table.assign(rank=table.groupby("task").cumcount() + 1)
+    head = ["task", "rank", "source", "status", "expected", "lo", "hi", "harm", *rankings.baselines, "unit", "note"]
     return table[head]
 
 
 @styled
-def forecast_rankings(forecast: Forecast, tasks: Sequence[str] | None = None) -> Figure:
+def forecast_rankings(
+    rankings: Rankings, units: Mapping[str, str] | None = None, tasks: Sequence[str] | None = None
+) -> Figure:
     """One panel per target: sources by expected gain with intervals, measured ones filled, baselines beside them.
 
     At most 12 targets and the 15 best sources of each.
 
+    Args:
+        units: of the tasks' scores; fractions are shown in points.
+
     Raises:
         TraitscopeError: every cell is measured, or no source could help a target.
     """
-    table = forecast_rankings_data(forecast, tasks)
+    table = forecast_rankings_data(rankings, tasks)
     targets = list(dict.fromkeys(table["task"]))
     shown = targets[:MAX_PANELS]
     most = min(MAX_SOURCES, int(table.groupby("task").size().max()))
@@ -81,13 +82,13 @@ def forecast_rankings(forecast: Forecast, tasks: Sequence[str] | None = None) ->
         axes.set_visible(False)
     for axes, task in zip(grid.flat, shown, strict=False):
         part = table[table["task"] == task].head(MAX_SOURCES)
-        points = 100.0 if part["unit"].iloc[0] in ("gain", "score") and _is_share(forecast, task) else 1.0
+        points = 100.0 if part["unit"].iloc[0] in ("gain", "score") and (units or {}).get(task) == "fraction" else 1.0
         y = np.arange(len(part))
         measured = (part["status"] == "measured").to_numpy(dtype=bool)
         axes.hlines(y, points * part["lo"], points * part["hi"], color=BLUE, linewidth=1.5)
         face = np.where(measured, INK, PAPER)
         axes.scatter(points * part["expected"], y, s=22, c=face.tolist(), edgecolor=INK, linewidth=0.9, zorder=4)
-        for k, name in enumerate(forecast.baselines):
+        for k, name in enumerate(rankings.baselines):
             mark, colour = BASELINE_MARKS.get(name, ("+", CATEGORIES[k + 2]))
             at = ~measured
             axes.scatter(points * part[name][at], y[at], marker=mark, s=34, color=colour, linewidth=1.3, label=name)
@@ -101,15 +102,11 @@ def forecast_rankings(forecast: Forecast, tasks: Sequence[str] | None = None) ->
         axes.set_title(f"{shorten(task, 24)} ({unit}{', points' if points == 100 else ''})", fontsize=8.5)
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=4, fontsize=7.5)
-    level = 100 * forecast.calibration.level
-    note = f"hollow: predicted, with {level:g} % interval; filled: measured; {forecast.predictor}"
+    level = 100 * rankings.level
+    note = f"hollow: predicted, with {level:g} % interval; filled: measured; {rankings.predictor}"
     note += f"; {len(shown)} of {len(targets)} targets" if len(targets) > len(shown) else ""
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
-
-
-def _is_share(forecast: Forecast, task: str) -> bool:
-    return forecast.scores.units.get(task) == "fraction"
 
 
 def forecast_calibration_data(evaluation: Evaluation) -> pd.DataFrame:

@@ -53,8 +53,8 @@ class Answer:
 def answers(findings: Findings) -> list[Answer]:
     """Helps, also changes, why, layers; each says what is not known where nothing holds."""
     return [
-        Answer("helps", "Which dataset helps which task?", tuple(_helps(findings)), "#matrix"),
-        Answer("changes", "What else changes?", tuple(_changes(findings)), "#effects"),
+        Answer("helps", "Which dataset helps which task?", tuple(_helps(findings)), "#transfer"),
+        Answer("changes", "What else changes?", tuple(_changes(findings)), "#habits"),
         Answer("why", "Why?", tuple(_why(findings)), "#traits"),
         Answer("layers", "In which layers?", tuple(_layers(findings)), "#layers"),
     ]
@@ -241,17 +241,17 @@ def _statistics_claim(explanation: Explanation) -> Claim:
             f"{best['statistic']} goes with {best['outcome']}: rho {best['rho']:+.2f} "
             f"[{best['lo']:+.2f}, {best['hi']:+.2f}] over {best['n']} sources ({len(held)} of {len(rows)} hold).",
             strong=f"{best['statistic']} goes with {best['outcome']}",
-            href="#datasets",
+            href="#why",
             numbers={"rho": best["rho"], "held": len(held), "looked_at": len(rows)},
         )
     sources = count_of(explanation.sources, "source")
     if not len(rows) or explanation.detectable > 1:
-        return Claim(f"{sources} cannot tell which statistic of a dataset explains it.", href="#datasets")
+        return Claim(f"{sources} cannot tell which statistic of a dataset explains it.", href="#why")
     return Claim(
         f"No statistic of the datasets explains them; {sources} could show |rho| of {explanation.detectable:.2f} and "
         "more alone.",
         strong="No statistic of the datasets explains them",
-        href="#datasets",
+        href="#why",
         numbers={"detectable": explanation.detectable, "sources": explanation.sources},
     )
 

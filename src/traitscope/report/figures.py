@@ -305,7 +305,7 @@ KINDS: tuple[Kind, ...] = (
         "forecast",
         "Which source is expected to help which target, with intervals; baselines beside them.",
         ("forecast",),
-        lambda c: plots.forecast_rankings(c.forecast),
+        lambda c: plots.forecast_rankings(c.forecast, c.scores.units),
         lambda c: plots.forecast_rankings_data(c.forecast),
     ),
     Kind(

@@ -7,40 +7,22 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
-from traitscope.report import packing, trust, words
+from traitscope.report import methods, packing, trust
 from traitscope.report.answers import answers
 from traitscope.report.figures import Drawn
 from traitscope.report.matrix_table import matrix_table
-from traitscope.report.tables import cell_notes, cell_rows
+from traitscope.report.sections import layers, left_over, sections
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-PARTS = {
-    "traits": "The traits have not been computed",
-    "effects": "The side effects have not been computed",
-    "stats": "The dataset statistics have not been computed",
-    "explanation": "Nothing was explained by dataset statistics",
-    "layers": "The layers have not been analysed",
-    "causal": "No causal check was made",
-}
-SECTIONS = ("taught", "traits", "effects", "across", "stats", "layers", "forecast")
-HOW = {
-    "traits": "traitscope traits",
-    "effects": "traitscope effects",
-    "stats": "traitscope stats",
-    "layers": "traitscope layers",
-    "causal": "traitscope layers",
-}
-
-
 # In the order in which they stand in the page.
-SCRIPTS = ("js/table.js", "js/matrix.js", "js/cell.js", "js/live.js")
-STYLES = ("css/base.css", "css/first.css", "css/cell.css", "css/live.css")
+SCRIPTS = ("js/table.js", "js/matrix.js", "js/traits.js", "js/layers.js", "js/cell.js", "js/live.js")
+STYLES = ("css/base.css", "css/first.css", "css/sections.css", "css/cell.css", "css/live.css")
 
 
 def _text(names: Sequence[str]) -> str:
@@ -93,9 +75,9 @@ def render_page(
         tables: names of the CSV files written beside it.
         revision: of the live page, which has a server to ask; None: the page is a file.
     """
-    cells, n_cells = cell_rows(findings.scores, cell_notes(findings.effects))
-    effects, traits, stats, layers = findings.effects, findings.traits, findings.stats, findings.layers
     chips, script = trust.chips(findings), _text(SCRIPTS)
+    made = sections(findings, chips)
+    further = [figure.name for figure in left_over(made, drawn)]
     page = _template().render(
         name=findings.name,
         version=__version__,
@@ -109,29 +91,18 @@ def render_page(
         facts=findings.facts or (("Cells", cells_text(findings.scores)),),
         warnings=findings.warnings,
         matrix_notes=findings.scores.notes,
-        figures={part: [f for f in drawn if f.section == part] for part in SECTIONS},
-        absent={part: _absence(findings, part) for part in PARTS if getattr(findings, part) is None},
-        traits=traits,
-        trait_rows=words.trait_rows(traits) if traits is not None else [],
-        profiles=words.profile_lines(traits) if traits is not None else [],
-        taught=words.taught(effects) if effects is not None else None,
-        groups=words.effect_groups(effects) if effects is not None else [],
-        surprises=words.surprises(effects) if effects is not None else (),
-        effects=effects,
-        across=findings.across,
-        across_groups=words.across_groups(findings.across) if findings.across is not None else [],
-        across_gains=words.across_gains(findings.across) if findings.across is not None else [],
-        stats=stats,
-        statistics=words.statistics_rows(stats) if stats is not None else [],
-        collisions=_collisions(findings),
-        explanation=findings.explanation,
-        layers=layers,
-        sections=words.section_blocks(layers) if layers is not None else None,
-        causal=findings.causal,
-        correlates=findings.correlates,
-        cells=cells,
-        n_cells=n_cells,
+        sections=made,
+        figures={figure.name: figure for figure in drawn},
+        further=further,
+        STATIC_MEASURES=layers.STATIC_MEASURES,
+        STATIC_POINTS=layers.STATIC_POINTS,
+        CAUSAL=layers.CAUSAL,
+        method=methods.method,
+        chapters=methods.chapters(),
+        method_count=len(methods.methods()),
+        pieces=methods.pieces,
         config=findings.config_text,
+        config_told=_config_told(findings),
         lock=findings.lock_text,
         tables=tables,
         files=[f.name for f in drawn],
@@ -150,20 +121,15 @@ def render_waiting(name: str, revision: int, *, begun: bool) -> str:
     return _template("waiting.html").render(name=name, version=__version__, revision=revision, begun=begun, **made)
 
 
-def _absence(findings: Findings, part: str) -> str:
-    reason = findings.missing.get(part)
-    if reason:
-        return f"{PARTS[part]}: {reason.rstrip('.')}."
-    return f"{PARTS[part]} ({HOW[part]} does it)." if part in HOW else f"{PARTS[part]}."
-
-
-def _collisions(findings: Findings) -> list[dict[str, Any]]:
-    """Label words that mean different classes in two datasets."""
-    if findings.stats is None or not len(findings.stats.collisions):
-        return []
-    found = findings.stats.collisions
-    rows = found[found["collides"].astype(bool)].to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in rows]
+def _config_told(findings: Findings) -> str:
+    """What is kept of how this was made, in one line."""
+    if findings.config is None and findings.lock is None:
+        return "A bare matrix: there is no study file and no lock (traitscope run keeps both)."
+    lock = findings.lock or {}
+    made = f"traitscope {lock['traitscope']}" if lock.get("traitscope") else f"traitscope {__version__}"
+    packages = dict(lock.get("packages", {})) if isinstance(lock.get("packages"), dict) else {}
+    with_ = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "peft") if packages.get(name))
+    return f"Made by {made}" + (f" with {with_}" if with_ else "") + "; the exact study file and lock are below."
 
 
 def _summary(findings: Findings) -> str:

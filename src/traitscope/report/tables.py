@@ -1,8 +1,7 @@
-"""The report's tables: as CSV files, and the one of all cells as rows of the page."""
+"""The report's tables: as CSV files, and what is odd about a cell."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,7 @@ import pandas as pd
 from traitscope.effects import Effects
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
-from traitscope.matrix.table import row_labels
-from traitscope.report.digging import address
 from traitscope.texts import guarded, safe
-
-MAX_PAGE_ROWS = 3000
 
 
 def csv_files(findings: Findings) -> dict[str, str]:
@@ -86,38 +81,6 @@ def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:
     return table[[c for c in keep if c in table.columns]]
 
 
-def cell_rows(
-    matrix: ScoreMatrix, notes: Mapping[tuple[str, str], str] | None = None
-) -> tuple[list[dict[str, Any]], int]:
-    """Rows of the page's table (numbers as text beside their sorting values), and how many cells there are in all."""
-    table = cells_frame(matrix)
-    rows, labels = [], row_labels(table)
-    for label, record in zip(labels, table.head(MAX_PAGE_ROWS).to_dict("records"), strict=False):
-        value, stderr, n = (_number(record.get(key)) for key in ("value", "stderr", "n"))
-        percent = matrix.units.get(record["task"]) == "fraction" and record["metric"] == matrix.metrics.get(
-            record["task"]
-        )
-        scale, unit = (100.0, " %") if percent else (1.0, "")
-        rows.append(
-            {
-                "model": record["model"],
-                "row": label,
-                "address": address(str(label), str(record["task"])),
-                "task": record["task"],
-                "metric": record["metric"],
-                "shown": record["metric"] == matrix.metrics.get(record["task"]),
-                "value": None if value is None else f"{scale * value:.4g}{unit}",
-                "value_sort": "" if value is None else f"{value:.9g}",
-                "stderr": None if stderr is None else f"{scale * stderr:.2g}",
-                "stderr_sort": "" if stderr is None else f"{stderr:.9g}",
-                "n": None if n is None else f"{n:.0f}",
-                "status": record["status"],
-                "note": (notes or {}).get((record["model"], record["task"]), ""),
-            }
-        )
-    return rows, len(table)
-
-
 def cell_notes(effects: Effects | None) -> dict[tuple[str, str], str]:
     """What is odd about a cell, in words, by (model, task)."""
     table = None if effects is None else effects.tables.get("cells")
@@ -130,7 +93,3 @@ def cell_notes(effects: Effects | None) -> dict[tuple[str, str], str]:
             told.append(f"The base is at the {row['base_at']}.")
         found[str(row["model"]), str(row["task"])] = " ".join(told)
     return found
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)

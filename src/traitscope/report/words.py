@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from traitscope.texts import count_of
 if TYPE_CHECKING:
     from traitscope.effects import Across, Effects
     from traitscope.layers import LayersResult, Sections
-    from traitscope.stats import DatasetStats
     from traitscope.traits import Traits
 
 ALPHA, LIMIT = 0.05, 6
@@ -40,11 +40,13 @@ class Group:
     sentences: tuple[Sentence, ...]
 
 
-def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA) -> list[Group]:
-    """Every kind of finding with the ``limit`` strongest that hold after correction; surprises apart."""
+def effect_groups(
+    effects: Effects, *, kinds: Collection[str] = tuple(KINDS), limit: int = LIMIT, alpha: float = ALPHA
+) -> list[Group]:
+    """Kinds of findings, each with the ``limit`` strongest that hold after correction; surprises apart."""
     groups = []
-    for name, kind in KINDS.items():
-        rows = effects.of_kind(name)
+    for name in kinds:
+        kind, rows = KINDS[name], effects.of_kind(name)
         if name == "gain":
             rows = rows[~rows["relation"].isin(HOME)]
         if rows.empty or kind.table == "surprises":
@@ -58,7 +60,7 @@ def effect_groups(effects: Effects, *, limit: int = LIMIT, alpha: float = ALPHA)
             shown = shown[shown["family"] == "transfer"]
         order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
         groups.append(
-            Group(name, kind.title, tested, effects.verdict(rows, alpha), _sentences(effects, shown.loc[order]))
+            Group(name, kind.title, tested, effects.verdict(rows, alpha), sentences_of(effects, shown.loc[order]))
         )
     return groups
 
@@ -77,16 +79,17 @@ def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]
         habits = list(zip(same["model"], same["task"], strict=True))
         held = held[~pd.MultiIndex.from_frame(held[["model", "task"]]).isin(habits)]
     verdict = f"{len(held)} of {tested} hold at q <= {alpha:g}" if tested else effects.verdict(rows, alpha)
-    found = Group("gain", "Own tasks", tested, verdict, _sentences(effects, held if tested else rows))
+    found = Group("gain", "Own tasks", tested, verdict, sentences_of(effects, held if tested else rows))
     return found, effects.not_learnt() if tested else []
 
 
 def surprises(effects: Effects, *, limit: int = 10) -> tuple[Sentence, ...]:
     """The cells flagged as surprises, most unusual first; where noise is unknown the unusual ones."""
-    return _sentences(effects, effects.surprising().head(limit))
+    return sentences_of(effects, effects.surprising().head(limit))
 
 
-def _sentences(effects: Effects, rows: pd.DataFrame) -> tuple[Sentence, ...]:
+def sentences_of(effects: Effects, rows: pd.DataFrame) -> tuple[Sentence, ...]:
+    """Findings in words, each with its q."""
     return tuple(Sentence(text, q_text(q)) for text, q in zip(effects.sentences(rows), rows["q"], strict=True))
 
 
@@ -171,18 +174,3 @@ def _section(sections: Sections) -> dict[str, Any]:
         "lines": sections.statements(),
         "notes": list(sections.notes),
     }
-
-
-def statistics_rows(stats: DatasetStats) -> list[dict[str, Any]]:
-    """Core statistics: name, unit, definition, one number per dataset as text."""
-    from traitscope.stats.measures import STATISTICS
-
-    core = stats.core()
-    rows = []
-    for entry in STATISTICS:
-        if entry.name in core.columns:
-            values = [f"{v:.3g}" if np.isfinite(v) else "–" for v in core[entry.name].to_numpy(dtype=float)]
-            rows.append(
-                {"name": entry.name, "unit": entry.value.unit, "definition": entry.value.definition, "values": values}
-            )
-    return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,20 +11,17 @@ from typing import Any
 from traitscope.config.recipe import RecipeConfig
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
-from traitscope.matrix import ScoreMatrix, looked_at
+from traitscope.matrix import ScoreMatrix
 from traitscope.registry import HOMES
 from traitscope.store.files import read_file
 from traitscope.store.models import shared_name
-from traitscope.study import analysis, capturing, keeping
+from traitscope.study import analysis, asked, capturing, keeping
 from traitscope.study.cell_source import StudyCells
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
 from traitscope.study.sharing import without_places
 from traitscope.study.state import MOST
 from traitscope.texts import count_of
-
-# Predictors are judged on at most so many cells in a report: seconds, where a thousand cells take minutes.
-MOST_JUDGED = 400
 
 
 def gather(study: Context, *, load: bool = True) -> Findings:
@@ -56,7 +52,6 @@ def gather(study: Context, *, load: bool = True) -> Findings:
             found[name] = make(study)
         except TraitscopeError as error:
             missing[name] = error.what
-    found |= _predictions(shown.scores)
     layers = found.pop("layers", None)
     if layers is not None:
         found |= layers._asdict()
@@ -78,35 +73,15 @@ def outline(study: Context, *, records: bool = False) -> Findings:
     return Findings(
         name=study.config.study,
         scores=scores,
+        **asked.findings(study),
         cells=StudyCells({"": study}),
+        spent=asked.spent(study),
         facts=tuple(_facts(study, scores, lock)),
         config=_shown_config(study) if study.folder.exists() else None,
         lock=lock,
         warnings=tuple(without_places(line, *known) for line in warnings(study)),
         left_out=left_out(study),
     )
-
-
-def _predictions(scores: ScoreMatrix) -> dict[str, Any]:
-    """Forecast, its evaluation on cells held out, and belt, as far as the cells allow; seed 0, as of the verbs."""
-    from traitscope.belt.choice import choose_belt
-    from traitscope.predict.evaluate import evaluate_predictors
-    from traitscope.predict.forecast import BASELINES, DEFAULT, fit_predictor
-
-    part = looked_at(scores)
-    shown = scores.select(models=part.models, tasks=part.tasks) if part.note else scores
-    judged, protocols = [*BASELINES, DEFAULT], ["cells", "source", "column"]
-    makers: dict[str, Callable[[], Any]] = {
-        "forecast": lambda: fit_predictor(shown),
-        "belt": lambda: choose_belt(shown),
-    }
-    if shown.scores_IN.size <= MOST_JUDGED:
-        makers["evaluation"] = lambda: evaluate_predictors(shown, predictors=judged, protocols=protocols)
-    found: dict[str, Any] = {}
-    for name, make in makers.items():
-        with suppress(TraitscopeError):  # too few cells; the figure is left out
-            found[name] = make()
-    return found
 
 
 def report(study: Context, figures: Sequence[str] = ("svg",)) -> Path:
@@ -126,6 +101,7 @@ def report(study: Context, figures: Sequence[str] = ("svg",)) -> Path:
         "hidden": hidden_marks(study.folder),
         "warnings": list(warnings(study)),
         "figures": formats,
+        "asked": asked.marks(study),
     }
 
     def read() -> Path:

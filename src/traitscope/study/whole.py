@@ -11,7 +11,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings, cells_text
 from traitscope.registry import HOMES
 from traitscope.store.models import shared_name
-from traitscope.study import analysis, gathering, keeping
+from traitscope.study import analysis, asked, gathering, keeping
 from traitscope.study.cell_source import StudyCells
 from traitscope.study.context import Context, has_cells
 from traitscope.study.roles import study_roles
@@ -121,6 +121,7 @@ def outline(study: Any, parts: Parts, *, records: bool = False) -> Findings:
         name=study.config.study,
         scores=matrix,
         cells=StudyCells(filled(parts)),
+        spent=tuple(one for name, part in filled(parts).items() for one in asked.spent(part, f"{name}/")),
         facts=tuple(_facts(study, parts, matrix)),
         config=_text(study),
         lock={name: lock for name, lock in locks.items() if lock is not None},
