@@ -77,7 +77,6 @@ def findings(models: int, tasks: int, kind: str = "plain", spread: float = 0.1) 
     ]
     matrix = ScoreMatrix.from_long(pd.DataFrame(lines))
     found: dict[str, Any] = {"effects": _effects(matrix, rows, targets, kind, rng)}
-    from traitscope.study.gathering import _predictions
     from traitscope.traits import fit_traits
 
     makers = {
@@ -88,7 +87,28 @@ def findings(models: int, tasks: int, kind: str = "plain", spread: float = 0.1) 
     for name, make in makers.items():
         with suppress(TraitscopeError):
             found[name] = make()
-    return Findings(name=kind, scores=matrix, cells=Cells(), causal=synthetic.causal(), **found, **_predictions(matrix))
+    return Findings(name=kind, scores=matrix, cells=Cells(), causal=synthetic.causal(), **found, **_asked(matrix))
+
+
+def _asked(matrix: ScoreMatrix) -> dict[str, Any]:
+    """Forecast, evaluation and belt as their commands make them, where there are cells enough."""
+    from traitscope.belt.choice import choose_belt
+    from traitscope.predict.evaluate import evaluate_predictors
+    from traitscope.predict.forecast import BASELINES, DEFAULT, fit_predictor
+    from traitscope.predict.ranking import to_json
+    from traitscope.predict.rankings import Rankings
+
+    judged, protocols = [*BASELINES, DEFAULT], ["cells", "source", "column"]
+    makers = {
+        "forecast": lambda: Rankings.from_json(to_json(fit_predictor(matrix), list(matrix.tasks))),
+        "evaluation": lambda: evaluate_predictors(matrix, predictors=judged, protocols=protocols),
+        "belt": lambda: choose_belt(matrix),
+    }
+    found: dict[str, Any] = {}
+    for name, make in makers.items():
+        with suppress(TraitscopeError):
+            found[name] = make()
+    return found
 
 
 def _effects(matrix: ScoreMatrix, rows: list[str], targets: list[str], kind: str, rng: Any) -> Effects:

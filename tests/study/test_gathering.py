@@ -37,9 +37,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     found: list[Path] = []
     original = traitscope.report.write_report
 
-    def write(findings, folder: Path) -> Path:
+    def write(findings, folder: Path, *formats) -> Path:
         found.append(folder)
-        return original(findings, folder)
+        return original(findings, folder, *formats)
 
     monkeypatch.setattr(traitscope.report, "write_report", write)
     return found

@@ -40,7 +40,7 @@ def test_a_cell_appears_while_a_run_goes_on_and_ctrl_c_ends_it_at_once(study_fil
     first = served.read()
     assert "No cell yet" in first and 'data-live="' in first
     # The scripts come with the first page; the parts that take its place bring none.
-    assert "setUpTables" in first and "setUpMatrix" in first
+    assert "setUpTraits" in first and "setUpMatrix" in first
     assert not (study_file.parent / "runs").exists()
     state = json.loads(served.read("/state"))
     assert (state["done"], state["total"], state["losses"]) == (0, 19, [])

@@ -230,7 +230,8 @@ def settle(figure: Figure) -> None:
         top = min([b[1] for b in above if b[1] >= box[3] - 1] + [limit[3]])
         bottom = max([b[3] for b in above if b[3] <= box[1] + 1] + [limit[1]])
         title = axes._left_title
-        _fold(title, right - box[0] - GAP_PT)
+        # The layout moves once more when what was folded is lower.
+        _fold(title, right - box[0] - 2 * GAP_PT)
         _fold(axes.xaxis.label, _between(left, right, box[0], box[2], limit[0], limit[2]))
         _fold(axes.yaxis.label, _between(bottom, top, box[1], box[3], limit[1], limit[3]))
 

@@ -152,6 +152,7 @@ const setUpMatrix = () => {
     if (cell) tell(cell);
   });
   body.addEventListener("focusout", quiet);
+  addEventListener("scroll", quiet, { capture: true, passive: true });
   const start = body.querySelector("td");
   if (start) start.tabIndex = 0;
   body.addEventListener("keydown", (event) => {
