@@ -46,6 +46,7 @@ def test_a_column_sorts_both_ways_and_back(report: Path, open_page: Opener) -> N
             for text in page.locator("#gains tbody tr:not(.chance):not(.base) td:nth-child(3) .g").all_inner_texts()
         ]
         assert [sign * gain for gain in gains] == sorted(sign * gain for gain in gains)
+    assert rows(page)[0] == "base" and rows(page)[-1] == "best constant answer"
     page.locator("#gains thead button").first.click()
     assert rows(page) == first
 

@@ -177,6 +177,12 @@ def test_cells_of_another_study_file_are_told_as_stale() -> None:
     assert (chip.text, chip.cells) == ("2 stale cells", (("all-s0", "paws"),))
 
 
+def test_a_line_without_a_value_is_a_missing_cell_and_no_imported_one() -> None:
+    scores = pd.DataFrame({"x": [0.5, np.nan], "y": [0.5, 0.4]}, index=["base", "a"])
+    told = {chip.name: chip for chip in trust.chips(Findings(name="s", scores=ScoreMatrix.from_wide(scores)))}
+    assert told["missing"].cells == (("a", "x"),) and len(told["imported"].cells) == 3
+
+
 def test_addresses_hold_any_name() -> None:
     href = answers.cell_href("a/b c#", "é?&")
     assert href.count("/") == 2 and [unquote(part) for part in href.split("/")[1:]] == ["a/b c#", "é?&"]

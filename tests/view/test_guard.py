@@ -44,6 +44,11 @@ def test_a_reader_with_the_cookie_gets_the_page() -> None:
     assert ask({**KNOWN, "cookie": f"other=1; traitscope-{PORT}={TOKEN}; more=2"}, "/state")[0] == 200
 
 
+@pytest.mark.parametrize("other", ['prefs={"theme":"dark"}', "a=b c", "foo", "\xe9=1", '{"x":1}'])
+def test_cookies_of_other_pages_at_this_address_lock_nobody_out(other: str) -> None:
+    assert ask({**KNOWN, "cookie": f"{other}; traitscope-{PORT}={TOKEN}"}, "/state")[0] == 200
+
+
 def test_the_token_moves_from_the_address_into_a_cookie_that_no_other_site_sends() -> None:
     status, headers, body = ask(OWN, query=f"token={TOKEN}")
     assert (status, headers["location"], body) == (303, "/", "")

@@ -215,3 +215,17 @@ def test_while_a_run_goes_on_the_matrix_is_new_and_the_rest_says_when_it_was_fou
         assert looks.page.revision == revision  # findings wait while a run goes on
     looks.look()
     assert looks.page.findings.effects is not before.effects and not looks.page.findings.warnings
+
+
+def test_looking_writes_no_finding_into_the_folder_not_even_beside_damage(copy: Path) -> None:
+    from traitscope.study import Study
+
+    study = Study.open(copy)
+    study.analyse()
+    before = {path: path.read_bytes() for path in study.folder.analysis.iterdir() if path.is_file()}
+    cell = next(iter(study.folder.cells.folder.glob("*/*/examples.parquet")))
+    cell.write_bytes(b"garbage")
+    looked = Study.open(copy)
+    looked.only_looked_at = True
+    looked.analyse(load=False)
+    assert {path: path.read_bytes() for path in study.folder.analysis.iterdir() if path.is_file()} == before

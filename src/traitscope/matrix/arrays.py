@@ -108,6 +108,8 @@ class ScoreArrays:
         """Status of each cell: measured, imported, predicted, missing."""
         grid = np.full((len(self.models), len(self.tasks)), "missing", dtype="U9")
         grid[self._at] = self._shown["status"].to_numpy(dtype=str)
+        # A line without a value tells of no cell.
+        grid[np.isnan(self.scores_IN) & np.isin(grid, ("measured", "imported"))] = "missing"
         return grid
 
     @cached_property

@@ -64,6 +64,7 @@ class Context:
     """
 
     inner: tuple[Context, ...] = ()
+    only_looked_at = False
 
     def __init__(
         self,

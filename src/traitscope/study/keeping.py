@@ -89,6 +89,8 @@ def _is_kept(study: Context, name: str, mark: str) -> bool:
     damaged = {file: what for file, what in faults.items() if what is not None}
     for file, what in damaged.items():
         study.report_to.note(f"{file} {what}: the finding {name!r} is made again")
+    if study.only_looked_at:
+        return not damaged
     with suppress(TraitscopeError):  # a folder that cannot be written is still analysed
         folder.set_aside([file for file in damaged if (folder.root / file).exists()], "quarantine")
     return not damaged
@@ -138,8 +140,13 @@ def kept_json(
 
 
 def save(study: Context, name: str, data: bytes) -> dict[Path, str]:
-    """Writes a file of ``analysis/`` and gives its hash; a folder that cannot be written is still analysed."""
+    """Writes a file of ``analysis/`` and gives its hash; a folder that cannot be written is still analysed.
+
+    Of a study that is only looked at nothing is written.
+    """
     path = study.folder.analysis / name
+    if study.only_looked_at:
+        return {}
     try:
         study.folder.write_if_changed(path, data)
     except TraitscopeError as error:

@@ -128,6 +128,9 @@ class Looks:
 
     def _open(self) -> Study:
         study = self._opened()
+        # Findings of a look are the page's, and stay in memory: what the folder holds is the run's and the verbs'.
+        for one in (study, *study.inner):
+            one.only_looked_at = True
         self._follow(study)
         return study
 

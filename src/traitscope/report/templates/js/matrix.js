@@ -12,6 +12,8 @@ const setUpMatrix = () => {
   const metrics = stored ? JSON.parse(stored.textContent || "{}") : {};
   /** @type {Map<HTMLElement, {g: string, s: string, gain?: string, score?: string, t: string}>} */
   const first = new Map();
+  const note = document.getElementById("unit-note");
+  const firstNote = note?.textContent || "";
   /** @returns {HTMLTableCellElement[]} */
   const cells = () => Array.from(body.querySelectorAll("td"));
 
@@ -33,6 +35,8 @@ const setUpMatrix = () => {
   /** @param {string} name */
   const showMetric = (name) => {
     const table = metrics[name];
+    grid.classList.toggle("untested", !!table);
+    if (note) note.textContent = table ? `Gain over the base by ${name}, which is not tested here; above 0 is better.` : firstNote;
     let most = 0;
     for (const line of table || []) for (const entry of line) most = Math.max(most, Math.abs(entry[3] || 0));
     for (const cell of cells()) {
@@ -56,8 +60,6 @@ const setUpMatrix = () => {
       cell.classList.toggle("up", (gain || 0) > 0);
       cell.classList.toggle("down", (gain || 0) < 0);
       cell.style.setProperty("--t", table ? String(most ? Math.abs(gain || 0) / most : 0) : kept.t);
-      // Intervals and tests are of the first metric.
-      cell.classList.toggle("untested", !!table);
     }
   };
   /** @param {HTMLElement} cell @param {"gain" | "score"} name @param {number | undefined} value */
@@ -71,10 +73,12 @@ const setUpMatrix = () => {
   // ---- order
   /** @param {(row: HTMLTableRowElement) => number} key */
   const orderRows = (key) => {
-    const last = Array.from(body.rows).filter((row) => row.classList.contains("chance"));
-    const rows = Array.from(body.rows).filter((row) => !row.classList.contains("chance"));
+    // Bases stay above, what answering alike is worth below.
+    const rows = Array.from(body.rows).filter((row) => !row.matches(".chance, .base"));
+    const first = Array.from(body.rows).filter((row) => row.matches(".base"));
+    const last = Array.from(body.rows).filter((row) => row.matches(".chance"));
     rows.sort((a, b) => key(a) - key(b) || Number(a.dataset.at) - Number(b.dataset.at));
-    body.append(...rows, ...last);
+    body.append(...first, ...rows, ...last);
   };
   /** @param {(cell: HTMLElement) => number} key */
   const orderColumns = (key) => {
