@@ -25,7 +25,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 # What an extra is there for; those left out bring no module of their own.
 MODULES = {
     "4bit": "bitsandbytes", "gguf": "gguf", "lm-eval": "lm_eval", "polars": "polars", "ray": "ray", "spacy": "spacy",
-    "tensorboard": "tensorboard", "wandb": "wandb",
+    "tensorboard": "tensorboard", "view": "uvicorn", "wandb": "wandb",
 }  # fmt: skip
 # They bring what others measure: compilers, or the tools of those who work on traitscope itself.
 UNMEASURED = ("test", "bench", "docs", "smollm2", "trackio")

@@ -319,8 +319,9 @@ def test_findings_are_made_again_only_for_plugins_they_are_made_with(tmp_path: P
     assert registry.plugin_marks(["measure"]) and registry.plugin_marks(["statistic"]) == before[1]
 
 
-def test_the_pages_predictor_forecasts_the_median_of_each_columns_known_cells() -> None:
-    exec(compile(PARTS["predictor"], "predictor", "exec"), {})
+def test_the_pages_predictor_forecasts_the_median_of_each_columns_known_cells(tmp_path: Path) -> None:
+    (tmp_path / "predictor.py").write_text(PARTS["predictor"])
+    plugins.load_plugins(["./predictor.py"], tmp_path)
     rng = np.random.default_rng(0)
     wide = pd.DataFrame(rng.normal(50, 5, (6, 4)), columns=list("abcd"), index=["base", *(f"s{i}" for i in range(5))])
     wide.loc["s1", "a"] = np.nan

@@ -96,7 +96,8 @@ def test_a_report_holds_no_sign_that_steers(tmp_path: Path) -> None:
     for path in files:
         text = path.read_text(encoding="utf-8")
         assert not set(signs) & set(text), path
-        assert "\\u202e" in text, path
+        # A figure's names are cut to their room.
+        assert path.suffix == ".svg" or "\\u202e" in text, path
 
 
 def test_tables_of_a_report_guard_names_of_rows_and_columns_too() -> None:

@@ -55,6 +55,7 @@ def report_files(page: Path) -> Iterator[Path]:
     """All files of a report, by its page."""
     yield page
     yield from (path for path in _places(page.parent) if path.exists())
+    yield from (path for path in (page.parent / "tables").glob("*.csv") if not path.name.startswith("."))
 
 
 def _place(folder: Path, name: str, ending: str) -> Path:
