@@ -91,7 +91,7 @@ def test_own_tasks_and_mixes_stand_apart() -> None:
     best = max(own, key=own.get)
     text = claims("helps")[1].text
     assert f"own tasks up to {100 * own[best]:+.1f} points [" in text and f"({best} on {best})" in text
-    assert re.search(r"mixes better than the base in \d of 5 cells", text)
+    assert re.search(r"mixes surely better than the base in \d of 5 cells", text)
     assert not any(
         "all-s0" in claim.href or "mislabel" in claim.href for name in ("helps", "changes") for claim in claims(name)
     )

@@ -15,6 +15,7 @@ from traitscope.effects.words import POINTS, number, span_words
 from traitscope.findings import Findings
 from traitscope.report.words import q_text
 from traitscope.texts import count_of
+from traitscope.traits.congruence import FAIR
 
 if TYPE_CHECKING:
     from traitscope.effects import Explanation
@@ -126,7 +127,7 @@ def _helps(findings: Findings) -> Iterator[Claim]:
     tested = int((rows["family"] == "mix").sum())
     if tested:
         up = int((mix["value"] > 0).sum())
-        parts.append(f"mixes better than the base in {up} of {count_of(tested, 'cell')}")
+        parts.append(f"mixes surely better than the base in {up} of {count_of(tested, 'cell')}")
         numbers |= {"mix_better": up, "mix_cells": tested}
     if parts:
         text = "; ".join(parts)
@@ -216,7 +217,9 @@ def _traits_claim(traits: Traits) -> Claim:
         told = f"{traits.trait_names[k]} ({share:.0f} % of the variance"
         told += f", stability {stable:.2f}" if np.isfinite(stable) else ""
         numbers |= {f"explained_{k}": share, f"stability_{k}": stable}
-        if proposal.label is not None or proposal.specific:
+        if stable < FAIR:
+            named.append(f"{told}): too unstable to be named")
+        elif proposal.label is not None or proposal.specific:
             named.append(f"{told}): {proposal.proposed}")
         elif k == 0:
             named.append(f"{told}): no label fits")

@@ -97,7 +97,7 @@ KINDS: tuple[Kind, ...] = (
     _effects(
         "training",
         "taught",
-        "Loss of every training step, in nats per answer token, with the gain on the adapter's own task.",
+        "Loss of the training steps, means of up to 60 runs of steps, in nats per answer token; gain on the own task.",
         plots.training_curves,
         plots.training_curves_data,
     ),

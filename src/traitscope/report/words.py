@@ -118,13 +118,6 @@ def q_text(q: Any) -> str:
     return "q < 0.0001" if q < 1e-4 else f"q = {q:.2g}"
 
 
-def profile_lines(traits: Traits) -> list[tuple[str, str]]:
-    """(model, its profile in words); rows outside the fit are marked."""
-    rows = [(model, traits.profile_text(model)) for model in traits.models]
-    beside = zip(traits.projected.models, traits.projected.kinds, strict=True)
-    return rows + [(f"{model} ({kind}, projected)", traits.profile_text(model)) for model, kind in beside]
-
-
 def trait_rows(traits: Traits) -> list[dict[str, str]]:
     """One row per trait: share of variance, verdict, stability, proposed name with what speaks for it, tasks."""
     rows = []
