@@ -39,7 +39,7 @@ def test_own_cells_change_nothing_however_large_they_are() -> None:
     table = plain.to_long()
     own = (table["source"] == table["task"]).to_numpy()
     found = [
-        fit_traits(ScoreMatrix.from_long(table.assign(value=table["value"] + add * own)), **COUNT)
+        fit_traits(ScoreMatrix.from_long(table.assign(value=table["value"] + add * own), units="other"), **COUNT)
         for add in (0.0, 0.05, 0.5)
     ]
     assert found[0].count.supported == 2 and found[0].missing == 10

@@ -42,7 +42,13 @@ def traits(
     view: Annotated[
         str, typer.Option(help="raw, gain (over the base) or logit.", autocompletion=words("raw", "gain", "logit"))
     ] = "raw",
-    scale: Annotated[bool, typer.Option("--scale", help="Divide columns by their standard deviation.")] = False,
+    scale: Annotated[
+        bool | None,
+        typer.Option(
+            "--scale/--no-scale",
+            help="Divide columns by their standard deviation. [default: where tasks are measured in several units]",
+        ),
+    ] = None,
     rotate: Annotated[
         str | None, typer.Option(help="varimax or promax.", autocompletion=words("varimax", "promax"))
     ] = None,

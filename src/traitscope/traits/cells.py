@@ -111,9 +111,13 @@ class Cells:
             seen_IN[rows] = (~self.gaps_IN[rows]).sum(axis=0)
         around_IN = self._computed_IN if is_large(*self.gaps_IN.shape) else self._measured_IN
         variance_IN = around_IN * seen_IN / np.maximum(seen_IN - 1, 1)
-        # A cell without any error, as the base's own gain, would decide its column alone.
-        floor_N = 0.01 * variance_IN.sum(axis=0) / np.maximum(seen_N, 1)
-        return np.where(self.gaps_IN, 0.0, 1.0 / np.maximum(np.maximum(variance_IN, floor_N), 1e-300))
+        # A cell without any error, as the base's own gain, would decide its column alone; a column without any but
+        # rounding (all models give the same answers) would decide the traits. Its cells count as if they stood alone.
+        alone_IN = self.errors_in_view(np.sqrt(self.noise.examples_IN)[None])[0] ** 2
+        alone_N = np.where(self.gaps_IN, 0.0, alone_IN).sum(axis=0) / np.maximum(seen_N, 1)
+        mean_N = variance_IN.sum(axis=0) / np.maximum(seen_N, 1)
+        mean_N = np.where(mean_N > 1e-9 * alone_N, mean_N, alone_N)
+        return np.where(self.gaps_IN, 0.0, 1.0 / np.maximum(np.maximum(variance_IN, 0.01 * mean_N), 1e-300))
 
     @property
     def _measured_IN(self) -> Floats:
@@ -167,6 +171,15 @@ class Cells:
         assert self.noise is not None
         drawn_RIN = self.errors_in_view(self.noise.draw(count, rng))
         return drawn_RIN if len(self.by_base) == 1 else self._around(drawn_RIN)
+
+    @cached_property
+    def units(self) -> tuple[str, ...]:
+        """What the tasks of this view are measured in: shares, percent, or the names of other metrics."""
+        if self.view == "logit":
+            return ("log-odds",)
+        named = {"fraction": "shares", "percent": "percent"}
+        units, metrics = self.matrix.units, self.matrix.metrics
+        return tuple(dict.fromkeys(named.get(units[task], metrics[task]) for task in self.matrix.tasks))
 
     @cached_property
     def adapters_J(self) -> npt.NDArray[np.int64]:

@@ -57,8 +57,9 @@ def count_directions(cells: Cells, asked: TraitOptions, rng: np.random.Generator
         return Counted(sequential, predicted, None)
     _, _, unit_N = centre_and_scale(cells.values_IN, True)
     held_out = held_out_cells(cells.values_IN, unit_N, "column standard deviations", rng=rng, repeats=asked.held_out)
-    filled_IN = Decomposer(0 if held_out is None else held_out.count, asked.scale, None).fill(cells.values_IN)
-    centred_IN, _, _ = centre_and_scale(filled_IN, asked.scale)
+    scale = bool(asked.scale)
+    filled_IN = Decomposer(0 if held_out is None else held_out.count, scale, None).fill(cells.values_IN)
+    centred_IN, _, _ = centre_and_scale(filled_IN, scale)
     permutation = sequential_permutation(
         centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL, blocks=cells.by_base
     )

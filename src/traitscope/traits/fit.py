@@ -62,6 +62,8 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     of_fit = _rows_of_fit(everything, asked)
     candidates = everything.rows(of_fit)
     candidates.notes()
+    units = candidates.units
+    asked = replace(asked, scale=len(units) > 1 if asked.scale is None else bool(asked.scale))
     far, stay = outlying(candidates, asked)
     kept_rows = [i for j, i in enumerate(of_fit) if j not in far]
     cells = everything.rows(kept_rows)
@@ -71,6 +73,9 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
     if stay:
         odd = ", ".join(candidates.matrix.models[j] for j in stay)
         notes.append(f"{odd}: low on most tasks and unlike the rest, but counted, as tasks have too few rows without")
+    if len(units) > 1:
+        way = "columns are divided by their standard deviation" if asked.scale else "the largest numbers weigh most"
+        notes.append(f"tasks are measured in several units ({', '.join(units)}): {way}")
     rng = np.random.default_rng(asked.seed)
     counted = count_directions(cells, asked, rng)
     with_far = count_directions(candidates, replace(asked, held_out=0), rng).supported if far else None
@@ -90,7 +95,7 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
         base=matrix.base_name,
         view=asked.view,
         cells=fitted_on(asked),
-        scaled=asked.scale,
+        scaled=bool(asked.scale),
         rotation=asked.rotate,
         center_N=fitted.center_N,
         scale_N=fitted.scale_N,
@@ -239,9 +244,10 @@ class _Fitted:
 
 def _decompose(cells: Cells, k: int, asked: TraitOptions, rng: np.random.Generator) -> _Fitted:
     """Gaps filled with k components, columns centred, the first k components rotated."""
-    decompose = Decomposer(k, asked.scale, asked.rotate, None if cells.noise is None else cells.precision_IN)
+    scale = bool(asked.scale)
+    decompose = Decomposer(k, scale, asked.rotate, None if cells.noise is None else cells.precision_IN)
     filled_IN = decompose.fill(cells.values_IN[None])[0]
-    centred_IN, center_N, scale_N = centre_and_scale(filled_IN, asked.scale)
+    centred_IN, center_N, scale_N = centre_and_scale(filled_IN, scale)
     null = permutation_null(centred_IN, permutations=asked.permutations, rng=rng, alpha=LEVEL, blocks=cells.by_base)
     first = principal_components(centred_IN).first(k)
     turned = rotate(first.scores_IK, first.singular_K, first.loadings_KN, asked.rotate)

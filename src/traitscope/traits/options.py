@@ -24,8 +24,9 @@ class TraitOptions:
     view: str = "raw"
     """"raw", "gain" (over each row's base) or "logit" (log-odds of shares)."""
 
-    scale: bool = False
-    """Divide columns by their standard deviation, so that all tasks weigh the same."""
+    scale: bool | None = None
+    """Divide columns by their standard deviation, so that all tasks weigh the same; None: where the tasks are measured
+    in several units, of which the one with the largest numbers would be the first trait."""
 
     rotate: str | None = None
     """None, "varimax" or "promax"."""
@@ -93,5 +94,7 @@ class TraitOptions:
             if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < least:
                 fix = f"give a whole number, {least} or more"
                 raise TraitscopeError(f"{name} is {count!r}", where="fit_traits", fix=fix)
-        if not isinstance(self.scale, bool | np.bool_):
-            raise TraitscopeError(f"scale is {self.scale!r}", where="fit_traits", fix="give True or False")
+        scale: object = self.scale
+        if scale is not None and not isinstance(scale, bool | np.bool_):
+            fix = "give True or False, or None to scale tasks of several units"
+            raise TraitscopeError(f"scale is {self.scale!r}", where="fit_traits", fix=fix)

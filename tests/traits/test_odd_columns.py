@@ -1,0 +1,76 @@
+"""Columns that would decide the traits alone: one without any difference, one in a unit of larger numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from traitscope.errors import TraitscopeError
+from traitscope.matrix import ScoreMatrix
+from traitscope.traits import Traits, fit_traits
+
+QUICK = {"permutations": 99, "draws": 19, "replicates": 20}
+
+
+def answers(tasks: list[str], constant: str, rows: int = 40) -> tuple[pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
+    """Two base models with an adapter per task each; on one task all give the very same answers."""
+    rng = np.random.default_rng(2)
+    same = (np.arange(rows) < 25).astype(float)
+    lines, records = [], {task: dict[str, np.ndarray]() for task in tasks}
+    for base in ("one", "two"):
+        for source in (None, *tasks):
+            model = source or "base"
+            for task in tasks:
+                # The rows without a cell on that task stand out elsewhere, so that factors pull at the gap.
+                share = 0.8 if source == constant and task == tasks[-1] else 0.2
+                found = same if task == constant else (rng.random(rows) < share).astype(float)
+                records[task][f"{base}/{model}"] = found
+                lines.append((model, base, source, task, found.mean(), rows))
+    return pd.DataFrame(lines, columns=["model", "base", "source", "task", "value", "n"]), records
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_column_without_differences_loads_on_nothing_and_gaps_in_it_are_that_value(known: bool, scale: bool) -> None:
+    tasks = ["same", "b", "c"]
+    table, records = answers(tasks, "same")
+    scores = ScoreMatrix.from_long(table, records=records if known else None, units="fraction")
+    found = fit_traits(scores, k=2, scale=scale, **QUICK)
+    at = tasks.index("same")
+    np.testing.assert_allclose(found.filled_IN[:, at], 25 / 40, atol=1e-12)
+    np.testing.assert_allclose(found.loadings_KN[:, at], 0.0, atol=1e-9)
+    assert any("no difference between models on same" in note for note in found.notes)
+
+
+def mixed(unit: float, metric: str = "perplexity") -> ScoreMatrix:
+    """Four tasks as shares, one in another unit with the numbers ``unit`` times as large."""
+    rng = np.random.default_rng(1)
+    values = pd.DataFrame(rng.uniform(0.3, 0.6, (8, 5)), columns=list("abcde")).assign(model=[*"ZABCDEFG"])
+    table = values.melt("model", var_name="task").assign(metric="accuracy")
+    other = table["task"] == "e"
+    table.loc[other, "value"] = 10 + unit * table.loc[other, "value"]
+    table.loc[other, "metric"] = metric
+    return ScoreMatrix.from_long(table, base="Z", units={**dict.fromkeys("abcd", "fraction"), "e": "other"})
+
+
+def fitted(scores: ScoreMatrix, **options: object) -> Traits:
+    return fit_traits(scores, k=2, **QUICK, **options)  # type: ignore[arg-type]
+
+
+def test_the_unit_of_a_task_makes_no_trait() -> None:
+    """Against the numbers themselves: a unit twice or a thousand times as large changes no loading."""
+    small, large = fitted(mixed(2.0)), fitted(mixed(2000.0))
+    assert small.scaled
+    np.testing.assert_allclose(large.loadings_KN, small.loadings_KN, atol=1e-9)
+    assert any("several units (shares, perplexity)" in note and "divided" in note for note in large.notes)
+    asked = fitted(mixed(2000.0), scale=False)
+    assert abs(asked.loadings_KN[0, 4]) > 0.999 and any("largest numbers weigh most" in note for note in asked.notes)
+
+
+def test_tasks_of_one_unit_stay_as_they_are() -> None:
+    scores = mixed(1.0).select(tasks=list("abcd"))
+    found = fitted(scores)
+    assert not found.scaled and not any("several units" in note for note in found.notes)
+    with pytest.raises(TraitscopeError, match="scale is 'yes'"):
+        fit_traits(scores, scale="yes")
