@@ -221,10 +221,11 @@ def test_asymmetry_shows_both_directions_with_the_pairs_that_differ_most_first()
     axes = plots.asymmetry(effects, limit=5).axes[0]
     table = effects.tables["asymmetry"]
     top = table.loc[table["difference"].abs().idxmax()]
-    points = [float(collection.get_offsets()[0][0]) for collection in axes.collections[1::2]]
+    lines, dots = axes.collections
+    points = dots.get_offsets()[:, 0]
     assert len(points) == 2 * min(5, len(table))
     assert points[:2] == pytest.approx([100 * top["i_to_j"], 100 * top["j_to_i"]])
-    ends = axes.collections[0].get_segments()[0][:, 0]
+    ends = lines.get_segments()[0][:, 0]
     assert ends == pytest.approx([100 * top["i_to_j_lo"], 100 * top["i_to_j_hi"]])
     names = [label.get_text() for label in axes.get_yticklabels()][:2]
     assert names == [f"{top['i']} → {top['j']}", f"{top['j']} → {top['i']}"]

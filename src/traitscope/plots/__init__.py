@@ -16,14 +16,9 @@ from traitscope.plots.answers import (
 )
 from traitscope.plots.belt import belt_coverage, belt_coverage_data
 from traitscope.plots.causal import causal_windows
+from traitscope.plots.controls import control_dumbbells, control_dumbbells_data
 from traitscope.plots.correlates import correlate_curves
 from traitscope.plots.datasets import similarity_maps, similarity_maps_data
-from traitscope.plots.dumbbells import (
-    control_dumbbells,
-    control_dumbbells_data,
-    surprise_dumbbells,
-    surprise_dumbbells_data,
-)
 from traitscope.plots.effects import (
     asymmetry,
     asymmetry_data,
@@ -31,8 +26,6 @@ from traitscope.plots.effects import (
     class_shares_data,
     length_shift,
     length_shift_data,
-    surprises,
-    surprises_data,
 )
 from traitscope.plots.embeddings import separability_curves, tsne_grid
 from traitscope.plots.forecast import (
@@ -67,6 +60,7 @@ from traitscope.plots.measures import measure_curves, unseen_curves
 from traitscope.plots.overview import overview, overview_data
 from traitscope.plots.stability import trait_stability, trait_stability_data
 from traitscope.plots.style import inline_svg, pdf_bytes, png_bytes, svg_text
+from traitscope.plots.surprises import surprise_dumbbells, surprise_dumbbells_data, surprises, surprises_data
 from traitscope.plots.training import training_curves, training_curves_data
 from traitscope.plots.traits import (
     biplot,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from traitscope.plots.heat import diverging, draw_cells, heat_size, signed
 from traitscope.plots.labels import Box, Label, place_labels, settle
+from traitscope.plots.panels import legend_above
 from traitscope.plots.style import (
     ARROW_TEXT,
     BLUE,
@@ -89,7 +90,6 @@ def explained_variance(traits: Traits) -> Figure:
     left.plot(x, 100 * null.mean_M[:m], color=ORANGE, linewidth=1.2, marker="o", markersize=2.5)
     left.set(xlabel="component", ylabel="explained variance, %", xticks=x)
     left.set_title("Each component")
-    left.legend(loc="upper right")
     right.plot(x, 100 * null.cumulative_M[:m], color=BLUE, marker="o", markersize=3.5, label="this matrix")
     right.plot(
         x,
@@ -101,8 +101,8 @@ def explained_variance(traits: Traits) -> Figure:
     )
     right.set(xlabel="components together", ylabel="explained variance, %", ylim=(0, 103), xticks=x)
     right.set_title("Together")
-    right.legend(loc="lower right")
     right.grid(axis="y")
+    legend_above(figure, left, right)
     note = f"{len(traits.models)} models × {len(traits.tasks)} tasks; blue bars: components that hold against the noise"
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
