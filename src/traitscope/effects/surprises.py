@@ -28,9 +28,9 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
 
     Returns:
         One line per cell: model (the source where it has several seeds), source, seed, its row i and column n, value,
-        low and high (what it cannot leave, as its score
-        cannot), scale (the deviation of its column), error (standard error over examples), run and doubt (see ``Runs``; NaN
-        where not known), unit, replicates (of the paired gain, else None), seeds, remark (what is odd of its answers).
+        low and high (the ends that its score sets it), scale (the deviation of its column), error (standard error over
+        examples), run and doubt (see ``Runs``; NaN where not known), unit, replicates (of the paired gain, else None),
+        seeds, remark (what is odd of its answers).
     """
     values = gains or source_gains(grid, {}, level, scores=True)
     own_IN = grid.stderr_IN if np.isfinite(grid.stderr_IN[grid.fitted]).any() else grid.gain_stderr_IN
@@ -62,7 +62,7 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
 
 
 def _reach(grid: Grid, n: int, value: float, base: float) -> tuple[float, float]:
-    """The least and the most that a gain over ``base`` (0: a score) can be on column n; a score of no unit has no ends."""
+    """The least and the most that a gain over ``base`` can be on column n; without ends where the score has none."""
     top = {"fraction": 1.0, "percent": 100.0}.get(grid.units[n], np.inf)
     # Scores where lower is better come with their sign turned.
     turned = bool((grid.scores_IN[:, n] < 0).any())

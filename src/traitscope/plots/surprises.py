@@ -120,7 +120,7 @@ def surprise_dumbbells(effects: Effects) -> Figure:
         bells(axes, part, "expected", "observed", part["flagged"].to_numpy(dtype=bool))
         axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
         axes.set_xlabel(f"gain over the base, {part['unit'].iloc[0]}")
-    note = "hollow: expected of source and task; filled: observed; farthest first, in usual distances of the task"
+    note = "hollow: expected of source and task; filled: observed; from far above to far below, in usual distances"
     if table["flagged"].any():
         note += f"; coloured: a surprise ({_rule(table)}); blue: above what is expected; orange: below"
     else:
