@@ -222,10 +222,10 @@ def test_asymmetry_shows_both_directions_with_the_pairs_that_differ_most_first()
     table = effects.tables["asymmetry"]
     top = table.loc[table["difference"].abs().idxmax()]
     lines, dots = axes.collections
-    points = dots.get_offsets()[:, 0]
+    points = dots.get_offsets()[:, 0].tolist()
     assert len(points) == 2 * min(5, len(table))
     assert points[:2] == pytest.approx([100 * top["i_to_j"], 100 * top["j_to_i"]])
-    ends = lines.get_segments()[0][:, 0]
+    ends = lines.get_segments()[0][:, 0].tolist()
     assert ends == pytest.approx([100 * top["i_to_j_lo"], 100 * top["i_to_j_hi"]])
     names = [label.get_text() for label in axes.get_yticklabels()][:2]
     assert names == [f"{top['i']} → {top['j']}", f"{top['j']} → {top['i']}"]

@@ -167,17 +167,14 @@ def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
             axes.set_title(f"{shorten(name, 24)}, {role} ({tasks_text}{few})", fontsize=8.5)
         row[0].set_ylabel(measure_title(measure))
     legend_above(figure, *grid[0])
-    figure.supxlabel(
-        f"layer; {measure_title(measure)} with each task's single-task model; n = {result.meta['n']}",
-        fontsize=8,
-        color=MUTED,
-    )
+    note = f"layer; {measure_title(measure)} with each task's single-task model; n = {result.meta['n']}"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 
 
 @styled
 def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
-    """What the section rule reads: similarity with the tasks' own adapters, their gap, dimensions; sections under the curves."""
+    """What the section rule reads: similarity with the tasks' own adapters, their gap, dimensions; sections below."""
     measure = result.meta["section_measure"]
     sections = result.sections.get(label)
     figure = new_figure(9.6, 3.6)

@@ -27,7 +27,7 @@ TITLES = {
 
 @styled
 def measure_curves(result: LayersResult) -> Figure:
-    """Base and mix against the tasks' own adapters by every measure: medians with bands, the null and the ceiling beside them.
+    """Base and mix against the tasks' own adapters by every measure: medians with bands, null and ceiling beside them.
 
     Raises:
         TraitscopeError: no task has an adapter of its own.
@@ -58,7 +58,8 @@ def measure_curves(result: LayersResult) -> Figure:
             draw_sections(axes, result.sections.get("all tasks"))
     legend_above(figure, *grid.flat[: len(names)])
     figure.supxlabel(
-        f"layer; likeness to the single-task models, median over {sample_text(result)}; bands: 95 % over resampled tasks; of the null 5 to 95 %",
+        f"layer; likeness to the single-task models, median over {sample_text(result)}; "
+        f"bands: 95 % over resampled tasks; of the null 5 to 95 %",
         fontsize=8,
         color=MUTED,
     )
@@ -67,7 +68,7 @@ def measure_curves(result: LayersResult) -> Figure:
 
 @styled
 def unseen_curves(result: LayersResult) -> Figure:
-    """Base and mix against the tasks' own adapters: over the tasks of the mix, and beside them over tasks that it never saw.
+    """Base and mix against the tasks' own adapters: over the tasks of the mix, and over tasks that it never saw.
 
     Raises:
         TraitscopeError: the mix saw every task.
@@ -93,7 +94,8 @@ def unseen_curves(result: LayersResult) -> Figure:
     panels[0].set_ylabel(measure_title(measure))
     legend_above(figure, *panels)
     figure.supxlabel(
-        f"layer; likeness to the single-task models, median over tasks; n = {result.meta['n']} examples each; bands: 95 % over resampled tasks",
+        f"layer; likeness to the single-task models, median over tasks; n = {result.meta['n']} examples each; "
+        f"bands: 95 % over resampled tasks",
         fontsize=8,
         color=MUTED,
     )

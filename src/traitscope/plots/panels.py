@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from traitscope.plots.style import BLUE, GREY, INK, MUTED, ORANGE, RED, Axes, Fi
 if TYPE_CHECKING:
     from traitscope.effects import Effects
 
+T = TypeVar("T")
 # What a reader takes in at once; the rest is in the figure's table.
 MAX_PANELS, MAX_ROWS = 12, 30
 ROW_INCH = 0.2
@@ -86,7 +87,7 @@ def points(axes: Axes, rows: pd.DataFrame, y: np.ndarray, held: np.ndarray) -> N
 
 
 def bells(axes: Axes, rows: pd.DataFrame, start: str, end: str, sure: np.ndarray) -> None:
-    """A line from a hollow to a filled point per row (height ``at``): blue up, orange down where it is sure, else grey."""
+    """A line from a hollow to a filled point per row (height ``at``): blue up, orange down where sure, else grey."""
     a, b, y = (rows[name].to_numpy(dtype=float) for name in (start, end, "at"))
     colours = [GREY if not s else BLUE if to > of else ORANGE for of, to, s in zip(a, b, sure, strict=True)]
     axes.hlines(y, a, b, color=colours, linewidth=1.8, zorder=2)
@@ -95,7 +96,7 @@ def bells(axes: Axes, rows: pd.DataFrame, start: str, end: str, sure: np.ndarray
 
 
 def in_points(table: pd.DataFrame, columns: Sequence[str], effects: Effects) -> pd.DataFrame:
-    """The table with shares as percentage points in these columns, and ``shown_unit``: points, or what else they are in.
+    """The table with shares as percentage points in these columns, and ``shown_unit``: points, or what it is else.
 
     A score that is no share is in units of its task's metric: two of them are told apart by its name.
     """
@@ -111,7 +112,7 @@ def in_points(table: pd.DataFrame, columns: Sequence[str], effects: Effects) -> 
 
 
 def stacked(table: pd.DataFrame, names: Sequence[str], wide: float) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
-    """A figure of one row per line of a table, top first; lines of another unit (column ``unit``) have axes of their own.
+    """A figure of one row per line of a table, top first; every unit (column ``unit``) has its own axes.
 
     Args:
         table: what is drawn, its index 0, 1, ...
@@ -135,7 +136,7 @@ def stacked(table: pd.DataFrame, names: Sequence[str], wide: float) -> tuple[Fig
     return figure, list(zip(grid, parts, strict=True))
 
 
-def first(names: Sequence[str], most: int) -> tuple[list[str], str]:
+def first(names: Sequence[T], most: int) -> tuple[list[T], str]:
     """The first names, and in words how many are left out."""
     kept = list(names)[:most]
     return kept, "" if len(names) <= most else f"; {most} of {len(names)} shown"

@@ -58,7 +58,7 @@ def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
     size = size.where(table["held"], 0.0)
     keys = [table[panel], table["unit"]]
     strongest = size.groupby(keys, sort=False).max().sort_values(ascending=False, kind="stable")
-    panels, cut = first(list(strongest.index), MAX_PANELS)
+    panels, cut = first([(str(name), str(unit)) for name, unit in strongest.index.tolist()], MAX_PANELS)
     rows, cut_rows = first(_in_order(effects, table, row), MAX_ROWS)
     one_unit = table["unit"].nunique() == 1
     place = {name: k for k, name in enumerate(rows)}
