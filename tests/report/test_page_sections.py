@@ -175,7 +175,9 @@ def test_transfer_counts_what_holds_by_hand(found: Findings) -> None:
     assert sum(line.tone == "strong" for line in view.table.lines) == sum(
         (away["q"] <= 0.05) & ~((away["lo"] <= 0) & (away["hi"] >= 0))
     )
-    assert view.own is not None and view.own[0].tested == int((gains["relation"] == "own").sum())
+    own = gains[gains["relation"] == "own"]
+    assert view.own is not None and view.own.gains.tested == len(own)
+    assert view.own.gains.verdict == f"{int((own['q'] <= 0.05).sum())} of {len(own)} hold at q <= 0.05"
 
 
 def test_habits_give_each_model_its_largest_changes(found: Findings) -> None:
@@ -302,7 +304,7 @@ def test_training_counts_what_was_learnt_and_what_it_cost(found: Findings) -> No
     own = learning[learning["role"] == "source"]
     view = training.view(found)
     learnt = (own["verdict"] == "learnt").sum()
-    assert view.answer.startswith(f"{learnt} of {len(own)} own tasks of sources were learnt")
+    assert view.answer.startswith(f"{learnt} of {len(own)} adapters learnt their own task")
     assert view.cost_text == "2 adapters: 30 steps and 4,000 tokens in all."
     assert view.cost is not None and [line.items[3].text for line in view.cost.lines] == ["2", "–"]
 

@@ -165,11 +165,16 @@ def _stacked(parts: Sequence[dict[str, Any]], index: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(np.tile(index.to_numpy(dtype=object), len(parts))))
 
 
+# How a note on names of columns begins, of which a reader must know.
+SPLIT = "names of columns were read as task and metric"
+
+
 def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str]) -> None:
     """What was made of the names of columns."""
     renamed = [c for c in scores if c.task != c.column]
     if renamed:
-        notes.append(f"columns named task and metric, as {renamed[0].column}: task {renamed[0].task}")
+        one = renamed[0]
+        notes.append(f"{SPLIT}: column {one.column} is metric {one.metric} of task {one.task}")
     if n_errors:
         notes.append(f"standard errors were read for {n_errors} of {len({c.task for c in scores})} tasks")
     several: dict[str, list[str]] = {}

@@ -104,14 +104,14 @@ KINDS: tuple[Kind, ...] = (
     _effects(
         "transfer_by_target",
         "effects",
-        "Every gain on a task that the model was not trained on, by target, with its interval; those that hold bold.",
+        "Gains on tasks that a model was not trained on, a panel per task; those that hold are bold.",
         plots.forest_by_target,
         plots.transfer_data,
     ),
     _effects(
         "transfer_by_source",
         "effects",
-        "The same gains by source.",
+        "Gains on tasks that a model was not trained on, a panel per model; those that hold are bold.",
         plots.forest_by_source,
         plots.transfer_data,
     ),
@@ -134,7 +134,12 @@ KINDS: tuple[Kind, ...] = (
         plots.loadings_heatmap,
         plots.loadings_data,
     ),
-    _traits("loadings_intervals", "The same loadings with their intervals.", plots.loadings_bars, plots.loadings_data),
+    _traits(
+        "loadings_intervals",
+        "Loadings with their intervals: which tasks a trait is made of, and how surely.",
+        plots.loadings_bars,
+        plots.loadings_data,
+    ),
     _traits("biplot", "Models and tasks in the plane of the first traits.", plots.biplot, plots.biplot_data),
     _traits(
         "profiles",
@@ -210,7 +215,7 @@ KINDS: tuple[Kind, ...] = (
     _effects(
         "surprise_dumbbells",
         "effects",
-        "The cells that are farthest above and below what is expected of them.",
+        "The cells that are farthest above and below what source and task lead one to expect, in usual distances.",
         plots.surprise_dumbbells,
         plots.surprise_dumbbells_data,
     ),
@@ -244,7 +249,10 @@ KINDS: tuple[Kind, ...] = (
         plots.section_curves_data,
     ),
     _layers(
-        "layer_similarity_clusters", "The same by cluster of tasks.", plots.cluster_boxes, plots.cluster_boxes_data
+        "layer_similarity_clusters",
+        "Similarity of base and mix with each task's own adapter, layer by layer; boxes over the tasks of a cluster.",
+        plots.cluster_boxes,
+        plots.cluster_boxes_data,
     ),
     _layers(
         "layer_unseen",
@@ -254,8 +262,8 @@ KINDS: tuple[Kind, ...] = (
     ),
     _layers(
         "layer_measures",
-        "The same by every measure, between the permutation null and, where controls have a second seed, the "
-        "two-seed ceiling: no model can be expected to be closer to a control than its own second seed.",
+        "Similarity of base and mix with the tasks' own adapters by every measure, between the permutation null and, "
+        "where these have a second seed, the two-seed ceiling: no model can be expected to lie nearer than that.",
         plots.measure_curves,
         plots.measure_curves_data,
     ),
@@ -286,8 +294,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "layer_correlates",
         "layers",
-        "What goes with the similarity of mix and control over tasks, and where the tasks of each trait part from "
-        "the base.",
+        "What goes with the similarity of the mix and the tasks' own adapters, and where the tasks of each trait part "
+        "from the base.",
         ("layers", "correlates"),
         lambda c: plots.correlate_curves(c.correlates),
         lambda c: plots.correlate_curves_data(c.correlates),

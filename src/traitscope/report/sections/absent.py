@@ -31,8 +31,8 @@ HOW = {
 
 
 def absence(findings: Findings, part: str) -> str:
-    """One plain line: what is not there, why where that is known, and which command gives it."""
+    """One plain line: what is not there, and why, or which command gives it where nothing is known to be in its way."""
     reason = findings.missing.get(part)
     if reason:
-        return f"{PARTS[part]}: {reason.rstrip('.')}. In a study of one base model, {HOW[part]}."
+        return f"{PARTS[part]}: {reason.rstrip('.')}."
     return f"{PARTS[part]} ({HOW[part]})."

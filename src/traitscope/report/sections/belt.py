@@ -8,7 +8,6 @@ import numpy as np
 
 from traitscope.belt.choice import Choice
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.texts import count_of
 
@@ -32,10 +31,9 @@ class Belt:
 
 
 def view(findings: Findings) -> Belt:
-    """The section of a study's findings."""
+    """The section of a study of which a belt was chosen."""
     choice = findings.belt
-    if choice is None:
-        return Belt(absence(findings, "belt"))
+    assert choice is not None
     return Belt(_answer(choice), _sizes(choice), _alternatives(choice), _tasks(choice), tuple(choice.notes))
 
 

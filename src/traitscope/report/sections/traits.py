@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.report.words import trait_rows
 from traitscope.traits import Traits
@@ -67,10 +66,9 @@ class TraitsView:
 
 
 def view(findings: Findings) -> TraitsView:
-    """The section of a study's findings."""
+    """The section of a study whose traits are known."""
     traits = findings.traits
-    if traits is None:
-        return TraitsView(absence(findings, "traits"))
+    assert traits is not None
     kept = max(1, min(traits.k, int(traits.count.supported)))
     shares = np.cumsum(100 * np.asarray(traits.explained_K, dtype=float))
     skills = traits.skills
