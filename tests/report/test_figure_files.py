@@ -17,7 +17,9 @@ from traitscope.cli import app
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.report import check_formats, report_files, write_report
-from traitscope.report.figures import COUNTERPARTS, KINDS, NAMES, draw
+from traitscope.report.counterparts import COUNTERPARTS
+from traitscope.report.figure_kinds import KINDS, NAMES
+from traitscope.report.figures import draw
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def test_the_confusion_pair_is_of_the_base_and_one_model_and_counts_every_exampl
     told = table(folder, "confusion_pair")
     assert told["model"].iloc[0] == "base" and told["model"].nunique() == 2
     assert (told.groupby("model")["count"].sum() == synthetic.N).all()
-    assert told.groupby(["model", "gold"])["share"].sum().to_numpy() == pytest.approx(1.0)
+    assert told.groupby(["model", "gold"])["share"].sum().to_numpy() == pytest.approx(100.0)
 
 
 def test_densities_of_lengths_sum_to_one_and_count_every_answer() -> None:

@@ -81,7 +81,8 @@ def report(
 
 def _list_figures(as_json: bool) -> None:
     """Every figure that a report may have."""
-    from traitscope.report.figures import KINDS, counterpart
+    from traitscope.report.counterparts import counterpart
+    from traitscope.report.figure_kinds import KINDS
 
     rows = [
         {"figure": kind.name, "section": kind.section, "shows": kind.caption, "papers": counterpart(kind.name)}

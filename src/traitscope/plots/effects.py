@@ -18,12 +18,13 @@ MAX_MODELS, MAX_PANELS, MAX_CLASSES = 30, 12, 8
 
 
 def class_shares_data(effects: Effects, tasks: list[str] | None = None) -> pd.DataFrame:
-    """Every bar: task, model (``true`` for the true shares), class, share, n."""
+    """Every bar: task, model (``true`` for the true shares), class, share (percent), n."""
     table, chosen, models = _shared(effects, tasks)
     part = table[table["task"].isin(chosen) & table["model"].isin(models)]
     true = part.drop_duplicates(["task", "class"]).assign(model="true")
     true = true.assign(share=true["gold_share"])
-    return pd.concat([true, part], ignore_index=True)[["task", "model", "class", "share", "n"]]
+    made = pd.concat([true, part], ignore_index=True)[["task", "model", "class", "share", "n"]]
+    return made.assign(share=100 * made["share"])
 
 
 def _shared(effects: Effects, tasks: list[str] | None) -> tuple[pd.DataFrame, list[str], list[str]]:
@@ -64,12 +65,13 @@ def class_shares(effects: Effects, tasks: list[str] | None = None) -> Figure:
         n = int(part["n"].max()) if "n" in part else 0
         axes.set_title(f"{shorten(task, 26)} (n = {n})", fontsize=8.5)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=min(3, len(classes[task])), fontsize=7)
-        axes.set(xlim=(0, 1), xticks=[])
+        axes.set(xlim=(0, 100), xticks=[])
     for axes in grid[:, 0]:
         axes.set_yticks(range(len(models) + 1), ["true", *(shorten(m, 24) for m in models)])
         axes.get_yticklabels()[0].set_fontweight("bold")
     grid[0, 0].set_ylim(len(models) + 0.5, -0.5)
-    figure.supxlabel("share of the answers (0 to 1); what is missing to 1 could not be parsed", fontsize=8, color=MUTED)
+    note = "shares of the answers, 0 to 100 %; what is missing to 100 could not be parsed"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 
 
@@ -77,7 +79,7 @@ def _stack(axes: Axes, names: list[str], gold: pd.Series, shares: pd.DataFrame) 
     y = np.arange(len(shares) + 1)
     left = np.zeros(len(y))
     for c, name in enumerate(names):
-        width = np.concatenate([[gold[name]], shares[name].to_numpy(dtype=float)])
+        width = 100 * np.concatenate([[gold[name]], shares[name].to_numpy(dtype=float)])
         axes.barh(
             y,
             np.nan_to_num(width),

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from traitscope.belt.choice import Choice
+from traitscope.belt.result import BASIS
 from traitscope.findings import Findings
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("belt_coverage",), ()
-BASIS = {
-    "rows": "chosen on one half of every task's rows, judged on the other",
-    "seeds": "chosen on one half of the seeds, judged on the other",
-    "itself": "judged on the scores it was chosen on",
-}
 
 
 @dataclass(frozen=True, slots=True)
