@@ -19,7 +19,7 @@ FLAG_MODEL_Z = 2.0
 
 
 def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame:
-    """Transfer cells of the sources, seeds averaged, as far as a row and a column have two of them.
+    """Transfer cells of the sources, seeds averaged, as far as a row and a column have two, and the column two values.
 
     Args:
         grid: rows, columns and roles.
@@ -53,6 +53,8 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
     columns = ["model", "source", "seed", "i", "n", "value", "low", "high", "error", "run", "doubt", "unit"]
     columns += ["replicates", "seeds", "remark"]
     cells = pd.DataFrame(found, columns=columns)
+    # A task on which nothing moved has no usual distance: any expectation would be in the units of other tasks.
+    cells = cells[cells.groupby("n")["value"].transform(np.ptp) > 0]
     # A row or column with a single cell is fitted exactly and can surprise nobody.
     while (alone := ~(cells.duplicated("i", keep=False) & cells.duplicated("n", keep=False))).any():
         cells = cells[~alone]
@@ -143,7 +145,9 @@ def surprise_rows(grid: Grid, gains: SourceGains, similarity: Similarity | None,
     """
     cells = surprise_cells(grid, gains, level)
     if not _enough(cells):
-        return {}, ["surprises: fewer than four models or three tasks besides the models' own"]
+        return {}, [
+            "surprises: fewer than four models or three tasks besides the models' own and those where nothing moved"
+        ]
     rows: list[Row] = []
     notes = []
     noiseless = cells["replicates"].isna().any() and not np.isfinite(cells["error"]).all()

@@ -167,10 +167,10 @@ def length_densities(lengths: Lengths, task: str = "") -> Figure:
             axes.stairs(part["density"], edges, color=colour, fill=fill, alpha=0.45 if fill else 1.0, linewidth=1.4)
         n = int(parts[name]["count"].sum())
         axes.set_title(f"{shorten(name, 26)} (n = {n})", fontsize=8)
-        axes.set_ylim(0, None)
         axes.grid(axis="y")
         axes.tick_params(labelbottom=True)
         few_ticks(axes)
+    grid[0, 0].set_ylim(0, 1.05 * float(table["density"].max()))
     figure.supylabel("density, per token", fontsize=8, color=MUTED)
     note = f"length of the answer{f' to {shorten(task, 40)}' if task else ''}, tokens; grey: {shorten(first, 26)}"
     figure.supxlabel(note, fontsize=8, color=MUTED)

@@ -196,8 +196,8 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
     middle.plot(layers, gap_NL.to_numpy().T, color=GREY, linewidth=0.6, alpha=0.6)
     middle.plot(layers, np.nanmean(gap_NL.to_numpy(dtype=float), axis=0), color=BLUE, linewidth=2)
     if sections is not None:
-        middle.plot(sections.layers, sections.curves["fit"], color=INK, linewidth=0.9, linestyle="--")
-    middle.set_title("gap mix − base, mean over tasks (dashed: flat − rise − flat)", fontsize=8.5)
+        middle.plot(sections.layers, sections.curves["fit"], color=INK, linewidth=1.0, linestyle="-.")
+    middle.set_title("gap mix − base, mean over tasks (dash-dotted: flat – rise – flat)", fontsize=8.5)
     for role in ("base", "mix", "control"):
         draw_band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], ROLE_NAMES[role])
     right.set_title("dimensions for 99 % of variance", fontsize=8.5)

@@ -95,13 +95,16 @@ def _name(axes: Axes, rows: pd.DataFrame, most: int) -> None:
 
 
 def surprise_dumbbells_data(effects: Effects) -> pd.DataFrame:
-    """The cells farthest from what source and task let expect, in usual distances of their task: as
-    :func:`surprises_data` has them. At most 12 above it and 12 below it, from the highest to the lowest.
+    """The cells farthest from what source and task let expect, as :func:`surprises_data` has them: at most 12 above it
+    and 12 below it, from the highest to the lowest; of several units in parts of each one's largest distance.
     """
     table = surprises_data(effects)
-    above = table[table["z"] > 0].nlargest(EACH_WAY, "z")
-    below = table[table["z"] < 0].nsmallest(EACH_WAY, "z")
-    return pd.concat([above, below]).sort_values("z", ascending=False, kind="stable").reset_index(drop=True)
+    size = table["residual"] / table["residual"].abs().groupby(table["unit"]).transform("max").clip(lower=1e-12)
+    table = table.assign(size=size)
+    above = table[table["size"] > 0].nlargest(EACH_WAY, "size")
+    below = table[table["size"] < 0].nsmallest(EACH_WAY, "size")
+    kept = pd.concat([above, below]).sort_values("size", ascending=False, kind="stable").reset_index(drop=True)
+    return kept.drop(columns="size")
 
 
 @styled
@@ -120,7 +123,7 @@ def surprise_dumbbells(effects: Effects) -> Figure:
         bells(axes, part, "expected", "observed", part["flagged"].to_numpy(dtype=bool))
         axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
         axes.set_xlabel(f"gain over the base, {part['unit'].iloc[0]}")
-    note = "hollow: expected of source and task; filled: observed; from far above to far below, in usual distances"
+    note = "hollow: expected of source and task; filled: observed; from farthest above to farthest below"
     if table["flagged"].any():
         note += f"; coloured: a surprise ({_rule(table)}); blue: above what is expected; orange: below"
     else:

@@ -210,7 +210,7 @@ KINDS: tuple[Kind, ...] = (
     _effects(
         "surprise_dumbbells",
         "effects",
-        "The cells that are farthest above and below what source and task lead one to expect, in usual distances.",
+        "The cells that are farthest above and below what source and task lead one to expect.",
         plots.surprise_dumbbells,
         plots.surprise_dumbbells_data,
     ),
