@@ -71,6 +71,23 @@ def test_the_report_of_a_file_holds_its_cells_and_says_what_it_cannot_tell(matri
     assert (page.parent / "figures" / "loadings.svg").is_file()
 
 
+def test_names_of_columns_that_are_taken_apart_by_a_guess_are_told_at_once(tmp_path: Path) -> None:
+    for names, told in (
+        (("qa/acc", "nli/acc"), True),
+        (("qa/acc,none", "nli/acc,none"), False),
+        (("qa", "nli"), False),
+    ):
+        path = tmp_path / "m.csv"
+        heads = [
+            f'"{name}","{name.replace("acc", "acc_stderr") if "acc" in name else name + "_stderr"}"' for name in names
+        ]
+        path.write_text(f"model,{','.join(heads)}\nbase,.5,.01,.4,.01\na,.6,.01,.5,.02\n", encoding="utf-8")
+        code, out, _ = invoke("report", path)
+        page = Path(out.strip()).read_text(encoding="utf-8")
+        warned = "Names of columns were read as task and metric: qa/acc is metric acc of task qa." in page
+        assert code == 0 and warned == told, names
+
+
 def test_the_report_goes_where_it_is_told_but_into_no_study(matrix: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("source,task\nflan,boolq\nflan,goat\n")
     assert invoke("report", matrix, *OPTIONS, "--own-pairs", tmp_path / "pairs.csv", "--out", tmp_path / "else")[0] == 0

@@ -17,7 +17,7 @@ from traitscope.report.figure_kinds import KINDS
 from traitscope.report.owntasks import OwnTasks, own_tasks
 from traitscope.report.page import render_page
 from traitscope.report.sections import cells, habits, prediction, sections, surprises, training, transfer, why
-from traitscope.report.words import taught
+from traitscope.report.words import sizes, taught
 
 
 def shown(figure) -> list:
@@ -152,10 +152,25 @@ def test_what_is_not_known_is_not_said_to_be_mended_by_a_command_that_does_not()
     assert "traitscope belt does it" in answers["belt"]
     assert "only the base was measured" in transfer.view(odd.base_alone()).answer
     assert habits.view(odd.base_alone()).answer.startswith("Only the base was measured")
+    alone = {section.id: section.answer for section in sections(odd.base_alone(), [])}
+    assert alone["traits"] == "The traits have not been computed: no adapter was measured."
+    assert "traitscope" not in alone["belt"] + alone["prediction"]
     # Answers are there, and none has a class or a length.
     losses = replace(odd.study({"x": "nats", "y": "ppl"}, "xy"), cells=object())
     assert "there are scores and no answers" not in habits.view(losses).answer
     assert "there are scores and no answers" in habits.view(odd.mixed()).answer
+
+
+def test_findings_of_several_units_are_ranked_by_parts_of_their_own_largest() -> None:
+    gains = odd.mixed().effects.of_kind("gain")
+    moved = gains[gains["family"] == "transfer"].set_index(["source", "task"])
+    size = sizes(moved)
+    # A hundredth of the base's perplexity is a larger number than 0.15, and less of an effect than 15 points.
+    assert moved.loc[("a", "e"), "value"] > moved.loc[("a", "b"), "value"] > 0
+    assert size["a", "e"] < 0.1 < size["a", "b"] == 1.0
+    assert sizes(moved[moved["unit"] == "share"]).max() == pytest.approx(15.0)
+    order = [line.cell for line in transfer.view(odd.mixed()).table.lines]
+    assert order.index(("a-s0", "b")) < order.index(("a-s0", "e"))
 
 
 def test_noise_is_not_named_where_no_error_is_known() -> None:

@@ -165,7 +165,7 @@ def _stacked(parts: Sequence[dict[str, Any]], index: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(np.tile(index.to_numpy(dtype=object), len(parts))))
 
 
-# How a note on names of columns begins, of which a reader must know.
+# How a note on names of columns begins that were taken apart by a guess.
 SPLIT = "names of columns were read as task and metric"
 
 
@@ -173,8 +173,11 @@ def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str])
     """What was made of the names of columns."""
     renamed = [c for c in scores if c.task != c.column]
     if renamed:
-        one = renamed[0]
-        notes.append(f"{SPLIT}: column {one.column} is metric {one.metric} of task {one.task}")
+        # lm-eval's own names have the filter behind a comma; others are a guess, of which a reader must know.
+        guessed = [c for c in renamed if "," not in c.column]
+        one = (guessed or renamed)[0]
+        begin = SPLIT if guessed else "columns have lm-eval's names"
+        notes.append(f"{begin}: {one.column} is metric {one.metric} of task {one.task}")
     if n_errors:
         notes.append(f"standard errors were read for {n_errors} of {len({c.task for c in scores})} tasks")
     several: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.panels import MAX_ROWS, bells, in_points, stacked
+from traitscope.plots.panels import MAX_ROWS, bells, in_points, relative, stacked
 from traitscope.plots.style import MUTED, Figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ def control_dumbbells_data(effects: Effects) -> pd.DataFrame:
     shown = in_points(table.reset_index(drop=True), ["parent_value", "value", "difference", "lo", "hi"], effects)
     shown = shown.rename(columns={"parent_value": "from", "value": "to"})
     shown = shown.assign(source=shown["parent"], unit=shown["shown_unit"])
-    size = shown["difference"].abs().groupby(shown["unit"]).transform(lambda part: part / max(part.max(), 1e-12))
-    order = size.sort_values(ascending=False, kind="stable").index[:MAX_ROWS]
+    order = relative(shown["difference"], shown["unit"]).sort_values(ascending=False, kind="stable").index[:MAX_ROWS]
     shown = shown.loc[order].sort_values("difference", kind="stable").reset_index(drop=True)
     return shown[["model", "source", "task", "own", "from", "to", "difference", "lo", "hi", "p", "n", "unit"]]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.panels import in_points, stacked
+from traitscope.plots.panels import in_points, relative, stacked
 from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, Axes, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def asymmetry_data(effects: Effects, *, limit: int = 16, alpha: float = 0.05) ->
     held = set(effects.held(found, alpha).index)
     ends = [f"{way}{end}" for way in ("i_to_j", "j_to_i") for end in ("", "_lo", "_hi")]
     table = in_points(table.reset_index(drop=True).assign(task=lambda t: t["j"]), [*ends, "difference"], effects)
-    size = table["difference"].abs().groupby(table["shown_unit"]).transform(lambda part: part / max(part.max(), 1e-12))
-    order = size.sort_values(ascending=False, kind="stable").index[:limit]
+    order = relative(table["difference"], table["shown_unit"]).sort_values(ascending=False, kind="stable").index[:limit]
     rows = []
     for k, at in enumerate(order):
         pair = table.loc[at]

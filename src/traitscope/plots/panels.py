@@ -136,6 +136,12 @@ def stacked(table: pd.DataFrame, names: Sequence[str], wide: float) -> tuple[Fig
     return figure, list(zip(grid, parts, strict=True))
 
 
+def relative(values: pd.Series, units: pd.Series) -> pd.Series:
+    """Sizes that can be ranked where units differ: each a part of the largest of its own unit, 0 to 1."""
+    size = values.abs()
+    return size / size.groupby(units).transform("max").clip(lower=1e-12)
+
+
 def first(names: Sequence[T], most: int) -> tuple[list[T], str]:
     """The first names, and in words how many are left out."""
     kept = list(names)[:most]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.plots.labels import Label, place_labels, settle
-from traitscope.plots.panels import bells, in_points, stacked
+from traitscope.plots.panels import bells, in_points, relative, stacked
 from traitscope.plots.style import GREY, MUTED, RED, Axes, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ def surprise_dumbbells_data(effects: Effects) -> pd.DataFrame:
     and 12 below it, from the highest to the lowest; of several units in parts of each one's largest distance.
     """
     table = surprises_data(effects)
-    size = table["residual"] / table["residual"].abs().groupby(table["unit"]).transform("max").clip(lower=1e-12)
-    table = table.assign(size=size)
+    table = table.assign(size=np.sign(table["residual"]) * relative(table["residual"], table["unit"]))
     above = table[table["size"] > 0].nlargest(EACH_WAY, "size")
     below = table[table["size"] < 0].nsmallest(EACH_WAY, "size")
     kept = pd.concat([above, below]).sort_values("size", ascending=False, kind="stable").reset_index(drop=True)

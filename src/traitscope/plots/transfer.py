@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.panels import MAX_PANELS, MAX_ROWS, first, grid_of, in_points, points
+from traitscope.plots.panels import MAX_PANELS, MAX_ROWS, first, grid_of, in_points, points, relative
 from traitscope.plots.style import MUTED, Figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
         raise TraitscopeError(
             "no gain on a task that a model was not trained on", where="plots", fix="evaluate adapters on other tasks"
         )
-    # Values of different units are never held against each other: each is a share of its unit's largest.
-    size = table["value"].abs().groupby(table["unit"]).transform(lambda part: part / max(part.max(), 1e-12))
-    size = size.where(table["held"], 0.0)
+    size = relative(table["value"], table["unit"]).where(table["held"], 0.0)
     keys = [table[panel], table["unit"]]
     strongest = size.groupby(keys, sort=False).max().sort_values(ascending=False, kind="stable")
     panels, cut = first([(str(name), str(unit)) for name, unit in strongest.index.tolist()], MAX_PANELS)

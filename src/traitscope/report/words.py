@@ -11,6 +11,8 @@ import pandas as pd
 
 from traitscope.effects.grid import HOME
 from traitscope.effects.kinds import KINDS
+from traitscope.effects.words import POINTS
+from traitscope.plots.panels import relative
 from traitscope.texts import count_of
 
 if TYPE_CHECKING:
@@ -59,11 +61,21 @@ def effect_groups(
         if name == "gain" and (shown["family"] == "transfer").any():
             # Copies, controls and mixes are counted, but do not lead.
             shown = shown[shown["family"] == "transfer"]
-        order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
+        order = sizes(shown).sort_values(ascending=False, kind="stable").index[:limit]
         groups.append(
             Group(name, kind.title, tested, effects.verdict(rows, alpha), sentences_of(effects, shown.loc[order]))
         )
     return groups
+
+
+def sizes(rows: pd.DataFrame) -> pd.Series:
+    """How large findings are, to rank them: percentage points, or parts of the largest where units differ."""
+    points = rows["value"].abs() * rows["unit"].map(lambda unit: POINTS.get(unit, 1.0)).astype(float)
+    units = [
+        "points" if unit in POINTS else f"{unit} {numbers.get('metric', '')}"
+        for unit, numbers in zip(rows["unit"], rows["numbers"], strict=True)
+    ]
+    return points if len(set(units)) < 2 else relative(points, pd.Series(units, index=rows.index))
 
 
 def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]:

@@ -9,7 +9,7 @@ from traitscope.effects import Effects
 from traitscope.effects.words import span_words
 from traitscope.findings import Findings
 from traitscope.report.sections.table import Column, Item, Line, Table, in_points, q_item, size_item, sized, span_item
-from traitscope.report.words import Sentence, bases_of, surprises
+from traitscope.report.words import Sentence, bases_of, sizes, surprises
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("surprise_dumbbells", "asymmetry"), ("surprises",)
@@ -81,7 +81,7 @@ def _asymmetry(effects: Effects, bases: Mapping[str, str]) -> Table:
     # The table has a line per finding, in the same order.
     base_of = dict(zip(rows.index, effects.tables["asymmetry"]["base"].astype(str), strict=True))
     lines = []
-    for index in rows["value"].abs().sort_values(ascending=False, kind="stable").index:
+    for index in sizes(rows).sort_values(ascending=False, kind="stable").index:
         row = dict(rows.loc[index])
         both = []
         for way in ("i_to_j", "j_to_i"):

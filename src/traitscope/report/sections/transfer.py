@@ -15,7 +15,7 @@ from traitscope.findings import Findings
 from traitscope.report.answers import answers
 from traitscope.report.owntasks import own_tasks
 from traitscope.report.sections.table import Column, Item, Line, Table, count_item, q_item, size_item, span_item
-from traitscope.report.words import Group, Sentence, bases_of, effect_groups, sentences_of, taught
+from traitscope.report.words import Group, Sentence, bases_of, effect_groups, sentences_of, sizes, taught
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("transfer_by_source", "transfer_by_target"), ("scores", "gains", "relation_bars")
@@ -108,13 +108,13 @@ def _answer(transfer: pd.DataFrame, up: pd.DataFrame, down: pd.DataFrame) -> str
 
 
 def _strongest(effects: Effects, held: pd.DataFrame) -> tuple[Sentence, ...]:
-    order = held["value"].abs().sort_values(ascending=False, kind="stable").index[:STRONGEST]
+    order = sizes(held).sort_values(ascending=False, kind="stable").index[:STRONGEST]
     return sentences_of(effects, held.loc[order])
 
 
 def _table(effects: Effects, rows: pd.DataFrame, bases: Mapping[str, str]) -> Table:
     holding = set(effects.held(rows).index)
-    size = rows["value"].abs()
+    size = sizes(rows)
     order = pd.DataFrame({"not_held": [i not in holding for i in rows.index], "size": -size}, index=rows.index)
     lines = []
     for index in order.sort_values(["not_held", "size"], kind="stable").index:
