@@ -204,7 +204,7 @@ def test_stable_traits_are_bold_and_those_of_one_task_grey(found: Findings) -> N
         assert line.tone == ("grey" if specific else "strong" if stable else "")
     assert view.explained[-1] == f"{100 * made.explained_K.sum():.0f}"
     assert [[text for text, _ in items] for _, items in view.loadings.rows] == [
-        [f"{value:+.2f}" for value in made.loadings_KN[:, n]] for n in range(len(made.tasks))
+        [f"{round(value, 2) + 0.0:+.2f}" for value in made.loadings_KN[:, n]] for n in range(len(made.tasks))
     ]
     assert len(view.profiles.rows) == len(made.models) + len(made.projected.models)
 
