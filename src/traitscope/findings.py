@@ -72,6 +72,7 @@ class Findings:
         warnings: what a reader must know before anything else.
         left_out: cells (model, task) that were made under other settings than today's, and bear no finding.
         missing: for absent parts (by attribute name) why they are absent.
+        reports: of each base model by itself: its name and the path of its page from this one's.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Findings:
     warnings: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
+    reports: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config_text(self) -> str:

@@ -41,8 +41,10 @@ def test_what_was_not_learnt_is_said_with_steps_and_losses() -> None:
     assert table["loss_first"].tolist() == pytest.approx([np.mean(np.linspace(4, 1, 30)[:3])] * 4)
     assert table["loss_last"].tolist() == pytest.approx([np.mean(np.linspace(4, 1, 30)[-3:])] * 4)
     told = effects.not_learnt()
-    assert [text.split()[0] for text in told] == ["stays-s0", "falls-s0", "full-s0"]
-    assert told[0].startswith("stays-s0 did not learn its own task stays as far as can be told: accuracy +3.3 points [")
+    for text, model in zip(told, ["stays-s0", "falls-s0", "full-s0"], strict=True):
+        assert model in text.split()[:2]
+    # Not seen is not "did not".
+    assert told[0].startswith("Whether stays-s0 learnt its own task stays cannot be told: accuracy +3.3 points [")
     assert told[0].endswith("after 30 steps, loss 3.90 to 1.10.")
     assert "What training did not teach" in effects.render()
 
@@ -78,7 +80,7 @@ def test_what_cannot_be_tested_is_not_said_to_be_unlearnt() -> None:
     table = effects.tables["learning"].set_index("source")
     assert table["verdict"].to_dict() == {"a": "learnt", "b": "not told", "c": "fell"}
     assert table.loc["a", ["lo", "hi"]].tolist() == pytest.approx([27 - 1.96 * 2, 27 + 1.96 * 2], abs=0.01)
-    assert [text.split()[0] for text in effects.not_learnt()] == ["b", "c"]
+    assert [text[:10] for text in effects.not_learnt()] == ["Whether b ", "c fell on "]
 
 
 def test_without_a_log_the_gain_alone_is_told() -> None:

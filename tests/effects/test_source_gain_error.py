@@ -14,7 +14,7 @@ from traitscope.effects.grid import Grid
 from traitscope.effects.marks import measure_marks
 from traitscope.matrix import ScoreMatrix
 from traitscope.plots import gain_heatmap
-from traitscope.plots.matrix import significant_gains
+from traitscope.plots.marks import significant_gains
 
 A_RUNS = ("a-s0", "a-s1", "a-s2")
 BOTH = [("base", None, None, 0.5), ("a-s0", "a", 0, 0.6), ("a-s1", "a", 1, 0.8)]

@@ -80,7 +80,7 @@ def test_on_unseen_tasks_no_transition_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"mix": 0.7}, "lower quartile of CKA(mix, control) is 0.70, below 0.80"),
+        ({"mix": 0.7}, "lower quartile of CKA(mix, single-task) is 0.70, below 0.80"),
         ({"mix": np.linspace(0.81, 1.1, 8)[:, None]}, "spreads by 0.15 over tasks, above 0.15"),
         ({"null_L": np.full(16, 0.96)}, "permutation null"),
     ],

@@ -67,7 +67,7 @@ def test_correlations_are_those_of_the_curves_over_the_trained_tasks(result: Lay
 def test_figures_of_too_few_tasks_are_undefined_with_their_reason(found: TaskFigures) -> None:
     sparse = found.correlates[found.correlates["covariate"] == "readability"]
     assert set(sparse["reason"]) == {"3 tasks, at least 4 are needed"}
-    said = "whether readability goes with cka(mix, control) is undefined (3 tasks, at least 4 are needed)"
+    said = "whether readability goes with cka(mix, single-task) is undefined (3 tasks, at least 4 are needed)"
     assert said in found.lines()
     assert np.isnan(found.figures.loc["task5", "readability"])
 
@@ -87,7 +87,7 @@ def test_the_text_names_the_strongest_correlation_and_the_notes(found: TaskFigur
     spearman = found.correlates.query("covariate == 'rows' and method == 'spearman'").set_index("layer")
     held = spearman[spearman["q"] <= 0.05]
     layer = held["r"].abs().idxmax()
-    said = f"tasks with more rows have the lower cka(mix, control), most of all at layer {layer} (rho -1.00, q = "
+    said = f"tasks with more rows have the lower cka(mix, single-task), most of all at layer {layer} (rho -1.00, q = "
     assert said in text
     assert f"; at {len(held)} of 6 layers)" in text
     assert text.endswith("note: a note")

@@ -57,7 +57,7 @@ def _drawn(artist: Any) -> list[Text]:
 
 
 def faults(figure: Any) -> list[str]:
-    """Texts that leave the canvas, and pairs that cover one another, in words."""
+    """Texts that leave the canvas, pairs that cover one another, and legends on the data, in words."""
     placed = texts(figure)
     wide, high = figure.canvas.get_width_height()
     told = []
@@ -66,11 +66,27 @@ def faults(figure: Any) -> list[str]:
         beyond = max(-low[0], -low[1], top[0] - wide, top[1] - high)
         if beyond > SLACK:
             told.append(f"clipped by {beyond:.0f} px: {text!r}")
+    told += _legends_on_data(figure)
     for (one, a), (other, b) in combinations(placed, 2):
         depth = overlap(a, b)
         if depth > SLACK:
             told.append(f"cover one another by {depth:.1f} px: {one!r} and {other!r}")
     return told
+
+
+def _legends_on_data(figure: Any) -> list[str]:
+    """Legends that stand within the frame of some axes: a curve may run through them."""
+    frames = [axes.get_window_extent() for axes in figure.axes if axes.get_visible() and axes.axison]
+    found = [axes.get_legend() for axes in figure.axes if axes.get_visible()] + list(figure.legends)
+    boxes = [legend.get_window_extent() for legend in found if legend is not None]
+    met = [1 for b in boxes for f in frames if meet(b, f)]
+    return ["a legend lies on the data"] * len(met)
+
+
+def meet(a: Any, b: Any) -> bool:
+    """Whether two upright boxes share more than an edge."""
+    wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    return bool(wide > SLACK and high > SLACK)
 
 
 def overlap(a: Corners, b: Corners) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from traitscope.cli import app
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.report import check_formats, report_files, write_report
-from traitscope.report.figures import COUNTERPARTS, KINDS, NAMES, draw
+from traitscope.report.counterparts import COUNTERPARTS
+from traitscope.report.figure_kinds import KINDS, NAMES
+from traitscope.report.figures import draw
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +110,53 @@ def test_the_confusion_pair_is_of_the_base_and_one_model_and_counts_every_exampl
     told = table(folder, "confusion_pair")
     assert told["model"].iloc[0] == "base" and told["model"].nunique() == 2
     assert (told.groupby("model")["count"].sum() == synthetic.N).all()
-    assert told.groupby(["model", "gold"])["share"].sum().to_numpy() == pytest.approx(1.0)
+    assert told.groupby(["model", "gold"])["share"].sum().to_numpy() == pytest.approx(100.0)
+
+
+def test_shares_are_in_percent_as_on_the_axes(folder: Path) -> None:
+    traits = synthetic.traits()
+    told = plots.explained_variance_data(traits)
+    bars = plots.explained_variance(traits).axes[0].patches
+    assert [bar.get_height() for bar in bars] == pytest.approx(told["explained"].head(len(bars)))
+    assert told["cumulative"].iloc[-1] == pytest.approx(100.0)
+    shares = table(folder, "class_shares").groupby(["task", "model"])["share"].sum()
+    assert shares.to_numpy() == pytest.approx(100.0)
+    windows, check = plots.causal_windows_data(synthetic.causal()), synthetic.causal()
+    assert windows["lost"].to_numpy() == pytest.approx([100 * window.lost for window in check.windows])
+
+
+def test_marks_of_the_map_are_in_its_table_in_words() -> None:
+    effects, matrix = synthetic.effects(), synthetic.matrix()
+    odd = effects.tables["cells"].copy()
+    task, model = synthetic.TASKS[0], "mnli-s0"
+    odd.loc[odd["task"] == task, "base_at"] = "floor"
+    odd.loc[(odd["task"] == synthetic.TASKS[1]) & (odd["model"] == model), "habit"] = "constant"
+    changed = replace(effects, tables={**effects.tables, "cells": odd})
+    told = plots.gain_heatmap_data(matrix, changed).set_index(["model", "task"])
+    dashes = [text for text in plots.gain_heatmap(matrix, changed).axes[0].texts if text.get_text() == "–"]
+    floor = told[told["mark"] == "floor"]
+    assert len(floor) == len(dashes) > 0 and (floor["gain"] <= 0).all()
+    assert set(floor.index.get_level_values("task")) == {task}
+    assert told.loc[(model, synthetic.TASKS[1]), "mark"] == "constant"
+    every = plots.overview_data(matrix, synthetic.traits(), changed)
+    assert (every["mark"] == "floor").sum() == len(dashes)
+
+
+def test_every_model_has_a_panel_of_lengths_with_the_base_behind() -> None:
+    same = [1, 2, 2, 9]
+    figure = plots.length_densities({"base": same, "a": same, "b": same}, "t")
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels] == ["a (n = 4)", "b (n = 4)"]
+    assert all([patch.get_fill() for patch in axes.patches] == [True, False] for axes in panels)
+    # Nothing that is drawn is cut off at the top.
+    top = plots.length_densities_data({"base": same})["density"].max()
+    assert panels[0].get_ylim()[1] > top
+
+
+def test_names_in_the_biplot_stand_on_a_ground_of_their_own() -> None:
+    for axes in plots.biplot(synthetic.traits()).axes:
+        named = [text for text in axes.texts if text.get_text()]
+        assert named and all(text.get_bbox_patch() is not None for text in named)
 
 
 def test_densities_of_lengths_sum_to_one_and_count_every_answer() -> None:

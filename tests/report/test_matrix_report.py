@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from traitscope.cli import app
 from traitscope.cli.matrixfile import MatrixOptions
+from traitscope.matrix import read_matrix
 from traitscope.matrix.columns import KNOWN_NAMES
+from traitscope.matrix.wide import SPLIT
 
 TASKS = ("imdb", "amazon", "gsm8k", "goat", "boolq")
 
@@ -69,6 +71,24 @@ def test_the_report_of_a_file_holds_its_cells_and_says_what_it_cannot_tell(matri
         if setting == "few":
             assert [float(rows[name][task]) for task in TASKS] == [float(c.replace(",", ".")) for c in cells[::2]]
     assert (page.parent / "figures" / "loadings.svg").is_file()
+
+
+def test_names_of_columns_that_are_taken_apart_by_a_guess_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    heads = {
+        "qa,qa_stderr,nli,nli_stderr": False,
+        '"qa/acc,none","qa/acc_stderr,none","nli/acc,none","nli/acc_stderr,none"': False,
+        "qa/acc,qa/acc_stderr,nli/acc,nli/acc_stderr": True,
+    }
+    for head, guessed in heads.items():
+        path.write_text(f"model,{head}\nbase,.5,.01,.4,.01\na,.6,.01,.5,.02\n", encoding="utf-8")
+        scores = read_matrix(path)
+        assert scores.tasks == ("qa", "nli")
+        assert any(note.startswith(SPLIT) for note in scores.notes) == guessed, head
+    code, out, _ = invoke("report", path)
+    page = Path(out.strip()).read_text(encoding="utf-8")
+    assert code == 0
+    assert "Names of columns were read as task and metric: qa/acc is metric acc of task qa." in page
 
 
 def test_the_report_goes_where_it_is_told_but_into_no_study(matrix: Path, tmp_path: Path) -> None:

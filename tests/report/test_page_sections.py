@@ -175,7 +175,9 @@ def test_transfer_counts_what_holds_by_hand(found: Findings) -> None:
     assert sum(line.tone == "strong" for line in view.table.lines) == sum(
         (away["q"] <= 0.05) & ~((away["lo"] <= 0) & (away["hi"] >= 0))
     )
-    assert view.own is not None and view.own[0].tested == int((gains["relation"] == "own").sum())
+    own = gains[gains["relation"] == "own"]
+    assert view.own is not None and view.own.gains.tested == len(own)
+    assert view.own.gains.verdict == f"{int((own['q'] <= 0.05).sum())} of {len(own)} hold at q <= 0.05"
 
 
 def test_habits_give_each_model_its_largest_changes(found: Findings) -> None:
@@ -202,7 +204,7 @@ def test_stable_traits_are_bold_and_those_of_one_task_grey(found: Findings) -> N
         assert line.tone == ("grey" if specific else "strong" if stable else "")
     assert view.explained[-1] == f"{100 * made.explained_K.sum():.0f}"
     assert [[text for text, _ in items] for _, items in view.loadings.rows] == [
-        [f"{value:+.2f}" for value in made.loadings_KN[:, n]] for n in range(len(made.tasks))
+        [f"{round(value, 2) + 0.0:+.2f}" for value in made.loadings_KN[:, n]] for n in range(len(made.tasks))
     ]
     assert len(view.profiles.rows) == len(made.models) + len(made.projected.models)
 
@@ -302,7 +304,7 @@ def test_training_counts_what_was_learnt_and_what_it_cost(found: Findings) -> No
     own = learning[learning["role"] == "source"]
     view = training.view(found)
     learnt = (own["verdict"] == "learnt").sum()
-    assert view.answer.startswith(f"{learnt} of {len(own)} own tasks of sources were learnt")
+    assert view.answer.startswith(f"{learnt} of {len(own)} adapters learnt their own task")
     assert view.cost_text == "2 adapters: 30 steps and 4,000 tokens in all."
     assert view.cost is not None and [line.items[3].text for line in view.cost.lines] == ["2", "–"]
 

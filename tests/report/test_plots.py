@@ -17,7 +17,8 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.plots.heat import signed
 from traitscope.plots.labels import Label, place_labels
-from traitscope.plots.matrix import own_cells, significant_gains
+from traitscope.plots.marks import significant_gains
+from traitscope.plots.matrix import own_cells
 from traitscope.plots.style import new_figure, shorten
 from traitscope.traits.projection import Projected
 
@@ -213,7 +214,7 @@ def test_class_shares_start_with_the_true_shares_and_each_bar_sums_to_one():
     assert ticks(shown[0], "y")[:2] == ["true", "base"]
     bars = [p for p in shown[0].patches if p.get_y() < 0]
     ends = np.cumsum([p.get_width() for p in bars])
-    assert [p.get_x() for p in bars] == pytest.approx([0.0, *ends[:-1]]) and ends[-1] == pytest.approx(1.0)
+    assert [p.get_x() for p in bars] == pytest.approx([0.0, *ends[:-1]]) and ends[-1] == pytest.approx(100.0)
 
 
 def test_asymmetry_shows_both_directions_with_the_pairs_that_differ_most_first():
@@ -221,10 +222,11 @@ def test_asymmetry_shows_both_directions_with_the_pairs_that_differ_most_first()
     axes = plots.asymmetry(effects, limit=5).axes[0]
     table = effects.tables["asymmetry"]
     top = table.loc[table["difference"].abs().idxmax()]
-    points = [float(collection.get_offsets()[0][0]) for collection in axes.collections[1::2]]
+    lines, dots = axes.collections
+    points = dots.get_offsets()[:, 0].tolist()
     assert len(points) == 2 * min(5, len(table))
     assert points[:2] == pytest.approx([100 * top["i_to_j"], 100 * top["j_to_i"]])
-    ends = axes.collections[0].get_segments()[0][:, 0]
+    ends = lines.get_segments()[0][:, 0].tolist()
     assert ends == pytest.approx([100 * top["i_to_j_lo"], 100 * top["i_to_j_hi"]])
     names = [label.get_text() for label in axes.get_yticklabels()][:2]
     assert names == [f"{top['i']} → {top['j']}", f"{top['j']} → {top['i']}"]

@@ -14,7 +14,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.plots.labels import Label, columns, cut, fold, place_labels, width_pt
 from traitscope.plots.style import look, new_figure
-from traitscope.report.figures import KINDS
+from traitscope.report.figure_kinds import KINDS
 
 CASES = {
     "one cell": (1, 1, "long", 0.1),

@@ -98,7 +98,7 @@ def test_every_section_and_figure_is_there(page, folder):
     for part in (*sections, "across", "training", "cells", "methods", "configuration"):
         assert re.search(f'<section id="{part}"', page), part
     names = {p.stem for p in (folder / "figures").glob("*.svg")}
-    from traitscope.report.figures import NAMES
+    from traitscope.report.figure_kinds import NAMES
 
     # Of several base models, of records and tags, of tasks that no mix saw, and of predictions.
     others = {"across", "length_densities", "relation_bars", "layer_unseen"}

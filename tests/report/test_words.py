@@ -226,7 +226,7 @@ def test_the_page_tells_only_words_that_mean_different_things() -> None:
     told = " ".join(why.view(findings).collisions)
     assert "turned" in told and "constant" not in told
     page = render_page(findings, [], [])
-    assert "The traits have not been computed: two adapters are too few. In a study" in page
+    assert "The traits have not been computed: two adapters are too few.</p>" in page
     assert told.split(" is class")[0] in page
     assert findings.lock_text == '{\n "b": {\n  "a": "ü"\n }\n}'
 

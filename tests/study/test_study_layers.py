@@ -73,7 +73,7 @@ def test_the_verb_prints_sections_and_correlates(filled: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "no boundary is identified: only 2 tasks (fewer than 5)" in done.output
     assert "correlates over 2 tasks" in done.output
-    assert "rows goes with cka(mix, control) is undefined (2 tasks, at least 4 are needed)" in done.output
+    assert "rows goes with cka(mix, single-task) is undefined (2 tasks, at least 4 are needed)" in done.output
 
 
 def test_check_gives_the_time_of_the_layers_and_progress_is_shown(

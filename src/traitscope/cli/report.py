@@ -81,7 +81,8 @@ def report(
 
 def _list_figures(as_json: bool) -> None:
     """Every figure that a report may have."""
-    from traitscope.report.figures import KINDS, counterpart
+    from traitscope.report.counterparts import counterpart
+    from traitscope.report.figure_kinds import KINDS
 
     rows = [
         {"figure": kind.name, "section": kind.section, "shows": kind.caption, "papers": counterpart(kind.name)}
@@ -114,6 +115,7 @@ def _matrix_report(
     """The report of what a matrix file alone can tell; what it cannot is said."""
     from traitscope.effects import measure_effects
     from traitscope.findings import Findings, cells_text
+    from traitscope.matrix.wide import SPLIT
     from traitscope.report import write_report
     from traitscope.store.fingerprints import hash_file
     from traitscope.traits import fit_traits
@@ -144,5 +146,8 @@ def _matrix_report(
         ("Command", " ".join(command)),
         ("Cells", cells_text(scores)),
     )
-    contents = Findings(name=safe(source.stem, line=True), scores=scores, **found, facts=facts, missing=missing)
+    # Who did not mean the names of columns so must see it at once.
+    split = tuple(f"{note[0].upper()}{note[1:]}." for note in scores.notes if note.startswith(SPLIT))
+    name = safe(source.stem, line=True)
+    contents = Findings(name=name, scores=scores, **found, facts=facts, warnings=split, missing=missing)
     return write_report(contents, folder, figures)

@@ -31,7 +31,8 @@ def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> Found:
             there, back = gains.get((b, i, j)), gains.get((b, j, i))
             if there is None or back is None or not (grid.transfers(i, j) and grid.transfers(j, i)):
                 continue
-            if there["unit"] != back["unit"]:
+            metrics = {grid.metrics[grid.column[task]] for task in (i, j)}
+            if there["unit"] != back["unit"] or (there["unit"] == "score" and len(metrics) > 1):
                 skipped += 1
                 continue
             head = {"base": grid.models[b], "i": i, "j": j}

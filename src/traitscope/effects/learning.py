@@ -110,7 +110,7 @@ def _verdict(gain: Row, base_at: str, cell: Row) -> str:
 TOLD = {
     "one answer": "{model} learnt one answer for its own task {task}: ",
     "fell": "{model} fell on its own task {task}: ",
-    "not told": "{model} did not learn its own task {task} as far as can be told: ",
+    "not told": "Whether {model} learnt its own task {task} cannot be told: ",
     "no room": "{model} had nothing to learn on its own task {task}, where the base has hardly an answer wrong: ",
     "not measured": "{model} was not measured against the base on its own task {task}",
 }

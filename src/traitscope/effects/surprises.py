@@ -19,7 +19,7 @@ FLAG_MODEL_Z = 2.0
 
 
 def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame:
-    """Transfer cells of the sources, seeds averaged, as far as a row and a column have two of them.
+    """Transfer cells of the sources, seeds averaged, as far as a row and a column have two, and the column two values.
 
     Args:
         grid: rows, columns and roles.
@@ -28,8 +28,9 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
 
     Returns:
         One line per cell: model (the source where it has several seeds), source, seed, its row i and column n, value,
-        scale (the deviation of its column), error (standard error over examples), run and doubt (see ``Runs``; NaN
-        where not known), unit, replicates (of the paired gain, else None), seeds, remark (what is odd of its answers).
+        low and high (the ends that its score sets it), scale (the deviation of its column), error (standard error over
+        examples), run and doubt (see ``Runs``; NaN where not known), unit, replicates (of the paired gain, else None),
+        seeds, remark (what is odd of its answers).
     """
     values = gains or source_gains(grid, {}, level, scores=True)
     own_IN = grid.stderr_IN if np.isfinite(grid.stderr_IN[grid.fitted]).any() else grid.gain_stderr_IN
@@ -46,17 +47,29 @@ def surprise_cells(grid: Grid, gains: SourceGains, level: float) -> pd.DataFrame
                 error = (gain["hi"] - gain["lo"]) / (2 * normal_quantile(level))
             run, doubt = gain["runs"] or (np.nan, np.nan)
             about = (grid.models[at[0]] if one else grid.name_of(b, source), source, grid.seeds[at[0]] if one else None)
-            cell = (gain["value"], error, run, doubt, gain["unit"], gain["replicates"], gain["seeds"], gain["remark"])
-            found.append((*about, rows[b, source], n, *cell))
-    columns = ["model", "source", "seed", "i", "n", "value", "error", "run", "doubt", "unit", "replicates", "seeds"]
-    columns += ["remark"]
+            ends = _reach(grid, n, gain["value"], float(grid.scores_IN[b, n]) if gains and b >= 0 else 0.0)
+            cell = (error, run, doubt, gain["unit"], gain["replicates"], gain["seeds"], gain["remark"])
+            found.append((*about, rows[b, source], n, gain["value"], *ends, *cell))
+    columns = ["model", "source", "seed", "i", "n", "value", "low", "high", "error", "run", "doubt", "unit"]
+    columns += ["replicates", "seeds", "remark"]
     cells = pd.DataFrame(found, columns=columns)
+    # A task on which nothing moved has no usual distance: any expectation would be in the units of other tasks.
+    cells = cells[cells.groupby("n")["value"].transform(np.ptp) > 0]
     # A row or column with a single cell is fitted exactly and can surprise nobody.
     while (alone := ~(cells.duplicated("i", keep=False) & cells.duplicated("n", keep=False))).any():
         cells = cells[~alone]
     cells = cells.sort_values(["i", "n"], kind="stable")
     spread = cells.groupby("n")["value"].transform(lambda value: value.to_numpy().std(ddof=1))
     return cells.assign(scale=spread.where(spread > 0, 1.0))
+
+
+def _reach(grid: Grid, n: int, value: float, base: float) -> tuple[float, float]:
+    """The least and the most that a gain over ``base`` can be on column n; without ends where the score has none."""
+    top = {"fraction": 1.0, "percent": 100.0}.get(grid.units[n], np.inf)
+    # Scores where lower is better come with their sign turned.
+    turned = bool((grid.scores_IN[:, n] < 0).any())
+    low, high = (-top, 0.0) if turned and np.isfinite(top) else (0.0 if np.isfinite(top) else -np.inf, top)
+    return min(low - base, value), max(high - base, value)
 
 
 def leave_one_out(cells: pd.DataFrame, extra_V: Floats | None = None) -> pd.DataFrame | None:
@@ -71,7 +84,8 @@ def leave_one_out(cells: pd.DataFrame, extra_V: Floats | None = None) -> pd.Data
         extra_V: a third regressor.
 
     Returns:
-        The cells with the columns expected and residual (in the cells' own unit), stderr (of the residual: noise
+        The cells with the columns expected and residual (in the cells' own unit; the expectation goes no farther than
+        a score can: a base with nothing right cannot be expected to fall), stderr (of the residual: noise
         of the cell and of the fit; NaN where not known) and its degrees of freedom df, z_noise (residual by that: is
         it real?) and z_model (residual by the cells' robust spread around the model: is it unusual?). None where the
         cells do not determine the model.
@@ -109,10 +123,12 @@ def leave_one_out(cells: pd.DataFrame, extra_V: Floats | None = None) -> pd.Data
             df = np.maximum(variance**2 / doubt, 1.0)
     stderr = np.sqrt(variance)
     spread = 1.4826 * float(np.median(np.abs(residual)))
+    expected = np.clip((y - residual) * scale_V, cells["low"], cells["high"]).to_numpy()
+    residual = y - expected / scale_V
     with np.errstate(divide="ignore", invalid="ignore"):
         z_noise = np.where(stderr > 0, residual / stderr, np.where(np.isnan(stderr), np.nan, 0.0))
     return cells.assign(
-        expected=(y - residual) * scale_V,
+        expected=expected,
         residual=residual * scale_V,
         stderr=stderr * scale_V,
         df=df,
@@ -129,7 +145,9 @@ def surprise_rows(grid: Grid, gains: SourceGains, similarity: Similarity | None,
     """
     cells = surprise_cells(grid, gains, level)
     if not _enough(cells):
-        return {}, ["surprises: fewer than four models or three tasks besides the models' own"]
+        return {}, [
+            "surprises: fewer than four models or three tasks besides the models' own and those where nothing moved"
+        ]
     rows: list[Row] = []
     notes = []
     noiseless = cells["replicates"].isna().any() and not np.isfinite(cells["error"]).all()

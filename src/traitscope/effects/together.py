@@ -35,9 +35,10 @@ def effects_together(effects: Mapping[str, Effects]) -> Effects:
 
 def _renamed(table: pd.DataFrame, base: str) -> pd.DataFrame:
     made = table.copy()
-    if "model" in made.columns:
-        named = made["model"].astype(object)
-        made["model"] = named.where(named.isna(), f"{base}/" + named.astype(str))
+    # A pair of tasks has no model, but the base row that both are held against.
+    for column in {"model", "base"} & set(made.columns):
+        named = made[column].astype(object)
+        made[column] = named.where(named.isna(), f"{base}/" + named.astype(str))
     return made
 
 

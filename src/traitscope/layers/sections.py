@@ -44,7 +44,7 @@ class SectionCurves:
         tasks: N task names.
         mix_NL: CKA(mix, control of the task). base_NL: CKA(base, control of the task).
         dims_NL: dimensions of the mix for 99 % of variance, at equal n; None where unknown.
-        null_L: upper 95 % bound of the permutation null of the median CKA(mix, control), or None.
+        null_L: upper 95 % bound of the permutation null of the median CKA(mix, single-task), or None.
         measure: name of the similarity measure.
     """
 
@@ -118,14 +118,14 @@ def find_sections(
 ) -> Sections:
     """Find the end of the shared section and the end of the transition, or say that they are not identified.
 
-    The mean gap CKA(mix, control) - CKA(base, control) over tasks is fitted by flat - rise - flat (segmented
+    The mean gap CKA(mix, single-task) - CKA(base, single-task) over tasks is fitted by flat - rise - flat (segmented
     regression, Muggeo 2003, with the knots searched exactly); the last layer of the lower flat ends the shared section,
     the first layer of the upper one ends the transition. A boundary is identified only if, in at least 95 % of the
     resamples of the tasks, the rise leaves at most half of what a single bend leaves unexplained, both flats are
     equivalent to a constant (no layer strays by a quarter of the rise), and the lower one to 0 (within a third of
     the rise); if the rise exceeds 0.02 in 99 %; if its 90 % interval is not wider than an eighth of the depth (at least
     4 layers); and if there are 5 tasks. The transition must also be followed by agreement with the controls: lower
-    quartile of CKA(mix, control) >= 0.80, interquartile range <= 0.15, above the null.
+    quartile of CKA(mix, single-task) >= 0.80, interquartile range <= 0.15, above the null.
 
     Args:
         curves: similarities and dimensions per task and layer, or a layer analysis that has them; undefined layers
@@ -237,11 +237,13 @@ def _disagreement(mix_NL: np.ndarray, null_L: np.ndarray | None, end: int) -> tu
     lower, spread = float(np.median(q1_L)), float(np.median(q3_L - q1_L))
     doubts = []
     if lower < AGREE_QUARTILE:
-        doubts.append(f"after it the lower quartile of CKA(mix, control) is {lower:.2f}, below {AGREE_QUARTILE:.2f}")
+        doubts.append(
+            f"after it the lower quartile of CKA(mix, single-task) is {lower:.2f}, below {AGREE_QUARTILE:.2f}"
+        )
     if spread > AGREE_SPREAD:
-        doubts.append(f"after it CKA(mix, control) spreads by {spread:.2f} over tasks, above {AGREE_SPREAD:.2f}")
+        doubts.append(f"after it CKA(mix, single-task) spreads by {spread:.2f} over tasks, above {AGREE_SPREAD:.2f}")
     if null_L is not None and lower <= float(np.median(null_L[end:])):
-        doubts.append("after it CKA(mix, control) is not above the permutation null")
+        doubts.append("after it CKA(mix, single-task) is not above the permutation null")
     return tuple(doubts)
 
 

@@ -52,7 +52,7 @@ class TaskFigures(Shown, Tabular):
 
     def lines(self) -> list[str]:
         """One sentence per figure and per trait: the strongest correlation, and whether any holds after correction."""
-        similar = f"{self.measure}(mix, control)"
+        similar = f"{self.measure}(mix, single-task)"
         ranked = self.correlates[self.correlates["method"] == "spearman"]
         lines = [
             _sentence(part, f"tasks with more {figure}", f"{figure} goes with {similar}", similar)

@@ -165,11 +165,19 @@ def _stacked(parts: Sequence[dict[str, Any]], index: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(np.tile(index.to_numpy(dtype=object), len(parts))))
 
 
+# How a note on names of columns begins that were taken apart by a guess.
+SPLIT = "names of columns were read as task and metric"
+
+
 def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str]) -> None:
     """What was made of the names of columns."""
     renamed = [c for c in scores if c.task != c.column]
     if renamed:
-        notes.append(f"columns named task and metric, as {renamed[0].column}: task {renamed[0].task}")
+        # lm-eval's own names have the filter behind a comma; others are a guess, of which a reader must know.
+        guessed = [c for c in renamed if "," not in c.column]
+        one = (guessed or renamed)[0]
+        begin = SPLIT if guessed else "columns have lm-eval's names"
+        notes.append(f"{begin}: {one.column} is metric {one.metric} of task {one.task}")
     if n_errors:
         notes.append(f"standard errors were read for {n_errors} of {len({c.task for c in scores})} tasks")
     several: dict[str, list[str]] = {}

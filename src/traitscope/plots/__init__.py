@@ -2,7 +2,8 @@
 
 Save one with ``figure.savefig``, or get bytes that never differ with ``svg_text``, ``pdf_bytes`` and ``png_bytes``. A
 figure whose result is empty raises ``TraitscopeError`` with the reason. What it draws is given by the function of its
-name and ``_data`` as a tidy frame (for loadings and forest plots one for both figures).
+name and ``_data`` as a tidy frame (for loadings and forest plots one for both figures), in the units of its axes:
+shares in percent, gains of shares in points.
 """
 
 from traitscope.plots.across import across_heatmap, across_heatmap_data
@@ -15,15 +16,11 @@ from traitscope.plots.answers import (
     relation_bars_data,
 )
 from traitscope.plots.belt import belt_coverage, belt_coverage_data
+from traitscope.plots.biplot import biplot, biplot_data
 from traitscope.plots.causal import causal_windows
+from traitscope.plots.controls import control_dumbbells, control_dumbbells_data
 from traitscope.plots.correlates import correlate_curves
 from traitscope.plots.datasets import similarity_maps, similarity_maps_data
-from traitscope.plots.dumbbells import (
-    control_dumbbells,
-    control_dumbbells_data,
-    surprise_dumbbells,
-    surprise_dumbbells_data,
-)
 from traitscope.plots.effects import (
     asymmetry,
     asymmetry_data,
@@ -31,8 +28,6 @@ from traitscope.plots.effects import (
     class_shares_data,
     length_shift,
     length_shift_data,
-    surprises,
-    surprises_data,
 )
 from traitscope.plots.embeddings import separability_curves, tsne_grid
 from traitscope.plots.forecast import (
@@ -67,10 +62,9 @@ from traitscope.plots.measures import measure_curves, unseen_curves
 from traitscope.plots.overview import overview, overview_data
 from traitscope.plots.stability import trait_stability, trait_stability_data
 from traitscope.plots.style import inline_svg, pdf_bytes, png_bytes, svg_text
+from traitscope.plots.surprises import surprise_dumbbells, surprise_dumbbells_data, surprises, surprises_data
 from traitscope.plots.training import training_curves, training_curves_data
 from traitscope.plots.traits import (
-    biplot,
-    biplot_data,
     explained_variance,
     explained_variance_data,
     loadings_bars,

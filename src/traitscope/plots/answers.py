@@ -12,7 +12,7 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.plots.heat import SEQUENTIAL, draw_cells
 from traitscope.plots.panels import MAX_PANELS, few_ticks
-from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, Figure, new_figure, shorten, styled, tops
+from traitscope.plots.style import BLUE, GREY, INK, MUTED, Figure, new_figure, shorten, styled, tops
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -39,8 +39,8 @@ def most_changed(effects: Effects) -> tuple[str, str] | None:
 
 
 def confusion_pair_data(effects: Effects, model: str | None = None, task: str | None = None) -> pd.DataFrame:
-    """Counts of true class and answer for the base and one model: task, model, gold, predicted, count, share of the
-    true class's examples.
+    """Counts of true class and answer for the base and one model: task, model, gold, predicted, count, share (percent
+    of the true class's examples).
 
     Args:
         model, task: by default the cell whose answers lie farthest from the base's (see ``most_changed``).
@@ -59,7 +59,7 @@ def confusion_pair_data(effects: Effects, model: str | None = None, task: str | 
     base = _base_of(effects, part, model)
     kept = pd.concat([part[part["model"] == name] for name in dict.fromkeys((base, model))])
     total = kept.groupby(["model", "gold"])["count"].transform("sum")
-    return kept[["task", "model", "gold", "predicted", "count"]].assign(share=kept["count"] / total.clip(lower=1))
+    return kept[["task", "model", "gold", "predicted", "count"]].assign(share=100 * kept["count"] / total.clip(lower=1))
 
 
 def _base_of(effects: Effects, part: pd.DataFrame, model: str) -> str:
@@ -94,7 +94,7 @@ def confusion_pair(effects: Effects, model: str | None = None, task: str | None 
             np.nan_to_num(shares),
             palette=SEQUENTIAL,
             low=0.0,
-            high=1.0,
+            high=100.0,
             text=lambda i, n, c=counts: f"{c[i, n]:.0f}",  # type: ignore[misc]
             outlined={(i, answers.index(g)) for i, g in enumerate(golds)},
         )
@@ -102,7 +102,7 @@ def confusion_pair(effects: Effects, model: str | None = None, task: str | None 
         axes.set_xlabel(shorten(str(name), 30), fontweight="bold")
     grid[0].set_yticks(range(len(golds)), [shorten(str(g), 18) for g in golds])
     grid[0].set_ylabel("true class")
-    figure.colorbar(mesh, ax=list(grid), shrink=0.9, pad=0.02, label="share of the class").outline.set_visible(False)
+    figure.colorbar(mesh, ax=list(grid), shrink=0.9, pad=0.02, label="% of the true class").outline.set_visible(False)
     n = int(table[table["model"] == models[-1]]["count"].sum())
     figure.supxlabel(
         f"answers on {shorten(table['task'].iloc[0], 40)}, n = {n}; framed: right", fontsize=8, color=MUTED
@@ -142,26 +142,38 @@ def length_densities_data(lengths: Lengths, bins: int = 40) -> pd.DataFrame:
 
 @styled
 def length_densities(lengths: Lengths, task: str = "") -> Figure:
-    """How long the answers to one task are, one curve per model, the first (the base) black; at most 8 models.
+    """How long the answers to one task are, a panel per model with the first (the base) behind it; at most 8 models.
 
     Args:
         lengths: answer lengths in tokens, one per example, by model.
-        task: for the title.
+        task: for the note.
     """
     shown = dict(list(lengths.items())[:MAX_CURVES])
     table = length_densities_data(shown)
-    figure = new_figure(7.4, 3.2)
-    axes = figure.add_subplot()
-    for k, (name, part) in enumerate(table.groupby("model", sort=False)):
-        colour = INK if k == 0 else CATEGORIES[(k - 1) % len(CATEGORIES)]
-        edges = [*part["low"], part["high"].iloc[-1]]
-        n = int(part["count"].sum())
-        axes.stairs(part["density"], edges, color=colour, linewidth=1.5, label=f"{shorten(str(name), 26)} (n = {n})")
-    axes.set(xlabel="length of the answer, tokens", ylabel="density, per token", ylim=(0, None))
-    if task:
-        axes.set_title(shorten(task, 40), fontsize=8.5)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
-    axes.grid(axis="y")
+    parts = {str(name): part for name, part in table.groupby("model", sort=False)}
+    first = next(iter(parts))
+    # Curves of one panel would lie on one another where models answer alike.
+    panels = [name for name in parts if name != first] or [first]
+    columns = min(3, len(panels))
+    down = -(-len(panels) // columns)
+    figure = new_figure(max(4.2, 0.6 + 2.7 * columns), 0.9 + 1.7 * down)
+    grid = figure.subplots(down, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, name in zip(grid.flat, panels, strict=False):
+        for one, colour, fill in ((first, GREY, True), (name, BLUE, False)):
+            part = parts[one]
+            edges = [*part["low"], part["high"].iloc[-1]]
+            axes.stairs(part["density"], edges, color=colour, fill=fill, alpha=0.45 if fill else 1.0, linewidth=1.4)
+        n = int(parts[name]["count"].sum())
+        axes.set_title(f"{shorten(name, 26)} (n = {n})", fontsize=8)
+        axes.grid(axis="y")
+        axes.tick_params(labelbottom=True)
+        few_ticks(axes)
+    grid[0, 0].set_ylim(0, 1.05 * float(table["density"].max()))
+    figure.supylabel("density, per token", fontsize=8, color=MUTED)
+    note = f"length of the answer{f' to {shorten(task, 40)}' if task else ''}, tokens; grey: {shorten(first, 26)}"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 
 

@@ -11,6 +11,7 @@ from traitscope.belt.result import BASIS
 from traitscope.errors import TraitscopeError
 from traitscope.plots.panels import MAX_ROWS, few_ticks, first
 from traitscope.plots.style import BLUE, GREEN, GREY, INK, MUTED, ORANGE, Figure, new_figure, shorten, styled
+from traitscope.texts import count_of
 
 if TYPE_CHECKING:
     from traitscope.belt.choice import Choice
@@ -82,7 +83,8 @@ def belt_coverage(choice: Choice) -> Figure:
     right.grid(axis="x")
     right.tick_params(axis="y", length=0)
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=7)
-    note = f"{len(choice.models)} adapters serve {len(choice.tasks)} tasks; {BASIS[choice.basis]}"
+    n, tasks_text = len(choice.models), count_of(len(choice.tasks), "task")
+    note = f"{count_of(n, 'adapter')} {'serves' if n == 1 else 'serve'} {tasks_text}; {BASIS[choice.basis]}"
     note += f"; band: 95 %{cut}" if np.isfinite(sizes["lo"].astype(float)).any() else cut
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure

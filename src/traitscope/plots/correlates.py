@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traitscope.errors import TraitscopeError
+from traitscope.plots.panels import legend_above
 from traitscope.plots.style import BLUE, CATEGORIES, INK, MUTED, ORANGE, Axes, Figure, measure_title, new_figure, styled
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ TITLES = {
 def correlate_curves(found: TaskFigures) -> Figure:
     """Correlation of the similarity with each figure over tasks, layer by layer; the gap of each trait's tasks.
 
-    Filled marks hold after correction; between the dashed lines a single Pearson correlation has p > 0.05.
+    Filled marks hold after correction; between the dashed lines a single Pearson correlation has p > 0.05 before it.
 
     Raises:
         TraitscopeError: nothing could be correlated.
@@ -49,11 +50,11 @@ def correlate_curves(found: TaskFigures) -> Figure:
         axes.xaxis.get_major_locator().set_params(integer=True)
     if names:
         grid[0].set(ylabel=f"correlation with {measure_title(found.measure)}", ylim=(-1.05, 1.05))
-        grid[0].legend(loc="best", fontsize=7)
+        legend_above(figure, grid[0])
     if len(found.traits):
         _traits(grid[-1], found.traits)
     figure.supxlabel(
-        f"layer; mix against control over {len(found.tasks)} tasks; filled: q ≤ 0.05 over all tests; "
+        f"layer; mix against the single-task models over {len(found.tasks)} tasks; filled: q ≤ 0.05 over all tests; "
         "dashed: p = 0.05 uncorrected",
         fontsize=8,
         color=MUTED,

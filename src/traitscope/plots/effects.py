@@ -1,4 +1,4 @@
-"""Figures of side effects: class shares, answer lengths, asymmetry, surprises."""
+"""Figures of side effects: class shares, answer lengths, asymmetry."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.labels import Label, place_labels, settle
-from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, RED, Axes, Figure, new_figure, shorten, styled
+from traitscope.plots.panels import in_points, relative, stacked
+from traitscope.plots.style import BLUE, CATEGORIES, GREY, INK, MUTED, Axes, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -18,12 +18,13 @@ MAX_MODELS, MAX_PANELS, MAX_CLASSES = 30, 12, 8
 
 
 def class_shares_data(effects: Effects, tasks: list[str] | None = None) -> pd.DataFrame:
-    """Every bar: task, model (``true`` for the true shares), class, share, n."""
+    """Every bar: task, model (``true`` for the true shares), class, share (percent), n."""
     table, chosen, models = _shared(effects, tasks)
     part = table[table["task"].isin(chosen) & table["model"].isin(models)]
     true = part.drop_duplicates(["task", "class"]).assign(model="true")
     true = true.assign(share=true["gold_share"])
-    return pd.concat([true, part], ignore_index=True)[["task", "model", "class", "share", "n"]]
+    made = pd.concat([true, part], ignore_index=True)[["task", "model", "class", "share", "n"]]
+    return made.assign(share=100 * made["share"])
 
 
 def _shared(effects: Effects, tasks: list[str] | None) -> tuple[pd.DataFrame, list[str], list[str]]:
@@ -64,12 +65,13 @@ def class_shares(effects: Effects, tasks: list[str] | None = None) -> Figure:
         n = int(part["n"].max()) if "n" in part else 0
         axes.set_title(f"{shorten(task, 26)} (n = {n})", fontsize=8.5)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=min(3, len(classes[task])), fontsize=7)
-        axes.set(xlim=(0, 1), xticks=[])
+        axes.set(xlim=(0, 100), xticks=[])
     for axes in grid[:, 0]:
         axes.set_yticks(range(len(models) + 1), ["true", *(shorten(m, 24) for m in models)])
         axes.get_yticklabels()[0].set_fontweight("bold")
     grid[0, 0].set_ylim(len(models) + 0.5, -0.5)
-    figure.supxlabel("share of the answers (0 to 1); what is missing to 1 could not be parsed", fontsize=8, color=MUTED)
+    note = "shares of the answers, 0 to 100 %; what is missing to 100 could not be parsed"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 
 
@@ -77,7 +79,7 @@ def _stack(axes: Axes, names: list[str], gold: pd.Series, shares: pd.DataFrame) 
     y = np.arange(len(shares) + 1)
     left = np.zeros(len(y))
     for c, name in enumerate(names):
-        width = np.concatenate([[gold[name]], shares[name].to_numpy(dtype=float)])
+        width = 100 * np.concatenate([[gold[name]], shares[name].to_numpy(dtype=float)])
         axes.barh(
             y,
             np.nan_to_num(width),
@@ -144,7 +146,7 @@ def _intervals(axes: Axes, part: pd.DataFrame, value: str) -> None:
 
 
 def asymmetry_data(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> pd.DataFrame:
-    """Both directions of the pairs that differ most: pair, source, target, gain, lo, hi, differ (q of at most
+    """Both directions of the pairs that differ most: pair, base, source, target, gain, lo, hi, differ (q of at most
     ``alpha``), unit; shares in points.
 
     Raises:
@@ -159,18 +161,17 @@ def asymmetry_data(effects: Effects, *, limit: int = 16, alpha: float = 0.05) ->
         )
     found = effects.of_kind("asymmetry").reset_index(drop=True)
     held = set(effects.held(found, alpha).index)
-    # Columns of which nothing is known hold None.
-    numbers = ["i_to_j_lo", "i_to_j_hi", "j_to_i_lo", "j_to_i_hi"]
-    table = table.reset_index(drop=True).astype(dict.fromkeys(numbers, float))
-    order = table["difference"].abs().sort_values(ascending=False, kind="stable").index[:limit]
+    ends = [f"{way}{end}" for way in ("i_to_j", "j_to_i") for end in ("", "_lo", "_hi")]
+    table = in_points(table.reset_index(drop=True).assign(task=lambda t: t["j"]), [*ends, "difference"], effects)
+    order = relative(table["difference"], table["shown_unit"]).sort_values(ascending=False, kind="stable").index[:limit]
     rows = []
     for k, at in enumerate(order):
         pair = table.loc[at]
-        scale, unit = (100.0, "points") if pair["unit"] == "share" else (1.0, pair["unit"])
         for way, one, other in (("i_to_j", "i", "j"), ("j_to_i", "j", "i")):
-            ends = [scale * float(pair[key]) for key in (way, f"{way}_lo", f"{way}_hi")]
-            rows.append((k + 1, pair[one], pair[other], *ends, at in held, unit))
-    return pd.DataFrame(rows, columns=["pair", "source", "target", "gain", "lo", "hi", "differ", "unit"])
+            known = [float(pair[key]) for key in (way, f"{way}_lo", f"{way}_hi")]
+            rows.append((k + 1, pair["base"], pair[one], pair[other], *known, at in held, pair["shown_unit"]))
+    columns = ["pair", "base", "source", "target", "gain", "lo", "hi", "differ", "unit"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 @styled
@@ -181,77 +182,27 @@ def asymmetry(effects: Effects, *, limit: int = 16, alpha: float = 0.05) -> Figu
         TraitscopeError: no two sources are targets of each other.
     """
     table = asymmetry_data(effects, limit=limit, alpha=alpha)
-    figure = new_figure(8.0, 1.1 + 0.22 * len(table))
-    axes = figure.add_subplot()
-    names, places = [], []
-    for k, row in enumerate(table.itertuples(index=False)):
-        colour, y = BLUE if row.differ else GREY, 2.6 * (k // 2) + k % 2
-        axes.hlines(y, row.lo, row.hi, color=colour, linewidth=1.4)
-        axes.scatter(row.gain, y, color=colour, s=18, zorder=3)
-        names.append(f"{shorten(str(row.source), 22)} → {shorten(str(row.target), 22)}")
-        places.append(y)
-    axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.set_yticks(places, names)
-    axes.invert_yaxis()
-    axes.grid(axis="x")
-    pairs = len(effects.tables["asymmetry"])
-    unit = table["unit"].iloc[0]
-    note = f"gain of both directions, {unit}; 95 % intervals; blue: they differ, q ≤ {alpha:g} over {pairs} pairs"
+    several = table["base"].nunique() > 1
+    names = [
+        f"{shorten(row['source'], 22)} → {shorten(row['target'], 22)}"
+        + (f" ({shorten(row['base'], 14)})" if several else "")
+        for row in table.to_dict("records")
+    ]
+    figure, grid = stacked(table, names, 8.0)
+    for axes, part in grid:
+        colours = [BLUE if differ else GREY for differ in part["differ"]]
+        # The two directions of a pair stand close together.
+        y = part["at"] + 0.2 - 0.4 * (part["at"] % 2)
+        axes.hlines(y, part["lo"], part["hi"], color=colours, linewidth=1.4)
+        axes.scatter(part["gain"], y, c=colours, s=18, zorder=3)
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        axes.set_yticks(y, axes.get_yticklabels())
+        axes.set_xlabel(f"gain over the base, {part['unit'].iloc[0]}")
+    note = "gain of both directions"
+    if effects.of_kind("asymmetry")["q"].notna().any():
+        pairs = len(effects.tables["asymmetry"])
+        note += f"; 95 % intervals; blue: they differ, q ≤ {alpha:g} over {pairs} pair{'s' if pairs > 1 else ''}"
+    else:
+        note += "; no error is known, so nothing was tested"
     figure.supxlabel(note, fontsize=8, color=MUTED)
-    return figure
-
-
-def surprises_data(effects: Effects) -> pd.DataFrame:
-    """Every cell off its model's own task: model, task, expected, observed, q, flagged, unit; in points where all are
-    shares. Flagged are those that hold, or the unusual ones where no error is known.
-
-    Raises:
-        TraitscopeError: surprises were not computed.
-    """
-    table = effects.tables.get("surprises")
-    table = table[table["against"] == "surprise"].reset_index(drop=True) if table is not None else pd.DataFrame()
-    if table.empty:
-        raise TraitscopeError(
-            "no cell was compared with an additive model",
-            where="plots",
-            fix="at least four models and three tasks are needed",
-        )
-    shares = bool((table["unit"] == "share").all())
-    flagged = table["surprising"].map(lambda v: v is True or v == 1.0)
-    if table["q"].isna().all():
-        flagged = table["unusual"].astype(bool)
-    scale = 100.0 if shares else 1.0
-    told = {key: scale * table[key].astype(float) for key in ("expected", "observed")}
-    table = table.assign(**told, flagged=flagged, unit="points" if shares else table["unit"])
-    return table[["model", "task", "expected", "observed", "q", "flagged", "unit"]]
-
-
-@styled
-def surprises(effects: Effects, *, labels: int = 8) -> Figure:
-    """Observed gains against what an additive model fitted without the cell expects; flagged cells are named.
-
-    Raises:
-        TraitscopeError: surprises were not computed.
-    """
-    table = surprises_data(effects)
-    shares, flagged = bool((table["unit"] == "points").all()), table["flagged"]
-    figure = new_figure(6.4, 5.0)
-    axes = figure.add_subplot()
-    x, y = table["expected"].to_numpy(dtype=float), table["observed"].to_numpy(dtype=float)
-    axes.scatter(x[~flagged], y[~flagged], s=14, color=GREY, alpha=0.7, linewidth=0)
-    axes.scatter(x[flagged], y[flagged], s=26, color=RED, zorder=3)
-    ends = [float(np.nanmin([x, y])), float(np.nanmax([x, y]))]
-    axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle="--")
-    unit = "points" if shares else "in the tasks' units"
-    axes.set(xlabel=f"gain expected by source + task, {unit}", ylabel=f"gain observed, {unit}")
-    axes.set_title(f"{len(table)} cells off the models' own tasks; {int(flagged.sum())} surprises (red)")
-    axes.grid()
-    settle(figure)
-    order = (table["observed"] - table["expected"]).abs().sort_values(ascending=False, kind="stable").index
-    names = {
-        at: Label(f"{shorten(str(row.model), 24)} on {shorten(str(row.task), 24)}", float(x[at]), float(y[at]))
-        for at, row in zip(table.index, table[["model", "task"]].itertuples(index=False), strict=True)
-        if flagged[at]
-    }
-    place_labels(axes, [names[at] for at in order if at in names][:labels])
     return figure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from traitscope.errors import TraitscopeError
 from traitscope.plots.labels import width_pt
 from traitscope.plots.layers import ROLE_COLOURS
+from traitscope.plots.panels import legend_above
 from traitscope.plots.style import CATEGORIES, INK, MARKERS, MUTED, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def separability_curves(result: LayersResult) -> Figure:
                     )
             axes.set_title(f"{kind}: {title}", fontsize=8.5)
             axes.grid(axis="y")
-    grid[0, 0].legend(loc="best", fontsize=7)
+    legend_above(figure, *grid.flat)
     points = result.meta.get("points_per_task")
     figure.supxlabel(f"layer; {points} examples per task" if points else "layer", fontsize=8, color=MUTED)
     return figure

@@ -111,7 +111,7 @@ def forecast_rankings(
 
 def forecast_calibration_data(evaluation: Evaluation) -> pd.DataFrame:
     """Held-out cells, a row per held, protocol, predictor and number: ``coverage`` of the 90 % intervals (median over
-    base models), and ``saved over <baseline>``, the share of its squared error that is saved, with lo and hi.
+    base models), and ``saved over <baseline>``, what is saved of its squared error, with lo and hi; in percent.
     """
     summary = evaluation.summary()
     keys = ["held", "protocol", "predictor"]
@@ -120,7 +120,8 @@ def forecast_calibration_data(evaluation: Evaluation) -> pd.DataFrame:
     if len(saved):
         named = "saved over " + saved["against"].astype(str)
         cover = pd.concat([cover, saved[[*keys, "lo", "hi"]].assign(number=named, value=saved["saved"])])
-    return cover[[*keys, "number", "value", "lo", "hi"]].reset_index(drop=True)
+    made = cover[[*keys, "number", "value", "lo", "hi"]].reset_index(drop=True)
+    return made.assign(**{name: 100 * made[name].astype(float) for name in ("value", "lo", "hi")})
 
 
 @styled
@@ -143,8 +144,8 @@ def forecast_calibration(evaluation: Evaluation) -> Figure:
     for axes, number in zip(grid, numbers, strict=True):
         part = table[table["number"] == number]
         y = [place[key] for key in zip(part["held"], part["protocol"], part["predictor"], strict=True)]
-        axes.hlines(y, 100 * part["lo"], 100 * part["hi"], color=BLUE, linewidth=1.5)
-        axes.scatter(100 * part["value"], y, s=22, color=BLUE, zorder=3)
+        axes.hlines(y, part["lo"], part["hi"], color=BLUE, linewidth=1.5)
+        axes.scatter(part["value"], y, s=22, color=BLUE, zorder=3)
         line = 100 * WANTED if number == "coverage" else 0.0
         axes.axvline(line, color=INK, linewidth=0.9, linestyle="--")
         axes.set_title(number, fontsize=8.5)

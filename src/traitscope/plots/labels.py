@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-INK = "#1c2331"
+INK, PAPER = "#1c2331", "#fefefd"
 
 if TYPE_CHECKING:
     Axes = Any
@@ -167,6 +167,8 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Box] = ())
             color=label.colour,
             weight=label.weight,
             style=label.style,
+            # An axis or an arrow that runs below a name does not strike it out.
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.4, "alpha": 0.85},
             arrowprops=line_look if far else None,
         )
     return left_out

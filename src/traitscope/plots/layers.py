@@ -10,6 +10,7 @@ import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.plots.heat import SEQUENTIAL, draw_cells
+from traitscope.plots.panels import legend_above
 from traitscope.plots.style import (
     BLUE,
     GREEN,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from traitscope.layers import LayersResult, Sections
 
 ROLE_COLOURS = {"base": GREY, "mix": BLUE, "control": ORANGE}
+# "control" means an altered dataset elsewhere in a report: a task's own adapter is called what it is.
+ROLE_NAMES = {"base": "base", "mix": "mix", "control": "single-task model"}
 SECTION_COLOURS = {"shared": SKY, "transition": ORANGE, "refinement": GREEN}
 ALL, UNSEEN, NULL = "(all)", "(unseen)", "(null)"
 
@@ -78,7 +81,7 @@ def draw_sections(axes: Axes, sections: Sections | None) -> None:
 
 @styled
 def similarity_boxes(result: LayersResult, tasks: Sequence[str] | None = None, measure: str | None = None) -> Figure:
-    """Box plots over tasks of the similarity with the control, layer by layer: of the base and of the mix.
+    """Box plots over tasks of the similarity with the task's own adapter, layer by layer: of the base and of the mix.
 
     Args:
         tasks: which ones; by default all that were trained.
@@ -90,9 +93,9 @@ def similarity_boxes(result: LayersResult, tasks: Sequence[str] | None = None, m
     panels = figure.subplots(1, 2, sharey=True)
     for axes, role in zip(panels, ("base", "mix"), strict=True):
         count = _boxes(axes, result, measure, role, chosen)
-        axes.set_title(f"{role} against each task's control ({count} tasks)")
+        axes.set_title(f"{role} and each task's single-task model ({count} task{'' if count == 1 else 's'})")
     panels[0].set_ylabel(measure_title(measure))
-    panels[1].legend(loc="best")
+    legend_above(figure, *panels)
     figure.supxlabel(f"layer (0 = embeddings); n = {result.meta['n']} examples per task", fontsize=8, color=MUTED)
     return figure
 
@@ -129,7 +132,7 @@ def _boxes(axes: Axes, result: LayersResult, measure: str, role: str, tasks: Seq
 
 
 def clusters_of(result: LayersResult) -> dict[str, list[str]]:
-    """Trained tasks that have a control, by cluster.
+    """Trained tasks that have an adapter of their own, by cluster.
 
     Raises:
         TraitscopeError: the tasks have no clusters.
@@ -163,21 +166,21 @@ def cluster_boxes(result: LayersResult, measure: str | None = None) -> Figure:
             tasks_text = "1 task" if count == 1 else f"{count} tasks"
             axes.set_title(f"{shorten(name, 24)}, {role} ({tasks_text}{few})", fontsize=8.5)
         row[0].set_ylabel(measure_title(measure))
-    figure.supxlabel(
-        f"layer; {measure_title(measure)} with each task's control; n = {result.meta['n']}", fontsize=8, color=MUTED
-    )
+    legend_above(figure, *grid[0])
+    note = f"layer; {measure_title(measure)} with each task's single-task model; n = {result.meta['n']}"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 
 
 @styled
 def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
-    """What the section rule reads: similarity with the control, their gap, dimensions; sections under the curves."""
+    """What the section rule reads: similarity with the tasks' own adapters, their gap, dimensions; sections below."""
     measure = result.meta["section_measure"]
     sections = result.sections.get(label)
     figure = new_figure(9.6, 3.6)
     left, middle, right = figure.subplots(1, 3)
     for role in ("base", "mix"):
-        draw_band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
+        draw_band(left, result.summary(measure, f"{role}~control", ALL), ROLE_COLOURS[role], role)
         unseen = result.summary(measure, f"{role}~control", UNSEEN)
         if len(unseen):
             left.plot(unseen["layer"], unseen["value"], ":", color=ROLE_COLOURS[role], label=f"{role}, unseen tasks")
@@ -187,19 +190,18 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
     ceiling = result.summary(measure, "control~second", ALL)
     if len(ceiling):
         left.plot(ceiling["layer"], ceiling["value"], color=GREEN, linewidth=1.1, label="two-seed ceiling")
-    left.set_title(f"{measure_title(measure)}, median over tasks", fontsize=8.5)
-    left.legend(loc="best", fontsize=7)
+    left.set_title(f"{measure_title(measure)} with the single-task models, median over tasks", fontsize=8.5)
     gap_NL = gap_of_tasks(result, measure)
     layers = [int(c) for c in gap_NL.columns]
     middle.plot(layers, gap_NL.to_numpy().T, color=GREY, linewidth=0.6, alpha=0.6)
     middle.plot(layers, np.nanmean(gap_NL.to_numpy(dtype=float), axis=0), color=BLUE, linewidth=2)
     if sections is not None:
-        middle.plot(sections.layers, sections.curves["fit"], color=INK, linewidth=0.9, linestyle="--")
-    middle.set_title("gap mix − base, mean over tasks (dashed: flat − rise − flat)", fontsize=8.5)
+        middle.plot(sections.layers, sections.curves["fit"], color=INK, linewidth=1.0, linestyle="-.")
+    middle.set_title("gap mix − base, mean over tasks (dash-dotted: flat – rise – flat)", fontsize=8.5)
     for role in ("base", "mix", "control"):
-        draw_band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], role)
+        draw_band(right, result.summary("dims99", role, ALL), ROLE_COLOURS[role], ROLE_NAMES[role])
     right.set_title("dimensions for 99 % of variance", fontsize=8.5)
-    right.legend(loc="best", fontsize=7)
+    legend_above(figure, left, right)
     for axes in (left, middle, right):
         axes.grid(axis="y")
         draw_sections(axes, sections)
@@ -209,7 +211,7 @@ def section_curves(result: LayersResult, label: str = "all tasks") -> Figure:
 
 
 def gap_of_tasks(result: LayersResult, measure: str) -> pd.DataFrame:
-    """Similarity of the mix with each task's control less that of the base: a row per task, a column per layer."""
+    """Similarity of the mix with each task's own adapter less that of the base: a row per task, a column per layer."""
     mix = result.curves(measure, "mix~control")
     gap = mix - result.curves(measure, "base~control")
     gap = gap.loc[[t for t in gap.index if t not in result.meta["unseen"]]]
@@ -235,7 +237,7 @@ SPECTRA = {
 
 @styled
 def dimension_curves(result: LayersResult) -> Figure:
-    """Spectral figures of base, mix and controls with bands over tasks, sections under the curves."""
+    """Spectral figures of base, mix and single-task models with bands over tasks, sections under the curves."""
     known = [name for name in SPECTRA if (result.table["measure"] == name).any()]
     columns = min(3, len(known))
     rows = -(-len(known) // columns)
@@ -245,11 +247,11 @@ def dimension_curves(result: LayersResult) -> Figure:
         axes.set_visible(False)
     for axes, name in zip(grid.flat, known, strict=False):
         for role in ("base", "mix", "control"):
-            draw_band(axes, result.summary(name, role, ALL), ROLE_COLOURS[role], role)
+            draw_band(axes, result.summary(name, role, ALL), ROLE_COLOURS[role], ROLE_NAMES[role])
         axes.set_title(SPECTRA[name], fontsize=8.5)
         axes.grid(axis="y")
         draw_sections(axes, result.sections.get("all tasks"))
-    grid[0, 0].legend(loc="best", fontsize=7)
+    legend_above(figure, grid[0, 0])
     figure.supxlabel(
         f"layer; mean over {sample_text(result)}; bands: 95 % over resampled tasks", fontsize=8, color=MUTED
     )
@@ -281,9 +283,9 @@ def layer_maps(result: LayersResult) -> Figure:
         mesh = draw_cells(axes, result.maps[name], palette=SEQUENTIAL, low=low, high=high)
         axes.invert_yaxis()
         axes.set_aspect("equal")
-        axes.set(xlabel=f"layer of {second}", ylabel=f"layer of {first}")
+        axes.set(xlabel=f"layer of {ROLE_NAMES.get(second, second)}", ylabel=f"layer of {ROLE_NAMES.get(first, first)}")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.set_title(f"{pair.replace('~', ' ~ ')}, {measure_title(measure)}", fontsize=8.5)
+        axes.set_title(measure_title(measure), fontsize=8.5)
     figure.colorbar(mesh, ax=list(panels), shrink=0.8, label="median over tasks").outline.set_visible(False)
     return figure

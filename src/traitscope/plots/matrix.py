@@ -9,9 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from traitscope.effects.holding import rows_of
-from traitscope.effects.quality import MARKS, MEANING
+from traitscope.effects.quality import MARKS
 from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, signed
+from traitscope.plots.marks import (
+    base_rows,
+    cell_marks,
+    gain_marks_text,
+    legend,
+    significant_gains,
+    star_text,
+    stuck_tasks,
+)
 from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops
 
 if TYPE_CHECKING:
@@ -27,11 +35,6 @@ def scaled(matrix: ScoreMatrix, values_IN: Floats) -> tuple[Floats, bool]:
     top_N = np.array([100.0 if matrix.units[task] == "fraction" else 1.0 for task in matrix.tasks])
     units = {"percent" if matrix.units[task] == "fraction" else matrix.units[task] for task in matrix.tasks}
     return values_IN * top_N, len(units) == 1 and "other" not in units
-
-
-def base_rows(matrix: ScoreMatrix) -> set[int]:
-    """Indices of the base rows."""
-    return {i for i, b in enumerate(matrix.base_index_I.tolist()) if i == b}
 
 
 def own_cells(matrix: ScoreMatrix) -> set[tuple[int, int]]:
@@ -54,27 +57,9 @@ def metrics_text(matrix: ScoreMatrix) -> str:
     return ", ".join(sorted(set(matrix.metrics.values())))
 
 
-def cell_marks(matrix: ScoreMatrix, effects: Effects | None) -> dict[tuple[int, int], str]:
-    """Marks of odd cells by (row, column): "=" one answer to everything, "?" most answers cannot be parsed."""
-    table = None if effects is None else effects.tables.get("cells")
-    if table is None:
-        return {}
-    row = {name: i for i, name in enumerate(matrix.models)}
-    column = {name: n for n, name in enumerate(matrix.tasks)}
-    odd = table[table["habit"] != ""]
-    found = zip(odd["model"], odd["task"], odd["habit"], strict=True)
-    return {(row[m], column[t]): MARKS[habit] for m, t, habit in found if m in row and t in column}
-
-
-def stuck_tasks(effects: Effects | None) -> set[str]:
-    """Tasks on which the base has hardly an answer right, so that nothing can fall."""
-    table = None if effects is None else effects.tables.get("cells")
-    return set() if table is None else set(table.loc[table["base_at"] == "floor", "task"])
-
-
 def score_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None) -> pd.DataFrame:
-    """Every cell: model, task, metric, score (fractions in percent), stderr, n, relation, mark (``=`` or ``?``); below
-    them the best constant answers, where known.
+    """Every cell: model, task, metric, score (fractions in percent), stderr, n, relation, mark; below them the best
+    constant answers, where known. Marks are ``constant`` (one answer to nearly everything) and ``unparsable``.
     """
     marks, shown_IN = cell_marks(matrix, effects), scaled(matrix, matrix.scores_IN)[0]
     table = _long(matrix, shown_IN, "score", marks)
@@ -91,10 +76,14 @@ def score_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None) -> p
 
 
 def gain_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
-    """Every cell but the base's: model, task, metric, gain (fractions in points), starred, relation, mark."""
+    """Every cell but the base's: model, task, metric, gain (fractions in points), starred, relation, mark: as of
+    scores, and ``floor`` where the figure has a dash, since nothing could fall there.
+    """
     values_IN = scaled(matrix, matrix.gains().values_IN)[0]
     starred, base = significant_gains(matrix, effects, alpha), base_rows(matrix)
     table = _long(matrix, values_IN, "gain", cell_marks(matrix, effects))
+    stuck = table["task"].isin(stuck_tasks(effects)) & (table["gain"] <= 0)
+    table = table.assign(mark=table["mark"].where(~stuck, "floor"))
     at = list(np.ndindex(*values_IN.shape))
     table = table.assign(starred=[cell in starred for cell in at])[[i not in base for i, _ in at]]
     return table[["model", "task", "metric", "gain", "starred", "relation", "mark"]].reset_index(drop=True)
@@ -102,7 +91,7 @@ def gain_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None, *, al
 
 def _long(matrix: ScoreMatrix, values_IN: Floats, name: str, marks: Mapping[tuple[int, int], str]) -> pd.DataFrame:
     """A row per cell, models down and tasks across as in the figure."""
-    at = list(np.ndindex(*values_IN.shape))
+    at, words = list(np.ndindex(*values_IN.shape)), {sign: habit for habit, sign in MARKS.items()}
     return pd.DataFrame(
         {
             "model": [matrix.models[i] for i, _ in at],
@@ -110,7 +99,8 @@ def _long(matrix: ScoreMatrix, values_IN: Floats, name: str, marks: Mapping[tupl
             "metric": [matrix.metrics.get(matrix.tasks[n]) for _, n in at],
             name: values_IN.ravel(),
             "relation": np.asarray(matrix.relation_IN).ravel(),
-            "mark": [marks.get(cell, "") for cell in at],
+            # In words: a sign such as = is a formula to a spreadsheet.
+            "mark": [words.get(marks.get(cell, ""), "") for cell in at],
         }
     )
 
@@ -157,7 +147,7 @@ def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure
     _labels(axes, matrix, ["best constant answer"] if extra else [])
     label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
-    _caption(axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{_legend(marks)}")
+    _caption(axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{legend(marks)}")
     return figure
 
 
@@ -179,7 +169,7 @@ def gain_heatmap(matrix: ScoreMatrix, effects: Effects | None = None, *, alpha: 
 
 
 def draw_gains(
-    figure: Figure, axes: Axes, matrix: ScoreMatrix, effects: Effects | None, alpha: float, *, legend: bool = True
+    figure: Figure, axes: Axes, matrix: ScoreMatrix, effects: Effects | None, alpha: float, *, note: bool = True
 ) -> None:
     """The gains' heat map in given axes."""
     view = matrix.gains()
@@ -220,40 +210,10 @@ def draw_gains(
     _labels(axes, matrix)
     label = "gain over the base, points" if one_unit else "gain, share of the task's largest"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=label).outline.set_visible(False)
-    if legend:
-        how = "beyond 1.96 standard errors, not corrected"
-        if effects is not None:
-            together = any(len(rows_of(dict(row))) > 1 for _, row in effects.of_kind("gain").iterrows())
-            how = f"q ≤ {alpha:g}, paired, corrected" + (", the source's seeds together" if together else "")
-        note = f"{metrics_text(matrix)}; {counts_text(matrix)}; *: {how}; framed: {FRAMED}; "
-        note += "the base's row shows its scores" + gain_marks_text(matrix, effects)
-        _caption(axes, note)
-
-
-def significant_gains(matrix: ScoreMatrix, effects: Effects | None, alpha: float = 0.05) -> set[tuple[int, int]]:
-    """Cells (row, column) whose gain is marked; all runs of a source where the claim is about their mean."""
-    if effects is None:
-        view = matrix.gains()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            z_IN = np.abs(view.values_IN) / np.where(view.stderr_IN > 0, view.stderr_IN, np.nan)
-        return {(int(i), int(n)) for i, n in np.argwhere(z_IN > 1.96)}
-    row = {name: i for i, name in enumerate(matrix.models)}
-    column = {name: n for n, name in enumerate(matrix.tasks)}
-    held = effects.held(effects.of_kind("gain"), alpha)
-    cells = ((m, found["task"]) for _, found in held.iterrows() for m in rows_of(dict(found)))
-    return {(row[m], column[t]) for m, t in cells if m in row and t in column}
-
-
-def gain_marks_text(matrix: ScoreMatrix, effects: Effects | None) -> str:
-    """What the marks in a map of gains mean, in words."""
-    base = base_rows(matrix)
-    text = _legend({k: v for k, v in cell_marks(matrix, effects).items() if k[0] not in base})
-    return text + ("; –: the base has hardly an answer right there and cannot fall" if stuck_tasks(effects) else "")
-
-
-def _legend(marks: Mapping[tuple[int, int], str]) -> str:
-    """What the marks of a figure mean, in words."""
-    return "".join(f"; {mark}: {MEANING[mark]}" for mark in sorted(set(marks.values())))
+    if note:
+        text_below = f"{metrics_text(matrix)}; {counts_text(matrix)}; {star_text(effects, alpha)}; framed: {FRAMED}; "
+        text_below += "the base's row shows its scores" + gain_marks_text(matrix, effects)
+        _caption(axes, text_below)
 
 
 def _constant_scores(matrix: ScoreMatrix, effects: Effects | None) -> Floats:

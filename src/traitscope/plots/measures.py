@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from traitscope.errors import TraitscopeError
 from traitscope.plots.layers import ALL, NULL, ROLE_COLOURS, UNSEEN, draw_band, draw_sections, pairs_of, sample_text
+from traitscope.plots.panels import legend_above
 from traitscope.plots.style import GREEN, INK, MUTED, Figure, measure_title, new_figure, styled
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ TITLES = {
 
 @styled
 def measure_curves(result: LayersResult) -> Figure:
-    """Base and mix against the controls by every measure: medians with bands, the null and the ceiling beside them.
+    """Base and mix against the tasks' own adapters by every measure: medians with bands, null and ceiling beside them.
 
     Raises:
-        TraitscopeError: no task has a control.
+        TraitscopeError: no task has an adapter of its own.
     """
     names = [name for name in result.meta["measures"] if "mix~control" in pairs_of(result, name)]
     if not names:
-        raise TraitscopeError("no task has a control", where="plots", fix="train one adapter per task")
+        raise TraitscopeError("no task has an adapter of its own", where="plots", fix="train one adapter per task")
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     figure = new_figure(max(4.2, 2.5 * columns), 0.7 + 2.2 * rows)
@@ -42,7 +43,7 @@ def measure_curves(result: LayersResult) -> Figure:
         axes.set_visible(False)
     for axes, name in zip(grid.flat, names, strict=False):
         for role in ("base", "mix"):
-            draw_band(axes, result.summary(name, f"{role}~control", ALL), ROLE_COLOURS[role], f"{role} ~ control")
+            draw_band(axes, result.summary(name, f"{role}~control", ALL), ROLE_COLOURS[role], role)
         ceiling = result.summary(name, "control~second", ALL)
         if len(ceiling):
             axes.plot(ceiling["layer"], ceiling["value"], color=GREEN, linewidth=1.1, label="two-seed ceiling")
@@ -55,10 +56,10 @@ def measure_curves(result: LayersResult) -> Figure:
         axes.xaxis.get_major_locator().set_params(integer=True)
         if name == result.meta["section_measure"]:
             draw_sections(axes, result.sections.get("all tasks"))
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=7.5)
+    legend_above(figure, *grid.flat[: len(names)])
     figure.supxlabel(
-        f"layer; median over {sample_text(result)}; bands: 95 % over resampled tasks; of the null 5 to 95 %",
+        f"layer; likeness to the single-task models, median over {sample_text(result)}; "
+        f"bands: 95 % over resampled tasks; of the null 5 to 95 %",
         fontsize=8,
         color=MUTED,
     )
@@ -67,7 +68,7 @@ def measure_curves(result: LayersResult) -> Figure:
 
 @styled
 def unseen_curves(result: LayersResult) -> Figure:
-    """Base and mix against the controls: over the tasks of the mix, and beside them over tasks that it never saw.
+    """Base and mix against the tasks' own adapters: over the tasks of the mix, and over tasks that it never saw.
 
     Raises:
         TraitscopeError: the mix saw every task.
@@ -86,14 +87,15 @@ def unseen_curves(result: LayersResult) -> Figure:
         (panels[1], UNSEEN, f"unseen tasks ({len(unseen)})"),
     ):
         for role in ("base", "mix"):
-            draw_band(axes, result.summary(measure, f"{role}~control", over), ROLE_COLOURS[role], f"{role} ~ control")
+            draw_band(axes, result.summary(measure, f"{role}~control", over), ROLE_COLOURS[role], role)
         axes.set_title(title, fontsize=8.5)
         axes.grid(axis="y")
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel(measure_title(measure))
-    panels[0].legend(loc="best", fontsize=7.5)
+    legend_above(figure, *panels)
     figure.supxlabel(
-        f"layer; median over tasks; n = {result.meta['n']} examples each; bands: 95 % over resampled tasks",
+        f"layer; likeness to the single-task models, median over tasks; n = {result.meta['n']} examples each; "
+        f"bands: 95 % over resampled tasks",
         fontsize=8,
         color=MUTED,
     )

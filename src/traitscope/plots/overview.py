@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from traitscope.plots.heat import MAX_NUMBERED_COLUMNS
-from traitscope.plots.matrix import FRAMED, counts_text, draw_gains, gain_heatmap_data, gain_marks_text
+from traitscope.plots.marks import gain_marks_text, star_text
+from traitscope.plots.matrix import FRAMED, counts_text, draw_gains, gain_heatmap_data
 from traitscope.plots.style import MUTED, Figure, new_figure, styled
 from traitscope.plots.traits import draw_loadings, loadings_data
 
@@ -41,12 +42,11 @@ def overview(matrix: ScoreMatrix, traits: Traits, effects: Effects | None = None
     height = 1.9 + max(2.4, min(16.0, 0.27 * max(n_models, n_tasks)))
     figure = new_figure(wide + narrow, height)
     left, right = figure.subfigures(1, 2, width_ratios=[wide, narrow])
-    draw_gains(left, left.subplots(), matrix, effects, alpha, legend=False)
+    draw_gains(left, left.subplots(), matrix, effects, alpha, note=False)
     draw_loadings(right, right.subplots(), traits)
     left.suptitle("What each adapter (row) gains on each task (column)", fontsize=10, fontweight="bold")
     right.suptitle("The traits behind it", fontsize=10, fontweight="bold")
-    star = f"* q ≤ {alpha:g}, corrected" if effects is not None else "* beyond 1.96 standard errors, not corrected"
     marks = gain_marks_text(matrix, effects)
-    note = f"{counts_text(matrix)}; {star}; framed: {FRAMED}; first row: the base's scores{marks}"
+    note = f"{counts_text(matrix)}; {star_text(effects, alpha)}; framed: {FRAMED}; first row: the base's scores{marks}"
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure

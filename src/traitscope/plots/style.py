@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec
 
 from traitscope.plots.labels import INK as INK
+from traitscope.plots.labels import PAPER as PAPER
 from traitscope.plots.labels import columns, cut, settle
 from traitscope.texts import safe
 
@@ -19,7 +20,7 @@ Axes = Any
 P = ParamSpec("P")
 
 # Each stands for a role; ``inline_svg`` replaces it by the page's own colour for that role, light or dark.
-MUTED, GRID, PAPER = "#667086", "#d6dae1", "#fefefd"
+MUTED, GRID = "#667086", "#d6dae1"
 ARROW_TEXT = "#8a4b00"
 ROLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card", ARROW_TEXT: "--warn"}
 

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from traitscope.effects.holding import rows_of
 from traitscope.errors import TraitscopeError
-from traitscope.plots.panels import MAX_PANELS, MAX_ROWS, first, grid_of, in_points, points
+from traitscope.plots.panels import MAX_PANELS, MAX_ROWS, first, grid_of, in_points, points, relative
 from traitscope.plots.style import MUTED, Figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -20,15 +19,13 @@ COLUMNS = ["model", "source", "task", "value", "lo", "hi", "q", "held", "n", "un
 def transfer_data(effects: Effects, *, alpha: float = 0.05) -> pd.DataFrame:
     """Every gain of a model on a task that it was not trained on: model, source, task, value, lo, hi, q, held, n, unit.
 
-    Shares are in percentage points. Held: q of at most ``alpha`` and the interval leaves out 0; where the claim is
-    about several runs of a source, it holds for each of them.
+    Shares are in percentage points, other scores in units of their metric. Held: q of at most ``alpha`` and the
+    interval leaves out 0. Runs of a source whose seeds are told together are one line, named after the source.
     """
     found = effects.of_kind("gain")
     found = found[found["relation"].isin(("transfer", "model"))]
-    held = effects.held(found, alpha)
-    runs = {(name, str(row["task"])) for _, row in held.iterrows() for name in rows_of(dict(row))}
-    names = zip(found["model"], found["task"], strict=True)
-    told = in_points(found, ["value", "lo", "hi"]).assign(held=[pair in runs for pair in names])
+    holding = found.index.isin(effects.held(found, alpha).index)
+    told = in_points(found, ["value", "lo", "hi"], effects).assign(held=holding)
     return told.assign(unit=told["shown_unit"])[COLUMNS].reset_index(drop=True)
 
 
@@ -46,7 +43,7 @@ def forest_by_target(effects: Effects, *, alpha: float = 0.05) -> Figure:
 
 @styled
 def forest_by_source(effects: Effects, *, alpha: float = 0.05) -> Figure:
-    """One panel per model, one row per task: the same gains as in ``forest_by_target``."""
+    """One panel per model and unit, one row per task: the same gains as in ``forest_by_target``."""
     return _forest(effects, "model", "task", alpha)
 
 
@@ -56,23 +53,25 @@ def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
         raise TraitscopeError(
             "no gain on a task that a model was not trained on", where="plots", fix="evaluate adapters on other tasks"
         )
-    size = table["value"].abs().where(table["held"], 0.0)
-    strongest = size.groupby(table[panel], sort=False).max().sort_values(ascending=False, kind="stable")
-    panels, cut = first(list(strongest.index), MAX_PANELS)
+    size = relative(table["value"], table["unit"]).where(table["held"], 0.0)
+    keys = [table[panel], table["unit"]]
+    strongest = size.groupby(keys, sort=False).max().sort_values(ascending=False, kind="stable")
+    panels, cut = first([(str(name), str(unit)) for name, unit in strongest.index.tolist()], MAX_PANELS)
     rows, cut_rows = first(_in_order(effects, table, row), MAX_ROWS)
     one_unit = table["unit"].nunique() == 1
     place = {name: k for k, name in enumerate(rows)}
     with grid_of(len(panels), len(rows), rows, share_x=one_unit) as (figure, grid):
-        for axes, name in zip(grid, panels, strict=True):
-            part = table[(table[panel] == name) & table[row].isin(rows)]
+        for axes, (name, unit) in zip(grid, panels, strict=True):
+            part = table[(table[panel] == name) & (table["unit"] == unit) & table[row].isin(rows)]
             points(axes, part, part[row].map(place).to_numpy(), part["held"].to_numpy(dtype=bool))
-            unit = "" if one_unit or part.empty else f" ({part['unit'].iloc[0]})"
-            axes.set_title(f"{shorten(name, 26)}{unit}", fontsize=8.5)
-    units = f"gain over the base, {table['unit'].iloc[0]}" if one_unit else "gain over the base"
-    limits = f"; panels{cut.removeprefix(';')}" if cut else ""
-    limits += f"; rows{cut_rows.removeprefix(';')}" if cut_rows else ""
-    note = f"{units}; lines: 95 % intervals; "
-    note += f"bold: q ≤ {alpha:g}, corrected, blue helps, red harms; trained tasks left out{limits}"
+            axes.set_title(shorten(name, 26) + ("" if one_unit else f" ({shorten(unit, 12)})"), fontsize=8.5)
+    note = f"gain over the base, {table['unit'].iloc[0] if one_unit else 'higher is better, unit in brackets'}"
+    note += "; lines: 95 % intervals" if table["lo"].notna().any() else "; no error is known, so nothing was tested"
+    if table["q"].notna().any():
+        note += f"; bold: q ≤ {alpha:g}, corrected, blue helps, red harms"
+    note += "; trained tasks left out"
+    note += f"; panels{cut.removeprefix(';')}" if cut else ""
+    note += f"; rows{cut_rows.removeprefix(';')}" if cut_rows else ""
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
 

@@ -193,6 +193,8 @@ def _why(findings: Findings) -> Iterator[Claim]:
     else:
         yield _traits_claim(traits)
     if explanation is None:
+        if traits is None and findings.missing.get("traits", "") == findings.missing.get("explanation"):
+            return  # said already
         yield Claim(_absent(findings, "explanation", "No dataset statistics were held against the gains."))
     else:
         yield _statistics_claim(explanation)

@@ -66,7 +66,7 @@ def pack(findings: Findings, room: int) -> list[Packed]:
     tasks = findings.scores.tasks
     by_size: dict[int, list[Packed]] = {per_tab: [] for per_tab in PER_TAB}
     # One task's panels are held at a time.
-    for task in ticks(tasks, "panels of the cells", len(tasks)):
+    for task in ticks(tasks, "cells of the page", len(tasks)):
         digs = [digger.dig(model, task, PER_TAB[0]) for model in digger.scores.models]
         for per_tab, made in by_size.items():
             made.append(Packed(task, packed_text(digs, per_tab), per_tab))

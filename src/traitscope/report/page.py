@@ -8,6 +8,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
@@ -107,6 +108,8 @@ def render_page(
         tables=tables,
         files=[f.name for f in drawn],
         revision=revision,
+        # The live page's server has no such files.
+        reports=[] if revision is not None else [(name, quote(place)) for name, place in findings.reports.items()],
         order=packing.order(findings),
         # A server is asked for the panels of its page.
         panels=packing.PLACE if revision is None else "",

@@ -9,6 +9,7 @@ from traitscope.effects import Effects
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.roles import TRAINED
+from traitscope.report.owntasks import own_tasks
 from traitscope.texts import count_of
 
 Cells = tuple[tuple[str, str], ...]
@@ -35,7 +36,8 @@ class Chip:
 def chips(findings: Findings) -> list[Chip]:
     """What is known, worst things included; nothing is told that was not looked at."""
     matrix, effects = findings.scores, findings.effects
-    return [*_learnt(effects), *_floors(matrix, effects), *_habits(effects), *_seeds(matrix), *_status(findings)]
+    made = [*_learnt(effects), *_floors(matrix, effects), *_habits(effects), *_seeds(matrix), *_status(findings)]
+    return made if effects is not None else [_unknown(findings), *made]
 
 
 def flags(found: list[Chip]) -> dict[tuple[str, str], list[str]]:
@@ -47,32 +49,22 @@ def flags(found: list[Chip]) -> dict[tuple[str, str], list[str]]:
     return by_cell
 
 
+def _unknown(findings: Findings) -> Chip:
+    reason = findings.missing.get("effects", "they were not computed").rstrip(".")
+    return Chip("unknown", "nothing tested yet", f"Gains are not tested here: {reason}.", "warn", ())
+
+
 def _learnt(effects: Effects | None) -> Iterator[Chip]:
-    table = None if effects is None else effects.tables.get("learning")
-    if table is None or table.empty:
+    own = own_tasks(effects)
+    if own is None:
         return
-    rows = [row for row in table.to_dict("records") if row["role"] == "source"]
-    tested = [row for row in rows if row["verdict"] not in ("not tested", "not measured")]
-    if not tested:
+    if not own.tested:
         yield Chip("own", "own tasks not tested", "No error is known of gains on own tasks.", "warn", ())
         return
-    learnt = {row["model"] for row in tested if row["verdict"] == "learnt"}
-    models = {row["model"] for row in tested}
-    missed = [row for row in tested if row["verdict"] != "learnt"]
     title = "Adapters whose gain on the task they were trained on is above 0 (p <= .05) and no single answer."
-    if missed:
-        title += (
-            " Not so: " + ", ".join(f"{row['model']} on {row['task']} ({row['verdict']})" for row in missed[:6]) + "."
-        )
-    yield Chip(
-        "own",
-        f"{len(learnt)} of {count_of(len(models), 'adapter')} learnt their own task"
-        if len(models) > 1
-        else ("the adapter learnt its own task" if learnt else "the adapter did not learn its own task"),
-        title,
-        "good" if len(learnt) == len(models) else "warn",
-        tuple((str(row["model"]), str(row["task"])) for row in rows),
-    )
+    title += f" Not seen to: {own.others}." if own.others else ""
+    tone = "good" if len(own.learnt) == len(own.tested) else "warn"
+    yield Chip("own", own.text, title, tone, tuple((str(row["model"]), str(row["task"])) for row in own.rows))
 
 
 def _floors(matrix: ScoreMatrix, effects: Effects | None) -> Iterator[Chip]:

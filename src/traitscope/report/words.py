@@ -11,11 +11,14 @@ import pandas as pd
 
 from traitscope.effects.grid import HOME
 from traitscope.effects.kinds import KINDS
+from traitscope.effects.words import POINTS
+from traitscope.plots.panels import relative
 from traitscope.texts import count_of
 
 if TYPE_CHECKING:
     from traitscope.effects import Across, Effects
     from traitscope.layers import LayersResult, Sections
+    from traitscope.matrix import ScoreMatrix
     from traitscope.traits import Traits
 
 ALPHA, LIMIT = 0.05, 6
@@ -58,27 +61,40 @@ def effect_groups(
         if name == "gain" and (shown["family"] == "transfer").any():
             # Copies, controls and mixes are counted, but do not lead.
             shown = shown[shown["family"] == "transfer"]
-        order = shown["value"].abs().sort_values(ascending=False, kind="stable").index[:limit]
+        order = sizes(shown).sort_values(ascending=False, kind="stable").index[:limit]
         groups.append(
             Group(name, kind.title, tested, effects.verdict(rows, alpha), sentences_of(effects, shown.loc[order]))
         )
     return groups
 
 
+def sizes(rows: pd.DataFrame) -> pd.Series:
+    """How large findings are, to rank them: percentage points, or parts of the largest where units differ."""
+    points = rows["value"].abs() * rows["unit"].map(lambda unit: POINTS.get(unit, 1.0)).astype(float)
+    units = [
+        "points" if unit in POINTS else f"{unit} {numbers.get('metric', '')}"
+        for unit, numbers in zip(rows["unit"], rows["numbers"], strict=True)
+    ]
+    return points if len(set(units)) < 2 else relative(points, pd.Series(units, index=rows.index))
+
+
 def taught(effects: Effects, *, alpha: float = ALPHA) -> tuple[Group, list[str]]:
-    """What datasets teach themselves: gains on own tasks, and sentences on those that were not learnt."""
+    """What datasets teach themselves: gains on own tasks that hold, and sentences on those that were not learnt."""
     rows = effects.of_kind("gain")
     rows = rows[rows["relation"] == "own"]
     learning = effects.tables.get("learning")
     sources = set() if learning is None else set(learning.loc[learning["role"] == "source", "source"])
     rows = rows[rows["source"].isin(sources)].sort_values("value", ascending=False, kind="stable")
     held, tested = effects.held(rows, alpha), int(rows["p"].notna().sum())
+    lost = int((held["value"] < 0).sum())
+    held = held[held["value"] > 0]
     if learning is not None:
         # A gain by one answer to everything is told among what was not learnt.
         same = learning[learning["verdict"] == "one answer"]
         habits = list(zip(same["model"], same["task"], strict=True))
         held = held[~pd.MultiIndex.from_frame(held[["model", "task"]]).isin(habits)]
     verdict = f"{len(held)} of {tested} hold at q <= {alpha:g}" if tested else effects.verdict(rows, alpha)
+    verdict += f"; {count_of(lost, 'loss', 'losses')} too" if lost else ""
     found = Group("gain", "Own tasks", tested, verdict, sentences_of(effects, held if tested else rows))
     return found, effects.not_learnt() if tested else []
 
@@ -109,6 +125,12 @@ def across_gains(across: Across, *, limit: int = LIMIT, alpha: float = ALPHA) ->
     held = across.gains[across.gains["q"] <= alpha]
     order = held["value"].abs().sort_values(kind="stable", ascending=False).index[:limit]
     return [across.gain_sentence(row) for row in held.loc[order].to_dict("records")]  # type: ignore[arg-type]
+
+
+def bases_of(matrix: ScoreMatrix) -> dict[str, str]:
+    """Every row's base model where there are several; empty where there is one, which needs no column."""
+    bases = [str(name) for name in matrix.rows["base"]]
+    return dict(zip(matrix.models, bases, strict=True)) if len(set(bases)) > 1 else {}
 
 
 def q_text(q: Any) -> str:

@@ -65,7 +65,7 @@ def _place(folder: Path, name: str, ending: str) -> Path:
 
 def _places(folder: Path) -> Iterator[Path]:
     """Every file of a figure that a report may write."""
-    from traitscope.report.figures import NAMES
+    from traitscope.report.figure_kinds import NAMES
     from traitscope.report.formats import FORMATS
 
     return (_place(folder, name, ending) for name in NAMES for ending in (*FORMATS, "csv"))

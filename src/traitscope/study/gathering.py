@@ -55,6 +55,8 @@ def gather(study: Context, *, load: bool = True) -> Findings:
     layers = found.pop("layers", None)
     if layers is not None:
         found |= layers._asdict()
+        if found["causal"] is None and not (study.config.layers and study.config.layers.causal):
+            missing["causal"] = "the study file asks for none (causal: in its layers)"
     known = (study.config, study.recorded_config())
     return replace(shown, **found, missing={name: without_places(why, *known) for name, why in missing.items()})
 

@@ -98,9 +98,11 @@ def gather(study: Any, parts: Parts) -> Findings:
             found[name] = make()
         except TraitscopeError as error:
             missing[name] = error.what
-    own = "each base model's own report has them: bases/<name>/report.html"
-    missing |= dict.fromkeys(("stats", "explanation", "layers", "causal"), own)
-    return replace(shown, **found, missing=missing)
+    missing |= dict.fromkeys(("stats", "explanation", "layers", "causal"), "they stand in each base model's own report")
+    asked_for = "what was asked of one base model stands in its own report"
+    missing |= dict.fromkeys(("forecast", "evaluation", "belt"), asked_for)
+    reports = {name: f"bases/{name}/report.html" for name in filled(parts)}
+    return replace(shown, **found, missing=missing, reports=reports)
 
 
 def outline(study: Any, parts: Parts, *, records: bool = False) -> Findings:

@@ -23,6 +23,7 @@ from traitscope.report.sections import (
     transfer,
     why,
 )
+from traitscope.report.sections.absent import absence
 from traitscope.report.trust import Chip, flags
 
 
@@ -33,7 +34,8 @@ class Section:
     Attributes:
         id: its anchor and the name of its template. title: its heading; short: the same in the bar above.
         answer: its first line, made from the findings.
-        view: what its template shows. figures: of it, by name; folded: those behind a click.
+        view: what its template shows; None where the answer is all.
+        figures: of it, by name; folded: those behind a click.
         absent: whether it is not known, so that the answer says why.
     """
 
@@ -47,7 +49,8 @@ class Section:
     absent: bool
 
 
-# Where its finding is None, a section says why and no more.
+# Where its finding is None, a section says why and no more; these three have more to say.
+_MORE = ("why", "prediction", "training")
 _MADE: tuple[tuple[str, str, str, ModuleType, str], ...] = (
     ("transfer", "Transfer", "Transfer", transfer, "effects"),
     ("habits", "Habits", "Habits", habits, "effects"),
@@ -70,10 +73,14 @@ def sections(findings: Findings, chips: Sequence[Chip]) -> list[Section]:
         findings: of the study.
         chips: of the first screen, by which cells can be picked in the table of all cells.
     """
-    made = [
-        _section(name, title, short, module, module.view(findings), getattr(findings, part) is None)
-        for name, title, short, module, part in _MADE
-    ]
+    made = []
+    for name, title, short, module, part in _MADE:
+        absent = getattr(findings, part) is None
+        if absent and name not in _MORE:
+            figures = (*module.FIGURES, *module.FOLDED)
+            made.append(Section(name, title, short, absence(findings, part), None, (), figures, absent))
+        else:
+            made.append(_section(name, title, short, module, module.view(findings), absent))
     every = cells.view(findings, chips, flags(list(chips)))
     made.append(_section("cells", "All cells", "All cells", cells, every, False))
     return made

@@ -28,11 +28,15 @@ HOW = {
     "evaluation": "traitscope predict --evaluate does it",
     "belt": "traitscope belt does it",
 }
+# What no command gives as long as there is nothing but the base.
+OF_ADAPTERS = ("traits", "explanation", "forecast", "evaluation", "belt")
 
 
 def absence(findings: Findings, part: str) -> str:
-    """One plain line: what is not there, why where that is known, and which command gives it."""
+    """One plain line: what is not there, and why, or which command gives it where nothing is known to be in its way."""
     reason = findings.missing.get(part)
+    if reason is None and part in OF_ADAPTERS and all(role.kind == "base" for role in findings.scores.roles_I):
+        reason = "no adapter was measured"
     if reason:
-        return f"{PARTS[part]}: {reason.rstrip('.')}. In a study of one base model, {HOW[part]}."
+        return f"{PARTS[part]}: {reason.rstrip('.')}."
     return f"{PARTS[part]} ({HOW[part]})."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
 from traitscope.report.words import ALPHA, Group, across_gains, across_groups
 from traitscope.texts import count_of
 
@@ -23,10 +22,9 @@ class AcrossView:
 
 
 def view(findings: Findings) -> AcrossView:
-    """The section of a study's findings."""
+    """The section of a study of several base models."""
     across = findings.across
-    if across is None:
-        return AcrossView(absence(findings, "across"))
+    assert across is not None
     replicated, gains = across.replicated(ALPHA), across.gains
     held = int((gains["q"] <= ALPHA).sum()) if len(gains) else 0
     return AcrossView(

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from traitscope.belt.choice import Choice
+from traitscope.belt.result import BASIS
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("belt_coverage",), ()
-BASIS = {
-    "rows": "chosen on one half of every task's rows, judged on the other",
-    "seeds": "chosen on one half of the seeds, judged on the other",
-    "itself": "judged on the scores it was chosen on",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +27,9 @@ class Belt:
 
 
 def view(findings: Findings) -> Belt:
-    """The section of a study's findings."""
+    """The section of a study of which a belt was chosen."""
     choice = findings.belt
-    if choice is None:
-        return Belt(absence(findings, "belt"))
+    assert choice is not None
     return Belt(_answer(choice), _sizes(choice), _alternatives(choice), _tasks(choice), tuple(choice.notes))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from traitscope.effects import Effects
 from traitscope.effects.words import number
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table, in_points, size_item, span_item
-from traitscope.report.words import Group, effect_groups
+from traitscope.report.words import Group, bases_of, effect_groups
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("control_dumbbells",), ()
@@ -34,10 +34,9 @@ class Controls:
 
 
 def view(findings: Findings) -> Controls:
-    """The section of a study's findings."""
+    """The section of a study whose effects are known."""
     effects = findings.effects
-    if effects is None:
-        return Controls(absence(findings, "effects"))
+    assert effects is not None
     rows = effects.tables.get("controls")
     if rows is None or rows.empty:
         return Controls(
@@ -45,7 +44,9 @@ def view(findings: Findings) -> Controls:
             "give some: mislabel, shuffle)."
         )
     return Controls(
-        _answer(effects), tuple(effect_groups(effects, kinds=("control_own", "control_transfer"))), _table(effects)
+        _answer(effects),
+        tuple(effect_groups(effects, kinds=("control_own", "control_transfer"))),
+        _table(effects, bases_of(findings.scores)),
     )
 
 
@@ -62,7 +63,7 @@ def _answer(effects: Effects) -> str:
     )
 
 
-def _table(effects: Effects) -> Table:
+def _table(effects: Effects, bases: Mapping[str, str]) -> Table:
     lines = []
     for row in effects.tables["controls"].to_dict("records"):
         found = {str(key): value for key, value in row.items()} | {"value": row["difference"]}
@@ -72,6 +73,7 @@ def _table(effects: Effects) -> Table:
             Line(
                 (
                     Item(str(row["source"]), cell=(str(row["model"]), str(row["task"]))),
+                    *([Item(bases[str(row["model"])])] if bases else []),
                     Item(f"{row['task']} (own)" if row["own"] else str(row["task"])),
                     Item(str(row["parent"])),
                     Item(number(row["parent_value"], unit, signed=False), in_points(row["parent_value"], unit)),
@@ -83,4 +85,5 @@ def _table(effects: Effects) -> Table:
                 "strong" if row["own"] else "",
             )
         )
-    return Table(id="controls-by-task", label="Controls beside their parents", columns=COLUMNS, lines=tuple(lines))
+    columns = (COLUMNS[0], *([Column("base model")] if bases else []), *COLUMNS[1:])
+    return Table(id="controls-by-task", label="Controls beside their parents", columns=columns, lines=tuple(lines))

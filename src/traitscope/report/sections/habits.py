@@ -12,7 +12,6 @@ import pandas as pd
 from traitscope.effects import Effects
 from traitscope.effects.words import number
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.report.words import Group, effect_groups
 from traitscope.texts import count_of
@@ -44,21 +43,28 @@ class Habits:
 
 
 def view(findings: Findings) -> Habits:
-    """The section of a study's findings."""
+    """The section of a study whose effects are known."""
     effects = findings.effects
-    if effects is None:
-        return Habits(absence(findings, "effects"))
+    assert effects is not None
     moved = _moved(effects)
     if moved.empty:
-        return Habits(
-            "How models answer is not known: there are scores and no answers. In a study, traitscope run keeps them."
-        )
+        return Habits(_unknown(findings))
     return Habits(
         _answer(effects, moved),
         _table(effects, moved),
         tuple(effect_groups(effects, kinds=DETAIL)),
         tuple(effects.notes),
     )
+
+
+def _unknown(findings: Findings) -> str:
+    """Why no habit is known."""
+    matrix = findings.scores
+    if all(int(base) == i for i, base in enumerate(matrix.base_index_I)):
+        return "Only the base was measured: habits are what changes against it."
+    if findings.cells is not None:
+        return "No task here has classes or answers of its own to change: habits are not known of losses."
+    return "How models answer is not known: there are scores and no answers. In a study, traitscope run keeps them."
 
 
 def _moved(effects: Effects) -> pd.DataFrame:

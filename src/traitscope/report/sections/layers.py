@@ -61,10 +61,9 @@ class Layers:
 
 
 def view(findings: Findings) -> Layers:
-    """The section of a study's findings."""
+    """The section of a study whose layers were analysed."""
     layers = findings.layers
-    if layers is None:
-        return Layers(absence(findings, "layers"))
+    assert layers is not None
     answer = next(one for one in answers(findings) if one.name == "layers")
     told, causal, found = section_blocks(layers), findings.causal, findings.correlates
     left_out = () if causal is None else tuple(f"{task}: {reason}" for task, reason in causal.left_out.items())

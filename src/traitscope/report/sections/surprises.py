@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from traitscope.effects import Effects
 from traitscope.effects.words import span_words
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table, in_points, q_item, size_item, sized, span_item
-from traitscope.report.words import Sentence, surprises
+from traitscope.report.words import Sentence, bases_of, sizes, surprises
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("surprise_dumbbells", "asymmetry"), ("surprises",)
@@ -26,10 +26,9 @@ class Surprises:
 
 
 def view(findings: Findings) -> Surprises:
-    """The section of a study's findings."""
+    """The section of a study whose effects are known."""
     effects = findings.effects
-    if effects is None:
-        return Surprises(absence(findings, "effects"))
+    assert effects is not None
     told, pairs = surprises(effects), effects.of_kind("asymmetry")
     words = _answer(effects, told)
     held = effects.held(pairs)
@@ -37,7 +36,7 @@ def view(findings: Findings) -> Surprises:
     return Surprises(
         words,
         told,
-        _asymmetry(effects) if len(pairs) else None,
+        _asymmetry(effects, bases_of(findings.scores)) if len(pairs) else None,
         f"{len(held)} of {count_of(tested, 'tested pair')} differ in their two directions."
         if tested
         else "No pair of tasks was measured in both directions with a known error.",
@@ -54,16 +53,21 @@ def _answer(effects: Effects, told: tuple[Sentence, ...]) -> str:
         count = count_of(len(effects.surprising()), "surprise")
         return f"{count} among {count_of(len(rows), 'transfer')}{known}; the first: {told[0].text}"
     unusual = int((rows["unusual"].astype(float) == 1.0).sum())
+    none = f"No surprise among {count_of(len(rows), 'transfer')}"
+    if not unusual:
+        return f"{none}: none lies far from what source and task lead one to expect."
+    # Where no noise is known the unusual ones are told as surprises.
     return (
-        f"No surprise among {count_of(len(rows), 'transfer')}: {unusual} lie far from what source and task lead one to "
-        "expect, none of them beyond its noise."
+        f"{none}: {unusual} {'lies' if unusual == 1 else 'lie'} far from what source and task lead one to expect, "
+        f"{'not' if unusual == 1 else 'none of them'} beyond its noise."
     )
 
 
-def _asymmetry(effects: Effects) -> Table:
+def _asymmetry(effects: Effects, bases: Mapping[str, str]) -> Table:
     columns = (
         Column("one"),
         Column("other"),
+        *([Column("base model")] if bases else []),
         Column("one → other", True, "gain"),
         Column("interval", True, "interval"),
         Column("other → one", True, "gain"),
@@ -74,8 +78,10 @@ def _asymmetry(effects: Effects) -> Table:
     )
     rows = effects.of_kind("asymmetry")
     holding = set(effects.held(rows).index)
+    # The table has a line per finding, in the same order.
+    base_of = dict(zip(rows.index, effects.tables["asymmetry"]["base"].astype(str), strict=True))
     lines = []
-    for index in rows["value"].abs().sort_values(ascending=False, kind="stable").index:
+    for index in sizes(rows).sort_values(ascending=False, kind="stable").index:
         row = dict(rows.loc[index])
         both = []
         for way in ("i_to_j", "j_to_i"):
@@ -88,6 +94,7 @@ def _asymmetry(effects: Effects) -> Table:
                 (
                     Item(str(row["numbers"]["i"])),
                     Item(str(row["numbers"]["j"])),
+                    *([Item(bases[base_of[index]])] if bases else []),
                     *both,
                     size_item(row),
                     span_item(row),

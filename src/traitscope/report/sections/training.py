@@ -10,6 +10,7 @@ import numpy as np
 
 from traitscope.effects.words import p_words
 from traitscope.findings import Findings
+from traitscope.report.owntasks import WORDS, own_tasks
 from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table, count_item, in_points, sized, span_item
 from traitscope.texts import count_of
@@ -51,10 +52,11 @@ def view(findings: Findings) -> Training:
     cost = _cost(findings)
     if effects is None:
         answer = absence(findings, "effects")
-    elif table is None or table.empty:
-        answer = "No row was trained here on a task that was measured: own tasks are not known."
+    elif (own := own_tasks(effects)) is None:
+        answer = "No source was trained here on a task that was measured: own tasks are not known."
     else:
-        answer = _answer([{str(key): value for key, value in row.items()} for row in table.to_dict("records")])
+        behind = f"; the others: {own.others}" if own.others else ""
+        answer = f"{own.text[0].upper()}{own.text[1:]}{behind}."
     made = None
     if table is not None and len(table):
         made = Table(
@@ -66,17 +68,6 @@ def view(findings: Findings) -> Training:
     return Training(answer, made, cost, _cost_text(findings) if cost is not None else SILENT)
 
 
-def _answer(rows: list[Mapping[str, Any]]) -> str:
-    sources = [row for row in rows if row["role"] == "source"]
-    tested = [row for row in sources if row["verdict"] not in ("not tested", "not measured")]
-    if not tested:
-        return f"{count_of(len(sources), 'own task')}, none tested: no error is known."
-    learnt = [row for row in tested if row["verdict"] == "learnt"]
-    others = [f"{row['model']} on {row['task']} ({row['verdict']})" for row in tested if row["verdict"] != "learnt"]
-    behind = f"; not so {', '.join(others[:6])}" if others else ""
-    return f"{len(learnt)} of {count_of(len(tested), 'own task')} of sources were learnt{behind}."
-
-
 def _line(row: Mapping[str, Any]) -> Line:
     learnt = row["verdict"] == "learnt"
     known = np.isfinite(row["p"])
@@ -84,7 +75,7 @@ def _line(row: Mapping[str, Any]) -> Line:
         (
             Item(str(row["model"]), cell=(str(row["model"]), str(row["task"]))),
             Item(str(row["task"])),
-            Item(f"{row['verdict']}{'' if row['role'] == 'source' else ' (' + str(row['role']) + ')'}"),
+            Item(f"{WORDS[row['verdict']]}{'' if row['role'] == 'source' else ' (' + str(row['role']) + ')'}"),
             Item(sized(row["gain"], row["unit"]), in_points(row["gain"], row["unit"]), "up" if learnt else ""),
             span_item(row),
             Item(p_words(row["p"]).removeprefix("p ").removeprefix("= ") if known else "–", float(row["p"])),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
+from traitscope.plots.heat import signed
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.report.words import trait_rows
 from traitscope.traits import Traits
@@ -67,10 +67,9 @@ class TraitsView:
 
 
 def view(findings: Findings) -> TraitsView:
-    """The section of a study's findings."""
+    """The section of a study whose traits are known."""
     traits = findings.traits
-    if traits is None:
-        return TraitsView(absence(findings, "traits"))
+    assert traits is not None
     kept = max(1, min(traits.k, int(traits.count.supported)))
     shares = np.cumsum(100 * np.asarray(traits.explained_K, dtype=float))
     skills = traits.skills
@@ -125,7 +124,7 @@ def _table(traits: Traits) -> Table:
 def _loadings(traits: Traits) -> Heat:
     size = float(np.abs(traits.loadings_KN).max()) or 1.0
     rows = [
-        (task, tuple((f"{value:+.2f}", float(value) / size) for value in traits.loadings_KN[:, n]))
+        (task, tuple((signed(value, 2), float(value) / size) for value in traits.loadings_KN[:, n]))
         for n, task in enumerate(traits.tasks)
     ]
     return Heat("loadings-by-task", "Loadings of tasks on traits", "task", traits.trait_names, tuple(rows))
@@ -144,6 +143,8 @@ def _profiles(traits: Traits) -> Heat:
         known: list[tuple[str, float]] = []
         for value in scores_K:
             told = np.isfinite(value)
-            known.append((f"{100 * value:+.0f}" if told else "–", float(np.clip(value / size, -1, 1)) if told else 0.0))
+            known.append(
+                (signed(100 * value, 0) if told else "–", float(np.clip(value / size, -1, 1)) if told else 0.0)
+            )
         made.append((name, tuple(known)))
     return Heat("profiles-by-model", "Profiles of models on traits", "model", traits.trait_names, tuple(made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,10 @@ from traitscope.effects import Effects
 from traitscope.effects.grid import HOME
 from traitscope.effects.holding import ALPHA, rows_of
 from traitscope.findings import Findings
-from traitscope.report.sections.absent import absence
+from traitscope.report.answers import answers
+from traitscope.report.owntasks import own_tasks
 from traitscope.report.sections.table import Column, Item, Line, Table, count_item, q_item, size_item, span_item
-from traitscope.report.words import Group, Sentence, effect_groups, sentences_of, taught
+from traitscope.report.words import Group, Sentence, bases_of, effect_groups, sentences_of, sizes, taught
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("transfer_by_source", "transfer_by_target"), ("scores", "gains", "relation_bars")
@@ -33,13 +35,22 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class OwnGains:
+    """How many adapters learnt their own task, the gains there that hold, and what was not learnt, in sentences."""
+
+    learnt: str
+    gains: Group
+    not_learnt: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """What the section shows.
 
     Attributes:
         answer: in one line. up, down: the strongest gains and losses that hold, how many there are of each.
         table: every cell that is no home task; None where nothing was measured against a base.
-        own: gains on own tasks, with what was not learnt; None where there are none.
+        own: gains on own tasks; None where no source was measured on one.
         near: near against far domains in words.
     """
 
@@ -49,38 +60,40 @@ class Transfer:
     n_up: int = 0
     n_down: int = 0
     table: Table | None = None
-    own: tuple[Group, list[str]] | None = None
+    own: OwnGains | None = None
     near: tuple[Group, ...] = ()
 
 
 def view(findings: Findings) -> Transfer:
-    """The section of a study's findings."""
+    """The section of a study whose effects are known."""
     effects = findings.effects
-    if effects is None:
-        return Transfer(absence(findings, "effects"))
+    assert effects is not None
     rows = effects.of_kind("gain")
     if rows.empty:
-        return Transfer("Gains are not known: there is no base row to compare with. A row named base gives them.")
+        return Transfer(_first_answer(findings))
     away = rows[~rows["relation"].isin(HOME)]
     transfer = away[away["family"] == "transfer"]
     held = effects.held(transfer)
     up, down = (held[np.sign(held["value"]) == sign] for sign in (1, -1))
-    own = taught(effects)
+    seen = own_tasks(effects)
     return Transfer(
-        _answer(transfer, up, down),
+        _answer(transfer, up, down) if len(transfer) else _first_answer(findings),
         _strongest(effects, up),
         _strongest(effects, down),
         len(up),
         len(down),
-        _table(effects, away) if len(away) else None,
-        own if own[0].sentences or own[1] else None,
+        _table(effects, away, bases_of(findings.scores)) if len(away) else None,
+        None if seen is None else OwnGains(f"{seen.text[0].upper()}{seen.text[1:]}", *taught(effects)),
         tuple(effect_groups(effects, kinds=("domain",))),
     )
 
 
+def _first_answer(findings: Findings) -> str:
+    """Why no transfer is known, in the words of the first screen."""
+    return next(one for one in answers(findings) if one.name == "helps").claims[0].text
+
+
 def _answer(transfer: pd.DataFrame, up: pd.DataFrame, down: pd.DataFrame) -> str:
-    if transfer.empty:
-        return "No transfer was measured: every row was trained on every task, or no row has a source."
     tested = int(transfer["p"].notna().sum())
     if not tested:
         better = int((transfer["value"] > 0).sum())
@@ -95,13 +108,13 @@ def _answer(transfer: pd.DataFrame, up: pd.DataFrame, down: pd.DataFrame) -> str
 
 
 def _strongest(effects: Effects, held: pd.DataFrame) -> tuple[Sentence, ...]:
-    order = held["value"].abs().sort_values(ascending=False, kind="stable").index[:STRONGEST]
+    order = sizes(held).sort_values(ascending=False, kind="stable").index[:STRONGEST]
     return sentences_of(effects, held.loc[order])
 
 
-def _table(effects: Effects, rows: pd.DataFrame) -> Table:
+def _table(effects: Effects, rows: pd.DataFrame, bases: Mapping[str, str]) -> Table:
     holding = set(effects.held(rows).index)
-    size = rows["value"].abs()
+    size = sizes(rows)
     order = pd.DataFrame({"not_held": [i not in holding for i in rows.index], "size": -size}, index=rows.index)
     lines = []
     for index in order.sort_values(["not_held", "size"], kind="stable").index:
@@ -113,6 +126,7 @@ def _table(effects: Effects, rows: pd.DataFrame) -> Table:
             Line(
                 (
                     Item(str(row["source"] or row["model"]), cell=(model, str(row["task"]))),
+                    *([Item(bases[model])] if bases else []),
                     Item(str(row["task"])),
                     Item(str(row["family"] or row["relation"])),
                     Item(str(known["metric"])),
@@ -132,7 +146,7 @@ def _table(effects: Effects, rows: pd.DataFrame) -> Table:
     return Table(
         id="all-transfers",
         label="Every cell that is not of the row's own task",
-        columns=COLUMNS,
+        columns=(COLUMNS[0], *([Column("base model")] if bases else []), *COLUMNS[1:]),
         lines=tuple(lines),
         filter=True,
         flags={flag: text for flag, text in flags.items() if flag in present},

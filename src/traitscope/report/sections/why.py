@@ -27,7 +27,7 @@ class Why:
     Attributes:
         answer: in one line. statistics: datasets down, statistics across. correlations: the strongest.
         collisions: label words that mean different classes in two datasets. alike: how likeness was measured.
-        sentences: what explains what.
+        sentences: what explains what, but for what the answer says.
     """
 
     answer: str
@@ -52,7 +52,7 @@ def view(findings: Findings) -> Why:
         None if explanation is None or explanation.correlations.empty else _correlations(explanation),
         () if stats is None else _collisions(stats),
         () if stats is None else _alike(stats),
-        () if explanation is None else explanation.sentences,
+        () if explanation is None else tuple(s for s in explanation.sentences if s not in answer),
         (*(stats.notes if stats is not None else ()), *(explanation.notes if explanation is not None else ())),
     )
 

@@ -3,6 +3,12 @@
 const setUpLayers = () => {
   const SVG = "http://www.w3.org/2000/svg";
   const COLOURS = ["var(--cat1)", "var(--cat2)", "var(--cat3)", "var(--cat4)", "var(--loss)", "var(--muted)"];
+  /** @param {string} pair @returns {string} each role has the colour that it has in the figures */
+  const tint = (pair) => {
+    if (pair.startsWith("base")) return "var(--muted)";
+    if (pair.startsWith("mix")) return "var(--cat1)";
+    return pair.startsWith("two seeds") ? "var(--cat3)" : "var(--ink)";
+  };
   /** @param {string} name @param {Record<string, string | number>} attributes @param {string} [text] */
   const make = (name, attributes, text) => {
     const element = document.createElementNS(SVG, name);
@@ -50,8 +56,8 @@ const setUpLayers = () => {
       svg.append(make("text", { x: x(layer), y: height - bottom + 16, "text-anchor": "middle" }, String(layer)));
     }
     svg.append(make("text", { x: (left + width - right) / 2, y: height - 2, "text-anchor": "middle" }, "layer"));
-    pairs.forEach(([name, lines], i) => {
-      const colour = name === "permutation null" ? "var(--muted)" : COLOURS[i % COLOURS.length];
+    pairs.forEach(([name, lines]) => {
+      const colour = tint(name);
       const banded = lines.filter((row) => row[2] !== null && row[3] !== null);
       if (banded.length > 1) {
         const up = banded.map((row) => `${x(Number(row[0]))},${y(Number(row[3]))}`);
@@ -64,10 +70,10 @@ const setUpLayers = () => {
     });
     const legend = document.createElement("ul");
     legend.className = "legend-list";
-    pairs.forEach(([name], i) => {
+    pairs.forEach(([name]) => {
       const item = document.createElement("li");
       const mark = document.createElement("i");
-      mark.style.background = name === "permutation null" ? "var(--muted)" : COLOURS[i % COLOURS.length];
+      mark.style.background = tint(name);
       item.append(mark, name);
       legend.append(item);
     });
