@@ -10,7 +10,8 @@ import pytest
 
 from browser.conftest import Opener, violations
 from report import digs
-from traitscope.report.digging import Digger, address
+from traitscope.report.digging import Digger
+from traitscope.report.links import address
 from traitscope.report.page import render_page
 
 FOUND = digs.findings(digs.by_hand())

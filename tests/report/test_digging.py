@@ -16,7 +16,8 @@ from sklearn.metrics import confusion_matrix
 from traitscope.errors import TraitscopeError
 from traitscope.records import Example
 from traitscope.report.counted import MOST_BINS, MOST_CLASSES, confusion, density
-from traitscope.report.digging import Digger, address, command, dig
+from traitscope.report.digging import Digger, command, dig
+from traitscope.report.links import address
 from traitscope.report.shown import Shown, evenly, readable, tabs
 
 

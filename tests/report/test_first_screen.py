@@ -20,8 +20,10 @@ from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.roles import Role
 from traitscope.report import answers, trust
-from traitscope.report.answers import Claim
-from traitscope.report.matrix_table import GLYPHS, MatrixTable, matrix_table
+from traitscope.report.claims import Claim
+from traitscope.report.links import address
+from traitscope.report.matrix_table import matrix_table
+from traitscope.report.matrix_view import GLYPHS, MatrixTable
 from traitscope.report.page import SCRIPTS, render_page
 
 ROLES = {
@@ -82,7 +84,8 @@ def test_the_strongest_help_and_harm_are_those_of_the_records() -> None:
         assert claim.text.startswith(f"{best[0]} {verb} {best[1]} most: accuracy {100 * value:+.1f} points [")
         assert claim.href == f"#cell/{best[0]}-s0/{best[1]}"
         same = sum(np.sign(other) == np.sign(value) for other in gains.values())
-        assert f" {same} of {len(transfers())} transfers {'help' if name == 'helps' else 'harm'}." in claim.text
+        verb = ("help" if name == "helps" else "harm") + ("s" if same == 1 else "")
+        assert f" {same} of {len(transfers())} transfers {verb}." in claim.text
         assert claim.numbers["value"] == pytest.approx(value)
 
 
@@ -152,8 +155,8 @@ def test_cells_show_gain_score_and_what_holds() -> None:
     assert set(made.glyphs) <= set(GLYPHS) and made.rows[0].kind == "base"
 
 
-def test_best_constant_answer_stands_below() -> None:
-    row = table(found()).rows[-1]
+def test_what_chance_gives_stands_below_the_base() -> None:
+    row = table(found()).rows[1]
     assert (row.name, row.kind) == ("best constant answer", "chance")
     for task, cell in zip(synthetic.TASKS, row.cells, strict=True):
         gold = synthetic._cells()[1]["base", task]["gold"]
@@ -184,7 +187,7 @@ def test_a_line_without_a_value_is_a_missing_cell_and_no_imported_one() -> None:
 
 
 def test_addresses_hold_any_name() -> None:
-    href = answers.cell_href("a/b c#", "é?&")
+    href = address("a/b c#", "é?&")
     assert href.count("/") == 2 and [unquote(part) for part in href.split("/")[1:]] == ["a/b c#", "é?&"]
 
 

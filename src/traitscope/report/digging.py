@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
+from traitscope.report.amounts import score_text, unit_of
 from traitscope.report.changes import Change, Changes
 from traitscope.report.counted import Confusion, Density, cell_density, confusion, invalid_note
+from traitscope.report.numbers import by_cell
 from traitscope.report.shown import Shown, evenly, tabs
 from traitscope.texts import count_of, safe
 
-__all__ = ["Dig", "Digger", "Shown", "Tab", "address", "dig", "tabs"]
+__all__ = ["Dig", "Digger", "Shown", "Tab", "dig", "tabs"]
 
 LABELS = {
     "won": "Won",
@@ -58,16 +60,12 @@ RELATIONS = {
     "model": "not trained here",
 }
 KINDS = {"source": "adapter of", "control": "control", "mix": "mix"}
+NO_BASE = "The base was not measured on this task"
 UNREAD = {
     "imported": "The score was read from a file, which holds no examples.",
     "predicted": "This cell was not measured: its score is a forecast, and there are no examples.",
     "missing": "This cell was not measured.",
 }
-
-
-def address(model: str, task: str) -> str:
-    """Where a cell's panel opens in the page: ``#cell/model/task``, each as encodeURIComponent writes it."""
-    return "#cell/" + "/".join(quote(safe(name), safe="!'()*-._~") for name in (model, task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +150,20 @@ class Digger:
     @cached_property
     def odd(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What the effects say is odd about a cell."""
-        table = self.changes.tables.get("cells")
-        return {} if table is None else {(r["model"], r["task"]): r for r in table.to_dict("records")}  # type: ignore[misc]
+        return by_cell(self.changes.effects, "cells")
 
     def base_of(self, model: str) -> str | None:
         """The row that a row is compared with; None for a base and for one that has none."""
         i = self.changes.row[model]
         b = int(self.scores.base_index_I[i])
         return None if b in (-1, i) else self.scores.models[b]
+
+    def compared(self, model: str, task: str) -> str | None:
+        """The same where it has a score on the task."""
+        base = self.base_of(model)
+        if base is None or np.isnan(self.scores.scores_IN[self.changes.row[base], self.changes.column[task]]):
+            return None
+        return base
 
     def read(self, model: str, task: str) -> dict[str, list[Shown]]:
         """All examples of a cell by outcome.
@@ -177,7 +181,7 @@ class Digger:
             per_tab: examples of an outcome at most.
         """
         i, n = self.changes.row[model], self.changes.column[task]
-        status, base = str(self.scores.status_IN[i, n]), self.base_of(model)
+        status, base = str(self.scores.status_IN[i, n]), self.compared(model, task)
         notes = self._notes(model, task, status)
         before: Sequence[ExampleRecord] | None = None
         records: Sequence[ExampleRecord] = ()
@@ -213,7 +217,7 @@ class Digger:
         if task != self._task:
             self._examples, self._records = self.cells.examples(task), {}
             self._task = task
-        base = self.base_of(model)
+        base = self.compared(model, task)
         if base is not None and base not in self._records:
             self._records[base] = self.cells.records(base, task)
         return None if base is None else self._records[base], self.cells.records(model, task)
@@ -227,7 +231,7 @@ class Digger:
         known = {record.id: record for record in base}
         kept = [record for record in records if record.id in known]
         if len(kept) < max(len(base), len(records)):
-            told = f"The base answered {len(base)} examples, the model {len(records)}"
+            told = f"The base answered {count_of(len(base), 'example')}, the model {len(records)}"
             notes.append(f"{told}: they are compared over the {len(kept)} that both answered.")
         return [known[record.id] for record in kept], kept
 
@@ -254,9 +258,9 @@ class Digger:
         source, base = self.scores.sources_I[i], int(self.scores.base_index_I[i])
         if source is None:
             return ""
-        unit = {"fraction": 100.0}.get(self.scores.units[self.scores.tasks[n]], 1.0)
+        unit = unit_of(self.scores.units[self.scores.tasks[n]])
         found = [
-            f"{self.scores.models[j]} {unit * self.scores.scores_IN[j, n]:.4g}"
+            f"{self.scores.models[j]} {score_text(float(self.scores.scores_IN[j, n]), unit) or 'not measured'}"
             for j, other in enumerate(self.scores.sources_I)
             if j != i and other == source and int(self.scores.base_index_I[j]) == base
         ]
@@ -264,6 +268,8 @@ class Digger:
 
     def _notes(self, model: str, task: str, status: str) -> list[str]:
         notes = [UNREAD[status]] if status in UNREAD else []
+        if status != "missing" and self.base_of(model) is not None and self.compared(model, task) is None:
+            notes.append(f"{NO_BASE}: there is no gain.")
         if odd := self.odd.get((model, task)):
             notes += [odd["remark"]] if odd["remark"] else []
             if odd["base_at"]:

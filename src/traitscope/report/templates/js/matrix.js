@@ -71,14 +71,18 @@ const setUpMatrix = () => {
   chosen?.addEventListener("change", () => showMetric(/** @type {HTMLSelectElement} */ (chosen).value));
 
   // ---- order
-  /** @param {(row: HTMLTableRowElement) => number} key */
+  const all = Array.from(body.rows);
+  /** @param {((row: HTMLTableRowElement) => number) | null} key null: the study's own order */
   const orderRows = (key) => {
-    // Bases stay above, what answering alike is worth below.
-    const rows = Array.from(body.rows).filter((row) => !row.matches(".chance, .base"));
-    const first = Array.from(body.rows).filter((row) => row.matches(".base"));
-    const last = Array.from(body.rows).filter((row) => row.matches(".chance"));
+    if (!key) {
+      body.append(...all);
+      return;
+    }
+    // Bases, and what chance gives beside them, stay above.
+    const pinned = all.filter((row) => row.matches(".base, .chance"));
+    const rows = all.filter((row) => !pinned.includes(row));
     rows.sort((a, b) => key(a) - key(b) || Number(a.dataset.at) - Number(b.dataset.at));
-    body.append(...first, ...rows, ...last);
+    body.append(...pinned, ...rows);
   };
   /** @param {(cell: HTMLElement) => number} key */
   const orderColumns = (key) => {
@@ -94,7 +98,7 @@ const setUpMatrix = () => {
     const on = cluster.getAttribute("aria-pressed") !== "true";
     cluster.setAttribute("aria-pressed", String(on));
     const key = (/** @type {HTMLElement} */ part) => Number(on ? part.dataset.cluster : part.dataset.at);
-    orderRows(key);
+    orderRows(on ? key : null);
     orderColumns(key);
     sorted("");
   });
@@ -112,8 +116,7 @@ const setUpMatrix = () => {
       const up = at !== "" && button.parentElement?.getAttribute("aria-sort") === "descending";
       const name = grid.dataset.mode === "gain" ? "gain" : "score";
       sorted(at, up ? "ascending" : "descending");
-      orderRows((row) => {
-        if (at === "") return Number(row.dataset.at);
+      orderRows(at === "" ? null : (row) => {
         const value = /** @type {HTMLElement | null} */ (row.querySelector(`td[data-at="${at}"]`))?.dataset[name];
         return value === undefined ? Infinity : Number(value) * (up ? 1 : -1);
       });
