@@ -28,10 +28,20 @@ _UNSAFE = re.compile(
 _RTL = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010cff\U00010d00-\U00010fff\U0001e800-\U0001eeff"
 RIGHT_TO_LEFT = re.compile(f"[{_RTL}]+(?:[ _\u200c'-]+[{_RTL}]+)*")
 
+# A hyphen before a number; what stands behind a word, a quote or a path is part of a name.
+_BEFORE = r"(?<![\w.'\"“‘`;/#=&?-])"
+_HYPHEN = re.compile(rf"{_BEFORE}-(?=\.?\d)")
+_ZERO = re.compile(rf"{_BEFORE}-(?=0(?:\.0+)?(?![\d.]))")
+
 
 def count_of(number: int, one: str, many: str | None = None) -> str:
     """``1 mix``, ``2 mixes``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def minus(text: str) -> str:
+    """A text whose numbers have true minus signs (U+2212); zero has none. Files keep the hyphen, which reads back."""
+    return _HYPHEN.sub("−", _ZERO.sub("", text)) if "-" in text else text
 
 
 def isolated(text: str) -> str:

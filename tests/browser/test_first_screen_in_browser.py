@@ -46,7 +46,7 @@ def test_a_column_sorts_both_ways_and_back(report: Path, open_page: Opener) -> N
             for text in page.locator("#gains tbody tr:not(.chance):not(.base) td:nth-child(3) .g").all_inner_texts()
         ]
         assert [sign * gain for gain in gains] == sorted(sign * gain for gain in gains)
-    assert rows(page)[0] == "base" and rows(page)[-1] == "best constant answer"
+    assert rows(page)[:2] == ["base", "chance (constant answer)"]
     page.locator("#gains thead button").first.click()
     assert rows(page) == first
 
@@ -81,6 +81,10 @@ def test_modes_change_what_cells_show(report: Path, open_page: Opener) -> None:
     assert cell.inner_text() != gain and "+" not in cell.inner_text()
     page.get_by_label("class shares").check()
     assert cell.locator(".c i").count() == 2 and cell.locator(".c").bounding_box()["width"] > 20
+    # Colours have names, and marks of gains are not shown beside shares.
+    assert "imdb, mnli: negative neutral flipkart, paws:" in " ".join(page.locator(".classes").inner_text().split())
+    assert page.locator("#gains td:has(.c) b:visible").count() == page.locator(".marks:visible").count() == 0
+    assert page.locator("#unit-note").inner_text().startswith("How often each class is answered")
     page.get_by_label("gain", exact=True).check()
     page.get_by_label("hide own").check()
     assert (
@@ -91,7 +95,7 @@ def test_modes_change_what_cells_show(report: Path, open_page: Opener) -> None:
 def test_arrow_keys_move_and_tell_gain_interval_q_won_and_lost(report: Path, open_page: Opener) -> None:
     page = open_page(report)
     page.locator('#gains td[tabindex="0"]').focus()
-    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
         page.keyboard.press(key)
     at = page.evaluate("[document.activeElement.dataset.model, document.activeElement.dataset.task]")
     assert at == ["imdb-s0", "mnli"]

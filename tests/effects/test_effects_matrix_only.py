@@ -73,7 +73,7 @@ def test_without_a_base_row_scores_take_the_place_of_gains() -> None:
     effects = measure_effects(ScoreMatrix.from_long(table[table["model"] != "base"]))
     assert "gains" not in effects.tables
     assert effects.tables["surprises"].iloc[0]["model"] == "s3"
-    assert any("8 rows have no base row" in note for note in effects.notes)
+    assert any("no base row for 8 rows" in note for note in effects.notes)
 
 
 def test_missing_cells_and_similarity_do_not_stop_the_surprises() -> None:

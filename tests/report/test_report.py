@@ -12,8 +12,8 @@ from markupsafe import escape
 
 from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
-from traitscope.report.typeset import minus
 from traitscope.report import write_report
+from traitscope.texts import minus
 
 
 def full() -> Findings:

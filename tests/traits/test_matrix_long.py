@@ -172,7 +172,7 @@ def test_sources_without_a_task_of_their_own_and_controls_are_named(tmp_path: Pa
     scores = ScoreMatrix.read(write(tmp_path, table))
     assert [role.kind for role in scores.roles_I] == ["base", "source", "control", *["source"] * 3]
     assert scores.notes[-1] == (
-        "1 cells are their row's own task, by equal names and 1 a copy of it; every cell of llama-rte2-s0, qwen2, "
+        "1 cell is its row's own task, by equal names and 1 a copy of it; every cell of llama-rte2-s0, qwen2, "
         "qwen2.5 counts as transfer (own= says which do not); was llama-rte2-s0 trained on rte2?; "
         "controls by their names: sst.balance (of sst)"
     )

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 from traitscope.plots.labels import INK as INK
 from traitscope.plots.labels import columns, cut, settle
-from traitscope.texts import isolated, safe
+from traitscope.texts import isolated, minus, safe
 
 Figure = Any
 Axes = Any
@@ -127,8 +127,8 @@ def svg_text(figure: Figure, name: str) -> str:
     # Names of groups (axes_1) and images repeat from figure to figure; nothing refers to them.
     svg = re.sub(r'<g id="[^"]*"', "<g", safe(file.getvalue().decode()))
     svg = svg.replace(f"font-family: '{MEASURED}'", f"font-family: {FONTS}")
-    # Names that are read from right to left move no number beside them.
-    svg = re.sub(r"(?<=>)[^<>]*(?=</(?:text|tspan)>)", lambda m: isolated(m[0]), svg)
+    # Numbers have true minus signs, as on the axes; names that are read from right to left move none of them.
+    svg = re.sub(r"(?<=>)[^<>]+(?=</(?:text|tspan)>)", lambda m: isolated(minus(m[0])), svg)
     return re.sub(r' id="(image[0-9a-f]+)"', lambda m: m[0] if f"#{m[1]}" in svg else "", svg)
 
 

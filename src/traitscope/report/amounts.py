@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from traitscope.effects.words import POINTS, number, span_words
-from traitscope.report.typeset import minus
+from traitscope.texts import minus
 
 
 def unit_of(scale: str) -> str:

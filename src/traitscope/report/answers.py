@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traitscope.findings import Findings
-from traitscope.report.claims import Claim
+from traitscope.report.claims import NAME_SIGNS, Claim
 from traitscope.report.gain_answers import absent, changes, helps
-from traitscope.texts import count_of
+from traitscope.texts import count_of, short
 from traitscope.traits.congruence import FAIR
 
 if TYPE_CHECKING:
     from traitscope.effects import Explanation
-    from traitscope.traits import Traits
+    from traitscope.traits import TraitCount, Traits
+
+# Traits that are named one by one.
+MOST_TRAITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +58,44 @@ def _traits_claim(traits: Traits) -> Claim:
     """How many directions of transfer there are, and those that a label fits."""
     count = traits.count
     known = "the measurement noise" if count.sequential is not None else "what unrelated tasks would give"
-    help_ = (
-        ""
-        if count.predictive is None
-        else f", {'none' if not count.predictive else count.predictive} of which "
-        f"{'helps' if count.predictive == 1 else 'help'} to predict held-out cells"
-    )
-    held = [k for k in range(traits.k) if traits.above_null_K[k]]
     numbers: dict[str, Any] = {"supported": count.supported, "predictive": count.predictive}
-    named = []
-    for k in held:
+    named, unstable = [], []
+    for k in (k for k in range(traits.k) if traits.above_null_K[k]):
         proposal, stable = traits.names[k], float(traits.stability.figure_K[k])
         share = 100 * float(traits.explained_K[k])
-        told = f"{traits.trait_names[k]} ({share:.0f} % of the variance"
-        told += f", stability {stable:.2f}" if np.isfinite(stable) else ""
+        told = f"{short(traits.trait_names[k], NAME_SIGNS)} ({share:.0f} % of the variance"
+        told += f", stability {stable:.2f})" if np.isfinite(stable) else ")"
         numbers |= {f"explained_{k}": share, f"stability_{k}": stable}
         if stable < FAIR:
-            named.append(f"{told}): too unstable to be named")
+            unstable.append(told)
         elif proposal.label is not None or proposal.specific:
-            named.append(f"{told}): {proposal.proposed}")
+            named.append(f"{told}: {short(proposal.proposed, 2 * NAME_SIGNS)}")
         elif k == 0:
-            named.append(f"{told}): no label fits")
+            named.append(f"{told}: no label fits")
+    if unstable:
+        named.append(f"too unstable to be named: {', '.join(unstable[:MOST_TRAITS])}")
+        named[-1] += f" and {len(unstable) - MOST_TRAITS} more" if len(unstable) > MOST_TRAITS else ""
     one = count.supported == 1
     strong = f"{count_of(count.supported, 'latent trait')} {'stands' if one else 'stand'} above {known}"
+    strong = strong if count.supported else f"No latent trait stands above {known}"
+    listed = "; ".join(named)
+    more = f" {listed[0].upper()}{listed[1:]}." if named else ""
     return Claim(
-        f"{strong if count.supported else f'No latent trait stands above {known}'}{help_ if count.supported else ''}."
-        + (f" {'; '.join(named)}." if named else ""),
+        f"{strong}{_predictive(count) if count.supported else ''}.{more}",
         strong=strong,
         href="#traits",
         numbers=numbers,
     )
+
+
+def _predictive(count: TraitCount) -> str:
+    """How many of the traits help to predict, behind their number; empty where that was not looked at."""
+    if count.predictive is None:
+        return ""
+    if count.supported == 1:
+        return f", which {'helps' if count.predictive else 'does not help'} to predict held-out cells"
+    some = count.predictive or "none"
+    return f", {some} of which {'helps' if count.predictive == 1 else 'help'} to predict held-out cells"
 
 
 def _statistics_claim(explanation: Explanation) -> Claim:

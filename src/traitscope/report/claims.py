@@ -52,8 +52,8 @@ def strongest(rows: pd.DataFrame, sign: int = 0) -> list[Mapping[str, Any]]:
     best: dict[str, int] = {}
     for k in np.argsort(-size.to_numpy(), kind="stable").tolist():
         best.setdefault(scale(told[k]), k)
-    order = sorted(best, key=lambda name: (name != "points", np.nan_to_num(told[best[name]]["q"], nan=2.0)))
-    return [told[best[name]] for name in order]
+    order = sorted(best.items(), key=lambda at: (at[0] != "points", np.nan_to_num(told[at[1]]["q"], nan=2.0), at[1]))
+    return [told[k] for _, k in order]
 
 
 def scale(row: Mapping[str, Any]) -> str:
@@ -101,16 +101,19 @@ class Speaker:
         return bool(self.matrix.sign_N[self.matrix.tasks.index(row["task"])] < 0)
 
     def size(self, row: Mapping[str, Any]) -> str:
-        """A gain with its interval; of what is better when lower which way it went."""
+        """A gain with its interval; of what is better when lower which way the score went."""
         unit = row["unit"]
         behind = " points" if unit in POINTS else f" {unit}" if unit != UNNAMED else ""
         if not self.lower(row):
             return f"{number(row['value'], unit)}{behind}{_span(row['lo'], row['hi'], unit)}"
-        turn = 1.0 if row["value"] >= 0 else -1.0
-        ends = sorted((turn * row["lo"], turn * row["hi"]))
-        way = "better" if turn > 0 else "worse"
-        size = number(abs(row["value"]), unit, signed=False)
-        return f"{way} by {size}{behind}{_span(ends[0], ends[1], unit)} (lower is better)"
+        better = row["value"] >= 0
+        turn = 1.0 if better else -1.0
+        size, *ends = (
+            number(turn * value, unit, signed=False)
+            for value in (row["value"], *((row["lo"], row["hi"]) if better else (row["hi"], row["lo"])))
+        )
+        span = f" [{', '.join(ends)}]" if np.isfinite([row["lo"], row["hi"]]).all() else ""
+        return f"{size}{behind} {'lower' if better else 'higher'}{span}, which is {'better' if better else 'worse'}"
 
     def _base(self, row: Mapping[str, Any]) -> str:
         i = self.row.get(self.model(row))

@@ -61,7 +61,7 @@ def _beside(effects: Effects, speaker: Speaker, rows: pd.DataFrame) -> Iterator[
     parts = []
     numbers: dict[str, Any] = {}
     if best:
-        parts.append("own tasks up to " + " and ".join(f"{speaker.size(row)} ({_on(speaker, row)})" for row in best))
+        parts.append("on own tasks up to " + " and ".join(f"{speaker.size(row)} ({_on(speaker, row)})" for row in best))
         numbers |= {f"own_{key}": value for key, value in numbers_of(best[0]).items()}
     if tested := int((rows["family"] == "mix").sum()):
         up = int((mix["value"] > 0).sum())

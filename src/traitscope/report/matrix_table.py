@@ -24,7 +24,8 @@ ROW_SIGNS, COLUMN_SIGNS = 26, 17
 # With more columns than these cells begin as colours alone.
 MOST_NUMBERED = 24
 KINDS = {"base": "base", "source": "source", "control": "control", "mix": "mix", "foreign": "model"}
-CHANCE = "best constant answer"
+# What chance gives: a model that says the same to everything, the best it could say.
+CHANCE, CHANCE_LABEL = "best constant answer", "chance (constant answer)"
 
 
 def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[str]]) -> MatrixTable:
@@ -61,7 +62,7 @@ def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[st
         classes=classes,
         has_gains=bool(gains),
         has_home=any(cell.home for cell in every),
-        note=_note(gains, any(cell.gain == NO_GAIN for cell in every)),
+        notes=_notes(gains, any(cell.gain == NO_GAIN for cell in every)),
         dense=len(matrix.tasks) > MOST_NUMBERED,
     )
 
@@ -157,14 +158,19 @@ def _chance(
             )
         )
     if known:
-        yield Row(name, CHANCE, "chance", -1, -1, tuple(made))
+        yield Row(name, CHANCE_LABEL, "chance", -1, -1, tuple(made))
 
 
-def _note(gains: Gains, holes: bool) -> str:
-    if not gains:
-        return "Scores; there is no base row to compare with."
-    units = {row["unit"] for row in gains.values()}
-    points = "in percentage points, each task by its first metric" if units <= set(POINTS) else ""
-    told = points or "each task by its first metric (shares in percentage points)"
+def _notes(gains: Gains, holes: bool) -> dict[str, str]:
+    """What a reader must know of all cells, by what they show."""
     missing = f" {NO_GAIN}: no gain, as the base was not measured there." if holes else ""
-    return f"Gain over the base{' ' if points else ', '}{told}; above 0 is better.{missing}"
+    if {row["unit"] for row in gains.values()} <= set(POINTS):
+        gain = "Gain over the base in percentage points, each task by its first metric; above 0 is better."
+    else:
+        gain = "Gain over the base, each task by its first metric (shares in percentage points); above 0 is better."
+    scores = "Scores, each task by its first metric (shares in percent)."
+    return {
+        "gain": f"{gain}{missing}",
+        "score": scores if gains else f"{scores} There is no base row to compare with.",
+        "shares": "How often each class is answered; where there are no classes, the score.",
+    }

@@ -98,7 +98,7 @@ class MatrixTable:
         glyphs: those that occur, with their meaning.
         classes: what the colours of class shares mean: tasks with the names of their classes, in order.
         has_gains: whether there is any. has_home: whether a row was trained on one of the tasks.
-        note: what a reader must know of all cells.
+        notes: what a reader must know of all cells, by what they show: gain, score, shares.
         dense: whether there are so many columns that cells begin as colours alone.
     """
 
@@ -109,5 +109,5 @@ class MatrixTable:
     classes: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     has_gains: bool
     has_home: bool
-    note: str
+    notes: Mapping[str, str]
     dense: bool

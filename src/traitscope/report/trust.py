@@ -133,7 +133,7 @@ def _seeds(matrix: ScoreMatrix) -> Iterator[Chip]:
     elif most == 1:
         yield Chip("seeds", "1 seed a source: findings are of these runs", title, "warn", ())
     else:
-        yield Chip("seeds", f"1 seed for {len(single)} of {len(by_source)} sources", title, "warn", alone)
+        yield Chip("seeds", f"1 seed for {len(single)} of {count_of(len(by_source), 'source')}", title, "warn", alone)
 
 
 def _status(findings: Findings) -> Iterator[Chip]:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import re
 
-from traitscope.texts import RIGHT_TO_LEFT, isolated
+from traitscope.texts import RIGHT_TO_LEFT, isolated, minus
 
-# A hyphen before a number; what stands behind a word, a quote or a path is part of a name.
-_BEFORE = r"(?<![\w.'\"“‘`;/#=&?-])"
-_HYPHEN = re.compile(rf"{_BEFORE}-(?=\.?\d)")
-_ZERO = re.compile(rf"{_BEFORE}-(?=0(?:\.0+)?(?![\d.]))")
 # What is nobody's prose, tags, and what stands between them.
 _PIECES = re.compile(r"<(script|style|pre|code|svg)\b.*?</\1>|<[^>]*>|[^<]+", re.S)
 _TOLD = re.compile(r'(?<= )(title|data-tip|aria-label)="([^"]*)"')
-
-
-def minus(text: str) -> str:
-    """A text whose numbers have true minus signs (U+2212); zero has none. Files keep the hyphen, which reads back."""
-    return _HYPHEN.sub("−", _ZERO.sub("", text)) if "-" in text else text
 
 
 def typeset(page: str) -> str:
@@ -32,7 +23,7 @@ def typeset(page: str) -> str:
             made.append(RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", text))
             continue
         if piece.startswith(("<td", "<th")) and piece[3] in " >":
-            named = "number" not in piece
+            named = not re.search(r'class="[^"]*(?:number|long)', piece)
         elif piece in ("</td>", "</th>"):
             named = False
         made.append(piece if found[1] else _TOLD.sub(_tell, piece))

@@ -13,13 +13,23 @@ const setUpMatrix = () => {
   /** @type {Map<HTMLElement, {g: string, s: string, gain?: string, score?: string, t: string}>} */
   const first = new Map();
   const note = document.getElementById("unit-note");
-  const firstNote = note?.textContent || "";
+  const chosen = /** @type {HTMLSelectElement | null} */ (document.getElementById("metric"));
   /** @returns {HTMLTableCellElement[]} */
   const cells = () => Array.from(body.querySelectorAll("td"));
 
   // ---- what cells show
+  const tellNote = () => {
+    const mode = grid.dataset.mode || "", name = chosen?.value;
+    if (!note) return;
+    if (!name || mode === "shares") note.textContent = note.dataset[mode] || "";
+    else if (mode === "gain") note.textContent = `Gain over the base by ${name}, which is not tested here; above 0 is better.`;
+    else note.textContent = `Scores by ${name}.`;
+  };
   for (const input of document.querySelectorAll("input[name=mode]")) {
-    input.addEventListener("change", () => { grid.dataset.mode = /** @type {HTMLInputElement} */ (input).value; });
+    input.addEventListener("change", () => {
+      grid.dataset.mode = /** @type {HTMLInputElement} */ (input).value;
+      tellNote();
+    });
   }
   const own = document.getElementById("hide-own");
   own?.addEventListener("change", () => grid.classList.toggle("hide-own", /** @type {HTMLInputElement} */ (own).checked));
@@ -36,7 +46,7 @@ const setUpMatrix = () => {
   const showMetric = (name) => {
     const table = metrics[name];
     grid.classList.toggle("untested", !!table);
-    if (note) note.textContent = table ? `Gain over the base by ${name}, which is not tested here; above 0 is better.` : firstNote;
+    tellNote();
     let most = 0;
     for (const line of table || []) for (const entry of line) most = Math.max(most, Math.abs(entry[3] || 0));
     for (const cell of cells()) {
@@ -67,8 +77,7 @@ const setUpMatrix = () => {
     if (value === undefined) delete cell.dataset[name];
     else cell.dataset[name] = String(value);
   };
-  const chosen = document.getElementById("metric");
-  chosen?.addEventListener("change", () => showMetric(/** @type {HTMLSelectElement} */ (chosen).value));
+  chosen?.addEventListener("change", () => showMetric(chosen.value));
 
   // ---- order
   const all = Array.from(body.rows);
@@ -139,7 +148,7 @@ const setUpMatrix = () => {
   /** @param {HTMLElement} cell */
   const tell = (cell) => {
     if (!cell.dataset.tip) return;
-    const name = /** @type {HTMLSelectElement | null} */ (chosen)?.value;
+    const name = chosen?.value;
     tip.textContent = cell.dataset.tip + (name ? `\n(shown: ${name}, which is not tested here)` : "");
     tip.hidden = false;
     const box = cell.getBoundingClientRect();
