@@ -194,8 +194,10 @@ def test_the_strongest_of_every_scale_is_told_with_its_base_and_the_way_that_is_
 def test_sizes_of_tasks_whose_metric_has_no_name_are_not_compared() -> None:
     scores = ScoreMatrix.from_wide(pd.DataFrame({"elo": [1200, 1300.0], "depth": [12.5, 12.9]}, index=["base", "a"]))
     told = claims("helps", Findings(name="s", scores=scores, effects=measure_effects(scores)))
-    assert [claim.text.split(" on ")[1].split(":")[0] for claim in told] == ["elo", "depth"]
-    assert "score +100." in told[0].text
+    assert sorted(re.search(r" on (\w+): score (\+[\d.]*\d)\.", claim.text).groups() for claim in told) == [
+        ("depth", "+0.4"),
+        ("elo", "+100"),
+    ]
 
 
 def test_long_names_are_cut_in_answers() -> None:

@@ -48,9 +48,10 @@ def _why(findings: Findings) -> Iterator[Claim]:
         yield Claim(absent(findings, "traits", "Traits are not known."))
     else:
         yield _traits_claim(traits)
-    if explanation is None:
+    same = traits is None and findings.missing.get("traits") == findings.missing.get("explanation", "")
+    if explanation is None and not same:
         yield Claim(absent(findings, "explanation", "No dataset statistics were held against the gains."))
-    else:
+    elif explanation is not None:
         yield _statistics_claim(explanation)
 
 

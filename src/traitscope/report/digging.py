@@ -19,7 +19,7 @@ from traitscope.report.changes import Change, Changes
 from traitscope.report.counted import Confusion, Density, cell_density, confusion, invalid_note
 from traitscope.report.numbers import by_cell
 from traitscope.report.shown import Shown, evenly, tabs
-from traitscope.texts import count_of, safe
+from traitscope.texts import count_of, safe, short
 
 __all__ = ["Dig", "Digger", "Shown", "Tab", "dig", "tabs"]
 
@@ -53,6 +53,8 @@ FLAGS = {
     "wrong": "--wrong",
 }
 RULE = "Examples are taken evenly over the task's rows in their order, whatever their scores."
+# Columns of a name among the facts.
+SIGNS = 48
 RELATIONS = {
     "own": "the task it was trained on",
     "copy": "a task of which it was trained on a copy",
@@ -242,8 +244,8 @@ class Digger:
         if role.kind == "base":
             facts.append("the base model")
         elif role.kind in KINDS:
-            of = f" of {role.parent}" if role.kind == "control" and role.parent else ""
-            facts.append(f"{KINDS[role.kind]}{of or ' ' + str(source)}")
+            of = f" of {short(role.parent, SIGNS)}" if role.kind == "control" and role.parent else ""
+            facts.append(f"{KINDS[role.kind]}{of or ' ' + short(str(source), SIGNS)}")
             if not pd.isna(seed):
                 facts.append(f"seed {int(seed)}")
         if role.kind != "base":
@@ -259,8 +261,9 @@ class Digger:
         if source is None:
             return ""
         unit = unit_of(self.scores.units[self.scores.tasks[n]])
+        scores = [score_text(float(score), unit) or "not measured" for score in self.scores.scores_IN[:, n]]
         found = [
-            f"{self.scores.models[j]} {score_text(float(self.scores.scores_IN[j, n]), unit) or 'not measured'}"
+            f"{short(self.scores.models[j], SIGNS)} {scores[j]}"
             for j, other in enumerate(self.scores.sources_I)
             if j != i and other == source and int(self.scores.base_index_I[j]) == base
         ]

@@ -58,6 +58,9 @@
     return element;
   }
 
+  /** A name of reasonable length. @param {string} name */
+  const cut = (name) => (name.length > 48 ? `${name.slice(0, 24)}…${name.slice(-23)}` : name);
+
   /** Rows and columns of the matrix. @returns {{models: string[], tasks: string[]}} */
   function order() {
     return JSON.parse(document.getElementById("cell-order")?.textContent || '{"models":[],"tasks":[]}');
@@ -367,7 +370,7 @@
   async function show(model, task) {
     const mine = ++turn;
     shown = { model, task };
-    title.replaceChildren(...apart(`${model} on ${task}`));
+    title.replaceChildren(...apart(`${cut(model)} on ${cut(task)}`));
     title.title = `${model} on ${task}`;
     facts.textContent = "";
     body.replaceChildren(make("p", "sub", "Reading …"));
@@ -384,7 +387,7 @@
       if (mine !== turn) return;
       facts.replaceChildren(...apart(head.facts.join(" · ")));
       const parts = [...head.notes.map((note) => make("p", "cell-note", note))];
-      if (head.changes.length) parts.push(make("h3", "", head.base === null ? "Scores" : `Scores beside ${head.base}`), scores(head.changes, head.base !== null));
+      if (head.changes.length) parts.push(make("h3", "", head.base === null ? "Scores" : `Scores beside ${cut(head.base)}`), scores(head.changes, head.base !== null));
       if (head.confusion) {
         const found = head.confusion;
         parts.push(make("h3", "", "Right answers and what was said"));
@@ -426,7 +429,7 @@
     if (cell && order().models.includes(cell[0]) && order().tasks.includes(cell[1])) {
       if (!shown || shown.model !== cell[0] || shown.task !== cell[1]) show(cell[0], cell[1]);
     } else if (where === "#cell") {
-      nothing(cell ? `This report has no cell of ${cell[0]} on ${cell[1]}.` : "This address names no cell: it should read #cell/model/task.");
+      nothing(cell ? `This report has no cell of ${cut(cell[0])} on ${cut(cell[1])}.` : "This address names no cell: it should read #cell/model/task.");
     } else if (panel?.open) {
       pushed = false;
       panel.close();
