@@ -192,7 +192,7 @@ def test_the_strongest_of_every_scale_is_told_with_its_base_and_the_way_that_is_
 
 
 def test_sizes_of_tasks_whose_metric_has_no_name_are_not_compared() -> None:
-    scores = ScoreMatrix.from_wide(pd.DataFrame({"elo": [1200, 1300.0], "depth": [12.5, 12.9]}, index=["base", "a"]))
+    scores = ScoreMatrix.from_wide(pd.DataFrame({"elo": [1200, 1300.0], "depth": [5.0, 5.4]}, index=["base", "a"]))
     told = claims("helps", Findings(name="s", scores=scores, effects=measure_effects(scores)))
     assert sorted(re.search(r" on (\w+): score (\+[\d.]*\d)\.", claim.text).groups() for claim in told) == [
         ("depth", "+0.4"),
