@@ -114,3 +114,15 @@ def test_nothing_serious_by_axe_and_nothing_beside_the_page(
     page = open_page(report, color_scheme=scheme, viewport={"width": width, "height": 900})
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
     assert violations(page) == []
+
+
+def test_what_is_saved_and_looked_for_has_hyphens(report: Path, open_page: Opener) -> None:
+    page = open_page(report)
+    table = page.locator("#every-cell")
+    assert "−" in table.inner_text()
+    with page.expect_download() as saved:
+        page.locator('[data-csv="cells.csv"]').click()
+    text = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert "−" not in text and ",-" in text
+    page.locator('.picks[data-for="every-cell"] [data-pick=text]').fill("flipkart -")
+    assert 0 < table.locator("tbody tr:visible").count() < table.locator("tbody tr").count()

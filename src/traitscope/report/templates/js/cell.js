@@ -261,7 +261,7 @@
     const rows = known.map((option, k) => make("tr", option === one.gold ? "cell-gold" : "", make("th", "", option, option === one.gold ? " ✓" : ""),
       ...sides.map(([, values]) => {
         const value = values[k], best = Math.max(...values.map((v) => (v === null ? -Infinity : v)));
-        return make("td", value === best ? "number cell-best" : "number", value === null || value === undefined ? "–" : value.toFixed(2));
+        return make("td", value === best ? "number cell-best" : "number", value === null || value === undefined ? "–" : value.toFixed(2).replace("-", "−"));
       })));
     const table = make("div", "cell-wide", make("table", "cell-options", make("caption", "sub", "log-likelihood in nats (✓ right)"), make("thead", "", head), make("tbody", "", ...rows)));
     return known.length <= MANY_OPTIONS ? table : make("details", "", make("summary", "", `${known.length} options`), table);
