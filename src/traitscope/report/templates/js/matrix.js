@@ -175,7 +175,7 @@ const setUpMatrix = () => {
     const cell = /** @type {Element} */ (event.target).closest("td");
     if (!cell) return;
     const row = /** @type {HTMLTableRowElement} */ (cell.parentElement);
-    const rows = Array.from(body.rows);
+    const rows = Array.from(body.rows).filter((one) => one.offsetParent !== null);
     const column = Array.from(row.cells).indexOf(cell);
     const at = rows.indexOf(row);
     const last = row.cells.length - 1;
