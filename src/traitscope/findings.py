@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from traitscope.texts import count_of
+
 if TYPE_CHECKING:
     from traitscope.belt.choice import Choice
     from traitscope.effects import Across, Effects, Explanation
@@ -114,4 +116,5 @@ def cells_text(scores: ScoreMatrix) -> str:
     status = scores.status_IN.ravel().tolist()
     counts = {kind: status.count(kind) for kind in ("measured", "imported", "predicted", "missing")}
     parts = [f"{count} {kind}" for kind, count in counts.items() if count]
-    return f"{len(scores.models)} models × {len(scores.tasks)} tasks: {', '.join(parts)}"
+    size = f"{count_of(len(scores.models), 'model')} × {count_of(len(scores.tasks), 'task')}"
+    return f"{size}: {', '.join(parts)}"

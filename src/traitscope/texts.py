@@ -24,11 +24,34 @@ _NUMBER = re.compile(r"[-+<>=~±]?[\d.][\d.,%eE\s\[\]()*=?±/+-]*")
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
+# Signs that are read from right to left, and names made of them: words, with what joins words between them.
+_RTL = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010cff\U00010d00-\U00010fff\U0001e800-\U0001eeff"
+RIGHT_TO_LEFT = re.compile(f"[{_RTL}]+(?:[ _\u200c'-]+[{_RTL}]+)*")
+
+# A hyphen before a number; what stands behind a word, a quote or a path is part of a name.
+_BEFORE = r"(?<![\w.'\"“‘`;/#=&?-])"
+_HYPHEN = re.compile(rf"{_BEFORE}-(?=\.?\d)")
+_ZERO = re.compile(rf"{_BEFORE}-(?=0(?:\.0+)?(?![\d.]))")
 
 
 def count_of(number: int, one: str, many: str | None = None) -> str:
     """``1 mix``, ``2 mixes``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def minus(text: str) -> str:
+    """A text whose numbers have true minus signs (U+2212); zero has none. Files keep the hyphen, which reads back."""
+    return _HYPHEN.sub("−", _ZERO.sub("", text)) if "-" in text else text
+
+
+def isolated(text: str) -> str:
+    """The text with marks (U+2068, U+2069) around what is read from right to left, so that it moves no number."""
+    return RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", text)
+
+
+def short(name: str, width: int) -> str:
+    """A name that is safe to print, in at most ``width`` columns, cut in its middle."""
+    return different([safe(name, line=True)], [width])[0]
 
 
 def shown(value: object) -> str:

@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from browser.conftest import Opener, violations
 from report import digs
-from traitscope.report.digging import Digger, address
+from traitscope.findings import Findings
+from traitscope.matrix import ScoreMatrix
+from traitscope.report.digging import Digger
+from traitscope.report.links import address
 from traitscope.report.page import render_page
 
 FOUND = digs.findings(digs.by_hand())
@@ -76,9 +80,21 @@ def test_an_address_opens_a_cell_and_back_closes_it(report: Path, open_page: Ope
     assert panel(page).locator("h2").inner_text() == "tone-s0 on sums"
 
 
-def test_an_address_of_no_cell_opens_nothing(report: Path, open_page: Opener) -> None:
-    for fragment in ("#cell/none/sums", "#cell/base", "#cell/%ff/sums", "#cells"):
-        assert not open_page(report, fragment).locator("#cell-panel").is_visible()
+@pytest.mark.parametrize("where", ["#cell/nobody/tone", "#cell/tone-s0", "#cell/%E0%A4%A/x"])
+def test_an_address_of_no_cell_says_so(report: Path, open_page: Opener, where: str) -> None:
+    page = open_page(report, where)
+    shown = panel(page)
+    assert shown.locator("h2").inner_text() == "No such cell"
+    told = "This report has no cell of nobody on tone." if "nobody" in where else "This address names no cell"
+    assert shown.locator(".cell-note").inner_text().startswith(told)
+    page.keyboard.press("Escape")
+    page.wait_for_function("!location.hash && !document.getElementById('cell-panel').open")
+    cell(page, "tone-s0", "tone").click()
+    assert panel(page).locator("h2").inner_text() == "tone-s0 on tone"
+
+
+def test_the_address_of_a_section_opens_no_panel(report: Path, open_page: Opener) -> None:
+    assert not open_page(report, "#cells").locator("#cell-panel").is_visible()
 
 
 def test_tabs_go_by_arrow_keys(report: Path, open_page: Opener) -> None:
@@ -133,3 +149,13 @@ def test_a_browser_that_cannot_unpack_says_so(report: Path, open_page: Opener) -
     page.evaluate("delete window.DecompressionStream")
     cell(page, "tone-s0", "tone").click()
     assert "cannot unpack" in panel(page).locator(".cell-note").inner_text()
+
+
+def test_names_that_are_read_from_right_to_left_move_no_number(tmp_path: Path, open_page: Opener) -> None:
+    name = "\u0645\u0647\u0645\u0629"
+    scores = ScoreMatrix.from_wide(pd.DataFrame({name: [0.5, 0.7]}, index=["base", f"{name} 2"]))
+    place = tmp_path / "report.html"
+    place.write_text(render_page(Findings(name=name, scores=scores), [], []), encoding="utf-8")
+    page = open_page(place, address(f"{name} 2", name))
+    assert panel(page).locator("h2").inner_html() == f"<bdi>{name}</bdi> 2 on <bdi>{name}</bdi>"
+    assert page.locator("h1").inner_html() == f"<bdi>{name}</bdi>"

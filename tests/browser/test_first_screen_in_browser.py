@@ -46,7 +46,7 @@ def test_a_column_sorts_both_ways_and_back(report: Path, open_page: Opener) -> N
             for text in page.locator("#gains tbody tr:not(.chance):not(.base) td:nth-child(3) .g").all_inner_texts()
         ]
         assert [sign * gain for gain in gains] == sorted(sign * gain for gain in gains)
-    assert rows(page)[0] == "base" and rows(page)[-1] == "best constant answer"
+    assert rows(page)[:2] == ["base", "chance (constant answer)"]
     page.locator("#gains thead button").first.click()
     assert rows(page) == first
 
@@ -81,6 +81,10 @@ def test_modes_change_what_cells_show(report: Path, open_page: Opener) -> None:
     assert cell.inner_text() != gain and "+" not in cell.inner_text()
     page.get_by_label("class shares").check()
     assert cell.locator(".c i").count() == 2 and cell.locator(".c").bounding_box()["width"] > 20
+    # Colours have names, and marks of gains are not shown beside shares.
+    assert "imdb, mnli: negative neutral flipkart, paws:" in " ".join(page.locator(".classes").inner_text().split())
+    assert page.locator("#gains td:has(.c) b:visible").count() == page.locator(".marks:visible").count() == 0
+    assert page.locator("#unit-note").inner_text().startswith("How often each class is answered")
     page.get_by_label("gain", exact=True).check()
     page.get_by_label("hide own").check()
     assert (
@@ -91,7 +95,7 @@ def test_modes_change_what_cells_show(report: Path, open_page: Opener) -> None:
 def test_arrow_keys_move_and_tell_gain_interval_q_won_and_lost(report: Path, open_page: Opener) -> None:
     page = open_page(report)
     page.locator('#gains td[tabindex="0"]').focus()
-    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
         page.keyboard.press(key)
     at = page.evaluate("[document.activeElement.dataset.model, document.activeElement.dataset.task]")
     assert at == ["imdb-s0", "mnli"]
@@ -110,3 +114,15 @@ def test_nothing_serious_by_axe_and_nothing_beside_the_page(
     page = open_page(report, color_scheme=scheme, viewport={"width": width, "height": 900})
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
     assert violations(page) == []
+
+
+def test_what_is_saved_and_looked_for_has_hyphens(report: Path, open_page: Opener) -> None:
+    page = open_page(report)
+    table = page.locator("#every-cell")
+    assert "−" in table.inner_text()
+    with page.expect_download() as saved:
+        page.locator('[data-csv="cells.csv"]').click()
+    text = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert "−" not in text and ",-" in text
+    page.locator('.picks[data-for="every-cell"] [data-pick=text]').fill("flipkart -")
+    assert 0 < table.locator("tbody tr:visible").count() < table.locator("tbody tr").count()

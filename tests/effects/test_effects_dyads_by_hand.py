@@ -132,7 +132,7 @@ def test_asymmetry_is_a_difference_whose_errors_add_of_tasks_in_one_unit() -> No
     assert (row["i"], row["j"], row["_method"]) == ("a", "b", "normal")
     assert (row["difference"], row["lo"], row["hi"]) == pytest.approx((0.2, 0.2 - half, 0.2 + half))
     assert row["p"] == pytest.approx(2 * stats.norm.sf(4.0))
-    assert notes == ["asymmetry: 1 pairs left out, their tasks are scored in different units"]
+    assert notes == ["asymmetry: 1 pair left out, whose tasks are scored in different units"]
 
 
 def test_a_control_elsewhere_is_its_mean_over_the_tasks_that_are_not_its_sources_own() -> None:

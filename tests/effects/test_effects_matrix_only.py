@@ -73,7 +73,7 @@ def test_without_a_base_row_scores_take_the_place_of_gains() -> None:
     effects = measure_effects(ScoreMatrix.from_long(table[table["model"] != "base"]))
     assert "gains" not in effects.tables
     assert effects.tables["surprises"].iloc[0]["model"] == "s3"
-    assert any("8 rows have no base row" in note for note in effects.notes)
+    assert any("no base row for 8 rows" in note for note in effects.notes)
 
 
 def test_missing_cells_and_similarity_do_not_stop_the_surprises() -> None:
@@ -114,3 +114,19 @@ def test_an_interval_that_is_known_in_part_is_left_out() -> None:
     assert span_words(-0.1, 0.2, "share") == "[-10.0, +20.0]"
     assert error_words("", np.nan) == "error not known" and error_words("[0, 1]", np.nan) == "p not known"
     assert error_words("", 0.25) == "p = 0.25"
+
+
+def test_a_gain_of_what_is_better_when_lower_says_so() -> None:
+    scores = ScoreMatrix.from_long(
+        pd.DataFrame(
+            [
+                {"model": model, "task": task, "metric": metric, "value": value, "higher_is_better": metric != "loss"}
+                for model, values in (("base", (3.0, 0.5)), ("a", (2.5, 0.6)))
+                for task, metric, value in zip(("story", "tone"), ("loss", "accuracy"), values, strict=True)
+            ]
+        )
+    )
+    effects = measure_effects(scores)
+    told = list(effects.sentences(effects.of_kind("gain").sort_values("task")))
+    assert told[0].startswith("a on story: loss (lower is better) +0.5 over the base")
+    assert told[1].startswith("a on tone: accuracy +10.0 points over the base")

@@ -204,7 +204,7 @@ def test_errors_of_two_directions_add_and_units_are_not_mixed() -> None:
     assert [row[f"i_to_j_{end}"] for end in ("lo", "hi")] == pytest.approx([0.2, 0.6])
     assert [row[f"j_to_i_{end}"] for end in ("lo", "hi")] == pytest.approx([-0.7, -0.1])
     found, notes = asymmetry_rows(GRID, {(0, "a", "b"): there, (0, "b", "a"): back | {"unit": "score"}}, 0.95)
-    assert not found["asymmetry"] and "1 pairs left out" in notes[0]
+    assert not found["asymmetry"] and "1 pair left out" in notes[0]
 
 
 def test_a_control_elsewhere_is_averaged_unit_by_unit_without_its_own_task() -> None:

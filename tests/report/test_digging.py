@@ -13,10 +13,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from traitscope.effects import measure_effects
 from traitscope.errors import TraitscopeError
+from traitscope.findings import Findings
+from traitscope.matrix import ScoreMatrix
 from traitscope.records import Example
 from traitscope.report.counted import MOST_BINS, MOST_CLASSES, confusion, density
-from traitscope.report.digging import Digger, address, command, dig
+from traitscope.report.digging import Digger, command, dig
+from traitscope.report.links import address
 from traitscope.report.shown import Shown, evenly, readable, tabs
 
 
@@ -125,7 +129,7 @@ def test_the_gain_of_the_first_metric_is_the_findings_own(cells, found):
     assert change.gain == pytest.approx(gains.mean())
     table = found.effects.tables["gains"].set_index(["model", "task"]).loc[("sums-s0", "tone")]
     assert (change.lo, change.hi) == (table["lo"], table["hi"]) and change.lo < change.gain < change.hi
-    assert change.to_json()["gain"] == f"{100 * gains.mean():+.1f} points"
+    assert change.to_json()["gain"] == f"{100 * gains.mean():+.1f} points".replace("-", "−")
     held = found.effects.held(found.effects.of_kind("gain"))
     assert change.held == (("sums-s0", "tone") in set(zip(held["model"], held["task"], strict=True)))
 
@@ -146,6 +150,31 @@ def test_a_metric_without_a_paired_error_says_so(found):
     change = next(c for c in dig(replace(found, scores=scores), "tone-s0", "tone", 1).changes if c.metric == "mcc")
     assert change.hi - change.lo == pytest.approx(2 * 1.959964 * math.hypot(0.03, 0.03), rel=1e-6)
     assert "as if they were of different examples" in change.how
+
+
+def test_scores_of_a_file_are_not_called_paired() -> None:
+    names = ["base", "a"]
+    wide, errors = pd.DataFrame({"t": [0.5, 0.7]}, index=names), pd.DataFrame({"t": [0.02, 0.03]}, index=names)
+    for told, how in ((errors, "from both scores' errors"), (None, "")):
+        scores = ScoreMatrix.from_wide(wide, stderr=told)
+        change = dig(Findings(name="x", scores=scores, effects=measure_effects(scores)), "a", "t", 1).changes[0]
+        assert change.how.startswith(how) and bool(change.how) == bool(how)
+        assert "paired" not in change.how
+
+
+def test_a_score_without_one_of_the_base_has_no_gain_and_keeps_its_examples(cells, found) -> None:
+    table = found.scores.table
+    gone = table[~((table["model"] == "base") & (table["task"] == "tone"))]
+    left = digs.Cells({at: rows for at, rows in cells.by_cell.items() if at != ("base", "tone")})
+    left.examples = lambda task: {}
+    shown = dig(replace(found, scores=replace(found.scores, table=gone), cells=left), "tone-s0", "tone", 3)
+    assert "The base was not measured on this task: there is no gain." in shown.notes
+    assert shown.base is None and {tab.key for tab in shown.tabs} == {"right", "wrong"}
+
+
+def test_a_metric_of_which_less_is_better_is_called_one(found) -> None:
+    told = {change.metric: change.to_json()["lower"] for change in dig(found, "tone-s0", "tone", 1).changes}
+    assert told == {"accuracy": False, "loss": True}
 
 
 def test_without_effects_the_gain_is_the_matrix_own(found):

@@ -20,8 +20,10 @@ from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.roles import Role
 from traitscope.report import answers, trust
-from traitscope.report.answers import Claim
-from traitscope.report.matrix_table import GLYPHS, MatrixTable, matrix_table
+from traitscope.report.claims import Claim
+from traitscope.report.links import address
+from traitscope.report.matrix_table import matrix_table
+from traitscope.report.matrix_view import GLYPHS, MatrixTable
 from traitscope.report.page import SCRIPTS, render_page
 
 ROLES = {
@@ -82,7 +84,8 @@ def test_the_strongest_help_and_harm_are_those_of_the_records() -> None:
         assert claim.text.startswith(f"{best[0]} {verb} {best[1]} most: accuracy {100 * value:+.1f} points [")
         assert claim.href == f"#cell/{best[0]}-s0/{best[1]}"
         same = sum(np.sign(other) == np.sign(value) for other in gains.values())
-        assert f" {same} of {len(transfers())} transfers {'help' if name == 'helps' else 'harm'}." in claim.text
+        verb = ("help" if name == "helps" else "harm") + ("s" if same == 1 else "")
+        assert f" {same} of {len(transfers())} transfers {verb}." in claim.text
         assert claim.numbers["value"] == pytest.approx(value)
 
 
@@ -152,8 +155,103 @@ def test_cells_show_gain_score_and_what_holds() -> None:
     assert set(made.glyphs) <= set(GLYPHS) and made.rows[0].kind == "base"
 
 
-def test_best_constant_answer_stands_below() -> None:
-    row = table(found()).rows[-1]
+def scales(bases: tuple[str, ...] = ("one", "two"), error: float | None = 0.01) -> Findings:
+    """Two sources on an accuracy, a loss and another accuracy; the loss of ``tone`` differs by base."""
+    values = {
+        "base": (0.5, 3.0, 0.2),
+        "tone": (0.9, {"one": 2.6, "two": 3.4}, 0.1),
+        "sums": (0.4, 2.9, 0.6),
+    }
+    lines = []
+    for base in bases:
+        for source, scores in values.items():
+            for task, value in zip(("tone", "story", "sums"), scores, strict=True):
+                trained = None if source == "base" else source
+                about = {"base": base, "model": trained or "base", "source": trained, "task": task, "stderr": error}
+                metric = "loss" if task == "story" else "accuracy"
+                score = value[base] if isinstance(value, dict) else value
+                lines.append({**about, "metric": metric, "value": score, "higher_is_better": metric != "loss"})
+    matrix = ScoreMatrix.from_long(pd.DataFrame(lines))
+    return Findings(name="s", scores=matrix, effects=measure_effects(matrix))
+
+
+def test_the_strongest_of_every_scale_is_told_with_its_base_and_the_way_that_is_better() -> None:
+    helps, harms = claims("helps", scales()), claims("changes", scales())
+    # No transfer helps in points; the larger gain in nats is named, of the base that has it.
+    assert helps[0].text.startswith("tone (one) helps story most: loss 0.4 lower [0.37")
+    assert ", which is better, q < 0.0001. 3 of 8 transfers help." in helps[0].text
+    # A harm in nats is not lost behind one in points.
+    assert harms[0].text.startswith("tone (one) harms sums most: accuracy -10.0 points [")
+    assert harms[1].text.startswith("tone (two) harms story most: loss 0.4 higher [0.37")
+    assert "which is worse" in harms[1].text and harms[1].href == "#cell/two%2Ftone/story"
+    alone = claims("helps", scales(bases=("one",), error=None))
+    assert alone[0].text == (
+        "tone does best beside the base on story: loss 0.4 lower, which is better. "
+        "No error is known, so nothing is tested."
+    )
+
+
+def test_sizes_of_tasks_whose_metric_has_no_name_are_not_compared() -> None:
+    scores = ScoreMatrix.from_wide(pd.DataFrame({"elo": [1200, 1300.0], "depth": [5.0, 5.4]}, index=["base", "a"]))
+    told = claims("helps", Findings(name="s", scores=scores, effects=measure_effects(scores)))
+    assert sorted(re.search(r" on (\w+): score (\+[\d.]*\d)\.", claim.text).groups() for claim in told) == [
+        ("depth", "+0.4"),
+        ("elo", "+100"),
+    ]
+
+
+def test_long_names_are_cut_in_answers() -> None:
+    long = "a_dataset_" + "x" * 200
+    scores = ScoreMatrix.from_wide(pd.DataFrame({"t": [0.1, 0.9]}, index=["base", long]))
+    text = claims("helps", Findings(name="s", scores=scores, effects=measure_effects(scores)))[0].text
+    assert text.startswith("a_dataset_") and "…" in text and len(text) < 200
+
+
+def test_one_thing_is_told_in_the_singular() -> None:
+    wide = pd.DataFrame({"t": [0.5, 0.7]}, index=["base", "a"])
+    errors = pd.DataFrame({"t": [0.02, 0.02]}, index=["base", "a"])
+    scores = ScoreMatrix.from_wide(wide, stderr=errors)
+    bare = Findings(name="s", scores=scores, effects=measure_effects(scores))
+    text = re.sub(r"<(script|style|pre)\b.*?</\1>|<[^>]*>", " ", render_page(bare, [], []), flags=re.S)
+    assert "1 of 1 transfer helps" in text and "2 models × 1 task:" in text
+    assert re.findall(r"(?<![\d.,])1 (?!is\b|was\b|has\b|of\b)[a-z]+s\b", text) == []
+
+
+def test_frames_are_named_where_there_are_some_and_missing_gains_have_a_reason() -> None:
+    holes = ScoreMatrix.from_wide(pd.DataFrame({"x": [np.nan, 0.2], "y": [0.5, 0.4]}, index=["base", "a"]))
+    made = table(Findings(name="s", scores=holes))
+    cell = made.rows[1].cells[0]
+    assert cell.gain == "–" and cell.tip[-1] == "no gain: base was not measured on the task"
+    assert made.notes["gain"].endswith("–: no gain, as the base was not measured there.")
+    assert not made.has_home and table(found()).has_home
+    page = render_page(Findings(name="s", scores=holes), [], [])
+    assert "Framed" not in page and "hide own" not in page
+    assert "no gain, as" not in table(found()).notes["gain"]
+
+
+def test_a_tip_says_where_less_is_better() -> None:
+    made = table(scales())
+    tips = {(cell.model, cell.task): cell.tip for row in made.rows for cell in row.cells}
+    assert tips["one/tone", "story"][1] == "loss 2.6 (lower is better), imported"
+    assert tips["one/tone", "tone"][1] == "accuracy 90.0, imported"
+
+
+def test_gains_in_percent_are_as_bright_as_the_same_in_shares() -> None:
+    shares = pd.DataFrame({"x": [0.5, 0.7], "y": [0.5, 0.4]}, index=["base", "a"])
+    tones = [
+        [cell.tone for cell in table(Findings(name="s", scores=ScoreMatrix.from_wide(frame))).rows[1].cells]
+        for frame in (shares, 100 * shares)
+    ]
+    assert tones[0] == pytest.approx([1.0, -0.5]) and tones[0] == pytest.approx(tones[1])
+
+
+def test_classes_have_the_names_of_their_colours() -> None:
+    told = {task: names for tasks, names in table(found()).classes for task in tasks}
+    assert {task: names[: len(synthetic.CLASSES[task])] for task, names in told.items()} == synthetic.CLASSES
+
+
+def test_what_chance_gives_stands_below_the_base() -> None:
+    row = table(found()).rows[1]
     assert (row.name, row.kind) == ("best constant answer", "chance")
     for task, cell in zip(synthetic.TASKS, row.cells, strict=True):
         gold = synthetic._cells()[1]["base", task]["gold"]
@@ -184,7 +282,7 @@ def test_a_line_without_a_value_is_a_missing_cell_and_no_imported_one() -> None:
 
 
 def test_addresses_hold_any_name() -> None:
-    href = answers.cell_href("a/b c#", "é?&")
+    href = address("a/b c#", "é?&")
     assert href.count("/") == 2 and [unquote(part) for part in href.split("/")[1:]] == ["a/b c#", "é?&"]
 
 

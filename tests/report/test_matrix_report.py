@@ -141,7 +141,7 @@ def test_the_page_names_every_option_and_its_example_runs(
     monkeypatch.chdir(tmp_path)
     exec(compile(code[1], str(PAGE), "exec"), {})
     told = capsys.readouterr().out
-    assert "[['model' 'model']\n ['own' 'transfer']]" in told and "1 of 4 cells are missing" in told
+    assert "[['model' 'model']\n ['own' 'transfer']]" in told and "1 of 4 cells is missing" in told
 
 
 def test_a_known_deviation_between_runs_is_typed_alike_for_traits_and_effects(tmp_path: Path) -> None:

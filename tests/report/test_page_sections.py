@@ -306,7 +306,7 @@ def test_training_counts_what_was_learnt_and_what_it_cost(found: Findings) -> No
     learnt = (own["verdict"] == "learnt").sum()
     assert view.answer.startswith(f"{learnt} of {len(own)} adapters learnt their own task")
     assert view.cost_text == "2 adapters: 30 steps and 4,000 tokens in all."
-    assert view.cost is not None and [line.items[3].text for line in view.cost.lines] == ["2", "–"]
+    assert view.cost is not None and [line.items[3].text for line in view.cost.lines] == ["2.5", "–"]
 
 
 def test_cells_are_picked_by_chip_and_by_half_of_their_interval(found: Findings) -> None:

@@ -195,7 +195,7 @@ def test_cells_that_the_page_leaves_out_are_counted(monkeypatch: pytest.MonkeyPa
 
 
 def test_cells_are_counted_by_where_they_come_from() -> None:
-    assert cells_text(two_metrics()) == "2 models × 1 tasks: 1 measured, 1 imported"
+    assert cells_text(two_metrics()) == "2 models × 1 task: 1 measured, 1 imported"
 
 
 def test_tables_keep_names_and_digits() -> None:

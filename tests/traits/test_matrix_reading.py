@@ -27,7 +27,7 @@ def test_wide_file_first_column_names_the_models(wide_csv: Path) -> None:
     assert scores.models == ("base", "x", "y") and scores.tasks == ("imdb", "gsm")
     assert scores.stderr_IN[:, 0].tolist() == [2.0, 1.0, 1.5]
     assert np.isnan(scores.scores_IN[1, 1]) and scores.base_index == 0
-    assert "1 of 6 cells are missing" in scores.notes and "all scores read as percent" in scores.notes
+    assert "1 of 6 cells is missing" in scores.notes and "all scores read as percent" in scores.notes
 
 
 def test_parquet_and_tsv_and_long_give_the_same_matrix(wide_csv: Path, tmp_path: Path) -> None:

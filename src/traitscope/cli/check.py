@@ -242,6 +242,8 @@ def _code_notes(study: Study, task: Task) -> Iterator[str]:
             where=task.where("answer", "generate", "code"),
             fix="correct the tests, what stands before the answer, its limits, or `gold`: no model could pass",
         )
-    yield f"{len(outcomes) - len(wrong)} of {len(outcomes)} right answers pass their tests (by {find_isolation().kind})"
+    answers = count_of(len(outcomes), "right answer")
+    passing = "passes its" if len(outcomes) - len(wrong) == 1 else "pass their"
+    yield f"{len(outcomes) - len(wrong)} of {answers} {passing} tests (by {find_isolation().kind})"
     if wrong:
         yield f"right answers that do not: {named}"

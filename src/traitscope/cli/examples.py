@@ -6,6 +6,8 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from traitscope.texts import count_of
+
 if TYPE_CHECKING:
     from traitscope.records import Example
     from traitscope.tasks.task import Task
@@ -23,7 +25,7 @@ def example_text(task: Task, example: Example, tokenizer: Any) -> str:
     (row,) = training_rows(task, [example], tokenizer, None)
     n_answer = len(row.ids) - row.n_prompt - len(end.ids)
     lines = _opening(prompt, example)
-    lines.append(f"    answer:  {example.answer!r} ({row.n_prompt} + {n_answer} tokens)")
+    lines.append(f"    answer:  {example.answer!r} ({row.n_prompt} + {count_of(n_answer, 'token')})")
     if task.config.uses_chat:
         trained = tokenizer.decode(row.ids[row.n_prompt :])
         lines.append(f"    trained: {trained!r}")
@@ -50,4 +52,4 @@ def _harness_text(task: Task, example: Example, tokenizer: Any) -> str:
     answer = repr(example.answer) if example.answer else "none that the task names"
     lines = _opening(prompt_shown(task, example, tokenizer), example)
     tokens = sum(request.n_tokens for request in document.requests)
-    return "\n".join([*lines, f"    answer:  {answer}", f"    asks:    {asked} ({tokens} tokens)"])
+    return "\n".join([*lines, f"    answer:  {answer}", f"    asks:    {asked} ({count_of(tokens, 'token')})"])

@@ -24,6 +24,7 @@ from traitscope.cli.completion import words
 from traitscope.cli.matrixfile import MatrixOptions, SourceArgument, is_matrix, takes_matrix_options
 from traitscope.cli.output import say, say_json
 from traitscope.errors import TraitscopeError
+from traitscope.texts import count_of
 
 RULE = "expected improvement"
 
@@ -107,9 +108,8 @@ def _study_plan(
         looked_at = [*following.probe_rows.values(), *following.rows.values()]
         rows = max(n for tasks in looked_at for n in tasks.values())
         whole = f" and full ones of {len(following.sources)}, no longer than these" if following.sources else ""
-        lines.append(
-            f"  next      short trainings of {len(following.probe_rows)} sources{whole}; {rows} rows on every target"
-        )
+        short = f"short trainings of {count_of(len(following.probe_rows), 'source')}{whole}"
+        lines.append(f"  next      {short}; {count_of(rows, 'row')} on every target")
     else:
         new = [name for name in following.sources if name not in budgeted.rounds[-1].sources]
         cells = sum(
@@ -118,7 +118,7 @@ def _study_plan(
             for task, n in tasks.items()
         )
         trained = f"full trainings of {', '.join(new)}, and " if new else ""
-        lines.append(f"  next      {trained}more rows of {cells} cells")
+        lines.append(f"  next      {trained}more rows of {count_of(cells, 'cell')}")
     if following is not None:
         cost = budgeted.spent(following) / budgeted.prices.whole
         found["next"] = {"kind": following.kind, "sources": list(following.sources), "spent_after": cost}
@@ -143,8 +143,9 @@ def _matrix_plan(
     problem = Problem.from_scores(scores, of)
     open_IN = problem.allowed_IN & ~problem.known_IN
     count = min(round(share * int(problem.allowed_IN.sum())) - int(problem.known_IN.sum()), int(open_IN.sum()))
-    told = f"{int(problem.known_IN.sum())} of {int(problem.allowed_IN.sum())} transfer cells are measured"
     known = {"measured": int(problem.known_IN.sum()), "transfer_cells": int(problem.allowed_IN.sum())}
+    told = f"{known['measured']} of {count_of(known['transfer_cells'], 'transfer cell')} "
+    told += f"{'is' if known['measured'] == 1 else 'are'} measured"
     if count <= 0:
         return f"{told}: nothing more within {share:.0%}", {**known, "next": []}
     if not problem.known_IN.any() and not problem.others:

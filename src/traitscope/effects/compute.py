@@ -32,6 +32,7 @@ from traitscope.effects.tags import tag_rows
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix, looked_at
 from traitscope.stats.result import DatasetStats
+from traitscope.texts import count_of
 from traitscope.ticks import ticks
 
 # Rows that only findings are made of; all other tables are shown as well.
@@ -135,7 +136,7 @@ def measure_effects(
     undefined = sum(bool(row["undefined"] and row["source"]) for row in rows["lengths"])
     if undefined and habits:
         notes.append(
-            f"length weight undefined in {undefined} cells (base and source alike in length, base "
+            f"length weight undefined in {count_of(undefined, 'cell')} (base and source alike in length, base "
             "cut off below the source's length, or length not known)"
         )
     return Effects(
@@ -170,12 +171,12 @@ def _what_is_missing(grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Pair
     untold = sum((model, task) not in paired for i, model, task in known if not grid.is_base(i))
     if untold:
         notes.append(
-            f"no example records for {untold} of {untold + len(paired)} cells: no paired test, "
+            f"no example records for {untold} of {count_of(untold + len(paired), 'cell')}: no paired test, "
             "win and harm rates, class shares, lengths, invalid answers or tags there"
         )
     blind = sum(not np.isfinite(row["p"]) for row in rows["claimed_gains"])
     if blind:
-        notes.append(f"gains: {blind} have no standard error, so no interval and no test")
+        notes.append(f"gains: {blind} {'has' if blind == 1 else 'have'} no standard error, so no interval and no test")
     differing = sorted(
         {
             task
@@ -190,7 +191,9 @@ def _what_is_missing(grid: Grid, rows: Mapping[str, Sequence[Row]], paired: Pair
         )
     alone = int((grid.base_I < 0).sum())
     if alone:
-        notes.append(f"{alone} rows have no base row: they have no gains, and surprises rest on scores")
+        notes.append(
+            f"no base row for {count_of(alone, 'row')}: there are no gains of it, and surprises rest on scores"
+        )
     return notes
 
 

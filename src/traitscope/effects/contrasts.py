@@ -13,6 +13,7 @@ from traitscope.effects.grid import HOME, Found, Grid, Row
 from traitscope.effects.measure import primary_change
 from traitscope.effects.panel import Panel
 from traitscope.effects.significance import NO_RUNS, alone_of, replicate_test, with_runs
+from traitscope.texts import count_of
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +39,7 @@ def asymmetry_rows(grid: Grid, gains: SourceGains, level: float) -> Found:
             head = {"base": grid.models[b], "i": i, "j": j}
             rows.append({**head, **_way("i_to_j", there, level), **_way("j_to_i", back, level)})
             rows[-1] |= _difference(there, back, level)
-    note = f"asymmetry: {skipped} pairs left out, their tasks are scored in different units"
+    note = f"asymmetry: {count_of(skipped, 'pair')} left out, whose tasks are scored in different units"
     return {"asymmetry": rows}, [note] if skipped else []
 
 

@@ -12,6 +12,7 @@ from traitscope.effects.gains import SourceGains
 from traitscope.effects.grid import Found, Grid, Row
 from traitscope.effects.significance import additive_basis
 from traitscope.stats.similarity import Similarity
+from traitscope.texts import count_of
 
 Floats = NDArray[np.float64]
 MIN_CELLS, MIN_DATASETS = 8, 4
@@ -158,7 +159,7 @@ def domain_rows(
             found.append({**pair, "similarity": values_MM[s, t], "gain": gain})
         if n < MIN_CELLS or len(cells.datasets) < MIN_DATASETS:
             notes.append(
-                f"near against far domains: {n} cells have a known {label} of "
+                f"near against far domains: {count_of(n, 'cell')} with a known {label} of "
                 f"source and task, at least {MIN_CELLS} over {MIN_DATASETS} datasets are needed{tail}"
             )
             continue

@@ -11,7 +11,7 @@ import pandas as pd
 from traitscope.effects.words import p_words
 from traitscope.frames import Tabular
 from traitscope.jsontables import dump_findings, load_findings, table_from_json, table_to_json
-from traitscope.texts import Shown
+from traitscope.texts import Shown, count_of
 
 FORMAT = 2
 
@@ -42,7 +42,7 @@ class Explanation(Shown, Tabular):
 
     def headline(self) -> str:
         """What it is of, in a few words."""
-        return f"{self.looked_at} correlations over {self.sources} sources"
+        return f"{count_of(self.looked_at, 'correlation')} over {count_of(self.sources, 'source')}"
 
     def named_tables(self) -> dict[str, pd.DataFrame]:
         """``correlations`` and ``regressions``."""
@@ -81,7 +81,7 @@ class Explanation(Shown, Tabular):
 
 def _sentences(found: Explanation) -> Iterator[str]:
     alpha = 1 - found.level
-    head = f"{found.sources} sources, {found.looked_at} correlations looked at: "
+    head = f"{count_of(found.sources, 'source')}, {count_of(found.looked_at, 'correlation')} looked at: "
     if found.detectable > 1:
         yield head + "after correction not even a perfect correlation could hold; what follows is description only."
     else:
@@ -108,6 +108,6 @@ def _sentences(found: Explanation) -> Iterator[str]:
     for row in found.regressions.to_dict("records"):
         verdict = "holds" if row["q"] <= alpha else "does not hold"
         yield (
-            f"Predicting {row['outcome']} of a source from the others by {row['features']} statistics: R2 = "
-            f"{row['r2']:+.2f} ({p_words(row['p'])}, q = {row['q']:.2g}), which {verdict}."
+            f"Predicting {row['outcome']} of a source from the others by {count_of(row['features'], 'statistic')}: "
+            f"R2 = {row['r2']:+.2f} ({p_words(row['p'])}, q = {row['q']:.2g}), which {verdict}."
         )

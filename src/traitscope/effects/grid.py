@@ -44,6 +44,7 @@ class Grid:
         gain_stderr_IN: standard errors of the gains, paired where the matrix could pair them.
         units: ``fraction``, ``percent`` or ``other`` by task.
         metrics: the metric of each task.
+        lower: tasks of whose metric less is better.
         runs: the variance between training runs where the matrix was told of it, and the runs behind each row.
     """
 
@@ -60,6 +61,7 @@ class Grid:
     units: tuple[str, ...]
     metrics: tuple[str, ...]
     runs: SeedNoise | None = None
+    lower: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, matrix: ScoreMatrix) -> Grid:
@@ -82,6 +84,7 @@ class Grid:
             units=tuple(matrix.units[task] for task in matrix.tasks),
             metrics=tuple(matrix.metrics[task] for task in matrix.tasks),
             runs=matrix.seed_noise,
+            lower=frozenset(task for task, sign in zip(matrix.tasks, matrix.sign_N, strict=True) if sign < 0),
         )
 
     def unit(self, n: int) -> str:

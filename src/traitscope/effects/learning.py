@@ -10,6 +10,7 @@ import numpy as np
 
 from traitscope.effects.grid import Grid, Row
 from traitscope.effects.words import POINTS, number, p_words, span_words
+from traitscope.texts import count_of
 
 # Points of a loss curve that is kept.
 MOST_POINTS = 60
@@ -130,10 +131,10 @@ def learning_sentences(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         text = TOLD[row["verdict"]].format(model=row["model"], task=row["task"])
         if row["verdict"] != "not measured":
             span = span_words(row["lo"], row["hi"], unit)
-            points = "points" if unit in POINTS else unit
-            text += f"{row['metric']} {number(row['gain'], unit)} {points} {span} ({p_words(row['p'])})"
+            points = " points" if unit in POINTS else "" if unit == "score" else f" {unit}"
+            text += f"{row['metric']} {number(row['gain'], unit)}{points} {span} ({p_words(row['p'])})"
         if row["steps"]:
-            text += f" after {row['steps']} steps, loss {row['loss_first']:.2f} to {row['loss_last']:.2f}"
+            text += f" after {count_of(row['steps'], 'step')}, loss {row['loss_first']:.2f} to {row['loss_last']:.2f}"
         if row["verdict"] == "one answer":
             best = number(row["constant_score"], unit, signed=False)
             text += f". {row['remark']} The best constant answer gives {best}"

@@ -16,7 +16,8 @@ SAME_DIRECTION = 0.5
 
 
 def gain(found: Mapping[str, Any]) -> str:
-    head = "{model} on {task}: {metric} {size} {points} "
+    better = " (lower is better)" if found.get("lower") else ""
+    head = "{model} on {task}: {metric}" + better + " {size} " + ("" if found["unit"] == "score" else "{points} ")
     runs = "" if found["deviation"] is None else "; runs deviate by {deviation:{unit}}"
     if found["won"] is not None:
         paired = "{span} over the base's {base_value:{unit}} (n = {n}, {test}" + runs + "): {won} examples won, "

@@ -12,13 +12,17 @@ POINTS = {"share": 100.0, "percent": 1.0}
 
 
 def number(value: float | None, unit: str = "share", *, signed: bool = True) -> str:
-    """A value in words: shares as percentage points, all with three significant digits."""
+    """A value in words: shares as percentage points with a decimal, all else with three significant digits.
+
+    Thousands are written out, and what rounds to zero has no minus.
+    """
     if value is None or not math.isfinite(value):
         return "unknown" if value is None or math.isnan(value) else ("infinite" if value > 0 else "-infinite")
     sign = "+" if signed else ""
     if unit in POINTS:
-        return f"{POINTS[unit] * value:{sign}.1f}"
-    return f"{value:{sign}.3g}"
+        return f"{round(POINTS[unit] * value, 1) + 0.0:{sign}.1f}"
+    digits = ".0f" if 999.5 <= abs(value) < 1e7 else ".3g"
+    return f"{value + 0.0:{sign}{digits}}"
 
 
 def p_words(p: float) -> str:

@@ -119,8 +119,8 @@ class LayersResult(Shown, Tabular):
         """Sections of every group of tasks, and what a reader must know about n."""
         meta = self.meta
         lines = [
-            f"layers: {len(self.tasks)} tasks, {meta['n_layers']} layers, n = {meta['n']} examples per task, "
-            f"D = {meta['hidden_size']}, n/D = {meta['n_over_d']:.2f}"
+            f"layers: {count_of(len(self.tasks), 'task')}, {meta['n_layers']} layers, "
+            f"n = {count_of(meta['n'], 'example')} per task, D = {meta['hidden_size']}, n/D = {meta['n_over_d']:.2f}"
         ]
         lines += [f"  left out: {task} ({reason})" for task, reason in meta["excluded"].items()]
         told, small = told_apart(self.sections)

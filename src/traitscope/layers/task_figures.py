@@ -69,7 +69,8 @@ class TaskFigures(Shown, Tabular):
     def render(self) -> str:
         """A few lines of text."""
         tests = int(np.isfinite(self.correlates["p"]).sum())
-        head = f"correlates over {len(self.tasks)} tasks (rho: Spearman; q: Benjamini-Hochberg over {tests} tests)"
+        how = f"rho: Spearman; q: Benjamini-Hochberg over {count_of(tests, 'test')}"
+        head = f"correlates over {count_of(len(self.tasks), 'task')} ({how})"
         return "\n".join([head, *(f"  {line}" for line in self.lines()), *(f"  note: {note}" for note in self.notes)])
 
     def to_json(self) -> str:

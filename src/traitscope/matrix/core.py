@@ -25,7 +25,7 @@ from traitscope.matrix.table import COLUMNS, normalise_table, pick_metrics, row_
 from traitscope.matrix.units import pick_units
 from traitscope.matrix.views import Floats, View
 from traitscope.matrix.wide import melt_wide
-from traitscope.texts import Shown, frame_text
+from traitscope.texts import Shown, count_of, frame_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,7 +38,9 @@ class ScoreMatrix(ScoreArrays, Shown, Tabular):
 
     def headline(self) -> str:
         """What it is of, in a few words."""
-        return f"{len(self.models)} models x {len(self.tasks)} tasks, {int(np.isfinite(self.scores_IN).sum())} cells"
+        cells = int(np.isfinite(self.scores_IN).sum())
+        size = f"{count_of(len(self.models), 'model')} x {count_of(len(self.tasks), 'task')}"
+        return f"{size}, {count_of(cells, 'cell')}"
 
     def shown_text(self) -> str:
         """What a notebook shows below the headline."""

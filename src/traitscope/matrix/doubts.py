@@ -12,6 +12,7 @@ from traitscope.matrix.columns import SPREADS, SUMMARIES
 from traitscope.matrix.runs import base_proposal
 from traitscope.matrix.units import UNITS, full_mark
 from traitscope.matrix.views import View
+from traitscope.texts import count_of
 
 # No test set is larger: smaller standard errors are fractions beside percentages, or not those of examples.
 MOST_EXAMPLES = 200_000
@@ -30,7 +31,7 @@ def reading_notes(raw: View, units: Mapping[str, str], base_index_I: npt.NDArray
             notes.append(f"all scores read as {unit}")
     gaps = int(np.isnan(raw.values_IN).sum())
     if gaps:
-        notes.append(f"{gaps} of {raw.values_IN.size} cells are missing")
+        notes.append(f"{gaps} of {count_of(raw.values_IN.size, 'cell')} {'is' if gaps == 1 else 'are'} missing")
     lost = [m for m, base in zip(raw.models, base_index_I, strict=True) if base < 0]
     if len(lost) == len(raw.models):
         likely = base_proposal(raw.models)
@@ -39,7 +40,9 @@ def reading_notes(raw: View, units: Mapping[str, str], base_index_I: npt.NDArray
             + (f"{likely}, if it is that one" if likely else "...")
         )
     elif lost:
-        notes.append(f"no base row for {len(lost)} of {len(raw.models)} rows: no gains for {', '.join(lost[:5])}")
+        notes.append(
+            f"no base row for {len(lost)} of {count_of(len(raw.models), 'row')}: no gains for {', '.join(lost[:5])}"
+        )
     for b in sorted(set(base_index_I[base_index_I >= 0].tolist())):
         holes = [t for t, value in zip(raw.tasks, raw.values_IN[b], strict=True) if np.isnan(value)]
         if holes:

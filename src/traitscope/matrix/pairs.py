@@ -13,6 +13,7 @@ import pandas as pd
 from traitscope.errors import TraitscopeError
 from traitscope.matrix.roles import Role, roles_from_pairs
 from traitscope.matrix.tablefile import load_table
+from traitscope.texts import count_of
 
 Own = str | Path | Mapping[str, str | Sequence[str]] | None
 _COLUMNS = ("source", "task", "relation")
@@ -93,7 +94,9 @@ def own_note(own: Own, roles: Mapping[str, Role], tasks: Sequence[str]) -> str:
     """
     relations = [role.relation(task) for role in roles.values() for task in tasks]
     n_own, n_copy = (relations.count(kind) for kind in ("own", "copy"))
-    note = f"{n_own} cells are their row's own task, {'by equal names' if own is None else 'as stated'}"
+    whose = "is its" if n_own == 1 else "are their"
+    how = "by equal names" if own is None else "as stated"
+    note = f"{count_of(n_own, 'cell')} {whose} row's own task, {how}"
     note += f" and {n_copy} a copy of it" if n_copy else ""
     if own is not None:
         return note

@@ -13,6 +13,7 @@ from traitscope.matrix.lmeval import ScoreColumn, error_partner
 from traitscope.matrix.numbers import numbers_or_error
 from traitscope.matrix.runs import Long, default_base, no_base_row, refuse_twice, run_name, run_numbers, trained_on
 from traitscope.matrix.widecolumns import WideColumns
+from traitscope.texts import count_of
 
 
 def melt_wide(frame: pd.DataFrame, stderr: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -179,7 +180,7 @@ def _note_scores(scores: Sequence[ScoreColumn], n_errors: int, notes: list[str])
         begin = SPLIT if guessed else "columns have lm-eval's names"
         notes.append(f"{begin}: {one.column} is metric {one.metric} of task {one.task}")
     if n_errors:
-        notes.append(f"standard errors were read for {n_errors} of {len({c.task for c in scores})} tasks")
+        notes.append(f"standard errors were read for {n_errors} of {count_of(len({c.task for c in scores}), 'task')}")
     several: dict[str, list[str]] = {}
     for score in scores:
         several.setdefault(score.task, []).append(score.metric)

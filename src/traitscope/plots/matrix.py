@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -244,8 +245,10 @@ def _caption(axes: Axes, text: str) -> None:
 
 
 def _number(value: float) -> str:
-    """Three characters or so."""
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+    """Three characters or so; halves away from zero."""
+    if abs(value) >= 10:
+        return f"{math.copysign(math.floor(abs(value) + 0.5), value):.0f}"
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
 
 
 def _column(what: object, values_IN: Floats) -> Floats:

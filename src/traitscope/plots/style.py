@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 from traitscope.plots.labels import INK as INK
 from traitscope.plots.labels import PAPER as PAPER
 from traitscope.plots.labels import columns, cut, settle
-from traitscope.texts import safe
+from traitscope.texts import isolated, minus, safe
 
 Figure = Any
 Axes = Any
@@ -128,6 +128,8 @@ def svg_text(figure: Figure, name: str) -> str:
     # Names of groups (axes_1) and images repeat from figure to figure; nothing refers to them.
     svg = re.sub(r'<g id="[^"]*"', "<g", safe(file.getvalue().decode()))
     svg = svg.replace(f"font-family: '{MEASURED}'", f"font-family: {FONTS}")
+    # Numbers have true minus signs, as on the axes; names that are read from right to left move none of them.
+    svg = re.sub(r"(?<=>)[^<>]+(?=</(?:text|tspan)>)", lambda m: isolated(minus(m[0])), svg)
     return re.sub(r' id="(image[0-9a-f]+)"', lambda m: m[0] if f"#{m[1]}" in svg else "", svg)
 
 
@@ -144,7 +146,7 @@ def inline_svg(svg: str, label: str) -> str:
     # On a narrow screen it is not shrunk until its words cannot be read: the figure around it scrolls.
     wide = float(size[1]) if size else 0.0
     width = f"max-width:{1.35 * wide:.0f}px;min-width:{min(wide, 640):.0f}px" if size else ""
-    head = f'<svg role="img" aria-label="{_attribute(label)}" style="{width}"'
+    head = f'<svg role="img" aria-label="{isolated(_attribute(safe(label)))}" style="{width}"'
     return re.sub(r'<svg(?: (?:width|height)="[^"]*")*', head, body, count=1)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from traitscope.predict.evaluation import ALL, TOGETHER, Evaluation
 from traitscope.predict.protocols import PROTOCOLS
-from traitscope.texts import table_text
+from traitscope.texts import count_of, table_text
 
 COLUMNS = {
     "rmse": "RMSE",
@@ -31,7 +31,7 @@ def render(found: Evaluation) -> str:
     """Predictors by protocol, medians over the base models, and what must be known with them."""
     count = len(found.bases)
     over = f"base model {found.bases[0]}" if count == 1 else f"median over {count} base models"
-    parts = [f"{len(found.sources)} sources, {len(found.tasks)} tasks, {over}"]
+    parts = [f"{count_of(len(found.sources), 'source')}, {count_of(len(found.tasks), 'task')}, {over}"]
     summary = found.summary()
     for held in (ALL, TOGETHER):
         for protocol in PROTOCOLS:

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from traitscope.effects.holding import excludes_none, rows_of
-from traitscope.effects.words import POINTS, number
 from traitscope.findings import Findings
 from traitscope.matrix.table import row_labels
 from traitscope.metrics import METRICS
 from traitscope.metrics.intervals import normal_quantile
 from traitscope.records import ExampleRecord
+from traitscope.report.amounts import gain_text, score_text, sized, unit_of
+from traitscope.report.numbers import by_cell
 from traitscope.report.words import ALPHA, q_text
 
 LEVEL = 0.95
-SCALES = {"fraction": "share", "percent": "percent"}
 PAIRED = "paired over the examples"
 APART = "from both scores' errors, as if they were of different examples"
 
@@ -31,7 +31,7 @@ class Change:
     """One metric of a cell.
 
     Attributes:
-        metric: its name; primary: whether it is the one that the matrix shows.
+        metric: its name; primary: whether it is the one that the matrix shows; lower: whether less of it is better.
         base, model: both scores as text; empty where there is none.
         gain: the difference, above 0 where the model is better; NaN where there is no base.
         lo, hi: ends of its interval; NaN where its error is not known.
@@ -51,16 +51,16 @@ class Change:
     how: str = ""
     q: str = ""
     held: bool = False
+    lower: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As the page's script takes it: all numbers as text."""
         known = math.isfinite(self.gain)
         span = math.isfinite(self.lo) and math.isfinite(self.hi)
-        ends = f"{number(self.lo, self.unit)} to {number(self.hi, self.unit)}" if span else ""
-        points = " points" if self.unit in POINTS else ""
+        ends = f"{gain_text(self.lo, self.unit)} to {gain_text(self.hi, self.unit)}" if span else ""
         found = {key: value for key, value in asdict(self).items() if key not in ("gain", "lo", "hi", "unit")}
         sign = 0 if not known or self.gain == 0 else 1 if self.gain > 0 else -1
-        return {**found, "gain": number(self.gain, self.unit) + points if known else "", "span": ends, "sign": sign}
+        return {**found, "gain": sized(self.gain, self.unit, "points") if known else "", "span": ends, "sign": sign}
 
 
 class Changes:
@@ -72,7 +72,7 @@ class Changes:
 
     def __init__(self, findings: Findings) -> None:
         self.scores = findings.scores
-        self.tables = {} if findings.effects is None else findings.effects.tables
+        self.effects = findings.effects
         self.findings = None if findings.effects is None else findings.effects.of_kind("gain")
         self.z = normal_quantile(LEVEL)
         self.row = {name: i for i, name in enumerate(self.scores.models)}
@@ -102,7 +102,7 @@ class Changes:
     @cached_property
     def paired(self) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
         """Rows of the effects' tables on gains and on macro-F1 by cell."""
-        return {name: _by_cell(self.tables.get(name)) for name in ("gains", "macro_f1")}
+        return {name: by_cell(self.effects, name) for name in ("gains", "macro_f1")}
 
     @cached_property
     def gain_view(self) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +141,7 @@ class Changes:
     ) -> Change:
         metric = str(row["metric"])
         primary = metric == self.scores.metrics[task]
-        unit = SCALES.get(self.scores.units[task], "score") if primary else _unit(metric)
+        unit = unit_of(self.scores.units[task]) if primary else _unit(metric)
         value, before = float(row["value"]), math.nan if other is None else float(other["value"])
         turn = 1.0 if bool(row["higher_is_better"]) else -1.0
         gain, lo, hi, how, about = turn * (value - before), math.nan, math.nan, "", None
@@ -154,7 +154,7 @@ class Changes:
                 ends = "change" if name == "macro_f1" else "gain"
                 prefix = "change_" if name == "macro_f1" else ""
                 gain, lo, hi = (scale * float(found[key]) for key in (ends, f"{prefix}lo", f"{prefix}hi"))
-                how = PAIRED
+                how = _way(name, found) if math.isfinite(lo) else ""
             elif metric == "loss" and base_records and len(base_records) == len(records) > 1:
                 lost_S = np.array([b.loss - r.loss for b, r in zip(base_records, records, strict=True)])
                 half = self.z * float(lost_S.std(ddof=1)) / math.sqrt(len(lost_S))
@@ -179,6 +179,7 @@ class Changes:
             how=how,
             q=f"{q} (all {len(rows_of(about))} seeds together)" if q and together and about is not None else q,
             held=about is not None and bool(about["q"] <= ALPHA) and excludes_none(about),
+            lower=turn < 0,
         )
 
     def _error(
@@ -191,10 +192,9 @@ class Changes:
         return math.hypot(*errors)
 
 
-def _by_cell(table: pd.DataFrame | None) -> dict[tuple[str, str], dict[str, Any]]:
-    if table is None:
-        return {}
-    return {(r["model"], r["task"]): {str(k): v for k, v in r.items()} for r in table.to_dict("records")}
+def _way(name: str, found: Mapping[str, Any]) -> str:
+    """What an interval of the effects is made from: the pairs of a cell's examples, or the scores' errors alone."""
+    return PAIRED if name != "gains" or isinstance(found.get("interval"), str) else APART
 
 
 def _unit(metric: str) -> str:
@@ -204,4 +204,4 @@ def _unit(metric: str) -> str:
 
 
 def _score(value: float, unit: str) -> str:
-    return number(value, unit, signed=False) + (" %" if unit in POINTS else "")
+    return score_text(value, unit) + (" %" if unit != "score" else "")

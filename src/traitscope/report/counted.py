@@ -66,7 +66,7 @@ def confusion(
         gold_C = counts[-1].sum(axis=1)
         kept = sorted(np.argsort(-gold_C, kind="stable")[: MOST_CLASSES - 1].tolist())
         rest = len(names) - len(kept)
-        note = f"The {len(kept)} most frequent of {len(names)} classes; {rest} others are one row and column."
+        note = f"The {len(kept)} most frequent of {len(names)} classes; the other {rest} are one row and column."
         counts = [_merged(one, kept) for one in counts]
         names = [*(names[c] for c in kept), f"({rest} others)"]
     predicted = tuple(names)

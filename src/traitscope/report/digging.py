@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
 from traitscope.findings import Findings
 from traitscope.records import Example, ExampleRecord
-from traitscope.report.changes import Change, Changes
-from traitscope.report.counted import Confusion, Density, cell_density, confusion, invalid_note
+from traitscope.report.amounts import score_text, unit_of
+from traitscope.report.changes import Changes
+from traitscope.report.counted import cell_density, confusion, invalid_note
+from traitscope.report.numbers import by_cell
+from traitscope.report.panel import Dig, Tab
 from traitscope.report.shown import Shown, evenly, tabs
-from traitscope.texts import count_of, safe
+from traitscope.texts import count_of, short
 
-__all__ = ["Dig", "Digger", "Shown", "Tab", "address", "dig", "tabs"]
+__all__ = ["Dig", "Digger", "Shown", "Tab", "dig", "tabs"]
 
 LABELS = {
     "won": "Won",
@@ -51,6 +53,8 @@ FLAGS = {
     "wrong": "--wrong",
 }
 RULE = "Examples are taken evenly over the task's rows in their order, whatever their scores."
+# Columns of a name among the facts.
+SIGNS = 48
 RELATIONS = {
     "own": "the task it was trained on",
     "copy": "a task of which it was trained on a copy",
@@ -58,80 +62,12 @@ RELATIONS = {
     "model": "not trained here",
 }
 KINDS = {"source": "adapter of", "control": "control", "mix": "mix"}
+NO_BASE = "The base was not measured on this task"
 UNREAD = {
     "imported": "The score was read from a file, which holds no examples.",
     "predicted": "This cell was not measured: its score is a forecast, and there are no examples.",
     "missing": "This cell was not measured.",
 }
-
-
-def address(model: str, task: str) -> str:
-    """Where a cell's panel opens in the page: ``#cell/model/task``, each as encodeURIComponent writes it."""
-    return "#cell/" + "/".join(quote(safe(name), safe="!'()*-._~") for name in (model, task))
-
-
-@dataclass(frozen=True, slots=True)
-class Tab:
-    """Examples of one outcome.
-
-    Attributes:
-        key: of ``shown.TABS``, ``ALONE`` or ``EVERY``. total: how many there are.
-        shown: some of them, evenly over the task's rows in their order.
-        command: what lists all of them in a terminal, in the folder that the report lies in; empty where none does.
-    """
-
-    key: str
-    label: str
-    total: int
-    shown: tuple[Shown, ...]
-    command: str
-
-    def head(self) -> dict[str, Any]:
-        """The same as the page's script takes it, without the examples."""
-        return {"key": self.key, "label": self.label, "total": self.total, "command": self.command}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dig:
-    """What the panel of one cell shows.
-
-    Attributes:
-        model, task: the cell.
-        base: the row that it is compared with; None where it is a base itself, or has none.
-        facts: what the cell is: what was trained, how it relates to the task, how it was measured.
-        notes: what a reader must know before its numbers.
-        changes: every metric, the one that the matrix shows first.
-        confusion: of classification tasks. density: of answers that are written, or of losses.
-        tabs: examples by outcome; empty where there are none.
-    """
-
-    model: str
-    task: str
-    base: str | None
-    facts: tuple[str, ...]
-    notes: tuple[str, ...]
-    changes: tuple[Change, ...]
-    confusion: Confusion | None
-    density: Density | None
-    tabs: tuple[Tab, ...]
-
-    def head(self) -> dict[str, Any]:
-        """All but the examples, as the page's script takes it."""
-        return {
-            "model": safe(self.model),
-            "task": safe(self.task),
-            "base": None if self.base is None else safe(self.base),
-            "facts": [safe(fact) for fact in self.facts],
-            "notes": [safe(note) for note in self.notes],
-            "changes": [change.to_json() for change in self.changes],
-            "confusion": None if self.confusion is None else self.confusion.to_json(),
-            "density": None if self.density is None else self.density.to_json(),
-            "tabs": [tab.head() for tab in self.tabs],
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it: ``head`` with ``rows``, the examples of every tab by its key."""
-        return {**self.head(), "rows": {tab.key: [one.to_json() for one in tab.shown] for tab in self.tabs}}
 
 
 class Digger:
@@ -152,14 +88,20 @@ class Digger:
     @cached_property
     def odd(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What the effects say is odd about a cell."""
-        table = self.changes.tables.get("cells")
-        return {} if table is None else {(r["model"], r["task"]): r for r in table.to_dict("records")}  # type: ignore[misc]
+        return by_cell(self.changes.effects, "cells")
 
     def base_of(self, model: str) -> str | None:
         """The row that a row is compared with; None for a base and for one that has none."""
         i = self.changes.row[model]
         b = int(self.scores.base_index_I[i])
         return None if b in (-1, i) else self.scores.models[b]
+
+    def compared(self, model: str, task: str) -> str | None:
+        """The same where it has a score on the task."""
+        base = self.base_of(model)
+        if base is None or np.isnan(self.scores.scores_IN[self.changes.row[base], self.changes.column[task]]):
+            return None
+        return base
 
     def read(self, model: str, task: str) -> dict[str, list[Shown]]:
         """All examples of a cell by outcome.
@@ -177,7 +119,7 @@ class Digger:
             per_tab: examples of an outcome at most.
         """
         i, n = self.changes.row[model], self.changes.column[task]
-        status, base = str(self.scores.status_IN[i, n]), self.base_of(model)
+        status, base = str(self.scores.status_IN[i, n]), self.compared(model, task)
         notes = self._notes(model, task, status)
         before: Sequence[ExampleRecord] | None = None
         records: Sequence[ExampleRecord] = ()
@@ -213,7 +155,7 @@ class Digger:
         if task != self._task:
             self._examples, self._records = self.cells.examples(task), {}
             self._task = task
-        base = self.base_of(model)
+        base = self.compared(model, task)
         if base is not None and base not in self._records:
             self._records[base] = self.cells.records(base, task)
         return None if base is None else self._records[base], self.cells.records(model, task)
@@ -227,7 +169,7 @@ class Digger:
         known = {record.id: record for record in base}
         kept = [record for record in records if record.id in known]
         if len(kept) < max(len(base), len(records)):
-            told = f"The base answered {len(base)} examples, the model {len(records)}"
+            told = f"The base answered {count_of(len(base), 'example')}, the model {len(records)}"
             notes.append(f"{told}: they are compared over the {len(kept)} that both answered.")
         return [known[record.id] for record in kept], kept
 
@@ -238,8 +180,8 @@ class Digger:
         if role.kind == "base":
             facts.append("the base model")
         elif role.kind in KINDS:
-            of = f" of {role.parent}" if role.kind == "control" and role.parent else ""
-            facts.append(f"{KINDS[role.kind]}{of or ' ' + str(source)}")
+            of = f" of {short(role.parent, SIGNS)}" if role.kind == "control" and role.parent else ""
+            facts.append(f"{KINDS[role.kind]}{of or ' ' + short(str(source), SIGNS)}")
             if not pd.isna(seed):
                 facts.append(f"seed {int(seed)}")
         if role.kind != "base":
@@ -254,9 +196,10 @@ class Digger:
         source, base = self.scores.sources_I[i], int(self.scores.base_index_I[i])
         if source is None:
             return ""
-        unit = {"fraction": 100.0}.get(self.scores.units[self.scores.tasks[n]], 1.0)
+        unit = unit_of(self.scores.units[self.scores.tasks[n]])
+        scores = [score_text(float(score), unit) or "not measured" for score in self.scores.scores_IN[:, n]]
         found = [
-            f"{self.scores.models[j]} {unit * self.scores.scores_IN[j, n]:.4g}"
+            f"{short(self.scores.models[j], SIGNS)} {scores[j]}"
             for j, other in enumerate(self.scores.sources_I)
             if j != i and other == source and int(self.scores.base_index_I[j]) == base
         ]
@@ -264,6 +207,8 @@ class Digger:
 
     def _notes(self, model: str, task: str, status: str) -> list[str]:
         notes = [UNREAD[status]] if status in UNREAD else []
+        if status != "missing" and self.base_of(model) is not None and self.compared(model, task) is None:
+            notes.append(f"{NO_BASE}: there is no gain.")
         if odd := self.odd.get((model, task)):
             notes += [odd["remark"]] if odd["remark"] else []
             if odd["base_at"]:

@@ -1,4 +1,4 @@
-"""Gains, scores and further metrics of cells, as numbers and as a page writes them."""
+"""Gains, claims on them, and further metrics of cells."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 
 from traitscope.effects import Effects
 from traitscope.effects.holding import rows_of
-from traitscope.effects.words import POINTS
 from traitscope.matrix import ScoreMatrix
+from traitscope.report.amounts import gain_text, score_text, unit_of
 
 Floats = npt.NDArray[np.float64]
 # Columns of the effects' tables that hold words; None there is none.
@@ -33,7 +33,7 @@ def gain_rows(matrix: ScoreMatrix, effects: Effects | None) -> dict[tuple[str, s
         for n, task in enumerate(matrix.tasks):
             value = float(view.values_IN[i, n])
             if np.isfinite(value) and matrix.base_index_I[i] != i:
-                unit = {"fraction": "share", "percent": "percent"}.get(matrix.units[task], "score")
+                unit = unit_of(matrix.units[task])
                 made[model, task] = {"gain": value, "unit": unit, "lo": np.nan, "hi": np.nan, "p": np.nan, "n": 0}
     return made
 
@@ -52,20 +52,6 @@ def claims(effects: Effects | None) -> dict[tuple[str, str], dict[str, Any]]:
     return found
 
 
-def gain_text(value: float, unit: str) -> str:
-    """A gain for a cell: percentage points with one decimal, else three digits; the minus sign is a true one."""
-    if unit in POINTS:
-        return f"{round(POINTS[unit] * value, 1) + 0.0:+.1f}".replace("-", "−")
-    return f"{value:+.3g}".replace("-", "−")
-
-
-def score_text(value: float, unit: str) -> str:
-    """A score for a cell: shares in percent."""
-    if np.isnan(value):
-        return ""
-    return f"{100 * value:.1f}" if unit == "fraction" else f"{value:.4g}".replace("-", "−")
-
-
 def by_cell(effects: Effects | None, name: str) -> dict[tuple[str, str], dict[str, Any]]:
     """The rows of a table of the effects by (model, task); empty where there is no such table."""
     table = None if effects is None else effects.tables.get(name)
@@ -78,11 +64,6 @@ def _records(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The rows of a table; a number that is not known is NaN, however the table was read."""
     for row in table.to_dict("records"):
         yield {str(key): np.nan if value is None and key not in _WORDS else value for key, value in row.items()}
-
-
-def words_unit(unit: str) -> str:
-    """A matrix's unit as sentences name it."""
-    return {"fraction": "share", "percent": "percent"}.get(unit, "score")
 
 
 def further_metrics(matrix: ScoreMatrix) -> dict[str, list[list[list[Any]]]]:
@@ -109,7 +90,7 @@ def further_metrics(matrix: ScoreMatrix) -> dict[str, list[list[list[Any]]]]:
 
 def _metric_cells(matrix: ScoreMatrix, values_IN: Floats, signs_N: Floats) -> list[list[list[Any]]]:
     known = values_IN[np.isfinite(values_IN)]
-    share = bool(known.size) and float(known.min()) >= 0.0 and float(known.max()) <= 1.0
+    unit = "share" if known.size and float(known.min()) >= 0.0 and float(known.max()) <= 1.0 else "score"
     cells = []
     for i in range(len(matrix.models)):
         line: list[list[Any]] = []
@@ -119,10 +100,10 @@ def _metric_cells(matrix: ScoreMatrix, values_IN: Floats, signs_N: Floats) -> li
             if np.isnan(value):
                 line.append([])
                 continue
-            entry: list[Any] = [score_text(value, "fraction" if share else "other"), float(value * signs_N[n])]
+            entry: list[Any] = [score_text(value, unit), float(value * signs_N[n])]
             gain = np.nan if base < 0 or base == i else (value - values_IN[base, n]) * signs_N[n]
             if np.isfinite(gain):
-                entry += [gain_text(gain, "share" if share else "score"), float(gain)]
+                entry += [gain_text(gain, unit), float(gain)]
             line.append(entry)
         cells.append(line)
     return cells

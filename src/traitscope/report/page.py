@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from traitscope._version import __version__
 from traitscope.findings import Findings, cells_text
 from traitscope.report import methods, packing, trust
@@ -17,6 +19,8 @@ from traitscope.report.answers import answers
 from traitscope.report.figures import Drawn
 from traitscope.report.matrix_table import matrix_table
 from traitscope.report.sections import layers, left_over, sections
+from traitscope.report.typeset import typeset
+from traitscope.texts import safe
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -56,6 +60,8 @@ def _template(name: str = "report.html") -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        # What would steer the reader stands there by its escape, wherever a text comes in.
+        finalize=lambda value: safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters["mark"] = _mark
     return environment.get_template(name)
@@ -114,7 +120,7 @@ def render_page(
         # A server is asked for the panels of its page.
         panels=packing.PLACE if revision is None else "",
     )
-    return packing.with_panels(page, findings)
+    return packing.with_panels(typeset(page), findings)
 
 
 def render_waiting(name: str, revision: int, *, begun: bool) -> str:

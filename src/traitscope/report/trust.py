@@ -85,15 +85,17 @@ def _habits(effects: Effects | None) -> Iterator[Chip]:
     table = None if effects is None else effects.tables.get("cells")
     if table is None:
         return
-    for habit, one, many, title in (
+    for habit, none, one, many, title in (
         (
             "constant",
+            "no constant-answer cell",
             "constant-answer cell",
             "constant-answer cells",
             "Nearly all answers are the same there: the score is a habit's.",
         ),
         (
             "unparsable",
+            "no cell mostly unparsable",
             "cell hardly parsed",
             "cells hardly parsed",
             "Most answers cannot be read: the score is the parser's.",
@@ -101,7 +103,7 @@ def _habits(effects: Effects | None) -> Iterator[Chip]:
     ):
         rows = table[table["habit"] == habit]
         cells = tuple(zip(rows["model"].astype(str), rows["task"].astype(str), strict=True))
-        text = count_of(len(cells), one, many) if cells else f"no {many}"
+        text = count_of(len(cells), one, many) if cells else none
         yield Chip(habit, text, title, "warn" if cells else "good", cells)
 
 
@@ -125,7 +127,7 @@ def _seeds(matrix: ScoreMatrix) -> Iterator[Chip]:
     elif most == 1:
         yield Chip("seeds", "1 seed a source: findings are of these runs", title, "warn", ())
     else:
-        yield Chip("seeds", f"1 seed for {len(single)} of {len(by_source)} sources", title, "warn", alone)
+        yield Chip("seeds", f"1 seed for {len(single)} of {count_of(len(by_source), 'source')}", title, "warn", alone)
 
 
 def _status(findings: Findings) -> Iterator[Chip]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from traitscope.findings import Findings
-from traitscope.texts import safe
 
 
 def write_report(findings: Findings, folder: Path, figures: Sequence[str] = ("svg",)) -> Path:
@@ -47,7 +46,7 @@ def write_report(findings: Findings, folder: Path, figures: Sequence[str] = ("sv
     for name, text in files.items():
         write_atomic(tables / f"{name}.csv", text.encode())
     page = folder / "report.html"
-    write_atomic(page, safe(render_page(findings, drawn, sorted(files))).encode())
+    write_atomic(page, render_page(findings, drawn, sorted(files)).encode())
     return page
 
 

@@ -13,6 +13,7 @@ from traitscope.errors import TraitscopeError
 from traitscope.matrix import CellNoise, ScoreMatrix
 from traitscope.matrix.units import full_mark
 from traitscope.matrix.views import logit_with_stderr
+from traitscope.texts import count_of
 from traitscope.traits.known_errors import known_errors
 from traitscope.traits.sizes import is_large
 
@@ -219,7 +220,7 @@ class Cells:
         n_models, n_tasks = self.values_IN.shape
         if n_models < 3 or n_tasks < 2:
             raise TraitscopeError(
-                f"{n_models} models x {n_tasks} tasks are too few for traits",
+                f"{count_of(n_models, 'model')} x {count_of(n_tasks, 'task')}: too few for traits",
                 where="traits",
                 fix='at least 3 base and source models and 2 tasks; rows="all" (--rows all) takes in all rows',
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from traitscope.texts import frame_text
+from traitscope.texts import count_of, frame_text
 from traitscope.traits.result import Traits
 
 
@@ -17,7 +17,7 @@ def render(traits: Traits, *, profiles: bool = True) -> str:
     """
     how = {"raw": "scores", "gain": "gains over the base", "logit": "log-odds"}[traits.view]
     head = (
-        f"{len(traits.models)} models x {len(traits.tasks)} tasks; {how}, {traits.cells}; "
+        f"{count_of(len(traits.models), 'model')} x {count_of(len(traits.tasks), 'task')}; {how}, {traits.cells}; "
         "columns centred over these rows"
         + (" and divided by their standard deviation" if traits.scaled else "")
         + (f"; {traits.rotation} rotation" if traits.rotation else "")

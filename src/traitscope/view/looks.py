@@ -201,7 +201,7 @@ class Looks:
         from traitscope.report.tables import csv_files
 
         revision = self.page.revision + 1
-        text = safe(render_page(findings, drawn, sorted(csv_files(findings)), revision=revision))
+        text = render_page(findings, drawn, sorted(csv_files(findings)), revision=revision)
         self.page = Page(revision, text.encode(), study, findings)
 
     def _waiting(self, study: Study, revision: int) -> Page:

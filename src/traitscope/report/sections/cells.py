@@ -16,6 +16,7 @@ from traitscope.report.numbers import claims, gain_rows
 from traitscope.report.sections.table import Column, Item, Line, Table, in_points, q_item, sized
 from traitscope.report.tables import cell_notes, cells_frame
 from traitscope.report.trust import Chip
+from traitscope.texts import count_of
 
 FIGURES, FOLDED = (), ()
 # Rows of the page; all are in tables/cells.csv.
@@ -64,7 +65,7 @@ def view(findings: Findings, chips: Sequence[Chip], flags: Mapping[tuple[str, st
     known = {chip.name: chip.text for chip in chips if chip.cells}
     hidden = len(table) - len(order)
     return Cells(
-        f"{cells_text(matrix)}; {len(table)} values over all metrics.",
+        f"{cells_text(matrix)}; {count_of(len(table), 'value')} over all metrics.",
         f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv." if hidden else "",
         Table(
             id="every-cell",

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from traitscope.effects.words import POINTS, number, span_words
-from traitscope.report.answers import cell_href
+from traitscope.report.amounts import in_points as in_points
+from traitscope.report.amounts import sized as sized
+from traitscope.report.amounts import span_text
+from traitscope.report.links import address
 from traitscope.report.words import q_text
 
 # Rows that are printed of a long table; the others are on the screen and in the CSV files.
@@ -45,7 +47,7 @@ class Item:
     @property
     def href(self) -> str:
         """The address of its cell; empty where it has none."""
-        return cell_href(*self.cell) if self.cell else ""
+        return address(*self.cell) if self.cell else ""
 
     @property
     def sort_text(self) -> str:
@@ -101,19 +103,6 @@ class Table:
         return max(0, len(self.lines) - PRINTED)
 
 
-def sized(value: float | None, unit: str) -> str:
-    """A signed value with its unit in words; a dash where it is not known."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    behind = "" if unit in POINTS or unit in ("score", "") else f" {unit}"
-    return f"{number(value, unit)}{behind}"
-
-
-def in_points(value: float | None, unit: str) -> float | None:
-    """A value as it is sorted among shares and percentages: in points where it is one of these."""
-    return None if value is None or not np.isfinite(value) else value * POINTS.get(unit, 1.0)
-
-
 def size_item(row: Mapping[str, Any], *, holds: bool = False) -> Item:
     """A finding's value, in colour where it holds."""
     value = float(row["value"])
@@ -123,7 +112,7 @@ def size_item(row: Mapping[str, Any], *, holds: bool = False) -> Item:
 
 def span_item(row: Mapping[str, Any]) -> Item:
     """A finding's interval, sorted by its width."""
-    text = span_words(row["lo"], row["hi"], row["unit"])
+    text = span_text(row["lo"], row["hi"], row["unit"])
     return Item(text or "–", in_points(row["hi"] - row["lo"], row["unit"]) if text else None)
 
 
@@ -134,9 +123,9 @@ def q_item(q: Any) -> Item:
 
 
 def count_item(value: Any) -> Item:
-    """A whole number; a dash where it is not known."""
+    """A number of things, with a decimal where it is a mean; a dash where it is not known."""
     known = value is not None and np.isfinite(value)
-    return Item(f"{value:,.0f}" if known else "–", float(value) if known else None)
+    return Item(f"{value:,.{1 if value % 1 else 0}f}" if known else "–", float(value) if known else None)
 
 
 def names(columns: Sequence[str]) -> tuple[Column, ...]:

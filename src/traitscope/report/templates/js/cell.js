@@ -4,7 +4,7 @@
   "use strict";
   /** @typedef { {text?: string, right?: number, invalid?: boolean, output?: string, cut?: boolean, loss?: number, scores?: (number|null)[], note?: string}} Answer */
   /** @typedef { {id: string, prompt: string, gold: string, options?: string[], base?: Answer, model: Answer}} Shown */
-  /** @typedef { {metric: string, primary: boolean, base: string, model: string, gain: string, span: string, sign: number, how: string, q: string, held: boolean}} Change */
+  /** @typedef { {metric: string, primary: boolean, base: string, model: string, gain: string, span: string, sign: number, how: string, q: string, held: boolean, lower: boolean}} Change */
   /** @typedef { {gold: string[], predicted: string[], base: number[][]|null, model: number[][], note: string, shares: Object<string, number[]>}} Confusion */
   /** @typedef { {title: string, edges: number[], marks: number[], whole: boolean, series: {name: string, counts: number[], mean: string}[], note: string}} Density */
   /** @typedef { {key: string, label: string, total: number, command: string}} Tab */
@@ -28,6 +28,20 @@
   let pushed = false;
   let turn = 0;
 
+  // Names that are read from right to left, so that they move no number beside them (as the page is set, see typeset).
+  const RTL = "\\u0590-\\u08ff\\ufb1d-\\ufdff\\ufe70-\\ufefc\\u{10800}-\\u{10cff}\\u{10d00}-\\u{10fff}\\u{1e800}-\\u{1eeff}";
+  const NAMES = new RegExp(`([${RTL}]+(?:[ _\\u200c'-]+[${RTL}]+)*)`, "u");
+
+  /** @param {string} text @returns {(string|Node)[]} */
+  function apart(text) {
+    return text.split(NAMES).map((part, k) => {
+      if (k % 2 === 0) return part;
+      const name = document.createElement("bdi");
+      name.textContent = part;
+      return name;
+    });
+  }
+
   /**
    * An element with a class, text and children; text is never markup.
    * @param {string} tag @param {string} [kind] @param {...(string|Node|null)} inside @returns {HTMLElement}
@@ -35,9 +49,17 @@
   function make(tag, kind, ...inside) {
     const element = document.createElement(tag);
     if (kind) element.className = kind;
-    for (const one of inside) if (one !== null) element.append(one);
+    for (const one of inside) {
+      // A text of its own is read in its own direction.
+      if (typeof one === "string") element.append(...(kind === "cell-text" ? [one] : apart(one)));
+      else if (one !== null) element.append(one);
+    }
+    if (kind === "cell-text") element.dir = "auto";
     return element;
   }
+
+  /** A name of reasonable length. @param {string} name */
+  const cut = (name) => (name.length > 48 ? `${name.slice(0, 24)}…${name.slice(-23)}` : name);
 
   /** Rows and columns of the matrix. @returns {{models: string[], tasks: string[]}} */
   function order() {
@@ -114,7 +136,7 @@
     table.append(make("thead", "", make("tr", "", ...heads.map((head, k) => make("th", k ? "number" : "", head)))));
     const rows = changes.map((change) => {
       const told = [change.q, change.held ? (change.sign > 0 ? "gain holds" : "loss holds") : ""].filter(Boolean);
-      const name = make("th", "", change.metric, change.primary ? " (primary)" : "", told.length ? make("small", "", told.join(", ")) : null);
+      const name = make("th", "", change.metric, change.primary ? " (primary)" : "", change.lower ? make("small", "", "lower is better") : null, told.length ? make("small", "", told.join(", ")) : null);
       name.setAttribute("scope", "row");
       if (!compared) return make("tr", "", name, make("td", "number", change.model));
       const kind = !change.span || !change.sign || !change.held ? "" : change.sign > 0 ? " cell-up" : " cell-down";
@@ -124,7 +146,8 @@
     table.append(make("tbody", "", ...rows));
     const ways = [...new Set(changes.map((change) => change.how).filter(Boolean))];
     const told = ways.map((way) => `${changes.filter((change) => change.how === way).map((change) => change.metric).join(", ")}: ${way}`);
-    const note = told.length ? make("p", "note", `Above 0 the model is better. Intervals of ${told.join("; ")}.`) : null;
+    const gains = changes.some((change) => change.gain) ? "Above 0 the model is better." : "";
+    const note = gains ? make("p", "note", gains + (told.length ? ` Intervals of ${told.join("; ")}.` : "")) : null;
     return make("div", "", make("div", "cell-wide", table), note);
   }
 
@@ -159,7 +182,7 @@
         const bar = make("i", `cell-of-${kind}`);
         const share = found.shares[kind][c] || 0;
         bar.style.setProperty("--share", String(share));
-        return make("div", "cell-bar", bar, `${(100 * share).toFixed(0)} % ${kind === "gold" ? "right" : kind}`);
+        return make("div", "cell-bar", bar, `${(100 * share).toFixed(0)} % ${kind === "gold" ? "true" : kind}`);
       });
       list.append(make("dt", "", name), make("dd", "", ...bars));
     });
@@ -238,7 +261,7 @@
     const rows = known.map((option, k) => make("tr", option === one.gold ? "cell-gold" : "", make("th", "", option, option === one.gold ? " ✓" : ""),
       ...sides.map(([, values]) => {
         const value = values[k], best = Math.max(...values.map((v) => (v === null ? -Infinity : v)));
-        return make("td", value === best ? "number cell-best" : "number", value === null || value === undefined ? "–" : value.toFixed(2));
+        return make("td", value === best ? "number cell-best" : "number", value === null || value === undefined ? "–" : value.toFixed(2).replace("-", "−"));
       })));
     const table = make("div", "cell-wide", make("table", "cell-options", make("caption", "sub", "log-likelihood in nats (✓ right)"), make("thead", "", head), make("tbody", "", ...rows)));
     return known.length <= MANY_OPTIONS ? table : make("details", "", make("summary", "", `${known.length} options`), table);
@@ -347,7 +370,8 @@
   async function show(model, task) {
     const mine = ++turn;
     shown = { model, task };
-    title.textContent = `${model} on ${task}`;
+    title.replaceChildren(...apart(`${cut(model)} on ${cut(task)}`));
+    title.title = `${model} on ${task}`;
     facts.textContent = "";
     body.replaceChildren(make("p", "sub", "Reading …"));
     const { models, tasks } = order();
@@ -361,9 +385,9 @@
     try {
       const { head, page, rule } = await read(model, task);
       if (mine !== turn) return;
-      facts.textContent = head.facts.join(" · ");
+      facts.replaceChildren(...apart(head.facts.join(" · ")));
       const parts = [...head.notes.map((note) => make("p", "cell-note", note))];
-      if (head.changes.length) parts.push(make("h3", "", head.base === null ? "Scores" : `Scores beside ${head.base}`), scores(head.changes, head.base !== null));
+      if (head.changes.length) parts.push(make("h3", "", head.base === null ? "Scores" : `Scores beside ${cut(head.base)}`), scores(head.changes, head.base !== null));
       if (head.confusion) {
         const found = head.confusion;
         parts.push(make("h3", "", "Right answers and what was said"));
@@ -382,6 +406,17 @@
   /** @param {string} model @param {string} task */
   const address = (model, task) => `#cell/${encodeURIComponent(model)}/${encodeURIComponent(task)}`;
 
+  /** @param {string} what */
+  function nothing(what) {
+    turn += 1;
+    shown = null;
+    title.textContent = "No such cell";
+    title.title = facts.textContent = "";
+    body.replaceChildren(make("p", "cell-note", what));
+    for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (panel?.querySelectorAll("[data-step]"))) button.disabled = true;
+    if (!panel?.open) panel?.showModal();
+  }
+
   /** Shows what the address says, or nothing. */
   function follow() {
     const [where, ...rest] = location.hash.split("/");
@@ -393,6 +428,8 @@
     }
     if (cell && order().models.includes(cell[0]) && order().tasks.includes(cell[1])) {
       if (!shown || shown.model !== cell[0] || shown.task !== cell[1]) show(cell[0], cell[1]);
+    } else if (where === "#cell") {
+      nothing(cell ? `This report has no cell of ${cut(cell[0])} on ${cut(cell[1])}.` : "This address names no cell: it should read #cell/model/task.");
     } else if (panel?.open) {
       pushed = false;
       panel.close();
@@ -449,7 +486,7 @@
     turn += 1;
     const left = shown;
     shown = null;
-    if (location.hash.startsWith("#cell/")) {
+    if (location.hash.startsWith("#cell")) {
       if (pushed) history.back();
       else history.replaceState(null, "", location.pathname + location.search);
     }

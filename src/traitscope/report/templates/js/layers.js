@@ -49,7 +49,7 @@ const setUpLayers = () => {
     for (let i = Math.ceil(low / tick - 1e-9); i * tick <= high + 1e-9; i += 1) {
       const value = i * tick;
       svg.append(make("line", { x1: left, x2: width - right, y1: y(value), y2: y(value), class: "rule" }));
-      svg.append(make("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(Math.max(0, -Math.floor(Math.log10(tick))))));
+      svg.append(make("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(Math.max(0, -Math.floor(Math.log10(tick)))).replace("-", "−")));
     }
     const step = Math.max(1, Math.ceil((last - first) / 12));
     for (let layer = first; layer <= last; layer += step) {

@@ -13,13 +13,23 @@ const setUpMatrix = () => {
   /** @type {Map<HTMLElement, {g: string, s: string, gain?: string, score?: string, t: string}>} */
   const first = new Map();
   const note = document.getElementById("unit-note");
-  const firstNote = note?.textContent || "";
+  const chosen = /** @type {HTMLSelectElement | null} */ (document.getElementById("metric"));
   /** @returns {HTMLTableCellElement[]} */
   const cells = () => Array.from(body.querySelectorAll("td"));
 
   // ---- what cells show
+  const tellNote = () => {
+    const mode = grid.dataset.mode || "", name = chosen?.value;
+    if (!note) return;
+    if (!name || mode === "shares") note.textContent = note.dataset[mode] || "";
+    else if (mode === "gain") note.textContent = `Gain over the base by ${name}, which is not tested here; above 0 is better.`;
+    else note.textContent = `Scores by ${name}.`;
+  };
   for (const input of document.querySelectorAll("input[name=mode]")) {
-    input.addEventListener("change", () => { grid.dataset.mode = /** @type {HTMLInputElement} */ (input).value; });
+    input.addEventListener("change", () => {
+      grid.dataset.mode = /** @type {HTMLInputElement} */ (input).value;
+      tellNote();
+    });
   }
   const own = document.getElementById("hide-own");
   own?.addEventListener("change", () => grid.classList.toggle("hide-own", /** @type {HTMLInputElement} */ (own).checked));
@@ -36,7 +46,7 @@ const setUpMatrix = () => {
   const showMetric = (name) => {
     const table = metrics[name];
     grid.classList.toggle("untested", !!table);
-    if (note) note.textContent = table ? `Gain over the base by ${name}, which is not tested here; above 0 is better.` : firstNote;
+    tellNote();
     let most = 0;
     for (const line of table || []) for (const entry of line) most = Math.max(most, Math.abs(entry[3] || 0));
     for (const cell of cells()) {
@@ -67,18 +77,21 @@ const setUpMatrix = () => {
     if (value === undefined) delete cell.dataset[name];
     else cell.dataset[name] = String(value);
   };
-  const chosen = document.getElementById("metric");
-  chosen?.addEventListener("change", () => showMetric(/** @type {HTMLSelectElement} */ (chosen).value));
+  chosen?.addEventListener("change", () => showMetric(chosen.value));
 
   // ---- order
-  /** @param {(row: HTMLTableRowElement) => number} key */
+  const all = Array.from(body.rows);
+  /** @param {((row: HTMLTableRowElement) => number) | null} key null: the study's own order */
   const orderRows = (key) => {
-    // Bases stay above, what answering alike is worth below.
-    const rows = Array.from(body.rows).filter((row) => !row.matches(".chance, .base"));
-    const first = Array.from(body.rows).filter((row) => row.matches(".base"));
-    const last = Array.from(body.rows).filter((row) => row.matches(".chance"));
+    if (!key) {
+      body.append(...all);
+      return;
+    }
+    // Bases, and what chance gives beside them, stay above.
+    const pinned = all.filter((row) => row.matches(".base, .chance"));
+    const rows = all.filter((row) => !pinned.includes(row));
     rows.sort((a, b) => key(a) - key(b) || Number(a.dataset.at) - Number(b.dataset.at));
-    body.append(...first, ...rows, ...last);
+    body.append(...pinned, ...rows);
   };
   /** @param {(cell: HTMLElement) => number} key */
   const orderColumns = (key) => {
@@ -94,7 +107,7 @@ const setUpMatrix = () => {
     const on = cluster.getAttribute("aria-pressed") !== "true";
     cluster.setAttribute("aria-pressed", String(on));
     const key = (/** @type {HTMLElement} */ part) => Number(on ? part.dataset.cluster : part.dataset.at);
-    orderRows(key);
+    orderRows(on ? key : null);
     orderColumns(key);
     sorted("");
   });
@@ -112,8 +125,7 @@ const setUpMatrix = () => {
       const up = at !== "" && button.parentElement?.getAttribute("aria-sort") === "descending";
       const name = grid.dataset.mode === "gain" ? "gain" : "score";
       sorted(at, up ? "ascending" : "descending");
-      orderRows((row) => {
-        if (at === "") return Number(row.dataset.at);
+      orderRows(at === "" ? null : (row) => {
         const value = /** @type {HTMLElement | null} */ (row.querySelector(`td[data-at="${at}"]`))?.dataset[name];
         return value === undefined ? Infinity : Number(value) * (up ? 1 : -1);
       });
@@ -136,7 +148,7 @@ const setUpMatrix = () => {
   /** @param {HTMLElement} cell */
   const tell = (cell) => {
     if (!cell.dataset.tip) return;
-    const name = /** @type {HTMLSelectElement | null} */ (chosen)?.value;
+    const name = chosen?.value;
     tip.textContent = cell.dataset.tip + (name ? `\n(shown: ${name}, which is not tested here)` : "");
     tip.hidden = false;
     const box = cell.getBoundingClientRect();
@@ -163,7 +175,7 @@ const setUpMatrix = () => {
     const cell = /** @type {Element} */ (event.target).closest("td");
     if (!cell) return;
     const row = /** @type {HTMLTableRowElement} */ (cell.parentElement);
-    const rows = Array.from(body.rows);
+    const rows = Array.from(body.rows).filter((one) => one.offsetParent !== null);
     const column = Array.from(row.cells).indexOf(cell);
     const at = rows.indexOf(row);
     const last = row.cells.length - 1;

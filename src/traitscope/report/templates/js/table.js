@@ -28,13 +28,15 @@
     const safe = /^[\s'"]*[=+\-@\t\r]/.test(text) && !/^[+-]?[\d.,]+( %)?$/.test(text) ? `'${text}` : text;
     return /[",\n\r;]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
-  /** @param {HTMLTableElement} table @returns {string} the shown rows; places that are sorted by a number give that number */
+  /** A text whose numbers have hyphens, as programs read them and people type them. @param {string} text */
+  const plain = (text) => text.replace(/−(?=[\d.])/g, "-");
+  /** @param {HTMLTableElement} table @returns {string} the shown rows as they read, numbers with hyphens */
   const csv = (table) => {
     const heads = Array.from(table.tHead?.rows[0].cells || []);
     const lines = [heads.map((head) => field(head.querySelector("button")?.textContent || ""))];
     for (const row of table.tBodies[0].rows) {
       if (row.hidden) continue;
-      lines.push(Array.from(row.cells).map((cell) => field((cell.textContent || "").trim())));
+      lines.push(Array.from(row.cells).map((cell) => field(plain((cell.textContent || "").trim()))));
     }
     return lines.map((line) => line.join(",")).join("\n") + "\n";
   };
@@ -50,12 +52,12 @@
     /** @type {Map<HTMLTableRowElement, string>} */
     const texts = new Map();
     const pick = () => {
-      const words = value("text").toLowerCase().split(/\s+/).filter(Boolean);
+      const words = plain(value("text")).toLowerCase().split(/\s+/).filter(Boolean);
       const flag = value("flag");
       const most = value("half") === "" ? Infinity : Number(value("half"));
       let shown = 0;
       for (const row of rows) {
-        if (words.length && !texts.has(row)) texts.set(row, (row.textContent || "").toLowerCase());
+        if (words.length && !texts.has(row)) texts.set(row, plain(row.textContent || "").toLowerCase());
         const text = texts.get(row) || "";
         const fits = words.every((word) => text.includes(word))
           && (!flag || (row.dataset.flags || "").split(" ").includes(flag))
