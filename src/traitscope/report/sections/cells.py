@@ -65,7 +65,9 @@ def view(findings: Findings, chips: Sequence[Chip], flags: Mapping[tuple[str, st
     hidden = len(table) - len(order)
     return Cells(
         f"{cells_text(matrix)}; {len(table)} values over all metrics.",
-        f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv." if hidden else "",
+        f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv, which traitscope report writes."
+        if hidden
+        else "",
         Table(
             id="every-cell",
             label="Every cell and metric",
