@@ -1,4 +1,4 @@
-"""Reports of five kinds of studies, made of numbers in seconds: what may be absent or large differs from one to the other."""
+"""Reports of five kinds of studies, made of numbers in seconds: they differ in what is absent, and in size."""
 
 from __future__ import annotations
 

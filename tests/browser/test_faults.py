@@ -11,15 +11,15 @@ from browser.faults import clipped, empty, unfold
 SOUND = """<main><section id="s"><h2>Title</h2><h3>Part</h3><p>Some words.</p>
 <details><summary>More</summary><table><tbody><tr><td>1</td></tr></tbody></table></details>
 <div style="overflow: auto; width: 90px"><p style="width: 300px; margin: 0">scrolled</p></div>
-<b title="a name that is long" style="display: block; width: 40px; overflow: hidden; white-space: nowrap">a name that is long</b>
+<b title="a long name" style="display: block; width: 30px; overflow: hidden; white-space: nowrap">a long name</b>
 <svg width="90" height="30"><rect width="9" height="9"/><text x="9" y="20">in</text></svg></section></main>"""
 CUT = {
-    "cut off: b": '<b style="display: block; width: 40px; overflow: hidden; white-space: nowrap">a name that is long</b>',
+    "cut off: b": '<b style="display: block; width: 30px; overflow: hidden; white-space: nowrap">a long name</b>',
     "cut off: i": '<i style="display: block; height: 9px; overflow: clip">low</i>',
     "text beside its box: p": '<p style="width: 30px; white-space: nowrap">beyond</p>',
     "outside of its card: div": '<div style="position: relative; left: -300px">far</div>',
     "text beside its figure": '<svg width="50" height="20"><text x="40" y="15">a label</text></svg>',
-    "cut off: s": '<details><summary>x</summary><s style="display: block; width: 9px; overflow: hidden">folded</s></details>',
+    "cut off: s": '<details><summary>x</summary><s style="display: flex; width: 9px; overflow: clip">folded</s>',
 }
 LACKING = {
     "nothing below: Title": "<h2>Title</h2>",

@@ -1,4 +1,4 @@
-"""The live page in a real browser: a run fills it without a reload, its examples are searched, strangers are refused."""
+"""The live page in a real browser: a run fills it without a reload, examples are searched, strangers are refused."""
 
 from __future__ import annotations
 

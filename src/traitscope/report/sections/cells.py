@@ -65,7 +65,7 @@ def view(findings: Findings, chips: Sequence[Chip], flags: Mapping[tuple[str, st
     hidden = len(table) - len(order)
     return Cells(
         f"{cells_text(matrix)}; {len(table)} values over all metrics.",
-        f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv, which traitscope report writes."
+        f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv (traitscope report)."
         if hidden
         else "",
         Table(
