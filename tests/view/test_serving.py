@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from traitscope.cli import app
 from traitscope.study import Study
-from view.conftest import Served
+from view.conftest import Served, tiny
 
 Start = Callable[..., Served]
 
@@ -166,6 +166,24 @@ def test_what_stands_in_its_way_is_one_error_with_the_fix(
     monkeypatch.setitem(sys.modules, "starlette", None)
     error = told(filled)
     assert "starlette, which is not installed" in error and "pip install 'traitscope[view]'" in error
+
+
+def test_of_several_base_models_those_that_are_named_are_served_and_looked_at_again(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tiny.STUDY.replace("base: {{model: {base}, dtype: fp32}}", "bases: {base}")
+    bases = f"{{one: {{model: {base}}}, two: {{model: {tiny.make_base(tmp_path / 'other', 1)}}}}}"
+    study, seen = tiny.make_study(tmp_path / "several", bases, text), list[list[str]]()
+
+    def serve(opened: Callable[[], Study], first: Study, *_: Any) -> None:
+        seen.extend([[*first.by_base()], [*opened().by_base()]])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("traitscope.view.serve", serve)
+    CliRunner().invoke(app, ["view", str(study), "--base", "two"])
+    CliRunner().invoke(app, ["view", str(study)])
+    assert seen == [["two"], ["two"], ["one", "two"], ["one", "two"]]
+    assert "the study has one base model" in told(tiny.make_study(tmp_path / "one", base), "--base", "two")
 
 
 def test_a_look_that_fails_is_told_and_the_page_is_served_on(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
