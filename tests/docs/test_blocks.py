@@ -24,7 +24,7 @@ from traitscope.config.yamlfile import parse_yaml
 BLOCKS = list(blocks())
 COMMANDS = [block for block in BLOCKS if block.language in ("", "console")]
 # Programs of others; their own manuals say what they take.
-OTHERS = {"cd", "source", "export", "ray", "sbatch", "kubectl", "git"}
+OTHERS = {"cd", "source", "export", "ray", "sbatch", "kubectl", "git", "ssh"}
 TASK = {"data": {"embedded": "short_reviews", "train": 4, "eval": 4}, "answer": {"loss": "{{ text }}"}}
 
 

@@ -25,8 +25,11 @@ def parts(page: str) -> dict[str, str]:
 
 
 def test_the_same_findings_give_the_same_hashes_whatever_the_revision(contents: Findings) -> None:
-    first = parts(render_page(contents, [], []))
+    first = parts(render_page(contents, [], [], revision=1))
     assert first == parts(render_page(contents, [], [], revision=7)) and {"header", "first", "cells"} <= first.keys()
+    file = parts(render_page(contents, [], ["cells"]))
+    # The files beside it are a file's alone.
+    assert {name for name in file if file[name] != first[name]} == {"configuration"} and file.keys() == first.keys()
 
 
 def test_a_change_shows_in_the_parts_that_hold_it_alone(contents: Findings) -> None:

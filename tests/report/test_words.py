@@ -191,7 +191,7 @@ def test_cells_that_the_page_leaves_out_are_counted(monkeypatch: pytest.MonkeyPa
     wide = pd.DataFrame(np.zeros((2, 40)), index=["base", "a"], columns=[f"t{i}" for i in range(40)])
     view = cells.view(Findings(name="x", scores=ScoreMatrix.from_wide(wide)), [], {})
     assert len(view.table.lines) == 50 and "80 values over all metrics" in view.answer
-    assert view.more == "The first 50 are shown; all 80 are in tables/cells.csv."
+    assert view.more == "The first 50 are shown; all 80 are in tables/cells.csv (traitscope report)."
 
 
 def test_cells_are_counted_by_where_they_come_from() -> None:

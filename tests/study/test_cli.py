@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import typer.main
 from processes import snapshot
 from typer.testing import CliRunner
 
@@ -67,6 +68,11 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
 def test_every_verb_explains_itself(verb: str) -> None:
     status, out, _ = invoke(verb, "--help")
     assert status == 0 and "Usage" in out
+
+
+def test_every_verb_gives_json_but_the_one_that_serves() -> None:
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert [name for name, verb in verbs.items() if not any("--json" in one.opts for one in verb.params)] == ["view"]
 
 
 def test_a_complete_study_is_passed_over_without_torch(filled: Path) -> None:

@@ -100,7 +100,8 @@ class Effects(Shown, Tabular):
     def sentences(self, rows: pd.DataFrame | None = None) -> pd.Series:
         """Findings in words, with their numbers (default: all findings)."""
         rows = self.findings if rows is None else rows
-        return pd.Series([sentence(dict(row)) for _, row in rows.iterrows()], index=rows.index, dtype=object)
+        told: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
+        return pd.Series([sentence(row) for row in told], index=rows.index, dtype=object)
 
     def surprising(self, kind: str = "surprise") -> pd.DataFrame:
         """Findings of the cells flagged as surprises, most unusual first; the unusual ones where noise is not known."""

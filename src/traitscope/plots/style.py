@@ -115,6 +115,17 @@ def new_figure(width: float, height: float) -> Figure:
     return MplFigure(figsize=(width, height), layout="constrained")
 
 
+@contextmanager
+def laid_out(figure: Figure) -> Iterator[None]:
+    """While a figure of ours is written: its layout stands already, and is not made twice more."""
+    engine = figure.get_layout_engine()
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+
+
 def svg_text(figure: Figure, name: str) -> str:
     """The figure as an SVG document without times or random identifiers.
 
@@ -123,7 +134,7 @@ def svg_text(figure: Figure, name: str) -> str:
     """
     file = io.BytesIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with look(**{"svg.hashsalt": name}), quiet():
+    with look(**{"svg.hashsalt": name}), quiet(), laid_out(figure):
         figure.savefig(file, format="svg", metadata=nothing)
     # Names of groups (axes_1) and images repeat from figure to figure; nothing refers to them.
     svg = re.sub(r'<g id="[^"]*"', "<g", safe(file.getvalue().decode()))
@@ -153,7 +164,7 @@ def inline_svg(svg: str, label: str) -> str:
 def png_bytes(figure: Figure, dpi: int = 130) -> bytes:
     """The figure as PNG, without times."""
     file = io.BytesIO()
-    with look(), quiet():
+    with look(), quiet(), laid_out(figure):
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
 
@@ -162,7 +173,7 @@ def pdf_bytes(figure: Figure) -> bytes:
     """The figure as PDF, without times; its text stays text (TrueType), to be searched and set anew."""
     file = io.BytesIO()
     nothing = {"Creator": None, "Producer": None, "CreationDate": None}
-    with look(**{"pdf.fonttype": 42, "pdf.use14corefonts": False}), quiet():
+    with look(**{"pdf.fonttype": 42, "pdf.use14corefonts": False}), quiet(), laid_out(figure):
         figure.savefig(file, format="pdf", metadata=nothing)
     return file.getvalue()
 

@@ -83,6 +83,7 @@ class Digger:
         self.changes = Changes(findings)
         self._task: str | None = None
         self._examples: Mapping[str, Example] = {}
+        self._classes: Sequence[str] | None = None
         self._records: dict[str, Sequence[ExampleRecord]] = {}
 
     @cached_property
@@ -132,7 +133,7 @@ class Digger:
             notes.append("There are no examples here: the matrix holds scores alone.")
         pairs = self._common(before, records, notes)
         before, records = pairs if pairs is not None else (None, records)
-        classes = self.cells.classes(task) if self.cells is not None and records else None
+        classes = self._classes if records else None
         told = self.odd.get((model, task), {}).get("habit") == "unparsable"
         if note := invalid_note(before, records) if records and not told else "":
             notes.append(note)
@@ -154,6 +155,7 @@ class Digger:
             raise TraitscopeError("there are no examples", where=task, fix="report a study's run folder")
         if task != self._task:
             self._examples, self._records = self.cells.examples(task), {}
+            self._classes = self.cells.classes(task)
             self._task = task
         base = self.compared(model, task)
         if base is not None and base not in self._records:

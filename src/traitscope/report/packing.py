@@ -65,13 +65,44 @@ def pack(findings: Findings, room: int) -> list[Packed]:
     digger = Digger(findings)
     tasks = findings.scores.tasks
     by_size: dict[int, list[Packed]] = {per_tab: [] for per_tab in PER_TAB}
+    left = dict.fromkeys(PER_TAB, room)
     # One task's panels are held at a time.
     for task in ticks(tasks, "cells of the page", len(tasks)):
-        digs = [digger.dig(model, task, PER_TAB[0]) for model in digger.scores.models]
-        for per_tab, made in by_size.items():
-            made.append(Packed(task, packed_text(digs, per_tab), per_tab))
-    fitting = (made for made in by_size.values() if sum(len(packed.block()) for packed in made) <= room)
-    return next(fitting, by_size[PER_TAB[-1]])
+        panels = [_Panel.of(digger.dig(model, task, PER_TAB[0])) for model in digger.scores.models]
+        for per_tab in list(by_size):
+            packed = Packed(task, _packed(panels, per_tab), per_tab)
+            left[per_tab] -= len(packed.block())
+            if left[per_tab] >= 0 or per_tab == PER_TAB[-1]:
+                by_size[per_tab].append(packed)
+            else:
+                del by_size[per_tab]  # so many will not fit
+    return next(iter(by_size.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """A panel as JSON: by tab its examples, each with its id, its question, the base's answer and the model's."""
+
+    model: str
+    base: str | None
+    head: dict[str, Any]
+    rows: dict[str, list[tuple[str, dict[str, Any], dict[str, Any] | None, dict[str, Any]]]]
+
+    @classmethod
+    def of(cls, dug: Dig) -> _Panel:
+        rows = {
+            tab.key: [
+                (
+                    one.id,
+                    one.question(MOST_TEXT),
+                    None if one.base is None else one.base.to_json(MOST_TEXT),
+                    one.model.to_json(MOST_TEXT),
+                )
+                for one in tab.shown
+            ]
+            for tab in dug.tabs
+        }
+        return cls(safe(dug.model), None if dug.base is None else safe(dug.base), dug.head(), rows)
 
 
 def packed_text(digs: list[Dig], per_tab: int) -> str:
@@ -81,21 +112,24 @@ def packed_text(digs: list[Dig], per_tab: int) -> str:
     answer by the base's name; ``cells`` by model the head of the panel and, by tab, pairs of the question's index and
     the model's answer. Of a tab with more than ``per_tab`` examples as many are kept, evenly over their order.
     """
+    return _packed([_Panel.of(dug) for dug in digs], per_tab)
+
+
+def _packed(panels: list[_Panel], per_tab: int) -> str:
     questions: list[dict[str, Any]] = []
     at: dict[str, int] = {}
     cells: dict[str, Any] = {}
-    for dug in digs:
+    for panel in panels:
         rows: dict[str, list[list[Any]]] = {}
-        for tab in dug.tabs:
-            for one in evenly(tab.shown, per_tab):
-                if one.id not in at:
-                    at[one.id] = len(questions)
-                    questions.append({**one.question(MOST_TEXT), "bases": {}})
-                bases = questions[at[one.id]]["bases"]
-                if one.base is not None and dug.base is not None:
-                    bases.setdefault(safe(dug.base), one.base.to_json(MOST_TEXT))
-                rows.setdefault(tab.key, []).append([at[one.id], one.model.to_json(MOST_TEXT)])
-        cells[safe(dug.model)] = {"head": dug.head(), "rows": rows}
+        for key, examples in panel.rows.items():
+            for name, question, base, answer in evenly(examples, per_tab):
+                if name not in at:
+                    at[name] = len(questions)
+                    questions.append({**question, "bases": {}})
+                if base is not None and panel.base is not None:
+                    questions[at[name]]["bases"].setdefault(panel.base, base)
+                rows.setdefault(key, []).append([at[name], answer])
+        cells[panel.model] = {"head": panel.head, "rows": rows}
     few = f" At most {per_tab} of an outcome are in this file, so that it does not grow too large."
     rule = RULE + (few if per_tab < PER_TAB[0] else "")
     text = json_text({"rule": rule, "questions": questions, "cells": cells})

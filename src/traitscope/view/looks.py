@@ -198,10 +198,9 @@ class Looks:
 
     def _publish(self, study: Study, findings: Findings, drawn: list[Drawn]) -> None:
         from traitscope.report.page import render_page
-        from traitscope.report.tables import csv_files
 
         revision = self.page.revision + 1
-        text = render_page(findings, drawn, sorted(csv_files(findings)), revision=revision)
+        text = render_page(findings, drawn, (), revision=revision)
         self.page = Page(revision, text.encode(), study, findings)
 
     def _waiting(self, study: Study, revision: int) -> Page:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from traitscope.study import Study
 
 # Seconds that an answer under way, and a look, are waited for at the end.
-PATIENCE_S = 0.5
+PATIENCE_S = 0.2
 
 
 def check_extra() -> None:

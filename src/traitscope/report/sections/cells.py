@@ -66,7 +66,9 @@ def view(findings: Findings, chips: Sequence[Chip], flags: Mapping[tuple[str, st
     hidden = len(table) - len(order)
     return Cells(
         f"{cells_text(matrix)}; {count_of(len(table), 'value')} over all metrics.",
-        f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv." if hidden else "",
+        f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv (traitscope report)."
+        if hidden
+        else "",
         Table(
             id="every-cell",
             label="Every cell and metric",

@@ -10,7 +10,7 @@
   /** @typedef { {key: string, label: string, total: number, command: string}} Tab */
   /** @typedef { {model: string, task: string, base: string|null, facts: string[], notes: string[], changes: Change[], confusion: Confusion|null, density: Density|null, tabs: Tab[]}} Head */
   /** @typedef { {rule: string, questions: any[], cells: Object<string, {head: Head, rows: Object<string, [number, Answer][]>}>}} Pack */
-  /** @typedef { {tab: string, q: string, offset: number, total: number, rows: Shown[]}} Page */
+  /** @typedef { {total: number, rows: Shown[], counts?: Object<string, number>}} Page */
 
   const panel = /** @type {HTMLDialogElement|null} */ (document.getElementById("cell-panel"));
   if (!panel) return;
@@ -109,7 +109,7 @@
         page: async (tab, q, offset) => {
           const found = first && first.tab === tab && !q && !offset ? first : await ask(tab, q, offset);
           first = null;
-          return { tab, q, offset, total: found.counts[tab], rows: found.shown };
+          return { total: found.counts[tab], rows: found.shown, counts: found.counts };
         },
       };
     }
@@ -124,7 +124,7 @@
           const { bases, ...question } = pack.questions[at];
           return { ...question, base: cell.head.base === null ? undefined : bases[cell.head.base], model: answer };
         });
-        return { tab, q: "", offset: 0, total: rows.length, rows };
+        return { total: rows.length, rows };
       },
     };
   }
@@ -311,6 +311,9 @@
         return;
       }
       if (mine !== asked) return;
+      // Where words are searched for, every tab says how many of its examples hold them.
+      const held = q ? found.counts : undefined;
+      head.tabs.forEach((tab, k) => { buttons[k].textContent = held ? `${tab.label} ${held[tab.key] || 0} of ${tab.total}` : `${tab.label} ${tab.total}`; });
       if (!offset) list.replaceChildren();
       const more = list.querySelector(".cell-more");
       if (more) more.remove();
