@@ -286,7 +286,7 @@ def _caption(axes: Axes, text: str) -> None:
 def _number(value: float) -> str:
     """Three characters or so."""
     digits = 0 if abs(value) >= 10 else 1 if abs(value) >= 1 else 2
-    return f"{rounded(value, digits):.{digits}f}"
+    return f"{rounded(value, digits) + 0.0:.{digits}f}"
 
 
 def _column(what: object, values_IN: Floats) -> Floats:
