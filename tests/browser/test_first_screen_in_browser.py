@@ -85,11 +85,20 @@ def test_modes_change_what_cells_show(report: Path, open_page: Opener) -> None:
     assert "imdb, mnli: negative neutral flipkart, paws:" in " ".join(page.locator(".classes").inner_text().split())
     assert page.locator("#gains td:has(.c) b:visible").count() == page.locator(".marks:visible").count() == 0
     assert page.locator("#unit-note").inner_text().startswith("How often each class is answered")
+    assert violations(page) == []
     page.get_by_label("gain", exact=True).check()
     page.get_by_label("hide own").check()
     assert (
         cell.locator(".g").is_hidden() or cell.locator(".g").evaluate("e => getComputedStyle(e).visibility") == "hidden"
     )
+
+
+def test_another_metric_has_no_chance_and_keys_pass_over_it(report: Path, open_page: Opener) -> None:
+    page = open_page(report)
+    page.evaluate("document.querySelector('#gains').classList.add('untested')")
+    page.locator('#gains td[tabindex="0"]').focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.model") == "imdb-s0"
 
 
 def test_arrow_keys_move_and_tell_gain_interval_q_won_and_lost(report: Path, open_page: Opener) -> None:

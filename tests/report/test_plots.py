@@ -81,6 +81,12 @@ def test_the_score_heat_map_shows_every_score_in_percent_and_hatches_the_missing
     assert axes.get_yticklabels()[0].get_fontweight() == "bold"
 
 
+def test_scores_and_gains_in_the_cells_are_rounded_as_the_page_rounds_them():
+    matrix = ScoreMatrix.from_wide(pd.DataFrame({"x": [0.625, 0.5], "y": [0.375, 0.5]}, index=["base", "a"]))
+    assert texts(plots.score_heatmap(matrix).axes[0]) == ["63", "38", "50", "50"]
+    assert texts(plots.gain_heatmap(matrix).axes[0])[2:] == ["-13", "+13"]
+
+
 def test_the_gain_heat_map_is_centred_at_zero_and_stars_the_significant_gains():
     matrix, effects = synthetic.matrix(), synthetic.effects()
     axes = plots.gain_heatmap(matrix, effects).axes[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -98,7 +99,12 @@ def draw_cells(
 
 def signed(value: float, digits: int) -> str:
     """A number with its sign; one that rounds to zero is +0."""
-    return f"{round(float(value), digits) + 0.0:+.{digits}f}"
+    return f"{rounded(value, digits) + 0.0:+.{digits}f}"
+
+
+def rounded(value: float, digits: int = 0) -> float:
+    """A number rounded as a reader would: halves away from zero."""
+    return math.copysign(math.floor(abs(value) * 10**digits + 0.5) / 10**digits, value)
 
 
 def heat_size(n_rows: int, n_cols: int, *, label: float = 2.0, cell: float = 0.6) -> tuple[float, float]:

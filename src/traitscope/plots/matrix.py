@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.effects.quality import MARKS
-from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, signed
+from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, rounded, signed
 from traitscope.plots.marks import (
     base_rows,
     cell_marks,
@@ -245,10 +244,9 @@ def _caption(axes: Axes, text: str) -> None:
 
 
 def _number(value: float) -> str:
-    """Three characters or so; halves away from zero."""
-    if abs(value) >= 10:
-        return f"{math.copysign(math.floor(abs(value) + 0.5), value):.0f}"
-    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+    """Three characters or so."""
+    digits = 0 if abs(value) >= 10 else 1 if abs(value) >= 1 else 2
+    return f"{rounded(value, digits) + 0.0:.{digits}f}"
 
 
 def _column(what: object, values_IN: Floats) -> Floats:
