@@ -12,6 +12,10 @@ import pytest
 import synthetic
 
 from traitscope import plots
+from traitscope.matrix import ScoreMatrix
+from traitscope.predict.forecast import fit_predictor
+from traitscope.predict.ranking import to_json
+from traitscope.predict.rankings import Rankings
 from traitscope.report import trust
 from traitscope.report.figure_kinds import KINDS
 from traitscope.report.owntasks import OwnTasks, own_tasks
@@ -130,6 +134,13 @@ def test_own_tasks_are_counted_once_and_what_cannot_be_told_is_not_said_to_have_
     assert told in training.view(found).answer and transfer.view(found).own.learnt == told
 
 
+def test_before_anything_is_tested_the_line_of_trust_says_so() -> None:
+    made = replace(odd.seeds(), effects=None, missing={"effects": "they are being made at this moment"})
+    first = trust.chips(made)[0]
+    assert (first.text, first.tone) == ("nothing tested yet", "warn") and "being made at this moment" in first.title
+    assert "unknown" not in {chip.name for chip in trust.chips(odd.seeds())}
+
+
 def test_a_loss_on_an_own_task_is_not_counted_among_gains_that_hold() -> None:
     effects = synthetic.effects()
     rows = effects.findings.copy()
@@ -171,6 +182,19 @@ def test_findings_of_several_units_are_ranked_by_parts_of_their_own_largest() ->
     assert sizes(moved[moved["unit"] == "share"]).max() == pytest.approx(15.0)
     order = [line.cell for line in transfer.view(odd.mixed()).table.lines]
     assert order.index(("a-s0", "b")) < order.index(("a-s0", "e"))
+
+
+def test_forecasts_of_several_units_have_a_largest_each() -> None:
+    found = odd.mixed()
+    table = found.scores.to_long().reset_index(drop=True)
+    gone = (table["model"] == "a-s0") & table["task"].isin(["b", "d"])
+    keep = ["model", "source", "seed", "task", "metric", "value", "stderr", "n", "higher_is_better"]
+    scores = ScoreMatrix.from_long(table.loc[~gone, keep], units=dict(found.scores.units))
+    forecast = fit_predictor(scores, predictor="additive")
+    view = prediction.view(replace(found, scores=scores, forecast=Rankings.from_json(to_json(forecast, ["b", "d"]))))
+    points, nats = (float(forecast.rank_sources(t).set_index("source").loc["a", "expected"]) for t in "bd")
+    assert f"largest expected gain is {100 * points:+.1f} points [" in view.answer
+    assert f"largest expected gain is {nats:+.3g} loss [" in view.answer
 
 
 def test_noise_is_not_named_where_no_error_is_known() -> None:

@@ -273,6 +273,10 @@ def test_forecast_and_evaluation_are_told_as_they_were_kept(found: Findings) -> 
         assert [line.items[3].sort for line in lines] == pytest.approx(ranked["expected"].tolist())
     # One cell of the matrix is missing.
     assert view.answer.startswith("1 cell forecast by additive")
+    # The one cell without a measurement, in points as all gains of the page.
+    ((source, task),) = {(line.items[2].text, line.items[0].text) for line in view.rankings.lines if line.tone}
+    expected = forecast.rank_sources(task).set_index("source").loc[source, "expected"]
+    assert f"{100 * expected:+.1f} points [" in view.answer and f"({source} on {task})" in view.answer
     skill = found.evaluation.skill  # type: ignore[union-attr]
     row = skill[(skill["held"] == "each task alone") & (skill["against"] == "column mean")].iloc[0]
     assert f"saves {row['saved']:.0%} [{row['lo']:.0%}, {row['hi']:.0%}]" in view.answer

@@ -20,6 +20,7 @@ from traitscope.plots.labels import Label, place_labels
 from traitscope.plots.marks import significant_gains
 from traitscope.plots.matrix import own_cells
 from traitscope.plots.style import new_figure, shorten
+from traitscope.plots.traits import trait_titles
 from traitscope.traits.projection import Projected
 
 
@@ -210,6 +211,16 @@ def test_names_of_points_in_one_place_stand_side_by_side():
     first, second = (text.xyann for text in axes.texts)
     # The first stands right of its point, on its height.
     assert first[0] > 5 and first[1] == pytest.approx(0, abs=0.01) and second != first
+
+
+def test_only_traits_that_stay_are_named_in_figures():
+    traits = synthetic.traits()
+    named = tuple(replace(name, label="maths", proposed="maths") for name in traits.names)
+    stability = replace(traits.stability, figure_K=np.array([0.9, 0.8]))
+    changed = replace(traits, names=named, stability=stability)
+    heads = ticks(plots.loadings_heatmap(changed).axes[0], "x")
+    assert [head.startswith("maths?") for head in heads] == [True, False]
+    assert ["maths" in text for text in trait_titles(changed)] == [True, False]
 
 
 def test_class_shares_start_with_the_true_shares_and_each_bar_sums_to_one():

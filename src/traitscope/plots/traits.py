@@ -24,6 +24,7 @@ from traitscope.plots.style import (
     styled,
     wrap,
 )
+from traitscope.traits.congruence import FAIR
 
 if TYPE_CHECKING:
     from traitscope.traits import Traits
@@ -33,21 +34,26 @@ MAX_COMPONENTS = 15
 
 
 def trait_titles(traits: Traits, *, named: bool = True) -> list[str]:
-    """``T1, 34 %`` and the proposed name where a label fits; a dagger where the trait is not above the null."""
+    """``T1, 34 %``, the proposed name where a label fits a stable trait, a dagger where it is not above the null."""
     titles = []
     for i, name in enumerate(traits.trait_names):
         proposal = traits.names[i]
         title = f"{name}, {100 * traits.explained_K[i]:.0f} %" + ("" if traits.above_null_K[i] else " †")
-        if named and proposal.label is not None:
+        if named and _is_named(traits, i):
             title += f" ({shorten(proposal.proposed, 22)}?)"
         titles.append(title)
     return titles
 
 
+def _is_named(traits: Traits, k: int) -> bool:
+    """Whether a label fits a trait that stays when something is left out; others are not to be named."""
+    return traits.names[k].label is not None and float(traits.stability.figure_K[k]) >= FAIR
+
+
 def _heads(axes: Axes, traits: Traits) -> None:
     """Trait names over the columns, the proposed name in lines of their own."""
     titles = trait_titles(traits, named=False)
-    names = [f"{wrap(t.proposed, 13)}?" if t.label is not None else "" for t in traits.names]
+    names = [f"{wrap(t.proposed, 13)}?" if _is_named(traits, k) else "" for k, t in enumerate(traits.names)]
     axes.set_xticks(range(traits.k), [f"{n}\n{t}" if n else t for t, n in zip(titles, names, strict=True)])
     axes.xaxis.set_ticks_position("top")
     axes.tick_params(length=0)

@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from traitscope.effects.words import POINTS
 from traitscope.findings import Findings
+from traitscope.matrix import ScoreMatrix
 from traitscope.predict.evaluation import ALL, Evaluation
 from traitscope.predict.rankings import Rankings
+from traitscope.report.numbers import words_unit
 from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.texts import count_of
 
 FIGURES, FOLDED = ("forecast_calibration",), ("forecast_rankings",)
+
+# Kinds of numbers that are forecast: gains where the untuned base is known, else scores or places among the sources.
+EXPECTED = {"gain": "gain", "score": "score", "minus score": "score, its sign turned,", "z": "place among the sources"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Prediction:
 def view(findings: Findings) -> Prediction:
     """The section of a study's findings."""
     forecast, evaluation = findings.forecast, findings.evaluation
-    parts = [_forecast_answer(forecast) if forecast is not None else absence(findings, "forecast")]
+    parts = [_forecast_answer(forecast, findings.scores) if forecast is not None else absence(findings, "forecast")]
     if evaluation is not None:
         parts.append(_skill_answer(evaluation))
     return Prediction(
@@ -45,16 +51,40 @@ def view(findings: Findings) -> Prediction:
     )
 
 
-def _forecast_answer(forecast: Rankings) -> str:
+def _forecast_answer(forecast: Rankings, scores: ScoreMatrix) -> str:
     table = forecast.table
     open_ = table[table["status"] == "predicted"] if len(table) else table
     if open_.empty:
         return f"Every transfer cell was measured, so {forecast.predictor} had none to forecast."
-    best = open_.sort_values("expected", ascending=False, kind="stable").iloc[0]
+    told = []
+    # Of different units none is the largest: each has its own.
+    for (kind, unit), part in open_.groupby([open_["unit"], _units(open_, scores)], sort=False):
+        best = part.sort_values("expected", ascending=False, kind="stable").iloc[0]
+        scale = POINTS.get(words_unit(scores.units[best["task"]]), 1.0) if unit == "points" else 1.0
+        value, lo, hi = (scale * best[key] for key in ("expected", "lo", "hi"))
+        shown = ".1f" if unit == "points" else ".3g"
+        told.append(
+            f"largest expected {EXPECTED[str(kind)]} is {value:+{shown}} {unit} [{lo:+{shown}}, {hi:+{shown}}] "
+            f"({best['source']} on {best['task']})"
+        )
     return (
-        f"{count_of(len(open_), 'cell')} forecast by {forecast.predictor}; the largest expected gain is "
-        f"{best['expected']:+.3f} [{best['lo']:+.3f}, {best['hi']:+.3f}] ({best['source']} on {best['task']}, "
-        f"{forecast.level:.0%} interval)."
+        f"{count_of(len(open_), 'cell')} forecast by {forecast.predictor}; the {'; the '.join(told)}, "
+        f"{forecast.level:.0%} interval{'s' if len(told) > 1 else ''}."
+    )
+
+
+def _units(rows: pd.DataFrame, scores: ScoreMatrix) -> pd.Series:
+    """What the numbers of each forecast are in: points, the task's metric, or standard deviations."""
+    return pd.Series(
+        [
+            "standard deviations"
+            if kind == "z"
+            else "points"
+            if words_unit(scores.units[task]) in POINTS
+            else scores.metrics[task]
+            for kind, task in zip(rows["unit"], rows["task"], strict=True)
+        ],
+        index=rows.index,
     )
 
 
@@ -81,11 +111,12 @@ def _rankings(forecast: Rankings) -> Table:
         Column("target"),
         Column("place", True),
         Column("source"),
-        Column("expected", True),
+        Column("expected", True, title="in the task's own unit: shares are parts of 1"),
         Column(f"{forecast.level:.0%} interval", True, "forecast-interval"),
         Column("chance of harm", True, "harm"),
         *(Column(name, True) for name in known),
         Column("status", method="status"),
+        Column("of what", title="gain over the untuned base, score, or z: standard deviations of the column"),
     )
     lines = []
     for task, part in forecast.table.groupby("task", sort=False):
@@ -115,6 +146,7 @@ def _ranked(task: str, place: int, row: Mapping[Any, Any], known: list[str]) -> 
             Item("–" if pd.isna(harm) else f"{harm:.0%}", None if pd.isna(harm) else float(harm)),
             *(_signed(row[name]) for name in known),
             Item(str(row["status"])),
+            Item(str(row["unit"])),
         ),
         tone="" if measured else "strong",
     )
