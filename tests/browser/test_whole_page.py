@@ -216,6 +216,8 @@ def test_sixty_by_sixty_is_small_smooth_and_whole(tmp_path: Path, open_page: Ope
         assert page.evaluate("performance.now()") - began < 2500, action
     whole(page)
     # Of thousands of rows that are alike, and of marks inside of figures, a few stand for all.
-    page.evaluate("for (const one of document.querySelectorAll('tbody')) [...one.rows].slice(20).map((row) => row.remove())")
+    page.evaluate(
+        "for (const one of document.querySelectorAll('tbody')) [...one.rows].slice(20).map((row) => row.remove())"
+    )
     page.evaluate("for (const svg of document.querySelectorAll('.drawing svg')) svg.replaceChildren()")
     assert violations(page) == []
