@@ -27,7 +27,8 @@ MODULES = {
     "4bit": "bitsandbytes", "gguf": "gguf", "lm-eval": "lm_eval", "polars": "polars", "ray": "ray", "spacy": "spacy",
     "tensorboard": "tensorboard", "view": "uvicorn", "wandb": "wandb",
 }  # fmt: skip
-# They bring what others measure: compilers, or the tools of those who work on traitscope itself.
+# They bring what others measure: compilers, or the tools of those who work on traitscope itself; trackio asks for other
+# versions than those of ``constraints.txt``.
 UNMEASURED = ("test", "bench", "docs", "smollm2", "trackio")
 STARTS = {"python": ["-c", "pass"], "import": ["-c", "import traitscope"], "help": ["-m", "traitscope", "--help"]}
 # Of which the fastest counts: the others waited for the disk or for other programs.

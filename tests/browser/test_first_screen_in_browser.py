@@ -115,8 +115,8 @@ def test_arrow_keys_move_and_tell_gain_interval_q_won_and_lost(report: Path, ope
     assert page.locator("#tip").is_hidden()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 400])
+# The whole page is seen by axe in test_whole_page.py.
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 400)])
 def test_nothing_serious_by_axe_and_nothing_beside_the_page(
     report: Path, open_page: Opener, scheme: str, width: int
 ) -> None:
