@@ -14,7 +14,7 @@ from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
 from traitscope.predict.evaluation import ALL, Evaluation
 from traitscope.predict.rankings import Rankings
-from traitscope.report.numbers import words_unit
+from traitscope.report.amounts import unit_of
 from traitscope.report.sections.absent import absence
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.texts import count_of
@@ -60,7 +60,7 @@ def _forecast_answer(forecast: Rankings, scores: ScoreMatrix) -> str:
     # Of different units none is the largest: each has its own.
     for (kind, unit), part in open_.groupby([open_["unit"], _units(open_, scores)], sort=False):
         best = part.sort_values("expected", ascending=False, kind="stable").iloc[0]
-        scale = POINTS.get(words_unit(scores.units[best["task"]]), 1.0) if unit == "points" else 1.0
+        scale = POINTS.get(unit_of(scores.units[best["task"]]), 1.0) if unit == "points" else 1.0
         value, lo, hi = (scale * best[key] for key in ("expected", "lo", "hi"))
         shown = ".1f" if unit == "points" else ".3g"
         told.append(
@@ -80,7 +80,7 @@ def _units(rows: pd.DataFrame, scores: ScoreMatrix) -> pd.Series:
             "standard deviations"
             if kind == "z"
             else "points"
-            if words_unit(scores.units[task]) in POINTS
+            if unit_of(scores.units[task]) in POINTS
             else scores.metrics[task]
             for kind, task in zip(rows["unit"], rows["task"], strict=True)
         ],
