@@ -71,6 +71,10 @@ def held(family: str) -> set[tuple[str, str]]:
 
 
 def test_what_the_page_says_of_gains_is_in_the_tables() -> None:
+    learnt = TABLES["learning"].query("role == 'source' and verdict == 'learnt'")
+    assert set(learnt["model"]) == {"dbpedia14-s0", "mnli-s0", "amazon-s0"}
+    (amazon,) = TABLES["findings"].query("kind == 'gain' and model == 'amazon-s0' and task == 'amazon'")["q"]
+    assert round(amazon, 3) == 0.117
     assert held("own") == {("dbpedia14-s0", "dbpedia14"), ("mnli-s0", "mnli")}
     assert held("mix") == {("all-s0", "dbpedia14"), ("all-s0", "imdb")} and held("transfer") == set()
     gains = TABLES["findings"].query("kind == 'gain' and family == 'transfer'")
