@@ -18,7 +18,7 @@ SCORES = ("model", "source", "task", "metric", "primary", "value", "n", "stderr"
 
 
 def main(run: str) -> None:
-    """Writes the tables, and the traits as text."""
+    """Writes the tables, and traits and layers as text."""
     study = ts.Study.open(run)
     scores, findings = study.frame("scores"), study.frame("findings")
     scores = scores[scores["status"] == "measured"]
@@ -31,6 +31,7 @@ def main(run: str) -> None:
     for name, table in tables.items():
         table.to_csv(OUT / f"{name}.csv", index=False, float_format="%.6g")
     (OUT / "traits.txt").write_text(render(study.traits()) + "\n", encoding="utf-8")
+    (OUT / "layers.txt").write_text(study.layers().render() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from blocks import DOCS
 
 PAGE = DOCS / "tutorial.md"
 TABLES = {name: pd.read_csv(DOCS / "tutorial" / f"{name}.csv") for name in ("scores", "findings", "learning")}
-TASKS = ("svamp", "pawsx", "mnli", "toxicity", "amazon", "imdb", "yelp")
+TASKS = ("gsm8k", "svamp", "mbpp", "pawsx", "mnli", "toxicity", "amazon", "imdb", "yelp", "dbpedia14")
 
 
 def matrix() -> str:
@@ -56,18 +56,45 @@ def test_every_sentence_set_off_is_the_reports_own() -> None:
 
 def test_what_the_page_says_of_the_base_and_the_own_tasks_is_in_the_tables() -> None:
     scores = TABLES["scores"][TABLES["scores"]["primary"]].set_index(["model", "task"])["value"]
-    assert scores["base", "svamp"] == scores["base", "gsm8k"] == 0
+    assert scores["base", "svamp"] == scores["base", "gsm8k"] == 0 and scores["base", "dbpedia14"] == 0.475
     assert [round(80 * scores[model, "pawsx"], 6) for model in ("base", "pawsx-s0")] == [46, 37]
     assert all(0.85 <= round(scores["base", task], 2) <= 0.90 for task in ("amazon", "imdb", "yelp"))
     learning = TABLES["learning"]
     assert set(learning.loc[learning["role"] == "source", "steps"]) == {12}
+    (constant,) = learning.loc[learning["model"] == "mnli-s0", "constant_score"]
+    assert constant == scores["mnli-s0", "mnli"] == 0.425
+
+
+def held(family: str) -> set[tuple[str, str]]:
+    gains = TABLES["findings"].query("kind == 'gain' and family == @family and q <= 0.05")
+    return set(gains[["model", "task"]].itertuples(index=False, name=None))
+
+
+def test_what_the_page_says_of_gains_is_in_the_tables() -> None:
+    learnt = TABLES["learning"].query("role == 'source' and verdict == 'learnt'")
+    assert set(learnt["model"]) == {"dbpedia14-s0", "mnli-s0", "amazon-s0"}
+    (amazon,) = TABLES["findings"].query("kind == 'gain' and model == 'amazon-s0' and task == 'amazon'")["q"]
+    assert round(amazon, 3) == 0.117
+    assert held("own") == {("dbpedia14-s0", "dbpedia14"), ("mnli-s0", "mnli")}
+    assert held("mix") == {("all-s0", "dbpedia14"), ("all-s0", "imdb")} and held("transfer") == set()
     gains = TABLES["findings"].query("kind == 'gain' and family == 'transfer'")
-    largest = gains.loc[gains["value"].abs().idxmax()]
-    assert (largest["model"], largest["task"], round(largest["q"], 2)) == ("dbpedia14-s0", "yelp", 0.88)
-    assert gains.loc[gains["value"].idxmax(), ["model", "task"]].tolist() == ["yelp-s0", "amazon"]
-    own = TABLES["findings"].query("kind == 'gain' and family == 'own'").sort_values("q").iloc[0]
-    assert (own["task"], round(100 * own["value"], 1), round(own["q"], 3)) == ("mnli", 17.5, 0.068)
-    assert not ((gains["q"] <= 0.05) & ((gains["lo"] > 0) | (gains["hi"] < 0))).any()
+    assert len(gains) == 90
+    assert gains.loc[gains["value"].abs().idxmax(), ["model", "task"]].tolist() == ["mnli-s0", "dbpedia14"]
+    nearest = gains.loc[gains["p"].idxmin()]
+    assert (nearest["model"], nearest["task"], round(nearest["q"], 3)) == ("dbpedia14-s0", "yelp", 1)
+
+
+def test_what_the_page_says_of_the_layers_is_what_was_printed() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    printed = (DOCS / "tutorial" / "layers.txt").read_text(encoding="utf-8")
+    (quoted,) = re.findall(r"```text\n(layers: .*?)```", page, flags=re.DOTALL)
+    assert printed.startswith(quoted)
+    assert (
+        "dimensions reach their plateau at layer 2 " in printed
+        and "rows goes with cka(mix, control) is undefined" in printed
+    )
+    for figure in ("readability", "gain"):
+        assert re.search(rf"whether {figure} goes with .* cannot be told at any layer \(.* q = 0.98\)", printed)
 
 
 def test_what_the_page_says_of_the_traits_is_what_was_printed() -> None:

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from traitscope.engine import Base, wrap_model
 
@@ -29,6 +29,16 @@ CONFIGS = {
     "gpt_neox": {"model_type": "gpt_neox", **COMMON, **WIDE, "rotary_pct": 0.5},
     "bloom": {"model_type": "bloom", "vocab_size": 97, "hidden_size": 32, "n_layer": 3, "n_head": 4},
 }  # fmt: skip
+
+
+def deep_model() -> torch.nn.Module:
+    """A bf16 Llama of thirty layers and large weights: rounding moves its own gradients by more than a fifth."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=97, hidden_size=32, num_hidden_layers=30, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=64, max_position_embeddings=128, initializer_range=0.2,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).to(torch.bfloat16).eval()
 
 
 def tiny_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.nn.Module:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from engine import fooling
-from engine.helpers import TinyTokenizer
-from traitscope.engine import Bank, score_options, wrap_model
+from engine.helpers import TinyTokenizer, deep_model
+from traitscope.engine import Adapter, Bank, proof, score_options, wrap_model
+from traitscope.engine.reference import Rows, reference
 from traitscope.errors import TraitscopeError
 from traitscope.records import OptionRow
 
@@ -115,3 +116,27 @@ def test_a_forward_of_somebody_elses_stays_where_it_is():
     assert base.packed
     assert norm.forward == theirs
     assert "forward" in vars(model.model.layers[1].input_layernorm)
+
+
+def test_in_half_precision_gradients_may_differ_by_what_the_models_own_move_by(monkeypatch) -> None:
+    base = wrap_model(deep_model(), TinyTokenizer(), name="deep")
+    assert base.packed and base.paths.why == ""
+    rows = Rows.draw(base.vocab_size, 100)
+    expected = reference(base, rows)
+    assert 0.2 < expected.grad_spread < 1
+    monkeypatch.setattr(proof, "MOST_HALF", proof.HALF_GRADIENTS)
+    assert proof._gradients(base, rows, expected).startswith("gradients differ by 0.2")
+
+
+@pytest.mark.parametrize("lost", ["o_proj", "up_proj"])
+def test_the_gradient_of_a_whole_kind_of_layer_is_missed_in_half_precision_too(lost: str) -> None:
+    base = wrap_model(deep_model(), TinyTokenizer(), name="deep")
+    rows = Rows.draw(base.vocab_size, 100)
+    expected = reference(base, rows)
+    adapter = expected.models["first"]
+    assert isinstance(adapter, Adapter)
+    for piece in adapter.pieces:
+        if piece.name.endswith(lost):
+            for part in piece.views(expected.grads["first"]):
+                part.mul_(3)
+    assert proof._gradients(base, rows, expected).startswith("gradients differ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from traitscope.cli import app
 from traitscope.engine.trunk import Trunk
 from traitscope.layers import sliding_windows
 from traitscope.records import Progress
-from traitscope.study import Study
+from traitscope.study import Study, keeping
 from traitscope.study.costs import _share_run
 from traitscope.study.progress import Silent
 
@@ -27,6 +28,10 @@ class Stages(Silent):
         self.names: list[str] = []
 
         self.tokens: list[tuple[float, float]] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def stage(self, text: str) -> None:
         self.names.append(text)
@@ -59,6 +64,26 @@ def test_correlates_come_with_the_layers_and_are_kept(filled: Path) -> None:
     assert again.correlates is not None and again.correlates.render() == found.correlates.render()
     (filled.parent / "runs/tiny/analysis/correlates.json").unlink()
     assert Study.open(filled).layers().correlates is not None
+
+
+def test_layers_that_came_without_adapters_are_shown_as_another_version_made_them(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent from one machine to another: the folder with its findings, weights left out."""
+    found = Study.open(filled).layers()
+    copy = tmp_path / "here" / filled.name
+    shutil.copytree(filled.parent, copy.parent)
+    for weights in copy.parent.glob("runs/tiny/adapters/*/*.safetensors"):
+        weights.unlink()
+    monkeypatch.setattr(keeping, "_software", lambda: [["another", 1, 2]])
+    heard = Stages()
+    again = Study.open(copy, report=heard).layers()
+    assert again.render() == found.render()
+    assert any(text.startswith("layers: as it was made before") for text in heard.notes)
+    (cell,) = copy.parent.glob("runs/tiny/cells/all-s0/tone")
+    shutil.rmtree(cell)
+    with pytest.raises(ts.TraitscopeError):
+        Study.open(copy).layers()
 
 
 def test_find_sections_takes_what_a_study_gives(filled: Path) -> None:

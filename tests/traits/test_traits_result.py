@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from trait_worlds import planted_matrix, planted_records, scores_of
+from typing_extensions import TypeAliasType
 
 from traitscope.errors import TraitscopeError
 from traitscope.matrix import ScoreMatrix
 from traitscope.traits import Traits, fit_traits, render
+from traitscope.traits.codec import decode
 
 QUICK = {"permutations": 19, "draws": 19, "held_out": 0}
 
@@ -29,6 +32,17 @@ def test_json_gives_the_same_traits_back(rotate: str | None, known: bool) -> Non
     assert again.above_null_K == traits.above_null_K and again.models == traits.models
     assert (again.intervals is None) == (not known)
     assert render(again) == render(traits)
+
+
+def test_arrays_are_read_as_arrays_whatever_numpy_names_their_type() -> None:
+    """Since numpy 2.5 ``NDArray`` is a named alias; a result read back had lists in the place of its arrays."""
+    scalar = TypeVar("scalar", bound=np.generic)
+    named = TypeAliasType("named", np.ndarray[Any, np.dtype[scalar]], type_params=(scalar,))
+    for kind in (npt.NDArray[np.float64], named[np.float64]):
+        np.testing.assert_array_equal(decode(kind, [[1, None]]), [[1.0, np.nan]])
+        (inner,) = decode(tuple[kind, ...], [[2.5]])  # type: ignore[valid-type]
+        assert isinstance(inner, np.ndarray)
+        assert isinstance(decode(kind | None, [1.0]), np.ndarray)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": ["a"]}'])

@@ -72,6 +72,8 @@ class Reference:
         hidden: by row, the last token's state after every layer under the first model, [L, D]; None: not one per token.
         scale: largest logit.
         spread: by how much logits differ between a row alone and beside another of its length.
+        grad_spread: in half precision, how far the model's own gradients move, as a share of their size, where the last
+            bit of embeddings does.
     """
 
     models: dict[str, Adapter | None]
@@ -82,6 +84,7 @@ class Reference:
     hidden: list[torch.Tensor] | None
     scale: float
     spread: float
+    grad_spread: float
 
 
 def probe_adapter(base: Base, seed: int) -> Adapter:
@@ -112,6 +115,23 @@ def embedded(base: Base) -> Iterator[list[torch.Tensor]]:
     try:
         with torch.enable_grad():
             yield leaves
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def nudged(base: Base) -> Iterator[None]:
+    """Token embeddings differ by about a last bit: behind them, rounding takes another course in every layer."""
+    generator = torch.Generator().manual_seed(0)
+    size = torch.finfo(base.dtype).eps
+
+    def move(_module: nn.Module, _args: Any, output: torch.Tensor) -> torch.Tensor:
+        noise = 2 * torch.rand(output.shape, generator=generator) - 1
+        return (output.float() * (1 + size * noise.to(output.device))).to(output.dtype)
+
+    hook = base.model.get_input_embeddings().register_forward_hook(move)
+    try:
+        yield
     finally:
         hook.remove()
 
@@ -176,15 +196,21 @@ def reference(base: Base, rows: Rows) -> Reference:
         with acting(base, models["first"]):
             said, margins = zip(*(_greedy(base, context) for context in rows.contexts), strict=True)
             hidden = [_hidden(base, context) for context in rows.contexts]
+    grads, grad_spread = _gradients(base, rows, models), 0.0
+    if torch.finfo(base.dtype).bits < 32:
+        with nudged(base):
+            moved = _gradients(base, rows, models)
+        grad_spread = max(float((moved[name] - grads[name]).norm() / (grads[name].norm() + 1e-30)) for name in grads)
     return Reference(
         models,
         logprobs,
-        _gradients(base, rows, models),
+        grads,
         list(said),
         list(margins),
         None if any(states is None for states in hidden) else hidden,  # type: ignore[arg-type]
         scale,
         spread,
+        grad_spread,
     )
 
 

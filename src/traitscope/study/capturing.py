@@ -94,7 +94,7 @@ def study_layers(
             raise TraitscopeError("they need the model (traitscope layers, or traitscope report, makes them)")
         return _analyse(study, rows, settings, causal, options)
 
-    return keeping.kept(study, "layers", asked, make, write, read, ("measure",))
+    return keeping.kept(study, "layers", asked, make, write, read, ("measure",), lasting=True)
 
 
 def _analyse(

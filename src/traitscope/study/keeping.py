@@ -31,17 +31,22 @@ def cells_mark(study: Context, *kinds: str) -> str:
 
     Findings made under it need not be made again. The cells' own marks hold their metrics and parsers.
     """
-    return study.seen(f"mark {kinds}", lambda: _cells_mark(study, kinds))
+    return fingerprint([_software(), data_mark(study, *kinds)])
 
 
-def _cells_mark(study: Context, kinds: Sequence[str]) -> str:
+def data_mark(study: Context, *kinds: str) -> str:
+    """``cells_mark`` whatever this software is: equal where a finding was made of the same, by another version too."""
+    return study.seen(f"mark {kinds}", lambda: _data_mark(study, kinds))
+
+
+def _data_mark(study: Context, kinds: Sequence[str]) -> str:
     if study.inner:
-        return fingerprint([[one.folder.root.name, cells_mark(one, *kinds)] for one in study.inner])
+        return fingerprint([[one.folder.root.name, data_mark(one, *kinds)] for one in study.inner])
     heads = [[h.model, h.task, h.fingerprint, h.scoring, h.rows, h.n] for h in study.cells()]
     tags = {name: dict(task.tags) for name, task in study.config.tasks.items()}
     roles = [[name, r.kind, sorted(r.own), sorted(r.copies), r.parent] for name, r in study_roles(study.config).items()]
     rows, columns = [study.models(), roles], [study.config.target_names(), tags]
-    return fingerprint([_software(), plugin_marks(kinds), rows, columns, heads, study.config.run_sd])
+    return fingerprint([plugin_marks(kinds), rows, columns, heads, study.config.run_sd])
 
 
 @functools.cache
@@ -60,19 +65,29 @@ def kept(
     write: Callable[[T], Mapping[Path, str]],
     read: Callable[[], T],
     kinds: Sequence[str] = (),
+    *,
+    lasting: bool = False,
 ) -> T:
     """A finding as it was written, if it was made from the present cells with these options; else made now.
 
     What each finding was made from stands in ``analysis/inputs.json``, with the hashes that ``write`` gives of its
     files. Files that are not what was written go to ``quarantine/``. ``kinds`` are those of registered things that
-    it is made with.
+    it is made with. One that is ``lasting`` and cannot be made here (a folder came without its model or adapters) is
+    given as another version of this software made it from the same, with a note.
     """
-    mark = fingerprint([cells_mark(study, *kinds), {key: str(value) for key, value in options.items()}])
+    said = {key: str(value) for key, value in options.items()}
+    mark, data = fingerprint([cells_mark(study, *kinds), said]), fingerprint([data_mark(study, *kinds), said])
     if _is_kept(study, name, mark):
         with suppress(OSError, ValueError, KeyError, TypeError):
             return read()
-    found = make()
-    record(study, name, mark, write(found))
+    try:
+        found = make()
+    except TraitscopeError as error:
+        if not lasting or not _is_kept(study, name, data, "data"):
+            raise
+        study.report_to.note(f"{name}: as it was made before; it cannot be made again here: {error.what}")
+        return read()
+    record(study, name, mark, write(found), data)
     if _is_kept(study, name, mark):
         # As the next call will find it, rounded as it is kept; where it could not be kept, as it is.
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -80,10 +95,10 @@ def kept(
     return found
 
 
-def _is_kept(study: Context, name: str, mark: str) -> bool:
+def _is_kept(study: Context, name: str, mark: str, key: str = "mark") -> bool:
     """Whether a finding was made from this, and its files are what was written; those that are not are put aside."""
     known, folder = read_findings(study.folder).get(name), study.folder
-    if known is None or known["mark"] != mark:
+    if known is None or known.get(key) != mark:
         return False
     faults = {file: folder.checked.fault(folder.root / file, expected) for file, expected in known["files"].items()}
     damaged = {file: what for file, what in faults.items() if what is not None}
@@ -96,14 +111,15 @@ def _is_kept(study: Context, name: str, mark: str) -> bool:
     return not damaged
 
 
-def record(study: Context, name: str, mark: str, files: Mapping[Path, str]) -> None:
-    """Notes in ``analysis/inputs.json`` what a finding was made from, and the hashes of its files as it wrote them.
+def record(study: Context, name: str, mark: str, files: Mapping[Path, str], data: str = "") -> None:
+    """Notes in ``analysis/inputs.json`` what a finding was made from, with this software and without, and the hashes of
+    its files as it wrote them.
 
     Another process may have written others by now: they do not have these hashes, so the finding is made again.
     """
     root = study.folder.root
     hashes = {path.relative_to(root).as_posix(): sha256 for path, sha256 in sorted(files.items())}
-    findings = {**read_findings(study.folder), name: {"mark": mark, "files": hashes}}
+    findings = {**read_findings(study.folder), name: {"mark": mark, "data": data, "files": hashes}}
     save(study, "inputs.json", sealed({"findings": dict(sorted(findings.items()))}, "inputs.json"))
 
 

@@ -28,7 +28,7 @@ def encode(value: Any) -> Any:
 
 def decode(kind: Any, data: Any) -> Any:
     """The value of a declared type from JSON values; unknown keys of a dataclass are ignored."""
-    origin = get_origin(kind)
+    origin = _origin(kind)
     if origin is Union or origin is types.UnionType:
         if data is None:
             return None if type(None) in get_args(kind) else float("nan")
@@ -48,3 +48,9 @@ def decode(kind: Any, data: Any) -> Any:
     if kind is float:
         return float("nan") if data is None else float(data)
     return data
+
+
+def _origin(kind: Any) -> Any:
+    """What a declared type is made of; of a named alias (``NDArray`` since numpy 2.5) what the name stands for."""
+    origin = get_origin(kind)
+    return get_origin(origin.__value__) if hasattr(origin, "__value__") else origin
