@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from traitscope.matrix import ScoreMatrix, noise
+from traitscope.traits import bootstrap as trait_bootstrap
 from traitscope.traits import cells as trait_cells
-from traitscope.traits import fit_traits, sizes
+from traitscope.traits import fit, fit_traits, sizes
 from traitscope.traits.cells import cells_of
 from traitscope.traits.count import held_out_cells, sequential_permutation
 from traitscope.traits.intervals import Decomposer
@@ -109,3 +110,18 @@ def test_directions_of_very_many_rows_are_counted_among_some(sd: float, monkeypa
     found = fit_traits(planted(200, 40, sd))
     assert found.count.supported == 3 and len(found.models) == 200
     assert any("counted among 100 evenly spread models" in note for note in found.notes)
+
+
+def test_no_more_directions_are_looked_for_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every cell differs from what its neighbours say, each direction stands above the noise."""
+    values = np.random.default_rng(4).uniform(0.2, 0.8, (14, 12))
+    table = pd.DataFrame(values, columns=[f"t{n}" for n in range(12)]).assign(model=[f"m{i}" for i in range(14)])
+    long = table.melt("model", var_name="task").assign(stderr=0.01)
+    scores = ScoreMatrix.from_long(long, base="m0")
+    quick = {"permutations": 39, "draws": 99, "replicates": 5, "held_out": 0}
+    assert fit_traits(scores, **quick).count.supported > 2
+    for module in (trait_bootstrap, fit):
+        monkeypatch.setattr(module, "MOST_DIRECTIONS", 2)
+    found = fit_traits(scores, **quick)
+    assert found.count.supported == found.k == 2
+    assert any("no more were looked for" in note for note in found.notes)

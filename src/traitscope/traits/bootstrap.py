@@ -54,9 +54,8 @@ def bootstrap_count(
     held = np.where(precision_IN > 0, values_IN, 0.0)[None]
     draws = repetitions(draws, values_IN.shape, SIMULATED_LARGE)
     p, edge, seen, count = [], [], [], 0
-    top, rounds = largest_rank(*values_IN.shape), ROUNDS_SIMULATED
-    if is_large(*values_IN.shape):
-        top, rounds = min(top, MOST_DIRECTIONS), ROUNDS_LARGE
+    top = min(largest_rank(*values_IN.shape), MOST_DIRECTIONS)
+    rounds = ROUNDS_LARGE if is_large(*values_IN.shape) else ROUNDS_SIMULATED
     for k in ticks(range(top), "traits above the noise", top):
         fitted = fit_factors(held, precision_IN, k, iterations=ROUNDS)
         observed = float(largest_residual(held, precision_IN, fitted)[0])

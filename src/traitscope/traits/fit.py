@@ -27,7 +27,7 @@ from traitscope.traits.pca import centre_and_scale, principal_components
 from traitscope.traits.projection import Projected, precision_by_rest, project
 from traitscope.traits.result import Traits
 from traitscope.traits.rotation import Rotated, rotate
-from traitscope.traits.sizes import FEWEST_REPLICATES, is_large, portions, repetitions, size_note
+from traitscope.traits.sizes import FEWEST_REPLICATES, MOST_DIRECTIONS, is_large, portions, repetitions, size_note
 from traitscope.traits.skills import declared_skills, skill_agreement
 
 Floats = npt.NDArray[np.float64]
@@ -78,6 +78,8 @@ def fit_traits(scores: ScoreMatrix, **options: Any) -> Traits:
         notes.append(f"tasks are measured in several units ({', '.join(units)}): {way}")
     rng = np.random.default_rng(asked.seed)
     counted = count_directions(cells, asked, rng)
+    if counted.sequential is not None and counted.supported == MOST_DIRECTIONS:
+        notes.append(f"{MOST_DIRECTIONS} directions were counted, and no more were looked for")
     with_far = count_directions(candidates, replace(asked, held_out=0), rng).supported if far else None
     fitted = _decompose(cells, _choose_k(asked.k, counted, cells), asked, rng)
     found, kept = fitted.turned.components, fitted.k

@@ -85,7 +85,6 @@ def size_note(shape: tuple[int, ...], permutations: int, replicates: int, left_o
     return (
         f"{shape[0] * shape[1]} cells are more than {LARGE}: {repetitions(permutations, shape, FEWEST_PERMUTATIONS)} "
         f"permutations, {repetitions(replicates, shape, FEWEST_REPLICATES)} replicates, "
-        f"{min(left_out, FEWEST_LEFT_OUT)} models and tasks left out one at a time, some of the ten folds, "
-        f"at most {MOST_DIRECTIONS} directions where errors are known"
+        f"{min(left_out, FEWEST_LEFT_OUT)} models and tasks left out one at a time, some of the ten folds"
         + (f", counted among {rows_counted(*shape)} evenly spread models" if rows_counted(*shape) < shape[0] else "")
     )
