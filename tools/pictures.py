@@ -1,8 +1,7 @@
 """``python tools/pictures.py RUN PICTURE [--at cell/MODEL/TASK] [--dark]``: what a reader sees of a run's report first.
 
 The first screen of ``RUN/report.html``, or what its address with a fragment shows, 1440 x 900 points. Needs the extra
-``test`` and a Chromium. ``runs/demo docs/first-screen.png`` is the README's; the tutorial's are
-``runs/ten-kinds docs/tutorial/first-screen.png`` and
+``test`` and a Chromium. ``runs/ten-kinds docs/first-screen.png`` is the README's and the tutorial's, whose other is
 ``runs/ten-kinds docs/tutorial/cell.png --at cell/amazon.mislabel-s0/yelp``.
 """
 
