@@ -264,7 +264,7 @@ def test_chips_count_what_they_filter() -> None:
     assert chips["own"].text.endswith("of 6 adapters learnt their own task")
     assert set(chips["own"].cells) == {(f"{task}-s0", task) for task in synthetic.TASKS}
     assert chips["missing"].text == "1 missing cell" and chips["missing"].cells == (("all-s0", "paws"),)
-    assert chips["seeds"].text == "1 seed a source: findings are of these runs"
+    assert chips["seeds"].text == "1 seed a source: other runs may differ"
     flagged = [cell for row in table(found()).rows for cell in row.cells if "missing" in cell.flags]
     assert [(cell.model, cell.task) for cell in flagged] == [("all-s0", "paws")]
 

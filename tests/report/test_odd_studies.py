@@ -16,7 +16,7 @@ from traitscope.matrix import ScoreMatrix
 from traitscope.predict.forecast import fit_predictor
 from traitscope.predict.ranking import to_json
 from traitscope.predict.rankings import Rankings
-from traitscope.report import trust
+from traitscope.report import gain_answers, trust
 from traitscope.report.figure_kinds import KINDS
 from traitscope.report.owntasks import OwnTasks, own_tasks
 from traitscope.report.page import render_page
@@ -118,6 +118,24 @@ def learning(*verdicts: str) -> SimpleNamespace:
         for k, v in enumerate(verdicts)
     ]
     return SimpleNamespace(tables={"learning": pd.DataFrame(rows)})
+
+
+def test_where_few_adapters_learnt_nothing_is_said_of_their_datasets() -> None:
+    assert "says little of the datasets" in gain_answers._hardly_trained(learning("learnt", "not told", "fell"))
+    assert gain_answers._hardly_trained(learning("learnt", "fell")) == ""
+    assert gain_answers._hardly_trained(learning("not tested")) == ""
+    own, chip = learning("learnt", "fell", "fell"), trust._learnt
+    assert [next(chip(one)).tone for one in (own, learning("learnt", "fell"), learning("learnt"))] == [
+        *("bad", "warn", "good")
+    ]
+
+
+def test_losses_that_are_no_transfer_are_counted_by_what_they_are_of() -> None:
+    rows = pd.DataFrame(
+        {"family": ["mix", "control", "control", "transfer", "mix"], "value": [-0.1, -0.2, -0.3, -0.4, 0.1]}
+    )
+    everything = SimpleNamespace(held=lambda found: found)
+    assert gain_answers._other_losses(everything, rows) == {"controls": 2, "mixes": 1}
 
 
 def test_own_tasks_are_counted_once_and_what_cannot_be_told_is_not_said_to_have_failed() -> None:

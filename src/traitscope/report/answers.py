@@ -74,7 +74,7 @@ def _traits_claim(traits: Traits) -> Claim:
         elif k == 0:
             named.append(f"{told}: no label fits")
     if unstable:
-        named.append(f"too unstable to be named: {', '.join(unstable[:MOST_TRAITS])}")
+        named.append(f"too unstable to be named (below {FAIR}): {', '.join(unstable[:MOST_TRAITS])}")
         named[-1] += f" and {len(unstable) - MOST_TRAITS} more" if len(unstable) > MOST_TRAITS else ""
     one = count.supported == 1
     strong = f"{count_of(count.supported, 'latent trait')} {'stands' if one else 'stand'} above {known}"
@@ -117,9 +117,9 @@ def _statistics_claim(explanation: Explanation) -> Claim:
     if not len(rows) or explanation.detectable > 1:
         return Claim(f"{sources} cannot tell which statistic of a dataset explains it.", href="#why")
     return Claim(
-        f"No statistic of the datasets explains them; {sources} could show |rho| of {explanation.detectable:.2f} and "
-        "more alone.",
-        strong="No statistic of the datasets explains them",
+        f"No statistic of the datasets explains the gains; among {sources} only correlations of "
+        f"{explanation.detectable:.2f} and more (|rho|) could hold.",
+        strong="No statistic of the datasets explains the gains",
         href="#why",
         numbers={"detectable": explanation.detectable, "sources": explanation.sources},
     )

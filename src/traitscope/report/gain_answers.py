@@ -12,6 +12,7 @@ from traitscope.effects import Effects
 from traitscope.findings import Findings
 from traitscope.report.claims import Claim, Speaker, base_rows, numbers_of, strongest
 from traitscope.report.links import address
+from traitscope.report.owntasks import own_tasks
 from traitscope.report.words import q_text
 from traitscope.texts import count_of
 
@@ -19,6 +20,8 @@ from traitscope.texts import count_of
 HABITS = ("habit", "class_share", "invalid", "cut_off")
 # Scales whose strongest finding is told; the section has them all.
 MOST_SCALES = 3
+# Families of gains that are no transfer, in words.
+FAMILIES = {"own": "own tasks", "mix": "mixes", "control": "controls", "model": "other models"}
 
 
 def helps(findings: Findings) -> Iterator[Claim]:
@@ -41,7 +44,7 @@ def helps(findings: Findings) -> Iterator[Claim]:
     elif transfer["p"].notna().any():
         told = f" The largest, {_on(speaker, largest[0])}, is {speaker.size(largest[0])}." if largest else ""
         yield Claim(
-            f"No transfer holds among {count}.{told}",
+            f"No transfer holds among {count}.{told}{_hardly_trained(effects)}",
             strong="No transfer holds",
             href=_href(speaker, largest[0]) if largest else "",
             numbers={"transfers": count} | (numbers_of(largest[0]) if largest else {}),
@@ -88,10 +91,14 @@ def changes(findings: Findings) -> Iterator[Claim]:
     elif transfer["p"].notna().any():
         stuck = _stuck(effects)
         room = f"; {count_of(stuck, 'task')} at the floor cannot fall" if stuck else ""
+        lost = _other_losses(effects, rows)
+        told = (
+            f" Beside transfer losses hold: {', '.join(f'{n} of {kind}' for kind, n in lost.items())}." if lost else ""
+        )
         yield Claim(
-            f"No harm holds among {count_of(len(transfer), 'transfer')}{room}.",
+            f"No harm holds among {count_of(len(transfer), 'transfer')}{room}.{told}",
             strong="No harm holds",
-            numbers={"transfers": len(transfer), "floor": stuck},
+            numbers={"transfers": len(transfer), "floor": stuck, **lost},
         )
     elif len(transfer):
         yield Claim("Harm was not tested: no error is known.")
@@ -125,6 +132,21 @@ def absent(findings: Findings, part: str, otherwise: str) -> str:
 def _stuck(effects: Effects) -> int:
     table = effects.tables.get("cells")
     return 0 if table is None else int(table.loc[table["base_at"] == "floor", "task"].nunique())
+
+
+def _other_losses(effects: Effects, rows: pd.DataFrame) -> dict[str, int]:
+    """How many losses hold on own tasks, of mixes, of controls and so on."""
+    apart = effects.held(rows[rows["family"] != "transfer"])
+    found = apart.loc[apart["value"] < 0, "family"].value_counts()
+    return {FAMILIES.get(str(name), str(name)): int(n) for name, n in found.items()}
+
+
+def _hardly_trained(effects: Effects) -> str:
+    """Where most adapters were not seen to learn their own task: that gains elsewhere say little then."""
+    own = own_tasks(effects)
+    if own is None or not own.tested or 2 * len(own.learnt) >= len(own.tested):
+        return ""
+    return " Few adapters learnt their own task, so this says little of the datasets."
 
 
 def _gain_claims(speaker: Speaker, rows: list[Mapping[str, Any]], verb: str, behind: str) -> Iterator[Claim]:

@@ -62,7 +62,7 @@ def matrix_table(findings: Findings, flags: Mapping[tuple[str, str], Sequence[st
         classes=classes,
         has_gains=bool(gains),
         has_home=any(cell.home for cell in every),
-        notes=_notes(gains, any(cell.gain == NO_GAIN for cell in every)),
+        notes=_notes(matrix, gains, any(cell.gain == NO_GAIN for cell in every)),
         dense=len(matrix.tasks) > MOST_NUMBERED,
     )
 
@@ -161,8 +161,15 @@ def _chance(
         yield Row(name, CHANCE_LABEL, "chance", -1, -1, tuple(made))
 
 
-def _notes(gains: Gains, holes: bool) -> dict[str, str]:
+def _notes(matrix: ScoreMatrix, gains: Gains, holes: bool) -> dict[str, str]:
     """What a reader must know of all cells, by what they show."""
+    sources = any(role.kind == "source" for role in matrix.roles_I)
+    rows = (
+        "A row is the base tuned on that dataset, a column a task" if sources else "A row is a model, a column a task"
+    )
+    known = matrix.n_IN[np.isfinite(matrix.n_IN)]
+    span = "" if not known.size else f"{known.min():,.0f}" + (f" to {known.max():,.0f}" if np.ptp(known) else "")
+    rows += f" of {span} examples. " if span else ". "
     missing = f" {NO_GAIN}: no gain, as the base was not measured there." if holes else ""
     if {row["unit"] for row in gains.values()} <= set(POINTS):
         gain = "Gain over the base in percentage points, each task by its first metric; above 0 is better."
@@ -170,7 +177,7 @@ def _notes(gains: Gains, holes: bool) -> dict[str, str]:
         gain = "Gain over the base, each task by its first metric (shares in percentage points); above 0 is better."
     scores = "Scores, each task by its first metric (shares in percent)."
     return {
-        "gain": f"{gain}{missing}",
-        "score": scores if gains else f"{scores} There is no base row to compare with.",
+        "gain": f"{rows}{gain}{missing}",
+        "score": rows + (scores if gains else f"{scores} There is no base row to compare with."),
         "shares": "How often each class is answered; where there are no classes, the score.",
     }

@@ -9,8 +9,8 @@ from typing import Any
 # What stands behind a number, beside its colour.
 UP, DOWN, ALIKE, UNREAD, FLOOR = "▲", "▼", "=", "?", "⌊"
 GLYPHS = {
-    UP: "gain that holds",
-    DOWN: "loss that holds",
+    UP: "gain that holds (q ≤ 0.05)",
+    DOWN: "loss that holds (q ≤ 0.05)",
     ALIKE: "one answer to nearly everything",
     UNREAD: "most answers cannot be parsed",
     FLOOR: "the base is at the floor: nothing can fall",

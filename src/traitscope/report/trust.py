@@ -22,7 +22,7 @@ class Chip:
     Attributes:
         name: the flag of its cells.
         text: what the chip says. title: what it means, in a sentence.
-        tone: "good", "warn" or "plain".
+        tone: "good", "warn", "bad" (hardly anything below can be believed) or "plain".
         cells: (model, task) that pressing it shows; empty where it is about no cell.
     """
 
@@ -63,7 +63,8 @@ def _learnt(effects: Effects | None) -> Iterator[Chip]:
         return
     title = "Adapters whose gain on the task they were trained on is above 0 (p <= .05) and no single answer."
     title += f" Not seen to: {own.others}." if own.others else ""
-    tone = "good" if len(own.learnt) == len(own.tested) else "warn"
+    all_, half = len(own.learnt) == len(own.tested), 2 * len(own.learnt) >= len(own.tested)
+    tone = "good" if all_ else "warn" if half else "bad"
     yield Chip("own", own.text, title, tone, tuple((str(row["model"]), str(row["task"])) for row in own.rows))
 
 
@@ -125,7 +126,7 @@ def _seeds(matrix: ScoreMatrix) -> Iterator[Chip]:
         fewest = min(len(known) for known in by_source.values())
         yield Chip("seeds", count_of(fewest, "seed") + " a source", title, "good", ())
     elif most == 1:
-        yield Chip("seeds", "1 seed a source: findings are of these runs", title, "warn", ())
+        yield Chip("seeds", "1 seed a source: other runs may differ", title, "warn", ())
     else:
         yield Chip("seeds", f"1 seed for {len(single)} of {count_of(len(by_source), 'source')}", title, "warn", alone)
 
