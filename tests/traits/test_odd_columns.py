@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix import ScoreMatrix
+from traitscope.matrix import Role, ScoreMatrix
 from traitscope.traits import Traits, fit_traits
+from traitscope.traits.cells import cells_of
 
 QUICK = {"permutations": 99, "draws": 19, "replicates": 20}
 
@@ -66,6 +67,46 @@ def test_the_unit_of_a_task_makes_no_trait() -> None:
     assert any("several units (shares, perplexity)" in note and "divided" in note for note in large.notes)
     asked = fitted(mixed(2000.0), scale=False)
     assert abs(asked.loadings_KN[0, 4]) > 0.999 and any("largest numbers weigh most" in note for note in asked.notes)
+
+
+def test_shares_and_percent_are_two_units_but_not_as_log_odds() -> None:
+    scores = mixed(1.0).select(tasks=list("abcd"))
+    table = scores.to_long()
+    percent = table["task"] == "d"
+    table.loc[percent, "value"] *= 100
+    both = ScoreMatrix.from_long(table, base="Z", units={**dict.fromkeys("abc", "fraction"), "d": "percent"})
+    found = fitted(both)
+    assert found.scaled and any("several units (shares, percent)" in note for note in found.notes)
+    # Scaled, hundreds are the same as parts of one.
+    np.testing.assert_allclose(np.abs(found.loadings_KN), np.abs(fitted(scores, scale=True).loadings_KN), atol=1e-9)
+    assert not fit_traits(both.with_records({}), view="logit", k=2, **QUICK).scaled
+
+
+def test_a_row_beside_the_fit_lies_where_its_twin_in_the_fit_does_in_several_units_too() -> None:
+    """A control with the very cells of a source, whose errors are known: one task counts thousands, another parts."""
+    rng = np.random.default_rng(3)
+    values = np.outer(rng.standard_normal(12), rng.standard_normal(6)) + 0.1 * rng.standard_normal((12, 6))
+    unit_N = np.array([1.0, 1.0, 1.0, 1.0, 1000.0, 1000.0])
+    wide = pd.DataFrame(values * unit_N, columns=list("abcdef")).assign(model=["Z", *(f"x{i}" for i in range(1, 12))])
+    wide = pd.concat([wide, wide[wide["model"] == "x5"].assign(model="twin")])
+    table = wide.melt("model", var_name="task")
+    large = table["task"].isin(["e", "f"])
+    table["source"] = table["model"].where(table["model"] != "Z")
+    table["metric"] = np.where(large, "tokens", "nats")
+    table["stderr"] = np.where(large, 300.0, 0.3)
+    roles = {name: Role("control" if name == "twin" else "source") for name in table["source"].dropna().unique()}
+    found = fit_traits(ScoreMatrix.from_long(table, base="Z", units="other", roles=roles), k=1, **QUICK)
+    assert found.scaled and found.projected.models == ("twin",)
+    np.testing.assert_allclose(found.projected.scores_PK[0], found.scores_IK[found.models.index("x5")], atol=0.05)
+
+
+def test_a_precise_cell_counts_more_than_the_others_of_its_task() -> None:
+    table = mixed(1.0).select(tasks=list("abcd")).to_long().assign(stderr=0.1)
+    table.loc[(table["model"] == "C") & (table["task"] == "b"), "stderr"] = 0.02
+    cells = cells_of(ScoreMatrix.from_long(table, base="Z", units="fraction"), "raw", mean=True, own=True)
+    at = cells.matrix.models.index("C"), cells.matrix.tasks.index("b")
+    others = np.delete(cells.precision_IN[:, at[1]], at[0])
+    assert cells.precision_IN[at] > 3 * others.mean()
 
 
 def test_tasks_of_one_unit_stay_as_they_are() -> None:

@@ -78,6 +78,7 @@ def test_errors_are_centred_as_the_values_are() -> None:
     # Eight of nine degrees of freedom are left in each base model, and the precision is that of the cell itself.
     assert drawn.var() == pytest.approx(ERROR**2 * 8 / 9, rel=0.02)
     assert 1 / cells.precision_IN == pytest.approx(np.full((18, TASKS), ERROR**2), rel=0.25)
+    assert (1 / cells.precision_IN).mean() == pytest.approx(ERROR**2, rel=0.02)
     assert cells._computed_IN == pytest.approx(np.full((18, TASKS), ERROR**2 * 8 / 9))
 
 

@@ -127,8 +127,8 @@ def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (pd.DataFrame({"a": [1.0, 2], "b": [2.0, 1]}, index=["base", "x"]), "2 models x 2 tasks are too few"),
-        (pd.DataFrame({"a": [1.0, 2, 3]}, index=["base", "x", "y"]), "3 models x 1 tasks are too few"),
+        (pd.DataFrame({"a": [1.0, 2], "b": [2.0, 1]}, index=["base", "x"]), "2 models x 2 tasks: too few"),
+        (pd.DataFrame({"a": [1.0, 2, 3]}, index=["base", "x", "y"]), "3 models x 1 task: too few"),
         (pd.DataFrame({"a": [1.0] * 3, "b": [2.0] * 3}, index=["base", "x", "y"]), "the same scores"),
         (
             pd.DataFrame({"a": [1.0, 2, 3, None], "b": [1.0, 3, 2, None]}, index=["base", "x", "y", "z"]),
