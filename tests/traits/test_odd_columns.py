@@ -44,6 +44,17 @@ def test_a_column_without_differences_loads_on_nothing_and_gaps_in_it_are_that_v
     assert any("no difference between models on same" in note for note in found.notes)
 
 
+def test_a_column_without_differences_leaves_the_others_alone() -> None:
+    """Against the same matrix without it."""
+    tasks = ["same", "b", "c", "d"]
+    table, records = answers(tasks, "same")
+    scores = ScoreMatrix.from_long(table, records=records, units="fraction")
+    kept = [model for model in scores.models if not model.endswith("/same")]
+    beside = fit_traits(scores.select(models=kept), k=1, **QUICK)
+    alone = fit_traits(scores.select(models=kept, tasks=tasks[1:]), k=1, **QUICK)
+    np.testing.assert_allclose(beside.filled_IN[:, 1:], alone.filled_IN, atol=2e-3)
+
+
 def mixed(unit: float, metric: str = "perplexity") -> ScoreMatrix:
     """Four tasks as shares, one in another unit with the numbers ``unit`` times as large."""
     rng = np.random.default_rng(1)
@@ -94,6 +105,8 @@ def test_a_row_beside_the_fit_lies_where_its_twin_in_the_fit_does_in_several_uni
     table["source"] = table["model"].where(table["model"] != "Z")
     table["metric"] = np.where(large, "tokens", "nats")
     table["stderr"] = np.where(large, 300.0, 0.3)
+    # What counts thousands is all that is known of the twin.
+    table = table[large | (table["model"] != "twin")]
     roles = {name: Role("control" if name == "twin" else "source") for name in table["source"].dropna().unique()}
     found = fit_traits(ScoreMatrix.from_long(table, base="Z", units="other", roles=roles), k=1, **QUICK)
     assert found.scaled and found.projected.models == ("twin",)
