@@ -52,7 +52,7 @@ def test_a_column_without_differences_leaves_the_others_alone() -> None:
     kept = [model for model in scores.models if not model.endswith("/same")]
     beside = fit_traits(scores.select(models=kept), k=1, **QUICK)
     alone = fit_traits(scores.select(models=kept, tasks=tasks[1:]), k=1, **QUICK)
-    np.testing.assert_allclose(beside.filled_IN[:, 1:], alone.filled_IN, atol=2e-3)
+    np.testing.assert_allclose(beside.filled_IN[:, 1:], alone.filled_IN, atol=5e-3)
 
 
 def mixed(unit: float, metric: str = "perplexity") -> ScoreMatrix:
