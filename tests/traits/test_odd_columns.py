@@ -49,6 +49,9 @@ def test_a_column_without_differences_leaves_the_others_alone() -> None:
     tasks = ["same", "b", "c", "d"]
     table, records = answers(tasks, "same")
     scores = ScoreMatrix.from_long(table, records=records, units="fraction")
+    cells = cells_of(scores, "raw", mean=True, own=True)
+    # 25 right answers of 40, as if they stood alone.
+    np.testing.assert_allclose(1 / cells.precision_IN[:, 0], 25 / 40 * 15 / 40 / 39, rtol=1e-6)
     kept = [model for model in scores.models if not model.endswith("/same")]
     beside = fit_traits(scores.select(models=kept), k=1, **QUICK)
     alone = fit_traits(scores.select(models=kept, tasks=tasks[1:]), k=1, **QUICK)

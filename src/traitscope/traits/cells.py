@@ -117,7 +117,8 @@ class Cells:
         alone_IN = self.errors_in_view(np.sqrt(self.noise.examples_IN)[None])[0] ** 2
         alone_N = np.where(self.gaps_IN, 0.0, alone_IN).sum(axis=0) / np.maximum(seen_N, 1)
         mean_N = variance_IN.sum(axis=0) / np.maximum(seen_N, 1)
-        mean_N = np.where(mean_N > 1e-9 * alone_N, mean_N, alone_N)
+        differs_N = mean_N > 1e-9 * alone_N
+        variance_IN, mean_N = np.where(differs_N, variance_IN, alone_IN), np.where(differs_N, mean_N, alone_N)
         return np.where(self.gaps_IN, 0.0, 1.0 / np.maximum(np.maximum(variance_IN, 0.01 * mean_N), 1e-300))
 
     @property
