@@ -80,6 +80,12 @@ def test_runs_of_one_name_are_told_apart_by_their_seeds(tmp_path: Path) -> None:
     assert scores.by_source().scores_IN[:, 0].tolist() == [0.1, 0.4, 0.7]
     saved = write(tmp_path, scores.to_long().to_csv(index=False), "again.csv")
     assert ScoreMatrix.read(saved).models == scores.models
+    own = "base,model,seed,task,value\n" + "".join(
+        f"{b},{m}\n" for b in "ab" for m in (f"{b},,x,.1", "p,0,x,.3", "p,1,x,.5")
+    )
+    read = ScoreMatrix.read(write(tmp_path, own, "bases.csv"))
+    assert read.models == ("a/a", "a/p-s0", "a/p-s1", "b/b", "b/p-s0", "b/p-s1")
+    assert [role.kind for role in read.roles_I] == 2 * ["base", "source", "source"]
 
 
 def test_a_wide_file_may_say_source_and_seed(tmp_path: Path) -> None:
