@@ -161,9 +161,13 @@ def test_own_tasks_by_name_by_pairs_or_none(tmp_path: Path) -> None:
     long = write(tmp_path, ScoreMatrix.read(path).to_long().drop(columns="source").to_csv(index=False), "long.csv")
     assert read_typed(long, own_pairs=str(pairs)).relation_IN.tolist()[1:] == wanted[2][1]
     assert read_typed(long, own_pairs="none").roles_I[1] == Role("source")
+    alone = ScoreMatrix.read(write(tmp_path, "model,rte,sst\nbase,1,2\n", "alone.csv"))
+    assert alone.notes[-1] == "0 cells are their row's own task, by equal names"
 
 
-@pytest.mark.parametrize(("source", "task"), [("RTE", "rte"), ("arc easy", "arc_easy"), ("nai\u0308ve", "na\u00efve")])
+@pytest.mark.parametrize(
+    ("source", "task"), [("RTE", "rte"), ("IMDB", "imdb/f1"), ("arc easy", "arc_easy"), ("nai\u0308ve", "na\u00efve")]
+)
 def test_a_source_that_is_spelled_unlike_its_task_is_asked_about(tmp_path: Path, source: str, task: str) -> None:
     path = write(tmp_path, f"model,{task},sst\nbase,1,2\n{source},3,4\n")
     with pytest.raises(TraitscopeError, match=f"source '{source}' and task '{task}' are spelled differently"):
