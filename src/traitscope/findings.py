@@ -101,6 +101,11 @@ class Findings:
     reports: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def bare(self) -> bool:
+        """Whether there is a matrix and no study, for which nothing more can be run."""
+        return self.config is None and self.lock is None
+
+    @property
     def config_text(self) -> str:
         """The study file, or a line that says there is none."""
         return self.config if self.config is not None else "(no study file)"

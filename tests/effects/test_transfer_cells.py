@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from effect_study import Study, generate_records, stats_with
 
-from traitscope.effects import explain, measure_effects
+from traitscope.effects import across_bases, explain, measure_effects
 from traitscope.effects.gains import source_gains
 from traitscope.effects.grid import Grid
 from traitscope.effects.surprises import surprise_cells
@@ -98,6 +98,28 @@ def test_a_control_elsewhere_leaves_copies_of_its_sources_task_out() -> None:
     # A control's claims are corrected apart from those of the sources.
     families = found.of_kind("gain").groupby("source")["family"].unique().map(sorted).to_dict()
     assert families == {"a": ["copy", "own", "transfer"], "a.mislabel": ["control"]}
+
+
+def test_runs_of_a_control_elsewhere_are_averaged_unit_by_unit() -> None:
+    """Hits of tone and sums in shares, of story in nats: seeds of the one are no seeds of the other."""
+    study = Study()
+    hits = {"base": 25, "tone-s0": 30, "tone-s1": 32, "tone.mislabel-s0": 20, "tone.mislabel-s1": 24}
+    for name, right in hits.items():
+        source, _, seed = name.partition("-s")
+        trained = (None, None) if name == "base" else (source, int(seed))
+        for task in ("tone", "sums", "story"):
+            frame = generate_records((np.arange(50) < right).astype(float), np.full(50, 3))
+            if task == "story":
+                frame = frame.assign(correct=np.nan, loss=2.0 + 0.01 * np.arange(50) + right / 100)
+            study.add(name, *trained, task, frame)
+            if task == "story":
+                study.rows[-1] |= {"metric": "loss", "value": float(frame["loss"].mean()), "stderr": 0.02}
+                study.rows[-1] |= {"higher_is_better": False}
+    effects = measure_effects(study.matrix, study.records, replicates=200)
+    rows = effects.of_kind("control_transfer").set_index("unit")
+    assert rows["model"].tolist() == ["tone.mislabel"] * 2 and rows["n"].tolist() == [1, 1]
+    assert rows["value"].to_dict() == pytest.approx({"share": -9 / 50, "nats per token": 0.09})
+    assert across_bases({"one": effects, "two": effects}).findings["unit"].isin(["share", "nats per token"]).all()
 
 
 def test_dataset_statistics_explain_transfer_alone() -> None:

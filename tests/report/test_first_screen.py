@@ -21,6 +21,7 @@ from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.roles import Role
 from traitscope.report import answers, trust
 from traitscope.report.claims import Claim
+from traitscope.report.figures import draw
 from traitscope.report.links import address
 from traitscope.report.matrix_table import matrix_table
 from traitscope.report.matrix_view import GLYPHS, MatrixTable
@@ -134,6 +135,12 @@ def test_where_there_is_no_transfer_the_reason_is_told(rows: list[str], why: str
     alone = Findings(name="s", scores=scores, effects=measure_effects(scores))
     for name in ("helps", "changes"):
         assert claims(name, alone)[0].text.endswith(f": {why}.")
+    told = matrix_table(alone, {}).notes["score"]
+    known = [said for said in ("Only the base was measured.", "There is no base row to compare with.") if said in told]
+    assert [said.lower() for said in known] == ([] if "x" in rows else [f"{why}."])
+    # Numbers of examples are not known here, which is not 0 of them.
+    assert "examples" not in told
+    assert ("gains" in {figure.name for figure in draw(alone)}) == ("x" in rows)
 
 
 def test_cells_show_gain_score_and_what_holds() -> None:

@@ -20,7 +20,7 @@ from traitscope.report import gain_answers, trust
 from traitscope.report.figure_kinds import KINDS
 from traitscope.report.owntasks import OwnTasks, own_tasks
 from traitscope.report.page import render_page
-from traitscope.report.sections import cells, habits, prediction, sections, surprises, training, transfer, why
+from traitscope.report.sections import cells, controls, habits, prediction, sections, surprises, training, transfer, why
 from traitscope.report.words import sizes, taught
 
 
@@ -184,6 +184,19 @@ def test_what_is_not_known_is_not_said_to_be_mended_by_a_command_that_does_not()
     alone = {section.id: section.answer for section in sections(odd.base_alone(), [])}
     assert alone["traits"] == "The traits have not been computed: no adapter was measured."
     assert "traitscope" not in alone["belt"] + alone["prediction"]
+    assert "there is one base model" in alone["across"] and "study file" not in alone["across"]
+    several = {section.id: section.answer for section in sections(odd.bases(), [])}
+    assert "of its 2 base models together" in several["across"] and "belt is of one" in several["belt"]
+    assert "traitscope predict --of" in several["prediction"]
+    unnamed = ScoreMatrix.from_long(odd.seeds().scores.to_long().query("source.notna()"))
+    without = {section.id: section.answer for section in sections(replace(odd.seeds(), scores=unnamed), [])}
+    assert without["across"] == "Nothing can be said across base models: there is no base row."
+    # What a study file or a run would give is told of a study alone.
+    nothing = replace(odd.seeds().effects, tables={}, findings=odd.seeds().effects.findings[:0])
+    short = replace(odd.seeds(), effects=nothing)
+    for study, told in ((short, False), (replace(short, config="name: x"), True)):
+        asked = surprises.view(study).answer, controls.view(study).answer
+        assert ["traitscope run" in asked[0], "study file" in asked[1]] == [told, told]
     # Answers are there, and none has a class or a length.
     losses = replace(odd.study({"x": "nats", "y": "ppl"}, "xy"), cells=object())
     assert "there are scores and no answers" not in habits.view(losses).answer

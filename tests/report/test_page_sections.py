@@ -22,6 +22,7 @@ from traitscope.predict.forecast import fit_predictor
 from traitscope.predict.ranking import to_json
 from traitscope.predict.rankings import Rankings
 from traitscope.report import trust
+from traitscope.report.answers import _traits_claim
 from traitscope.report.methods import methods
 from traitscope.report.page import render_page
 from traitscope.report.sections import (
@@ -136,7 +137,7 @@ def test_no_section_is_empty_and_each_begins_with_its_answer(case: str) -> None:
 
 
 def test_what_is_not_known_says_which_command_gives_it() -> None:
-    read = Sections(render_page(Findings(name="bare", scores=tiny()), [], []))
+    read = Sections(render_page(Findings(name="young", scores=tiny(), config="name: young"), [], []))
     for name, command in (
         ("transfer", "traitscope effects"),
         ("traits", "traitscope traits"),
@@ -200,7 +201,7 @@ def test_stable_traits_are_bold_and_those_of_one_task_grey(found: Findings) -> N
     assert view.table is not None and view.loadings is not None and view.profiles is not None
     for k, line in enumerate(view.table.lines):
         specific = made.names[k].proposed.startswith("specific to")
-        stable = made.above_null_K[k] and made.stability.figure_K[k] >= 0.85
+        stable = made.above_null_K[k] and round(float(made.stability.figure_K[k]), 2) >= 0.85
         assert line.tone == ("grey" if specific else "strong" if stable else "")
     assert view.explained[-1] == f"{100 * made.explained_K.sum():.0f}"
     assert [[text for text, _ in items] for _, items in view.loadings.rows] == [
@@ -218,6 +219,14 @@ def test_a_trait_of_one_task_is_never_stable() -> None:
         names=[SimpleNamespace(specific=specific) for specific in (False, True, False)],
     )
     assert [traits.is_stable(made, k) for k in range(3)] == [True, False, False]  # type: ignore[arg-type]
+
+
+def test_a_stability_is_judged_at_the_digits_that_it_is_shown_with() -> None:
+    made = synthetic.traits()
+    stability = replace(made.stability, figure_K=np.array([0.846, 0.844]))
+    near = replace(made, stability=stability, above_null_K=(True, True))
+    told = _traits_claim(near).text.partition("oo unstable to be named")[2]
+    assert "stability 0.84)" in told and "stability 0.85)" not in told
 
 
 def test_statistics_have_datasets_down_and_figures_across(found: Findings) -> None:

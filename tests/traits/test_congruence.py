@@ -51,7 +51,7 @@ def test_a_general_trait_is_alike_in_any_order_and_chance_says_so() -> None:
 
 
 def test_marks_are_those_of_lorenzo_seva_and_ten_berge() -> None:
-    marks = {0.96: "as good as equal", 0.90: "fairly alike", 0.84: "not alike"}
+    marks = {0.96: "as good as equal", 0.90: "fairly alike", 0.846: "fairly alike", 0.844: "not alike"}
     assert {phi: verdict(phi, 0.001) for phi in marks} == marks
 
 

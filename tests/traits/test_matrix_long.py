@@ -80,6 +80,12 @@ def test_runs_of_one_name_are_told_apart_by_their_seeds(tmp_path: Path) -> None:
     assert scores.by_source().scores_IN[:, 0].tolist() == [0.1, 0.4, 0.7]
     saved = write(tmp_path, scores.to_long().to_csv(index=False), "again.csv")
     assert ScoreMatrix.read(saved).models == scores.models
+    own = "base,model,seed,task,value\n" + "".join(
+        f"{b},{m}\n" for b in "ab" for m in (f"{b},,x,.1", "p,0,x,.3", "p,1,x,.5")
+    )
+    read = ScoreMatrix.read(write(tmp_path, own, "bases.csv"))
+    assert read.models == ("a/a", "a/p-s0", "a/p-s1", "b/b", "b/p-s0", "b/p-s1")
+    assert [role.kind for role in read.roles_I] == 2 * ["base", "source", "source"]
 
 
 def test_a_wide_file_may_say_source_and_seed(tmp_path: Path) -> None:
@@ -155,9 +161,13 @@ def test_own_tasks_by_name_by_pairs_or_none(tmp_path: Path) -> None:
     long = write(tmp_path, ScoreMatrix.read(path).to_long().drop(columns="source").to_csv(index=False), "long.csv")
     assert read_typed(long, own_pairs=str(pairs)).relation_IN.tolist()[1:] == wanted[2][1]
     assert read_typed(long, own_pairs="none").roles_I[1] == Role("source")
+    alone = ScoreMatrix.read(write(tmp_path, "model,rte,sst\nbase,1,2\n", "alone.csv"))
+    assert alone.notes[-1] == "0 cells are their row's own task, by equal names"
 
 
-@pytest.mark.parametrize(("source", "task"), [("RTE", "rte"), ("arc easy", "arc_easy"), ("nai\u0308ve", "na\u00efve")])
+@pytest.mark.parametrize(
+    ("source", "task"), [("RTE", "rte"), ("IMDB", "imdb/f1"), ("arc easy", "arc_easy"), ("nai\u0308ve", "na\u00efve")]
+)
 def test_a_source_that_is_spelled_unlike_its_task_is_asked_about(tmp_path: Path, source: str, task: str) -> None:
     path = write(tmp_path, f"model,{task},sst\nbase,1,2\n{source},3,4\n")
     with pytest.raises(TraitscopeError, match=f"source '{source}' and task '{task}' are spelled differently"):

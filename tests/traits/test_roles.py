@@ -31,6 +31,17 @@ def test_equal_names_are_own_and_dots_are_controls_where_nobody_says_more() -> N
     assert scores.select(tasks=["b", "a"]).relation_IN[1].tolist() == ["own", "transfer"]
 
 
+def test_a_task_may_bear_its_sources_name_before_a_slash() -> None:
+    rows = {"base": None, "imdb": "imdb", "imdb.mislabel": "imdb.mislabel", "law": "law"}
+    scores = ScoreMatrix.from_long(table(rows, ("imdb/accuracy", "imdb/f1", "tax/law", "imdbs")))
+    assert scores.relation_IN.tolist() == [
+        ["model"] * 4,
+        ["own", "own", "transfer", "transfer"],
+        ["copy", "copy", "transfer", "transfer"],
+        ["transfer"] * 4,
+    ]
+
+
 def test_a_version_is_no_control() -> None:
     scores = ScoreMatrix.from_long(table({"base": None, "llama-3": "llama-3", "llama-3.1": "llama-3.1"}))
     assert [role.kind for role in scores.roles_I] == ["base", "source", "source"]

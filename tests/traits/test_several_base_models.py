@@ -10,6 +10,7 @@ import pytest
 from traitscope.matrix import ScoreMatrix
 from traitscope.traits import fit_traits
 from traitscope.traits.cells import Cells, cells_of
+from traitscope.traits.factors import fit_factors
 
 SOURCES, TASKS, ERROR = 8, 10, 0.02
 
@@ -89,6 +90,48 @@ def test_a_base_model_without_another_row_is_left_out() -> None:
     found = fit_traits(scores.select(models=kept), replicates=0, held_out=0, draws=19)
     assert "m2/base" not in found.models and len(found.models) == 18
     assert np.isnan(found.projected.scores_PK).all() and found.projected.models == ("m2/base",)
+
+
+def few_rows(seed: int, base: str) -> ScoreMatrix:
+    """Two base models, three sources with a task each and one task beside: no task has a cell to spare."""
+    draw, rows = np.random.default_rng(seed), []
+    for own in ("a", "b"):
+        for model in (base.format(own), "imdb", "gsm8k", "law"):
+            for task in ("imdb", "gsm8k", "law", "wiki"):
+                jump = 0.15 if own == "a" else -0.12
+                value = 0.4 + draw.normal(0, 0.02) + (0.3 if task == model else jump if model == "imdb" else 0.0)
+                source = model if model in ("imdb", "gsm8k", "law") else None
+                line = {"base": own, "model": model, "source": source, "task": task, "value": value, "stderr": 0.02}
+                rows.append(line)
+    return ScoreMatrix.from_long(pd.DataFrame(rows), units="fraction")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_are_left_out_only_as_far_as_tasks_have_cells_in_a_base_model(seed: int) -> None:
+    """One cell of a base model tells nothing: a task that had no other was all holes, and the fit was not finite."""
+    found = fit_traits(few_rows(seed, "chat-{}"), replicates=0, held_out=0, draws=19)
+    assert np.isfinite(found.scores_IK).all() and np.isfinite(found.loadings_KN).all()
+
+
+def test_a_task_of_which_nothing_was_seen_has_level_0_and_loads_on_nothing() -> None:
+    values_IN, seen_IN = np.random.default_rng(5).normal(size=(6, 4)), np.ones((6, 4))
+    seen_IN[:, 2] = 0.0
+    fitted = fit_factors((values_IN * seen_IN)[None], seen_IN, 1)
+    assert fitted.mean_BN[0, 2] == 0.0 and fitted.loadings_BNK[0, 2].tolist() == [0.0]
+    alone = fit_factors(values_IN[None][:, :, [0, 1, 3]], np.ones((6, 3)), 1)
+    np.testing.assert_allclose(abs(fitted.loadings_BNK[0, [0, 1, 3]]), abs(alone.loadings_BNK[0]), atol=0.02)
+
+
+def test_a_row_that_bears_its_base_models_name_is_its_base_row() -> None:
+    scores, plain = few_rows(0, "{}"), few_rows(0, "base")
+    assert scores.models[0] == "a/a" and [role.kind for role in scores.roles_I] == [r.kind for r in plain.roles_I]
+    np.testing.assert_array_equal(scores.gains().values_IN, plain.gains().values_IN)
+    # Not where it was trained, nor where the base row is called so.
+    table = scores.to_long()
+    trained = ScoreMatrix.from_long(table.assign(source=table["source"].where(table["source"].notna(), "law")))
+    assert (trained.base_index_I == -1).all()
+    named = ScoreMatrix.from_long(table, base="law")
+    assert [named.models[i] for i in dict.fromkeys(named.base_index_I.tolist())] == ["a/law", "b/law"]
 
 
 @pytest.mark.verify

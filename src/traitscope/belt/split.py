@@ -47,7 +47,7 @@ def whole(scores: ScoreMatrix) -> ScoreMatrix:
     families = dict.fromkeys(str(name) for name in scores.rows["base"])
     if len(families) > 1:
         raise TraitscopeError(
-            f"{len(families)} base models",
+            f"{len(families)} base models, and a belt is of one",
             where="belt",
             fix="a belt is of one base: keep its rows alone (--where column=name, or scores.select)",
         )

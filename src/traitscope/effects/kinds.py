@@ -28,7 +28,7 @@ class Kind:
         when: which rows bear a finding.
         value, n: columns of the table; ends: prefix of its columns lo, hi and p.
         unit, method: the same for all rows, or None where they are columns.
-        detail: template over the columns: the class, tag, control or pair it is about.
+        detail: template over the columns: the class, tag, control, unit or pair it is about.
         runs: whether it is of a single training run, so that the seeds of a source are averaged where it is told.
         scale: column by which the values of several sources are multiplied before they scatter alike.
     """
@@ -260,7 +260,7 @@ KINDS: dict[str, Kind] = {
         "({test}).",
         numbers=("parent",),
         method="bootstrap",
-        detail="{source}",
+        detail="{unit}",
         runs=True,
     ),
     "tag": Kind(

@@ -120,14 +120,16 @@ class ScoreArrays:
 
     @cached_property
     def base_index_I(self) -> npt.NDArray[np.int64]:
-        """For every row the index of its own base row; -1 where there is none."""
+        """For every row the index of its own base row; -1 where there is none.
+
+        Where a base model has no row of the base's name, its base row is the untrained one that bears its own name.
+        """
         rows = self.rows
-        at = {
-            family: i
-            for i, (family, model) in enumerate(zip(rows["base"], rows["model"], strict=True))
-            if model == self.base_name
-        }
-        return np.array([at.get(family, -1) for family in rows["base"]], dtype=np.int64)
+        named = list(zip(rows["base"], rows["model"], strict=True))
+        untrained = rows["source"].isna() | (rows["source"] == "")
+        at = {base: i for i, (base, model) in enumerate(named) if model == base and untrained.iloc[i]}
+        at |= {base: i for i, (base, model) in enumerate(named) if model == self.base_name}
+        return np.array([at.get(base, -1) for base in rows["base"]], dtype=np.int64)
 
     @cached_property
     def sources_I(self) -> tuple[str | None, ...]:

@@ -70,7 +70,8 @@ class ScoreMatrix(ScoreArrays, Shown, Tabular):
         Args:
             table: needs ``model``, ``task``, ``value``; optional are base, source, seed, metric, status, n,
                 stderr, higher_is_better, primary. Models and tasks keep their order of appearance.
-            base: model name of the base row; by default a model named ``base``.
+            base: model name of the base row; by default a model named ``base``, or a base model's untrained row of
+                its own name.
             metric: the metric to show, for all tasks or by task; by default each task's primary one.
             units: "fraction", "percent" or "other", for all tasks or by task; guessed where not given.
             tags: labels of the tasks, used for naming traits.

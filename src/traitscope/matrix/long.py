@@ -165,6 +165,7 @@ def _seeds_apart(table: pd.DataFrame, base: str | None, decimal: str, notes: lis
     if not scored.duplicated(_keys(scored)).any():
         return table.assign(seed=numbers)
     is_base = table["model"] == (base or "base")
+    is_base |= (table["model"] == table["base"]) if "base" in table.columns else False
     source = table["source"] if "source" in table.columns else pd.Series(None, index=table.index, dtype=object)
     source = source.where(source.notna() | is_base, table["model"])
     named = table["model"] + "-s" + table["seed"].map(run_name)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.matrix.roles import Role, roles_from_pairs
+from traitscope.matrix.roles import TRAINED, Role, before_slash, roles_from_pairs
 from traitscope.matrix.tablefile import load_table
 from traitscope.texts import count_of
 
@@ -74,10 +74,11 @@ def refuse_near_names(sources: Sequence[str], tasks: Sequence[str], where: str) 
     Raises:
         TraitscopeError: there is such a source.
     """
-    spelled = {_letters(task): task for task in tasks}
+    named = {before_slash(task): task for task in tasks} | {task: task for task in tasks}
+    spelled = {_letters(name): task for name, task in named.items()}
     for source in sources:
         task = spelled.get(_letters(source))
-        if task is not None and source not in tasks:
+        if task is not None and source not in named:
             raise TraitscopeError(
                 f"source {source!r} and task {task!r} are spelled differently: was the one trained on the other?",
                 where=where,
@@ -100,7 +101,7 @@ def own_note(own: Own, roles: Mapping[str, Role], tasks: Sequence[str]) -> str:
     note += f" and {n_copy} a copy of it" if n_copy else ""
     if own is not None:
         return note
-    if not n_own + n_copy:
+    if not n_own + n_copy and any(role.kind in TRAINED for role in roles.values()):
         note += ": every cell counts as transfer (own= says which are not)"
     alone = [name for name, role in roles.items() if role.kind == "source" and not role.own]
     if alone and n_own:

@@ -42,23 +42,33 @@ BASE, FOREIGN = Role("base"), Role("foreign")
 
 
 def roles_by_name(sources: Iterable[str], tasks: Iterable[str]) -> dict[str, Role]:
-    """Roles where nobody says them: a source's own task bears its name, and ``reviews.mislabel`` controls ``reviews``.
+    """Roles where nobody says them: a source's own tasks bear its name, and ``reviews.mislabel`` controls ``reviews``.
+
+    A task may bear it before a slash, as one that was read with a metric: ``imdb/f1`` is of ``imdb``.
 
     Args:
         sources: names of the sources.
         tasks: names of the tasks.
     """
-    names, columns = list(dict.fromkeys(sources)), set(tasks)
-    parents = {*names, *columns}
+    names, bearing = list(dict.fromkeys(sources)), dict[str, set[str]]()
+    for task in tasks:
+        for name in (task, before_slash(task)):
+            bearing.setdefault(name, set()).add(task)
+    parents = {*names, *bearing}
     found = {}
     for name in names:
         parent, _, change = name.rpartition(".")
         # Versions are no controls: llama-3.1 is not made from llama-3.
-        if change.isidentifier() and parent in parents and name not in columns:
-            found[name] = Role("control", copies=frozenset({parent}), parent=parent)
+        if change.isidentifier() and parent in parents and name not in bearing:
+            found[name] = Role("control", copies=frozenset(bearing.get(parent, {parent})), parent=parent)
         else:
-            found[name] = Role("source", own=frozenset({name} & columns))
+            found[name] = Role("source", own=frozenset(bearing.get(name, ())))
     return found
+
+
+def before_slash(task: str) -> str:
+    """What a task is called where its metric stands behind a slash: ``imdb`` of ``imdb/f1``."""
+    return task.partition("/")[0]
 
 
 def roles_from_pairs(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from traitscope.effects.quality import MARKS
+from traitscope.errors import TraitscopeError
 from traitscope.plots.heat import SEQUENTIAL, diverging, draw_cells, heat_size, rounded, signed
 from traitscope.plots.marks import (
     base_rows,
@@ -161,8 +162,10 @@ def gain_heatmap(matrix: ScoreMatrix, effects: Effects | None = None, *, alpha: 
         alpha: level of the corrected tests.
 
     Raises:
-        TraitscopeError: the matrix has no base row.
+        TraitscopeError: the matrix has no base row, or nothing else.
     """
+    if len(base_rows(matrix)) == len(matrix.models):
+        raise TraitscopeError("only the base was measured", where="plots", fix="measure a model beside it")
     figure = new_figure(*heat_size(len(matrix.models), len(matrix.tasks)))
     draw_gains(figure, figure.add_subplot(), matrix, effects, alpha)
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from traitscope.plots.style import BLUE, GREY, INK, MUTED, Figure, new_figure, shorten, styled
-from traitscope.traits.congruence import FAIR
+from traitscope.traits.congruence import FAIR, reaches
 
 if TYPE_CHECKING:
     from traitscope.traits import Traits
@@ -34,7 +34,7 @@ def trait_stability_data(traits: Traits) -> pd.DataFrame:
             "hi": 100 * high,
             "stability": stability_K,
             "above_noise": above,
-            "stable": above & ~single & (np.nan_to_num(stability_K) >= FAIR),
+            "stable": above & ~single & np.array([reaches(stable, FAIR) for stable in stability_K], dtype=bool),
             "single": single,
             "proposed": [name.proposed for name in traits.names],
         }

@@ -24,7 +24,7 @@ from traitscope.plots.style import (
     styled,
     wrap,
 )
-from traitscope.traits.congruence import FAIR
+from traitscope.traits.congruence import FAIR, reaches
 
 if TYPE_CHECKING:
     from traitscope.traits import Traits
@@ -47,7 +47,7 @@ def trait_titles(traits: Traits, *, named: bool = True) -> list[str]:
 
 def _is_named(traits: Traits, k: int) -> bool:
     """Whether a label fits a trait that stays when something is left out; others are not to be named."""
-    return traits.names[k].label is not None and float(traits.stability.figure_K[k]) >= FAIR
+    return traits.names[k].label is not None and reaches(traits.stability.figure_K[k], FAIR)
 
 
 def _heads(axes: Axes, traits: Traits) -> None:

@@ -12,7 +12,7 @@ from traitscope.findings import Findings
 from traitscope.report.claims import NAME_SIGNS, Claim
 from traitscope.report.gain_answers import absent, changes, helps
 from traitscope.texts import count_of, short
-from traitscope.traits.congruence import FAIR
+from traitscope.traits.congruence import FAIR, reaches
 
 if TYPE_CHECKING:
     from traitscope.effects import Explanation
@@ -67,7 +67,7 @@ def _traits_claim(traits: Traits) -> Claim:
         told = f"{short(traits.trait_names[k], NAME_SIGNS)} ({share:.0f} % of the variance"
         told += f", stability {stable:.2f})" if np.isfinite(stable) else ")"
         numbers |= {f"explained_{k}": share, f"stability_{k}": stable}
-        if stable < FAIR:
+        if np.isfinite(stable) and not reaches(stable, FAIR):
             unstable.append(told)
         elif proposal.label is not None or proposal.specific:
             named.append(f"{told}: {short(proposal.proposed, 2 * NAME_SIGNS)}")

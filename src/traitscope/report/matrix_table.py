@@ -167,7 +167,7 @@ def _notes(matrix: ScoreMatrix, gains: Gains, holes: bool) -> dict[str, str]:
     rows = (
         "A row is the base tuned on that dataset, a column a task" if sources else "A row is a model, a column a task"
     )
-    known = matrix.n_IN[np.isfinite(matrix.n_IN)]
+    known = matrix.n_IN[matrix.n_IN > 0]
     span = "" if not known.size else f"{known.min():,.0f}" + (f" to {known.max():,.0f}" if np.ptp(known) else "")
     rows += f" of {span} examples. " if span else ". "
     missing = f" {NO_GAIN}: no gain, as the base was not measured there." if holes else ""
@@ -176,8 +176,10 @@ def _notes(matrix: ScoreMatrix, gains: Gains, holes: bool) -> dict[str, str]:
     else:
         gain = "Gain over the base, each task by its first metric (shares in percentage points); above 0 is better."
     scores = "Scores, each task by its first metric (shares in percent)."
+    bases = len(base_rows(matrix))
+    alone = "Only the base was measured." if bases else "There is no base row to compare with."
     return {
         "gain": f"{rows}{gain}{missing}",
-        "score": rows + (scores if gains else f"{scores} There is no base row to compare with."),
+        "score": rows + (scores if gains or 0 < bases < len(matrix.models) else f"{scores} {alone}"),
         "shares": "How often each class is answered; where there are no classes, the score.",
     }

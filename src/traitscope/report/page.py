@@ -132,7 +132,7 @@ def render_waiting(name: str, revision: int, *, begun: bool) -> str:
 
 def _config_told(findings: Findings) -> str:
     """What is kept of how this was made, in one line."""
-    if findings.config is None and findings.lock is None:
+    if findings.bare:
         return "A bare matrix: there is no study file and no lock (traitscope run keeps both)."
     lock = findings.lock or {}
     made = f"traitscope {lock['traitscope']}" if lock.get("traitscope") else f"traitscope {__version__}"

@@ -68,11 +68,16 @@ class Congruence:
 
 def verdict(phi: float, p: float) -> str:
     """A congruence in words: by the marks of Lorenzo-Seva and ten Berge, where chance does not give as much."""
-    if phi < FAIR:
+    if not reaches(phi, FAIR):
         return "not alike"
     if p > 0.05:
         return "no more alike than chance"
-    return "as good as equal" if phi >= EQUAL else "fairly alike"
+    return "as good as equal" if reaches(phi, EQUAL) else "fairly alike"
+
+
+def reaches(phi: float, mark: float) -> bool:
+    """Whether a congruence reaches a mark at the two digits that it is told with; one that is not known does not."""
+    return round(float(phi), 2) >= mark
 
 
 def tucker(a_KN: Floats, b_JN: Floats) -> Floats:

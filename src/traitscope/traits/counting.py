@@ -69,7 +69,7 @@ def count_directions(cells: Cells, asked: TraitOptions, rng: np.random.Generator
 def outlying(cells: Cells, asked: TraitOptions) -> tuple[list[int], list[int]]:
     """Rows of degenerate answers, unless every row was asked for: those to leave out, and those that have to stay.
 
-    A row stays where a task would have fewer than three rows without it.
+    A row stays where without it a task would have fewer than three rows, or another row nothing to be held against.
     """
     if asked.rows == "all":
         return [], []
@@ -88,12 +88,15 @@ def outlying(cells: Cells, asked: TraitOptions) -> tuple[list[int], list[int]]:
         return count_directions(cells.rows(core), quick, np.random.default_rng(asked.seed)).supported
 
     far = outlying_rows(cells.values_IN, precision_IN, may_I, count)
-    known_IN = ~cells.gaps_IN
-    left_N, out = known_IN.sum(axis=0), list[int]()
+    left_IN, out = ~cells.gaps_IN, list[int]()
     for i in far:
-        (own,) = (rows for rows in cells.by_base if i in rows)
-        # One row alone of a base model says nothing of it.
-        if (left_N - known_IN[i] >= FEWEST_OF_TASK).all() and len(set(own.tolist()) - {*out, i}) > 1:
+        without_IN = left_IN.copy()
+        without_IN[i] = False
+        for rows in cells.by_base:
+            # One cell alone of a base model says nothing of it.
+            without_IN[rows] &= without_IN[rows].sum(axis=0) > 1
+        others = [j for j in range(len(left_IN)) if j not in (*out, i)]
+        if (without_IN.sum(axis=0) >= FEWEST_OF_TASK).all() and without_IN[others].any(axis=1).all():
             out.append(i)
-            left_N = left_N - known_IN[i]
+            left_IN = without_IN
     return out, [i for i in far if i not in out]

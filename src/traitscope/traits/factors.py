@@ -59,8 +59,8 @@ def fit_factors(
 
     Args:
         values_BIN: matrices; what stands in a hole does not count, but must be finite.
-        precision_BIN: 1 / error variance of the cells, 0 in holes; every column needs one value. One for all matrices
-            or one each.
+        precision_BIN: 1 / error variance of the cells, 0 in holes; a column of nothing but holes has level 0 and
+            loads on nothing. One for all matrices or one each.
         k: number of factors, at most min(I, N).
         start: factors to start from, of one matrix for all or of each; by default the singular vectors of the
             standardised residuals.
@@ -69,6 +69,7 @@ def fit_factors(
     size, n_models, n_tasks = values_BIN.shape
     weight = np.broadcast_to(precision_BIN, values_BIN.shape)
     total_BN = weight.sum(axis=1)
+    total_BN = np.where(total_BN > 0, total_BN, 1.0)
     mean = (weight * values_BIN).sum(axis=1) / total_BN
     if k == 0:
         none = np.zeros((size, n_models, 0))

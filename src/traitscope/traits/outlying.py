@@ -85,7 +85,6 @@ def _distances(values_IN: Floats, precision_IN: Floats, core: list[int], k: int)
     others_BIN = precision_IN[core][None] * there_II[:, core, None]
     # A task that the core without the row has not seen says nothing of the row.
     blind_BN = others_BIN.sum(axis=1) == 0
-    others_BIN = np.where(blind_BN[:, None], 1e-12, others_BIN)
     fitted = fit_factors(np.broadcast_to(held[core], others_BIN.shape), others_BIN, k, iterations=ROUNDS)
     seen_IN = (precision_IN > 0) & ~blind_BN
     weight_IN = np.where(seen_IN, precision_IN, 0.0)

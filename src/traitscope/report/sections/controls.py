@@ -40,8 +40,8 @@ def view(findings: Findings) -> Controls:
     rows = effects.tables.get("controls")
     if rows is None or rows.empty:
         return Controls(
-            "No control was trained: nothing says how much of a gain is the labels' doing (controls in the study file "
-            "give some: mislabel, shuffle)."
+            "No control was trained: nothing says how much of a gain is the labels' doing"
+            + ("." if findings.bare else " (controls in the study file give some: mislabel, shuffle).")
         )
     return Controls(
         _answer(effects),

@@ -30,7 +30,7 @@ def view(findings: Findings) -> Surprises:
     effects = findings.effects
     assert effects is not None
     told, pairs = surprises(effects), effects.of_kind("asymmetry")
-    words = _answer(effects, told)
+    words = _answer(effects, told, "" if findings.bare else " (traitscope run measures more)")
     held = effects.held(pairs)
     tested = int(pairs["p"].notna().sum())
     return Surprises(
@@ -43,11 +43,11 @@ def view(findings: Findings) -> Surprises:
     )
 
 
-def _answer(effects: Effects, told: tuple[Sentence, ...]) -> str:
+def _answer(effects: Effects, told: tuple[Sentence, ...], more: str) -> str:
     table = effects.tables.get("surprises")
     rows = None if table is None else table[table["against"] == "surprise"]
     if rows is None or rows.empty:
-        return "Too few transfers were measured to say what is to be expected of a cell (traitscope run measures more)."
+        return f"Too few transfers were measured to say what is to be expected of a cell{more}."
     if told:
         known = "" if rows["q"].notna().any() else "; their noise is not known, so they are unusual and no more"
         count = count_of(len(effects.surprising()), "surprise")

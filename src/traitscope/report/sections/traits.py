@@ -11,7 +11,7 @@ from traitscope.plots.heat import signed
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.report.words import trait_rows
 from traitscope.traits import Traits
-from traitscope.traits.congruence import FAIR
+from traitscope.traits.congruence import FAIR, reaches
 
 FIGURES, FOLDED = (
     ("overview", "trait_stability"),
@@ -97,8 +97,8 @@ def _about(traits: Traits) -> str:
 
 def is_stable(traits: Traits, k: int) -> bool:
     """Whether a trait is above the noise, of more than one task or model, and stays with one of them left out."""
-    stable = float(traits.stability.figure_K[k])
-    return bool(traits.above_null_K[k]) and not traits.names[k].specific and stable >= FAIR
+    single = traits.names[k].specific
+    return bool(traits.above_null_K[k]) and not single and reaches(traits.stability.figure_K[k], FAIR)
 
 
 def _table(traits: Traits) -> Table:
