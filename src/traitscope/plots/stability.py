@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def trait_stability_data(traits: Traits) -> pd.DataFrame:
-    """Every trait: trait, explained with lo and hi (percent), stability (least absolute cosine), above_noise, stable
+    """Every trait: trait, explained with lo and hi, unit of these (percent), stability (least absolute cosine), above_noise, stable
     (above the noise, not of a single task or model, stability of .85 or more), single, proposed.
     """
     low, high = (
@@ -32,6 +32,7 @@ def trait_stability_data(traits: Traits) -> pd.DataFrame:
             "explained": 100 * traits.explained_K,
             "lo": 100 * low,
             "hi": 100 * high,
+            "unit": "percent",
             "stability": stability_K,
             "above_noise": above,
             "stable": above & ~single & (np.nan_to_num(stability_K) >= FAIR),
