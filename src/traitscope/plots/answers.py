@@ -39,8 +39,8 @@ def most_changed(effects: Effects) -> tuple[str, str] | None:
 
 
 def confusion_pair_data(effects: Effects, model: str | None = None, task: str | None = None) -> pd.DataFrame:
-    """Counts of true class and answer for the base and one model: task, model, gold, predicted, count, share (of the true
-    class's examples), unit (percent).
+    """Counts of true class and answer for the base and one model: task, model, gold, predicted, count, share (of
+    the true class's examples), unit (percent).
 
     Args:
         model, task: by default the cell whose answers lie farthest from the base's (see ``most_changed``).

@@ -226,7 +226,9 @@ def draw_gains(
     label = "gain over the base, points" if one_unit else "gain, share of the task's largest"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=label).outline.set_visible(False)
     if note:
-        text_below = f"{metrics_text(matrix)}; {counts_text(matrix)}; {star_text(effects, alpha)}{framed_text(matrix)}; "
+        text_below = (
+            f"{metrics_text(matrix)}; {counts_text(matrix)}; {star_text(effects, alpha)}{framed_text(matrix)}; "
+        )
         text_below += "the base's row shows its scores" + gain_marks_text(matrix, effects)
         _caption(axes, text_below)
 

@@ -47,6 +47,8 @@ def overview(matrix: ScoreMatrix, traits: Traits, effects: Effects | None = None
     left.suptitle("What each adapter (row) gains on each task (column)", fontsize=10, fontweight="bold")
     right.suptitle("The traits behind it", fontsize=10, fontweight="bold")
     marks = gain_marks_text(matrix, effects)
-    note = f"{counts_text(matrix)}; {star_text(effects, alpha)}{framed_text(matrix)}; first row: the base's scores{marks}"
+    note = (
+        f"{counts_text(matrix)}; {star_text(effects, alpha)}{framed_text(matrix)}; first row: the base's scores{marks}"
+    )
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure
