@@ -55,8 +55,10 @@ def across_heatmap(across: Across) -> Figure:
         TraitscopeError: no gain was tested in two base models.
     """
     table = across_heatmap_data(across)
-    one_unit = table["unit"].nunique() == 1
-    table["colour"] = table["value"] if one_unit else np.sign(table["value"]) * relative(table["value"], table["unit"])
+    # Scores that are no shares have a scale of their own on every task.
+    scale = table["unit"].where(table["unit"] != "score", table["task"])
+    one_unit = scale.nunique() == 1
+    table["colour"] = table["value"] if one_unit else np.sign(table["value"]) * relative(table["value"], scale)
     units = {(row["name"], row["task"]): str(row["unit"]) for row in table.to_dict("records")}
     at = {key: i for i, key in enumerate(units)}
     values_FB, colour_FB = (np.full((len(at), len(across.bases)), np.nan) for _ in range(2))

@@ -148,7 +148,7 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Box] = ())
         if not free:
             left_out.append(label)
             continue
-        box, end = min(free, key=lambda place: _cost(x, y, *place, arrows))
+        box, end = min(free, key=lambda place: _cost((x, y), place[0], place[1], arrows))
         far = _far(x, y, end)
         taken.append(box)
         if far:
@@ -174,14 +174,14 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Box] = ())
     return left_out
 
 
-def _cost(x: float, y: float, box: Box, end: tuple[float, float], lines: Sequence[Box]) -> float:
+def _cost(at: tuple[float, float], box: Box, end: tuple[float, float], lines: Sequence[Box]) -> float:
     """How bad a place is, in points: its distance, and what it costs to lie over lines or to have a line of its own.
 
     One line under a name is better than a name far away, a name far away better than two.
     """
     under = sum(_crosses(line, box) for line in lines)
     # Rounded, so that of equal distances the direction that is tried first is taken.
-    return round(math.hypot(end[0] - x, end[1] - y), 1) + 40.0 * under + 15.0 * _far(x, y, end)
+    return round(math.dist(at, end), 1) + 40.0 * under + 15.0 * _far(*at, end)
 
 
 def _far(x: float, y: float, end: tuple[float, float]) -> bool:

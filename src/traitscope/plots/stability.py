@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def trait_stability_data(traits: Traits) -> pd.DataFrame:
-    """Every trait: trait, explained with lo and hi, unit of these (percent), stability (least absolute cosine), above_noise, stable
-    (above the noise, not of a single task or model, stability of .85 or more), single, proposed.
+    """Every trait: trait, explained with lo and hi, unit of these (percent), stability (least absolute
+    cosine), above_noise, stable (above the noise, not of a single task or model, stability of .85 or more), single,
+    proposed.
     """
     low, high = (
         (traits.intervals.explained_low_K, traits.intervals.explained_high_K)

@@ -63,7 +63,7 @@ def _boxes(drawn: list[Drawn]) -> Iterator[str]:
     lacking = dict.fromkeys("".join(letters_without_glyph(one.svg) for one in drawn if one.pdf is not None))
     if lacking:
         some = " ".join(list(lacking)[:5]) + (" …" if len(lacking) > 5 else "")
-        yield f"In the PDF figures some letters are boxes, since their font lacks them: {some}. Here and in SVG they stand."
+        yield f"In the PDF figures some letters are boxes, which their font lacks: {some}. Here and in SVG they stand."
 
 
 def report_files(page: Path) -> Iterator[Path]:
