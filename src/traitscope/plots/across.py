@@ -10,7 +10,8 @@ import pandas as pd
 from traitscope.effects.words import POINTS
 from traitscope.errors import TraitscopeError
 from traitscope.plots.heat import diverging, draw_cells, heat_size, signed
-from traitscope.plots.style import Figure, new_figure, shorten, styled, tops
+from traitscope.plots.panels import relative, unit_word
+from traitscope.plots.style import MUTED, Figure, new_figure, shorten, styled, tops
 
 if TYPE_CHECKING:
     from traitscope.effects import Across
@@ -47,43 +48,49 @@ def _chosen(across: Across) -> pd.DataFrame:
 def across_heatmap(across: Across) -> Figure:
     """Gains that were tested in two base models or more: source and task down, base models across.
 
-    Those that are surest of two base models come first. Bold where the gain holds in that base model by itself; colours
-    are of gains in points, others have none.
+    Those that are surest of two base models come first. Bold where the gain holds in that base model by itself. Where
+    units differ, colours go by parts of the largest gain of the unit, which stands beside the task.
 
     Raises:
         TraitscopeError: no gain was tested in two base models.
     """
-    rows = _chosen(across)
-    long = across.by_base[across.by_base["kind"] == "gain"]
-    at = {key: i for i, key in enumerate(zip(rows["name"], rows["task"], strict=True))}
-    values_FB = np.full((len(rows), len(across.bases)), np.nan)
-    bold, plain = set(), set()
-    for row in long.to_dict("records"):
-        i = at.get((row["name"], row["task"]))
-        if i is not None:
-            cell = (i, across.bases.index(str(row["base"])))
-            values_FB[cell] = POINTS.get(str(row["unit"]), 1.0) * float(row["value"])
-            if row["held"]:
-                bold.add(cell)
-            if row["unit"] not in POINTS:
-                plain.add(cell)
-    coloured_FB = values_FB.copy()
-    for cell in plain:
-        coloured_FB[cell] = np.nan
-    palette, low, high = diverging(coloured_FB)
-    figure = new_figure(*heat_size(len(rows), len(across.bases), label=3.4, cell=0.9))
+    table = across_heatmap_data(across)
+    # Scores that are no shares have a scale of their own on every task.
+    scale = table["unit"].where(table["unit"] != "score", table["task"])
+    one_unit = scale.nunique() == 1
+    table["colour"] = table["value"] if one_unit else np.sign(table["value"]) * relative(table["value"], scale)
+    units = {(row["name"], row["task"]): str(row["unit"]) for row in table.to_dict("records")}
+    at = {key: i for i, key in enumerate(units)}
+    values_FB, colour_FB = (np.full((len(at), len(across.bases)), np.nan) for _ in range(2))
+    bold = set()
+    for row in table.to_dict("records"):
+        cell = (at[row["name"], row["task"]], across.bases.index(str(row["base"])))
+        values_FB[cell], colour_FB[cell] = row["value"], row["colour"]
+        if row["held"]:
+            bold.add(cell)
+    palette, low, high = diverging(colour_FB)
+    figure = new_figure(*heat_size(len(at), len(across.bases), label=3.4, cell=0.9))
     axes = figure.subplots()
-    draw_cells(
+    digits = [1 if unit == "points" else 2 for unit in units.values()]
+    mesh = draw_cells(
         axes,
-        values_FB,
+        colour_FB,
         palette=palette,
         low=low,
         high=high,
-        text=lambda i, n: signed(values_FB[i, n], 2 if (i, n) in plain else 1),
+        text=lambda i, n: signed(values_FB[i, n], digits[i]),
         bold=bold,
-        plain=plain,
     )
-    labels = [shorten(f"{name} on {task}", 44) for name, task in at]
+    labels = [
+        shorten(f"{name} on {task}", 44) + ("" if one_unit else f" ({shorten(unit_word(unit), 16)})")
+        for (name, task), unit in units.items()
+    ]
     tops(axes, across.bases)
-    axes.set_yticks(range(len(rows)), labels)
+    axes.set_yticks(range(len(at)), labels)
+    label = f"gain over the base, {table['unit'].iloc[0]}" if one_unit else "gain, share of the unit's largest"
+    figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=label).outline.set_visible(False)
+    note = "gain over the base; " + ("" if one_unit else "unit in brackets; ")
+    note += "bold: it holds in that base model by itself"
+    note += "" if np.isfinite(values_FB).all() else "; hatched: not tested"
+    figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure

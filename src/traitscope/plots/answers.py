@@ -39,8 +39,8 @@ def most_changed(effects: Effects) -> tuple[str, str] | None:
 
 
 def confusion_pair_data(effects: Effects, model: str | None = None, task: str | None = None) -> pd.DataFrame:
-    """Counts of true class and answer for the base and one model: task, model, gold, predicted, count, share (percent
-    of the true class's examples).
+    """Counts of true class and answer for the base and one model: task, model, gold, predicted, count, share (of
+    the true class's examples), unit (percent).
 
     Args:
         model, task: by default the cell whose answers lie farthest from the base's (see ``most_changed``).
@@ -59,7 +59,8 @@ def confusion_pair_data(effects: Effects, model: str | None = None, task: str | 
     base = _base_of(effects, part, model)
     kept = pd.concat([part[part["model"] == name] for name in dict.fromkeys((base, model))])
     total = kept.groupby(["model", "gold"])["count"].transform("sum")
-    return kept[["task", "model", "gold", "predicted", "count"]].assign(share=100 * kept["count"] / total.clip(lower=1))
+    kept = kept[["task", "model", "gold", "predicted", "count"]]
+    return kept.assign(share=100 * kept["count"] / total.clip(lower=1), unit="percent")
 
 
 def _base_of(effects: Effects, part: pd.DataFrame, model: str) -> str:

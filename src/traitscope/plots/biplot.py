@@ -40,6 +40,8 @@ def biplot(traits: Traits) -> Figure:
         planes.append((axes, *_plane(axes, traits, a, b)))
     note = "points: models (unit-norm scores), the base a diamond" + _hollow(traits)
     note += "; arrows: tasks (loadings, scaled to the plot)"
+    named = [sum(label.style == "italic" for label in labels) for _, labels, _ in planes]
+    note += ", short ones without a name" if min(named) < len(traits.tasks) else ""
     note += "" if all(traits.above_null_K) else "; †: not above the noise"
     figure.supxlabel(note, fontsize=8, color=MUTED)
     settle(figure)

@@ -18,13 +18,14 @@ MAX_MODELS, MAX_PANELS, MAX_CLASSES = 30, 12, 8
 
 
 def class_shares_data(effects: Effects, tasks: list[str] | None = None) -> pd.DataFrame:
-    """Every bar: task, model (``true`` for the true shares), class, share (percent), n."""
+    """Every bar: task, model (``true`` for the true shares), class, share, unit (percent), n."""
     table, chosen, models = _shared(effects, tasks)
     part = table[table["task"].isin(chosen) & table["model"].isin(models)]
     true = part.drop_duplicates(["task", "class"]).assign(model="true")
     true = true.assign(share=true["gold_share"])
-    made = pd.concat([true, part], ignore_index=True)[["task", "model", "class", "share", "n"]]
-    return made.assign(share=100 * made["share"])
+    made = pd.concat([true, part], ignore_index=True)
+    made = made.assign(share=100 * made["share"], unit="percent")
+    return made[["task", "model", "class", "share", "unit", "n"]]
 
 
 def _shared(effects: Effects, tasks: list[str] | None) -> tuple[pd.DataFrame, list[str], list[str]]:

@@ -145,17 +145,17 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Box] = ())
             if not any(_crosses(line, box) for line in leaders)
             if not _far(x, y, end) or not any(_crosses((x, y, *end), o) for o in taken if not _holds(o, x, y))
         ]
-        clear = [place for place in free if not any(_crosses(arrow, place[0]) for arrow in arrows)]
         if not free:
             left_out.append(label)
             continue
-        # An arrow under a name is better than a name far from its point.
-        box, end = next((place for place in clear if not _far(x, y, place[1])), free[0])
+        box, end = min(free, key=lambda place: _cost((x, y), place[0], place[1], arrows))
         far = _far(x, y, end)
         taken.append(box)
         if far:
             leaders.append((x, y, *end))
-        line_look = {"arrowstyle": "-", "color": label.colour, "lw": 0.4, "shrinkA": 0, "shrinkB": 2}
+        # The line leaves the name where it was tried, not at its middle: no other name lies on its way.
+        side = ((end[0] - box[0]) / (box[2] - box[0]), (end[1] - box[1]) / (box[3] - box[1]))
+        line_look = {"arrowstyle": "-", "color": label.colour, "lw": 0.4, "relpos": side, "shrinkA": 0, "shrinkB": 2}
         axes.annotate(
             label.text,
             (label.x, label.y),
@@ -172,6 +172,16 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Box] = ())
             arrowprops=line_look if far else None,
         )
     return left_out
+
+
+def _cost(at: tuple[float, float], box: Box, end: tuple[float, float], lines: Sequence[Box]) -> float:
+    """How bad a place is, in points: its distance, and what it costs to lie over lines or to have a line of its own.
+
+    One line under a name is better than a name far away, a name far away better than two.
+    """
+    under = sum(_crosses(line, box) for line in lines)
+    # Rounded, so that of equal distances the direction that is tried first is taken.
+    return round(math.dist(at, end), 1) + 40.0 * under + 15.0 * _far(*at, end)
 
 
 def _far(x: float, y: float, end: tuple[float, float]) -> bool:

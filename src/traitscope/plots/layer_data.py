@@ -128,8 +128,8 @@ def correlate_curves_data(found: TaskFigures) -> pd.DataFrame:
 
 
 def causal_windows_data(check: CausalCheck) -> pd.DataFrame:
-    """Every window: first and last layer, percent of the gain lost and kept with their intervals."""
+    """Every window: first and last layer, the gain lost and kept with their intervals, their unit (percent)."""
     shares = ["lost", "lost_low", "lost_high", "kept", "kept_low", "kept_high"]
     keys = ["first", "last", *shares]
     table = pd.DataFrame([{key: getattr(window, key) for key in keys} for window in check.windows], columns=keys)
-    return table.assign(**{name: 100 * table[name].astype(float) for name in shares})
+    return table.assign(**{name: 100 * table[name].astype(float) for name in shares}, unit="percent")

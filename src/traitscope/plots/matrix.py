@@ -22,6 +22,7 @@ from traitscope.plots.marks import (
     stuck_tasks,
 )
 from traitscope.plots.style import INK, Axes, Figure, new_figure, shorten, styled, tops
+from traitscope.texts import count_of
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -38,19 +39,31 @@ def scaled(matrix: ScoreMatrix, values_IN: Floats) -> tuple[Floats, bool]:
     return values_IN * top_N, len(units) == 1 and "other" not in units
 
 
+def unit_of(matrix: ScoreMatrix, task: str, share: str = "points") -> str:
+    """The unit in which a task's values are drawn: ``share`` of fractions and percentages, else its metric's name."""
+    return share if matrix.units[task] in ("fraction", "percent") else str(matrix.metrics.get(task, matrix.units[task]))
+
+
 def own_cells(matrix: ScoreMatrix) -> set[tuple[int, int]]:
     """Cells of a model on a task that it was trained on, or of which it saw a copy."""
     home_IN = np.isin(matrix.relation_IN, ("own", "copy"))
     return {(int(i), int(n)) for i, n in np.argwhere(home_IN)}
 
 
+def framed_text(matrix: ScoreMatrix) -> str:
+    """What a frame around a cell means, in words; nothing where no cell has one."""
+    return f"; framed: {FRAMED}" if own_cells(matrix) else ""
+
+
 def counts_text(matrix: ScoreMatrix) -> str:
-    """How many examples stand behind a cell, in words."""
+    """How many examples stand behind a cell, in words; of how many tasks it is not known."""
     known = matrix.n_IN[matrix.n_IN > 0]
+    unknown = int((np.isfinite(matrix.scores_IN) & ~(matrix.n_IN > 0)).any(axis=0).sum())
     if not known.size:
         return "n not known"
     low, high = int(known.min()), int(known.max())
-    return f"n = {low} examples per cell" if low == high else f"n = {low}–{high} examples per cell"
+    told = f"n = {low} examples per cell" if low == high else f"n = {low}–{high} examples per cell"
+    return told + (f", not known of {count_of(unknown, 'task')}" if unknown else "")
 
 
 def metrics_text(matrix: ScoreMatrix) -> str:
@@ -59,8 +72,8 @@ def metrics_text(matrix: ScoreMatrix) -> str:
 
 
 def score_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None) -> pd.DataFrame:
-    """Every cell: model, task, metric, score (fractions in percent), stderr, n, relation, mark; below them the best
-    constant answers, where known. Marks are ``constant`` (one answer to nearly everything) and ``unparsable``.
+    """Every cell: model, task, metric, score and stderr (fractions in percent), unit, n, relation, mark; below them the
+    best constant answers, where known. Marks are ``constant`` (one answer to nearly everything) and ``unparsable``.
     """
     marks, shown_IN = cell_marks(matrix, effects), scaled(matrix, matrix.scores_IN)[0]
     table = _long(matrix, shown_IN, "score", marks)
@@ -73,11 +86,12 @@ def score_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None) -> p
         if np.isfinite(value)
     ]
     table = pd.concat([table, pd.DataFrame(more)], ignore_index=True) if more else table
-    return table[["model", "task", "metric", "score", "stderr", "n", "relation", "mark"]]
+    table = table.assign(unit=[unit_of(matrix, task, "percent") for task in table["task"]])
+    return table[["model", "task", "metric", "score", "stderr", "unit", "n", "relation", "mark"]]
 
 
 def gain_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
-    """Every cell but the base's: model, task, metric, gain (fractions in points), starred, relation, mark: as of
+    """Every cell but the base's: model, task, metric, gain (fractions in points), unit, starred, relation, mark: as of
     scores, and ``floor`` where the figure has a dash, since nothing could fall there.
     """
     values_IN = scaled(matrix, matrix.gains().values_IN)[0]
@@ -87,7 +101,8 @@ def gain_heatmap_data(matrix: ScoreMatrix, effects: Effects | None = None, *, al
     table = table.assign(mark=table["mark"].where(~stuck, "floor"))
     at = list(np.ndindex(*values_IN.shape))
     table = table.assign(starred=[cell in starred for cell in at])[[i not in base for i, _ in at]]
-    return table[["model", "task", "metric", "gain", "starred", "relation", "mark"]].reset_index(drop=True)
+    table = table.assign(unit=[unit_of(matrix, task) for task in table["task"]])
+    return table[["model", "task", "metric", "gain", "unit", "starred", "relation", "mark"]].reset_index(drop=True)
 
 
 def _long(matrix: ScoreMatrix, values_IN: Floats, name: str, marks: Mapping[tuple[int, int], str]) -> pd.DataFrame:
@@ -148,7 +163,7 @@ def score_heatmap(matrix: ScoreMatrix, effects: Effects | None = None) -> Figure
     _labels(axes, matrix, ["best constant answer"] if extra else [])
     label = f"score, % ({metrics_text(matrix)})" if one_unit else f"worst to best of the task ({metrics_text(matrix)})"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=shorten(label, 60)).outline.set_visible(False)
-    _caption(axes, f"{counts_text(matrix)}; framed: {FRAMED}; hatched: missing{legend(marks)}")
+    _caption(axes, f"{counts_text(matrix)}{framed_text(matrix)}; hatched: missing{legend(marks)}")
     return figure
 
 
@@ -214,7 +229,9 @@ def draw_gains(
     label = "gain over the base, points" if one_unit else "gain, share of the task's largest"
     figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, label=label).outline.set_visible(False)
     if note:
-        text_below = f"{metrics_text(matrix)}; {counts_text(matrix)}; {star_text(effects, alpha)}; framed: {FRAMED}; "
+        text_below = (
+            f"{metrics_text(matrix)}; {counts_text(matrix)}; {star_text(effects, alpha)}{framed_text(matrix)}; "
+        )
         text_below += "the base's row shows its scores" + gain_marks_text(matrix, effects)
         _caption(axes, text_below)
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from traitscope.plots.heat import MAX_NUMBERED_COLUMNS
 from traitscope.plots.marks import gain_marks_text, star_text
-from traitscope.plots.matrix import FRAMED, counts_text, draw_gains, gain_heatmap_data
+from traitscope.plots.matrix import counts_text, draw_gains, framed_text, gain_heatmap_data
 from traitscope.plots.style import MUTED, Figure, new_figure, styled
 from traitscope.plots.traits import draw_loadings, loadings_data
 
@@ -47,6 +47,8 @@ def overview(matrix: ScoreMatrix, traits: Traits, effects: Effects | None = None
     left.suptitle("What each adapter (row) gains on each task (column)", fontsize=10, fontweight="bold")
     right.suptitle("The traits behind it", fontsize=10, fontweight="bold")
     marks = gain_marks_text(matrix, effects)
-    note = f"{counts_text(matrix)}; {star_text(effects, alpha)}; framed: {FRAMED}; first row: the base's scores{marks}"
+    note = (
+        f"{counts_text(matrix)}; {star_text(effects, alpha)}{framed_text(matrix)}; first row: the base's scores{marks}"
+    )
     figure.supxlabel(note, fontsize=8, color=MUTED)
     return figure

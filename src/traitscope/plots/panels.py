@@ -136,6 +136,11 @@ def stacked(table: pd.DataFrame, names: Sequence[str], wide: float) -> tuple[Fig
     return figure, list(zip(grid, parts, strict=True))
 
 
+def unit_word(unit: str) -> str:
+    """A unit as short as a title has room for."""
+    return unit.replace(" per ", "/")
+
+
 def relative(values: pd.Series, units: pd.Series) -> pd.Series:
     """Sizes that can be ranked where units differ: each a part of the largest of its own unit, 0 to 1."""
     size = values.abs()

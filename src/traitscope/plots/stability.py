@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def trait_stability_data(traits: Traits) -> pd.DataFrame:
-    """Every trait: trait, explained with lo and hi (percent), stability (least absolute cosine), above_noise, stable
-    (above the noise, not of a single task or model, stability of .85 or more), single, proposed.
+    """Every trait: trait, explained with lo and hi, unit of these (percent), stability (least absolute
+    cosine), above_noise, stable (above the noise, not of a single task or model, stability of .85 or more), single,
+    proposed.
     """
     low, high = (
         (traits.intervals.explained_low_K, traits.intervals.explained_high_K)
@@ -32,6 +33,7 @@ def trait_stability_data(traits: Traits) -> pd.DataFrame:
             "explained": 100 * traits.explained_K,
             "lo": 100 * low,
             "hi": 100 * high,
+            "unit": "percent",
             "stability": stability_K,
             "above_noise": above,
             "stable": above & ~single & np.array([reaches(stable, FAIR) for stable in stability_K], dtype=bool),

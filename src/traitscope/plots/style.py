@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import html
 import io
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -176,6 +178,17 @@ def pdf_bytes(figure: Figure) -> bytes:
     with look(**{"pdf.fonttype": 42, "pdf.use14corefonts": False}), quiet(), laid_out(figure):
         figure.savefig(file, format="pdf", metadata=nothing)
     return file.getvalue()
+
+
+def letters_without_glyph(svg: str) -> str:
+    """Letters of a figure, each once, that the font of PDF figures has not: these are boxes there."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(MEASURED)).get_charmap()
+    letters = dict.fromkeys(html.unescape("".join(re.findall(r"(?<=>)[^<>]+(?=</(?:text|tspan)>)", svg))))
+    # Marks that have no shape of their own (order, joining) are no boxes.
+    shown = (one for one in letters if unicodedata.category(one) not in ("Cf", "Cc", "Zs"))
+    return "".join(one for one in shown if ord(one) not in known)
 
 
 def shorten(text: str, most: int = 26) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from traitscope.effects.words import POINTS
 from traitscope.errors import TraitscopeError
+from traitscope.plots.heat import signed
 from traitscope.plots.style import BLUE, GREY, MUTED, Figure, new_figure, shorten, styled
 
 if TYPE_CHECKING:
@@ -16,7 +19,8 @@ MAX_PANELS, COLUMNS = 24, 4
 
 
 def training_curves_data(effects: Effects) -> pd.DataFrame:
-    """Every step that is drawn: model, step, loss (nats per answer token).
+    """Every step that is drawn: model, step, loss (nats per answer token), own_gain and own_unit (of the one task that
+    the model was trained on; shares in points) and learnt (every own task; the curve is blue).
 
     Raises:
         TraitscopeError: no training was recorded.
@@ -25,7 +29,21 @@ def training_curves_data(effects: Effects) -> pd.DataFrame:
     if curves is None or curves.empty:
         raise TraitscopeError("no training was recorded", where="plots", fix="only adapters trained here have curves")
     models = list(dict.fromkeys(curves["model"]))[:MAX_PANELS]
-    return curves.loc[curves["model"].isin(models), ["model", "step", "loss"]].reset_index(drop=True)
+    drawn = curves.loc[curves["model"].isin(models), ["model", "step", "loss"]].reset_index(drop=True)
+    own = {name: _own(effects, name) for name in models}
+    columns = {name: [own[model][k] for model in drawn["model"]] for k, name in enumerate(("own_gain", "own_unit"))}
+    return drawn.assign(**columns, learnt=[own[model][2] for model in drawn["model"]])
+
+
+def _own(effects: Effects, model: str) -> tuple[float, str, bool]:
+    """A model's gain on its own task and the unit of it (none of several tasks), and whether it learnt them all."""
+    learning = effects.tables.get("learning")
+    rows = [] if learning is None else learning[learning["model"] == model].to_dict("records")
+    learnt = bool(rows) and all(row["verdict"] == "learnt" for row in rows)
+    if len(rows) != 1:
+        return float("nan"), "", learnt
+    unit = str(rows[0]["unit"])
+    return POINTS.get(unit, 1.0) * float(rows[0]["gain"]), "points" if unit in POINTS else unit, learnt
 
 
 @styled
@@ -35,7 +53,7 @@ def training_curves(effects: Effects) -> Figure:
     Raises:
         TraitscopeError: no training was recorded.
     """
-    curves, learning = training_curves_data(effects), effects.tables.get("learning")
+    curves = training_curves_data(effects)
     models = list(dict.fromkeys(curves["model"]))
     columns = min(COLUMNS, len(models))
     rows = -(-len(models) // columns)
@@ -45,12 +63,10 @@ def training_curves(effects: Effects) -> Figure:
         axes.set_visible(False)
     for axes, model in zip(grid.flat, models, strict=False):
         part = curves[curves["model"] == model]
-        own = learning[learning["model"] == model] if learning is not None else None
-        learnt = own is not None and len(own) > 0 and bool((own["verdict"] == "learnt").all())
+        gain, unit, learnt = (part[name].iloc[0] for name in ("own_gain", "own_unit", "learnt"))
         axes.plot(part["step"], part["loss"], color=BLUE if learnt else GREY, linewidth=1.2)
         title = shorten(str(model), 26)
-        if own is not None and len(own) == 1 and str(own["unit"].iloc[0]) == "share":
-            title += f" ({100 * float(own['gain'].iloc[0]):+.0f})"
+        title += f" ({signed(gain, 1)})" if unit == "points" and np.isfinite(gain) else ""
         axes.set_title(title, fontsize=7.5)
         axes.tick_params(labelsize=6.5)
         axes.grid(axis="y")

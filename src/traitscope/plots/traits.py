@@ -70,11 +70,11 @@ def _footnotes(traits: Traits, bold: bool) -> list[str]:
 
 def explained_variance_data(traits: Traits) -> pd.DataFrame:
     """Every component: what it explains in percent, the null's mean, 95 % quantile and p, and the same of components
-    together.
+    together, and the unit of them all but p.
     """
     table = traits.null.frame().rename_axis("component").reset_index()
     shares = ["explained", "null_mean", "null_q95", "cumulative", "null_cumulative"]
-    return table.assign(**{name: 100 * table[name] for name in shares})
+    return table.assign(**{name: 100 * table[name] for name in shares}, unit="percent")
 
 
 @styled

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from traitscope.errors import TraitscopeError
-from traitscope.plots.panels import MAX_PANELS, MAX_ROWS, first, grid_of, in_points, points, relative
-from traitscope.plots.style import MUTED, Figure, shorten, styled
+from traitscope.plots.panels import MAX_PANELS, MAX_ROWS, first, grid_of, in_points, points, relative, unit_word
+from traitscope.plots.style import MUTED, Axes, Figure, shorten, styled
 
 if TYPE_CHECKING:
     from traitscope.effects import Effects
@@ -60,16 +60,20 @@ def _forest(effects: Effects, panel: str, row: str, alpha: float) -> Figure:
     rows, cut_rows = first(_in_order(effects, table, row), MAX_ROWS)
     one_unit = table["unit"].nunique() == 1
     place = {name: k for k, name in enumerate(rows)}
+    first_of: dict[str, Axes] = {}
     with grid_of(len(panels), len(rows), rows, share_x=one_unit) as (figure, grid):
         for axes, (name, unit) in zip(grid, panels, strict=True):
             part = table[(table[panel] == name) & (table["unit"] == unit) & table[row].isin(rows)]
+            # Values of one unit are compared from panel to panel.
+            if first_of.setdefault(unit, axes) is not axes and not one_unit:
+                axes.sharex(first_of[unit])
             points(axes, part, part[row].map(place).to_numpy(), part["held"].to_numpy(dtype=bool))
-            axes.set_title(shorten(name, 26) + ("" if one_unit else f" ({shorten(unit, 12)})"), fontsize=8.5)
+            axes.set_title(shorten(name, 26) + ("" if one_unit else f" ({shorten(unit_word(unit), 16)})"), fontsize=8.5)
     note = f"gain over the base, {table['unit'].iloc[0] if one_unit else 'higher is better, unit in brackets'}"
     note += "; lines: 95 % intervals" if table["lo"].notna().any() else "; no error is known, so nothing was tested"
     if table["q"].notna().any():
         note += f"; bold: q ≤ {alpha:g}, corrected, blue helps, red harms"
-    note += "; trained tasks left out"
+    note += "; trained tasks left out" if effects.of_kind("gain")["relation"].isin(("own", "copy")).any() else ""
     note += f"; panels{cut.removeprefix(';')}" if cut else ""
     note += f"; rows{cut_rows.removeprefix(';')}" if cut_rows else ""
     figure.supxlabel(note, fontsize=8, color=MUTED)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traitscope.findings import Findings
+
+if TYPE_CHECKING:
+    from traitscope.report.figures import Drawn
 
 
 def write_report(findings: Findings, folder: Path, figures: Sequence[str] = ("svg",)) -> Path:
@@ -33,6 +38,7 @@ def write_report(findings: Findings, folder: Path, figures: Sequence[str] = ("sv
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         (tables / "figures").mkdir(parents=True, exist_ok=True)
     drawn = draw(findings, formats)
+    findings = replace(findings, warnings=(*findings.warnings, *_boxes(drawn)))
     files = csv_files(findings)
     made: dict[Path, bytes] = {}
     for figure in drawn:
@@ -48,6 +54,16 @@ def write_report(findings: Findings, folder: Path, figures: Sequence[str] = ("sv
     page = folder / "report.html"
     write_atomic(page, render_page(findings, drawn, sorted(files)).encode())
     return page
+
+
+def _boxes(drawn: list[Drawn]) -> Iterator[str]:
+    """Says that PDF figures lack letters, where they do."""
+    from traitscope.plots.style import letters_without_glyph
+
+    lacking = dict.fromkeys("".join(letters_without_glyph(one.svg) for one in drawn if one.pdf is not None))
+    if lacking:
+        some = " ".join(list(lacking)[:5]) + (" …" if len(lacking) > 5 else "")
+        yield f"In the PDF figures some letters are boxes, which their font lacks: {some}. Here and in SVG they stand."
 
 
 def report_files(page: Path) -> Iterator[Path]:

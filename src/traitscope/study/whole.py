@@ -69,6 +69,15 @@ def scores(study: Any, parts: Parts, *, records: bool) -> ScoreMatrix:
     return matrix.with_records({task: found for task, cells in series.items() if (found := _aligned(cells))})
 
 
+# What is found for each base model alone.
+OF_ONE = {
+    "stats": "the dataset statistics stand in",
+    "explanation": "what explains the gains stands in",
+    "layers": "the comparison of hidden states stands in",
+    "causal": "the causal check stands in",
+}
+
+
 def _aligned(cells: Mapping[str, pd.Series]) -> dict[str, Any]:
     """Values over the examples that all rows have; nothing where these are too few for an error."""
     from traitscope.matrix import align_records
@@ -98,7 +107,7 @@ def gather(study: Any, parts: Parts) -> Findings:
             found[name] = make()
         except TraitscopeError as error:
             missing[name] = error.what
-    missing |= dict.fromkeys(("stats", "explanation", "layers", "causal"), "they stand in each base model's own report")
+    missing |= {part: f"{what} each base model's own report" for part, what in OF_ONE.items()}
     asked_for = "what was asked of one base model stands in its own report"
     missing |= dict.fromkeys(("forecast", "evaluation", "belt"), asked_for)
     reports = {name: f"bases/{name}/report.html" for name in filled(parts)}

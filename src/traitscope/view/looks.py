@@ -25,6 +25,7 @@ PAGE_SHARE, FINDINGS_SHARE, FIRST_FINDINGS_S = 4.0, 10.0, 60.0
 # What takes long to find; all else is looked up each time.
 SLOW = ("traits", "effects", "stats", "explanation", "layers", "causal", "correlates", "across")
 
+_MAKING = "findings are being made at this moment"
 _NONE: dict[str, Any] = dict.fromkeys(SLOW)
 
 
@@ -160,7 +161,7 @@ class Looks:
         """A glance's findings with the slow ones of the last look, and a word about them."""
         last = self._found
         if last is None:
-            why = "a run goes on; they are made from time to time" if busy else "they are being made at this moment"
+            why = "a run goes on; findings are made from time to time" if busy else _MAKING
             return replace(shown, missing=dict.fromkeys(SLOW, why))
         slow = {name: getattr(last.findings, name) for name in SLOW}
         when = f"{last.at:%H:%M} from {count_of(last.cells, 'cell')}"
@@ -193,7 +194,7 @@ class Looks:
             self._publish(study, findings, drawn)
         except (KeyError, IndexError, TypeError, ValueError):
             # Findings of fewer models than the matrix has by now do not go with it everywhere.
-            missing = dict.fromkeys(SLOW, "they are of fewer cells than there are by now, and are made anew")
+            missing = dict.fromkeys(SLOW, "findings are of fewer cells than there are by now, and are made anew")
             self._publish(study, replace(plain, missing=missing), own)
 
     def _publish(self, study: Study, findings: Findings, drawn: list[Drawn]) -> None:
