@@ -141,6 +141,7 @@ class Looks:
         study = self._open()
         with study.one_look():
             try:
+                self._count(study)
                 shown = study.outline()
             except TraitscopeError as error:
                 if any(folder.any_cell() for folder in self._folders.values()):
@@ -148,19 +149,22 @@ class Looks:
                 self.trouble = error.what
                 self.page = self._waiting(study, self.page.revision + 1)
                 return
-            self._count(study)
         self._put(study, self._with_last(shown, busy))
 
     def _count(self, study: Study) -> None:
         for folder in self._folders.values():
             part = next(part for part in study.by_base().values() if part.folder.root == folder.root)
-            folder.know({f"cells/{head.model}/{head.task}" for head in part.cells()} if part.folder.exists() else set())
+            if not part.folder.exists():
+                folder.know(set())
+                continue
+            cells = {f"cells/{head.model}/{head.task}" for head in part.cells()}
+            folder.know(cells, (part.changed_adapters(), len(part.present().changed)))
 
     def _with_last(self, shown: Findings, busy: bool) -> Findings:
         """A glance's findings with the slow ones of the last look, and a word about them."""
         last = self._found
         if last is None:
-            why = "a run goes on; they are made from time to time" if busy else "they are being made at this moment"
+            why = "findings are made from time to time while a run goes on" if busy else "findings are being made now"
             return replace(shown, missing=dict.fromkeys(SLOW, why))
         slow = {name: getattr(last.findings, name) for name in SLOW}
         when = f"{last.at:%H:%M} from {count_of(last.cells, 'cell')}"
@@ -188,12 +192,13 @@ class Looks:
 
         plain = replace(findings, **_NONE)
         own = draw(plain)
-        drawn = [*own, *(one for one in (self._found.drawn if self._found else ()) if one.section != "matrix")]
+        anew = {one.name for one in own}
+        drawn = [*own, *(one for one in (self._found.drawn if self._found else ()) if one.name not in anew)]
         try:
             self._publish(study, findings, drawn)
         except (KeyError, IndexError, TypeError, ValueError):
             # Findings of fewer models than the matrix has by now do not go with it everywhere.
-            missing = dict.fromkeys(SLOW, "they are of fewer cells than there are by now, and are made anew")
+            missing = dict.fromkeys(SLOW, "findings are of fewer cells than there are by now, and are made anew")
             self._publish(study, replace(plain, missing=missing), own)
 
     def _publish(self, study: Study, findings: Findings, drawn: list[Drawn]) -> None:
