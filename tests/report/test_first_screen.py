@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
+from dataclasses import replace
 from hashlib import sha256
 from html import unescape
 from urllib.parse import unquote
@@ -273,6 +274,24 @@ def test_cells_of_another_study_file_are_told_as_stale() -> None:
     stale = Findings(name="s", scores=synthetic.matrix(), left_out=(("all-s0", "paws"), ("gone-s0", "imdb")))
     chip = next(chip for chip in trust.chips(stale) if chip.name == "stale")
     assert (chip.text, chip.cells) == ("2 stale cells", (("all-s0", "paws"),))
+
+
+def test_a_cell_without_a_score_counts_under_one_reason() -> None:
+    full = synthetic.matrix()
+    out = [("all-s0", "paws"), ("base", "imdb"), (full.models[1], full.tasks[0])]
+    status_IN, scores_IN = full.status_IN.copy(), full.scores_IN.copy()
+    for model, task in out:
+        at = full.models.index(model), full.tasks.index(task)
+        status_IN[at], scores_IN[at] = "missing", np.nan
+    matrix = replace(full, status_IN=status_IN, scores_IN=scores_IN)
+    found = Findings(name="s", scores=matrix, left_out=(out[0],), damaged=(out[1],))
+    chips = {chip.name: chip for chip in trust.chips(found)}
+    assert {name: chips[name].cells for name in ("stale", "damaged", "missing")} == {
+        "stale": (out[0],),
+        "damaged": (out[1],),
+        "missing": (out[2],),
+    }
+    assert chips["damaged"].text == "1 damaged cell" and "settings" not in chips["damaged"].title
 
 
 def test_a_line_without_a_value_is_a_missing_cell_and_no_imported_one() -> None:

@@ -139,16 +139,16 @@ def warnings(study: Context) -> Iterator[str]:
         yield f"The study file was changed since this folder was filled; what is shown was made before: {shown}."
     present = study.present()
     for units, then in (
-        (present.changed, f"traitscope run refuses such a folder: {OTHERWISE}"),
-        (present.left_out.keys() - present.changed, "traitscope run makes them anew"),
+        (present.changed, f"With them traitscope run refuses the folder: {OTHERWISE}"),
+        (present.left_out.keys() - present.changed, "The next traitscope run makes them anew"),
     ):
         if units:
             counted = count_of(len(units), "cell")
-            yield f"{counted} left out of every finding: {present.summary(units)}. {then[0].upper()}{then[1:]}."
+            yield f"{counted} left out of every finding: {present.summary(units)}. {then}."
     for task, known in ((study.folder.read_lock() or {}).get("tasks", {})).items():
         fault = study.folder.checked.fault(study.folder.task_path(task), known.get("sha256", ""))
         if fault is not None:
-            yield f"tasks/{task}.parquet {fault}: no example of it can be shown. traitscope run writes it again."
+            yield f"tasks/{task}.parquet {fault}: its examples cannot be shown. The next traitscope run writes it."
 
 
 def left_out(study: Context) -> tuple[tuple[str, str], ...]:

@@ -130,7 +130,11 @@ class Now:
             return f"{there}: {OTHERWISE}."
         if not self.busy:
             return f"{said}. No run is at work here: traitscope run makes the rest."
-        return f"{said}, about {duration(self.left_s)} left." if self.left_s is not None else f"{said}."
+        if self.left_s is not None:
+            return f"{said}, about {duration(self.left_s)} left."
+        # How long cells take is not known before the first; the training under way tells its own time.
+        training = [pulse.left_s for pulse in self.pulses if pulse.losses]
+        return f"{said}; training has about {duration(max(training))} left." if training else f"{said}."
 
     def parts(self) -> list[str]:
         """What each process is at, a line each."""
@@ -256,7 +260,7 @@ def together(folders: Mapping[str, Folder]) -> Now:
         for p in now.pulses
     )
     # One base model after the other is filled; how long one takes that was not begun nobody knows.
-    left = [now.left_s for now in every.values() if not now.complete]
+    left = [now.left_s for now in every.values()]
     known = [seconds for seconds in left if seconds is not None]
     return Now(
         added(now.adapters for now in every.values()),
