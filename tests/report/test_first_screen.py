@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from dataclasses import replace
 from hashlib import sha256
 from html import unescape
 from urllib.parse import unquote
@@ -277,13 +276,11 @@ def test_cells_of_another_study_file_are_told_as_stale() -> None:
 
 
 def test_a_cell_without_a_score_counts_under_one_reason() -> None:
-    full = synthetic.matrix()
-    out = [("all-s0", "paws"), ("base", "imdb"), (full.models[1], full.tasks[0])]
-    status_IN, scores_IN = full.status_IN.copy(), full.scores_IN.copy()
-    for model, task in out:
-        at = full.models.index(model), full.tasks.index(task)
-        status_IN[at], scores_IN[at] = "missing", np.nan
-    matrix = replace(full, status_IN=status_IN, scores_IN=scores_IN)
+    out = [("a", "x"), ("a", "y"), ("b", "x")]
+    wide = pd.DataFrame(0.5, index=["base", "a", "b"], columns=["x", "y"])
+    for at in out:
+        wide.loc[at] = np.nan
+    matrix = ScoreMatrix.from_wide(wide)
     found = Findings(name="s", scores=matrix, left_out=(out[0],), damaged=(out[1],))
     chips = {chip.name: chip for chip in trust.chips(found)}
     assert {name: chips[name].cells for name in ("stale", "damaged", "missing")} == {

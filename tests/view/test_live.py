@@ -176,6 +176,7 @@ def test_units_that_the_study_was_changed_under_are_not_there_and_a_run_is_not_a
     tiny.change(copy, "rank: 2", "rank: 3")
     study = Study.open(copy)
     watched = live.Folder(study)
+    watched.begin()
     watched.know({f"cells/{head.model}/{head.task}" for head in study.cells()}, (study.changed_adapters(), 12))
     now = watched.now()
     assert (now.adapters, now.cells, now.changed) == ((0, 4), (3, 15), (4, 12))
