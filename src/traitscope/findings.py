@@ -73,6 +73,7 @@ class Findings:
         lock: versions, revisions and fingerprints; None where there is none.
         warnings: what a reader must know before anything else.
         left_out: cells (model, task) that were made under other settings than today's, and bear no finding.
+        damaged: cells that are not as they were written, and bear none either.
         missing: for absent parts (by attribute name) why they are absent.
         reports: of each base model by itself: its name and the path of its page from this one's.
     """
@@ -97,6 +98,7 @@ class Findings:
     lock: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     reports: Mapping[str, str] = field(default_factory=dict)
 

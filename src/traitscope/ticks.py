@@ -8,14 +8,14 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
-Listener = Callable[[str, int, int], None]
-"""Told what is done, how many rounds of it are over and how many there are."""
+Listener = Callable[[str, int, int, str], None]
+"""Told what is done, how many rounds of it are over, how many there are, and what a round is."""
 
 _listener: ContextVar[Listener | None] = ContextVar("who is told how far a computation is", default=None)
 
 
-def ticks(rounds: Iterable[T], what: str, total: int) -> Iterator[T]:
-    """The rounds of a loop, of which ``total`` are expected; each is told when it is over.
+def ticks(rounds: Iterable[T], what: str, total: int, unit: str = "rounds") -> Iterator[T]:
+    """The rounds of a loop, of which ``total`` are expected: the beginning is told, and each when it is over.
 
     Told is the outermost loop alone: what it calls has loops of its own.
     """
@@ -25,9 +25,10 @@ def ticks(rounds: Iterable[T], what: str, total: int) -> Iterator[T]:
         return
     mark = _listener.set(None)
     try:
+        listener(what, 0, total, unit)
         for done, one in enumerate(rounds, 1):
             yield one
-            listener(what, min(done, total), total)
+            listener(what, min(done, total), total, unit)
     finally:
         try:
             _listener.reset(mark)

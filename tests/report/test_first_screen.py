@@ -282,6 +282,22 @@ def test_cells_of_another_study_file_are_told_as_stale() -> None:
     assert (chip.text, chip.cells) == ("2 stale cells", (("all-s0", "paws"),))
 
 
+def test_a_cell_without_a_score_counts_under_one_reason() -> None:
+    out = [("a", "x"), ("a", "y"), ("b", "x")]
+    wide = pd.DataFrame(0.5, index=["base", "a", "b"], columns=["x", "y"])
+    for at in out:
+        wide.loc[at] = np.nan
+    matrix = ScoreMatrix.from_wide(wide)
+    found = Findings(name="s", scores=matrix, left_out=(out[0],), damaged=(out[1],))
+    chips = {chip.name: chip for chip in trust.chips(found)}
+    assert {name: chips[name].cells for name in ("stale", "damaged", "missing")} == {
+        "stale": (out[0],),
+        "damaged": (out[1],),
+        "missing": (out[2],),
+    }
+    assert chips["damaged"].text == "1 damaged cell" and "settings" not in chips["damaged"].title
+
+
 def test_a_line_without_a_value_is_a_missing_cell_and_no_imported_one() -> None:
     scores = pd.DataFrame({"x": [0.5, np.nan], "y": [0.5, 0.4]}, index=["base", "a"])
     told = {chip.name: chip for chip in trust.chips(Findings(name="s", scores=ScoreMatrix.from_wide(scores)))}

@@ -65,5 +65,11 @@ def test_what_training_took_is_of_the_last_training(tmp_path: Path) -> None:
         {"event": "adapter", "time": "2026-01-01T01:00:09+00:00", "unit": "adapters/a-s0", "steps": 6, "tokens": 60},
         {"event": "cell", "time": "2026-01-01T01:00:10+00:00", "unit": "cells/a-s0/t", "n": 3},
     ]
+    # Two banks side by side.
+    log += [
+        {"event": "train", "time": "2026-01-01T02:00:00+00:00", "adapters": ["c-s0"]},
+        {"event": "train", "time": "2026-01-01T02:00:05+00:00", "adapters": ["d-s0"]},
+        {"event": "adapter", "time": "2026-01-01T02:00:07+00:00", "unit": "adapters/c-s0", "steps": 2, "tokens": 20},
+    ]
     last, other = Spent("one/a-s0", 6, 60, 9.0), Spent("one/b-s0", 7, 70, 150.0)
-    assert asked.spent(folder(tmp_path, log), "one/") == (last, other)
+    assert asked.spent(folder(tmp_path, log), "one/") == (last, other, Spent("one/c-s0", 2, 20, 7.0))

@@ -58,9 +58,35 @@ def test_a_cell_of_an_old_prompt_is_no_evidence(copy: Path) -> None:
 )
 def test_why_a_cell_is_left_out(copy: Path, old: str, new: str, why: str, task: str) -> None:
     tiny.change(copy, old, new)
-    left = Study.open(copy).present().left_out
+    study = Study.open(copy)
+    left, refused = study.present().left_out, why != "judged by another parser or other metrics"
     assert left[f"cells/tone-s0/{task}"] == why
+    # What a run refuses is not said to be made anew by it.
+    assert study.present().changed == (left.keys() if refused else set())
+    assert study.changed_adapters() == (set(study.models()) - {"base"} if "model" in why else set())
+    (warning,) = (line for line in study.outline().warnings if "left out of every finding" in line)
+    assert ("traitscope run refuses" in warning) == refused == ("--replace" in warning)
+    assert ("run makes them anew" in warning) != refused
     assert (f"cells/base/{task}" in left) == ("model" not in why)
+
+
+def test_what_is_damaged_is_told_apart_from_what_is_of_another_study(copy: Path) -> None:
+    folder = Study.open(copy).folder.root
+    records = folder / "cells/sums-s0/story/examples.parquet"
+    records.write_bytes(records.read_bytes()[:300])
+    (folder / "cells/tone-s0/sums/cell.json").write_text("{broken")
+    (folder / "tasks/tone.parquet").unlink()
+    study = Study.open(copy)
+    found = study.outline()
+    assert found.left_out == () and set(found.damaged) == {("sums-s0", "story"), ("tone-s0", "sums")}
+    cells, rows = found.warnings
+    assert cells.startswith("2 cells left out of every finding: ") and cells.endswith("traitscope run makes them anew.")
+    assert rows == "tasks/tone.parquet is missing: its examples cannot be shown. The next traitscope run writes it."
+    with pytest.raises(TraitscopeError, match="is missing"):
+        study.examples("tone")
+    study.run()
+    healed = Study.open(copy)
+    assert not healed.outline().warnings and healed.examples("tone")["eval"]
 
 
 def test_a_folder_is_analysed_without_its_rows_and_base(copy: Path, base: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_dumb_terminal_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None
     assert not in_colour(stream)
 
 
-def test_loops_say_how_much_time_is_left() -> None:
+def test_loops_say_how_much_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
 
     class Report(Plain):
@@ -215,3 +215,14 @@ def test_loops_say_how_much_time_is_left() -> None:
     assert [(t["done"], t["total"], t["note"]) for t in told] == [(i, 4, "outer") for i in (1, 2, 3, 4)]
     assert told[-1]["seconds_left"] == 0 and all(t["per_s"] > 0 for t in told)
     assert list(ticks(range(3), "unheard", 3)) == [0, 1, 2]
+    # What was done between two loops is no pace of the second; what it makes is counted by its name.
+    clock = [0.0]
+    monkeypatch.setattr("traitscope.cli.common.time.monotonic", lambda: clock[0])
+    told.clear()
+    with working(Report(), after_s=0.0):
+        list(ticks(range(2), "tasks", 2))
+        clock[0] = 100.0
+        for _ in ticks(range(4), "figures", 4, "figures"):
+            clock[0] += 2.0
+    figures = [(t["unit"], t["note"], t["seconds_left"]) for t in told[2:]]
+    assert figures == [("figures", "", left) for left in (6.0, 4.0, 2.0, 0.0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from traitscope.errors import TraitscopeError
 from traitscope.study import Study
-from traitscope.view.examples import MOST, Query, find
+from traitscope.view.examples import MOST, Query, _place, find
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +120,15 @@ def test_a_cell_that_was_made_anew_is_read_anew(copy: Path) -> None:
         ask(study, model="tone-s0", task="tone")
     Study.open(copy).run()
     assert ask(study, model="tone-s0", task="tone")["counts"] == before["counts"]
+    for file in ("examples.parquet", "cell.json"):
+        (cells / "base/tone" / file).unlink()
+    # The base's records are looked at as well: nothing is compared with those that are gone.
+    assert "won" not in ask(study, model="tone-s0", task="tone")["counts"]
+
+
+def test_a_row_of_several_base_models_is_read_in_the_folder_of_its_own(study: Study) -> None:
+    parts = {"one": SimpleNamespace(), "two": SimpleNamespace()}
+    whole: Any = SimpleNamespace(inner=[*parts.values()], by_base=lambda: parts)
+    assert _place(whole, "two/tone-s0") == ("base", "tone-s0", parts["two"])
+    assert _place(whole, "one/base") == (None, "base", parts["one"])
+    assert _place(study, "tone-s0") == ("base", "tone-s0", study)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from traitscope.errors import TraitscopeError
 from traitscope.records import Progress, StepRecord
 from traitscope.store import Leases, RunFolder
 from traitscope.store.log import append_line
-from traitscope.store.pulse import EVERY_S, FIRST_S, MOST_POINTS, Curve, Pulses, read_pulses, workers
+from traitscope.store.pulse import EVERY_S, FIRST_S, MOST_POINTS, Curve, Pulse, Pulses, read_pulses, workers
 from traitscope.study import Study
 from traitscope.view import live
+from view.conftest import tiny
 
 
 def test_a_short_curve_is_every_step_and_a_long_one_the_means_of_equal_runs_of_steps() -> None:
@@ -137,6 +141,51 @@ def test_cells_are_counted_as_the_log_grows_and_time_left_is_at_their_pace(study
         == "4 of 4 adapters trained, 2 of 15 cells evaluated. No run is at work here: traitscope run makes the rest."
     )
     assert not now.complete
+    with (study.folder.root / "run.jsonl").open("a") as file:
+        file.write('ory"}\n')
+    assert watched.now().cells == (3, 15)  # the line that was being written is whole by now
+    append_line(study.folder.root / "run.jsonl", {**begun, "time": "2026-01-01T00:00:30+00:00", "event": "adapter"})
+    cell(study.folder, "cells/sums-s0/sums", 33)
+    assert watched.now().left_s == pytest.approx(11 * 3)  # training before is no time of cells
+
+
+def pulse(left_s: float, **losses: list[tuple[int, float]]) -> Pulse:
+    return Pulse("bank", 1.0, 2.0, 1.0, left_s, losses)
+
+
+def test_of_trainings_side_by_side_the_longer_one_tells_the_time_left() -> None:
+    both = (pulse(20.0, a=[(0, 1.0)]), pulse(30.0, b=[(0, 1.0)]), pulse(99.0))
+    assert live._left((0, 2), (2, 2), both, None) == 30.0
+    assert live._left((0, 2), (1, 4), both, 2.0) == 36.0
+    now = live.Now((0, 2), (0, 4), 2, both, live._left((0, 2), (0, 4), both, None))
+    assert now.says() == "0 of 2 adapters trained, 0 of 4 cells evaluated; training has about 30 s left."
+
+
+def test_what_base_models_do_is_added_up() -> None:
+    every = {
+        "one": live.Now((2, 2), (6, 6), 1, (), 0.0),
+        "two": live.Now((1, 2), (3, 6), 2, (pulse(4.0, a=[(0, 1.0)]),), 30.0, 0.5, (1, 2)),
+    }
+    folders: Any = {name: SimpleNamespace(now=lambda told=told: told) for name, told in every.items()}
+    now = live.together(folders)
+    assert (now.adapters, now.cells, now.busy, now.left_s) == ((3, 4), (9, 12), 3, 30.0)
+    assert (now.in_training, now.changed) == (0.5, (1, 2)) and [*now.pulses[0].losses] == ["two/a"]
+
+
+def test_units_that_the_study_was_changed_under_are_not_there_and_a_run_is_not_advised(copy: Path) -> None:
+    tiny.change(copy, "rank: 2", "rank: 3")
+    study = Study.open(copy)
+    watched = live.Folder(study)
+    watched.begin()
+    watched.know({f"cells/{head.model}/{head.task}" for head in study.cells()}, (study.changed_adapters(), 12))
+    now = watched.now()
+    assert (now.adapters, now.cells, now.changed) == ((0, 4), (3, 15), (4, 12))
+    with pytest.raises(TraitscopeError) as refusal:
+        study.run()
+    assert now.says() == (
+        "0 of 4 adapters trained, 3 of 15 cells evaluated. The study was changed since 4 adapters and 12 cells were "
+        f"made, and traitscope run refuses that: {refusal.value.fix}."
+    )
 
 
 def test_cells_that_are_known_and_land_again_count_once(study_file: Path) -> None:

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import urllib.error
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -213,18 +215,25 @@ def test_a_look_that_fails_is_told_and_the_page_is_served_on(copy: Path, monkeyp
 def test_while_a_run_goes_on_the_matrix_is_new_and_the_rest_says_when_it_was_found(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from traitscope.report import figures
+    from traitscope.report.figure_kinds import KINDS
     from traitscope.view import looks as module
     from traitscope.view.looks import Looks
 
     monkeypatch.setattr(module, "PAGE_SHARE", 0.0)  # however slow this machine is
     cell = copy.parent / "runs/tiny/cells/sums-s0/story"
     (cell / "cell.json").rename(cell / "later")
+    monkeypatch.setattr(figures, "KINDS", [kind for kind in KINDS if kind.name == "gains"])
     looks = Looks(lambda: Study.open(copy), Study.open(copy))
     looks.look()
+    assert set(looks.page.findings.missing.values()) == {"findings are being made now"}
     looks.look()
     assert looks.page.findings is not None and looks.page.findings.effects is not None
     before = looks.page.findings
     (cell / "later").rename(cell / "cell.json")
+    drawings: list[Any] = []
+    publish = looks._publish
+    monkeypatch.setattr(looks, "_publish", lambda *given: (drawings.extend(given[2]), publish(*given)))
     with Study.open(copy).folder.leases() as leases:
         assert leases.acquire("cells/base/tone")
         Study.open(copy).folder.log("cell", unit="cells/sums-s0/story")
@@ -234,12 +243,103 @@ def test_while_a_run_goes_on_the_matrix_is_new_and_the_rest_says_when_it_was_fou
             found.scores.status_IN == "measured"
         ).sum() == 15
         assert found.effects is before.effects
+        # The cell that landed stands in the drawing of the matrix, too, which is drawn once.
+        old, new = (figures.draw(replace(one, **module._NONE))[0].data for one in (before, found))
+        (drawn,) = drawings
+        assert old != new == drawn.data
         assert "from 14 cells" in found.warnings[0] and found.warnings[0].encode() in looks.page.html
         revision = looks.page.revision
         looks.look()
         assert looks.page.revision == revision  # findings wait while a run goes on
     looks.look()
     assert looks.page.findings.effects is not before.effects and not looks.page.findings.warnings
+
+
+def test_page_and_findings_take_their_share_of_the_time_and_no_more(
+    study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from traitscope.view import looks as module
+
+    clock, busy, made, landed = [0.0], [1], list[tuple[str, float]](), [0]
+
+    def takes(what: str, seconds: float) -> Callable[..., None]:
+        def go(*_: Any) -> None:
+            made.append((what, clock[0]))
+            clock[0] += seconds
+
+        return go
+
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    study = Study.open(study_file)
+    looks = module.Looks(lambda: study, study)
+    folder = SimpleNamespace(
+        busy=lambda: busy[0], mark=lambda: (("run.jsonl", landed[0], 0, 0),), found_mark=lambda: ()
+    )
+    looks._folders = {"": folder}  # type: ignore[dict-item]
+    looks.page = replace(looks.page, findings=SimpleNamespace())  # type: ignore[arg-type]
+    monkeypatch.setattr(looks, "_glance", takes("page", 1.0))
+    monkeypatch.setattr(looks, "_find", takes("findings", 20.0))
+    while clock[0] < 400.0:
+        landed[0] += 1  # cells land all the time
+        looks.look()
+        clock[0] += 0.5
+    pages, found = ([at for what, at in made if what == name] for name in ("page", "findings"))
+    assert found[0] >= module.FIRST_FINDINGS_S and found[1] - found[0] >= 20.0 * (1 + module.FINDINGS_SHARE)
+    assert len(found) == 2 and 60 < len(pages) <= 400.0 / (1 + module.PAGE_SHARE)
+    # Once no run is at work neither waits.
+    busy[0], made[:] = 0, []
+    for _ in range(3):
+        landed[0] += 1
+        looks.look()
+    looks.look()
+    assert [what for what, _ in made] == ["page"] * 3 + ["findings"]
+
+
+def test_a_look_at_several_base_models_keeps_no_finding_of_any(study_file: Path) -> None:
+    from traitscope.view.looks import Looks
+
+    study = Study.open(study_file)
+    looks = Looks(lambda: study, study)
+    parts = [SimpleNamespace(only_looked_at=False) for _ in range(2)]
+    whole: Any = SimpleNamespace(inner=parts, only_looked_at=False, by_base=dict)
+    looks._opened = lambda: whole
+    looks._open()
+    assert all(one.only_looked_at for one in (whole, *parts))
+
+
+def test_a_first_page_of_examples_brings_what_stands_above_them(filled: Path) -> None:
+    pytest.importorskip("starlette", reason="the extra view is not installed")
+    from traitscope.view.looks import Page
+    from traitscope.view.pages import application
+
+    study = Study.open(filled)
+    looks: Any = SimpleNamespace(page=Page(1, b"", study, study.outline()))
+    (answer,) = (route.endpoint for route in application(looks).routes if route.path == "/examples")
+    asked: dict[str, str] = {"model": "tone-s0", "task": "tone"}
+    for more, there in (({}, True), ({"offset": "1"}, False), ({"q": "warm"}, False)):
+        found = json.loads(answer(SimpleNamespace(query_params={**asked, **more})).body)
+        assert ("head" in found) == there and "shown" in found
+
+
+def test_what_a_look_left_half_written_is_swept_at_the_end(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uvicorn = pytest.importorskip("uvicorn", reason="the extra view is not installed")
+    from traitscope.store.files import TEMPORARY, machine
+    from traitscope.view.looks import Looks
+    from traitscope.view.serving import serve
+
+    study = Study.open(copy)
+    names = (f"{TEMPORARY}{machine()}-{os.getpid()}-x", f"{TEMPORARY}another-1-x")
+    own, other = (study.folder.root / "analysis" / name for name in names)
+
+    def run(*_: Any, **__: Any) -> None:
+        own.parent.mkdir(exist_ok=True)
+        own.touch()
+        other.touch()
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr(Looks, "start", lambda _: None)
+    serve(lambda: study, study, None, lambda _: None)
+    assert other.exists() and not own.exists()
 
 
 def test_looking_writes_no_finding_into_the_folder_not_even_beside_damage(copy: Path) -> None:

@@ -259,17 +259,17 @@ def working(report: Any = None, *, after_s: float = 2.0) -> Iterator[None]:
     from traitscope.ticks import heard_by
 
     report = report if report is not None else make_reporter()
-    opened = before = time.monotonic()
-    begun: dict[str, float] = {}
+    opened = begun = time.monotonic()
 
-    def tell(what: str, done: int, total: int) -> None:
-        nonlocal before
-        start, before = begun.setdefault(what, before), time.monotonic()
-        if before - opened < after_s:
-            return
-        per_s = done / max(before - start, 1e-3)
-        left = (total - done) / per_s if per_s else 0.0
-        report.progress(done, total, unit="rounds", per_s=per_s, seconds_left=left, note=what)
+    def tell(what: str, done: int, total: int, unit: str) -> None:
+        nonlocal begun
+        now = time.monotonic()
+        if not done:
+            begun = now  # what went on between two loops is no pace of the second
+        elif now - opened >= after_s:
+            per_s = done / max(now - begun, 1e-3)
+            note = "" if what == unit else what
+            report.progress(done, total, unit=unit, per_s=per_s, seconds_left=(total - done) / per_s, note=note)
 
     with report, heard_by(tell):
         yield

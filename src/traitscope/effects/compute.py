@@ -108,7 +108,7 @@ def measure_effects(
     rows: dict[str, list[Row]] = {name: [] for name in estimands}
     drawing = {"replicates": replicates, "seed": seed, "level": level}
     panels = build_panels(grid, records or {}, classes, tags, **drawing)
-    for panel in ticks(panels, "effects on the tasks", len(grid.tasks)):
+    for panel in ticks(panels, "effects on the tasks", len(grid.tasks), "tasks"):
         for name, rows_of in estimands.items():
             rows[name] += rows_of(panel)
     paired = by_cell(rows["gains"])

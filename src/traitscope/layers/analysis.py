@@ -45,7 +45,7 @@ def analyse_layers(
     asked = LayerOptions(**options)
     points = min(asked.examples, asked.points, max(5, _POOL // max(1, len(tasks))))
     seen = _Seen(Pool((asked.base, asked.mix), points, asked.seed))
-    for done, task in enumerate(ticks(tasks, "layers of the tasks", len(tasks))):
+    for done, task in enumerate(ticks(tasks, "layers of the tasks", len(tasks), "tasks")):
         _analyse(provider, task, asked, seen)
         if on_progress is not None:
             on_progress(task, done + 1, len(tasks))

@@ -47,13 +47,13 @@ def draw(findings: Findings, formats: Collection[str] = ("svg",)) -> list[Drawn]
         findings = replace(findings, scores=findings.scores.select(models=part.models, tasks=part.tasks), traits=traits)
     shown = f" Shown are {len(part.models)} models on {len(part.tasks)} tasks, spread evenly." if part.note else ""
     wanted = [kind for kind in KINDS if all(getattr(findings, part) is not None for part in kind.needs)]
-    for kind in ticks(wanted, "figures", len(wanted)):
+    for kind in ticks(wanted, "figures", len(wanted), "figures"):
         try:
             figure = kind.make(findings)
         except TraitscopeError:
             continue  # the text says what is missing
         svg = svg_text(figure, kind.name)
-        caption = kind.caption + (shown if kind.section in ("matrix", "files", "traits") else "")
+        caption = kind.caption + (shown if kind.section in ("files", "traits") else "")
         data = csv_text(kind.data(findings), index=False)
         pdf = pdf_bytes(figure) if "pdf" in formats else None
         drawn.append(Drawn(kind.name, kind.section, caption, svg, inline_svg(svg, caption), data, pdf))

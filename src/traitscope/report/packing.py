@@ -67,7 +67,7 @@ def pack(findings: Findings, room: int) -> list[Packed]:
     by_size: dict[int, list[Packed]] = {per_tab: [] for per_tab in PER_TAB}
     left = dict.fromkeys(PER_TAB, room)
     # One task's panels are held at a time.
-    for task in ticks(tasks, "cells of the page", len(tasks)):
+    for task in ticks(tasks, "cells of the page", len(tasks), "tasks"):
         panels = [_Panel.of(digger.dig(model, task, PER_TAB[0])) for model in digger.scores.models]
         for per_tab in list(by_size):
             packed = Packed(task, _packed(panels, per_tab), per_tab)

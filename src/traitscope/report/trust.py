@@ -133,22 +133,26 @@ def _seeds(matrix: ScoreMatrix) -> Iterator[Chip]:
 
 def _status(findings: Findings) -> Iterator[Chip]:
     matrix = findings.scores
+    aside = {*findings.left_out, *findings.damaged}
     for status, text, title in (
         ("predicted", "predicted cell", "Forecasts, not measured."),
         ("imported", "imported cell", "Read from a file, not measured here."),
-        ("missing", "missing cell", "Not measured, or left out as no longer today's study's."),
+        ("missing", "missing cell", "Not measured."),
     ):
         cells = tuple(
             (model, task)
             for i, model in enumerate(matrix.models)
             for n, task in enumerate(matrix.tasks)
-            if matrix.status_IN[i, n] == status
+            if matrix.status_IN[i, n] == status and (model, task) not in aside
         )
         if cells:
             whole = len(cells) == len(matrix.models) * len(matrix.tasks)
             name = f"all cells {status}" if whole else count_of(len(cells), text)
             yield Chip(status, name, title, "plain" if status == "imported" else "warn", () if whole else cells)
-    stale = tuple(at for at in findings.left_out if at[0] in matrix.models and at[1] in matrix.tasks)
-    if findings.left_out:
-        title = "Made under other settings than the study file's of today: left out of every finding."
-        yield Chip("stale", count_of(len(findings.left_out), "stale cell"), title, "warn", stale)
+    for name, out, title in (
+        ("stale", findings.left_out, "Made under other settings than the study file's of today"),
+        ("damaged", findings.damaged, "Their files are not as they were written"),
+    ):
+        shown = tuple(at for at in out if at[0] in matrix.models and at[1] in matrix.tasks)
+        if out:
+            yield Chip(name, count_of(len(out), f"{name} cell"), f"{title}: left out of every finding.", "warn", shown)

@@ -62,7 +62,7 @@ def dataset_stats(
     counts: Counter[str] = Counter()
     for row in collisions[collisions["collides"].astype(bool)].to_dict("records"):
         counts.update([row["dataset_a"], row["dataset_b"]])
-    for p in ticks(prepared, "statistics of the datasets", len(prepared)):
+    for p in ticks(prepared, "statistics of the datasets", len(prepared), "datasets"):
         if p.label_shares is not None:
             p.collisions = float(counts[p.data.name])
     frame = pd.DataFrame(

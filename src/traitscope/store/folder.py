@@ -209,11 +209,13 @@ class RunFolder:
             TraitscopeError: the task was never written here, or the file is damaged.
         """
         path = self.task_path(task)
+        known = (self.read_lock() or {}).get("tasks", {}).get(task, {}).get("sha256")
         try:
             data = read_file(path)
         except FileNotFoundError:
+            if known is not None:
+                raise Damaged("is missing", where=str(path), fix="traitscope run writes it again") from None
             raise TraitscopeError("there is no such task", where=str(path), fix="traitscope ls tasks") from None
-        known = (self.read_lock() or {}).get("tasks", {}).get(task, {}).get("sha256")
         if known is not None and known != sha256_of(data):
             raise Damaged("is not the file that was written (sha256 differs)", where=str(path), fix=_REWRITTEN)
         return read_parquet(data, where=str(path), fix=_REWRITTEN)

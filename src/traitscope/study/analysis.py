@@ -86,7 +86,7 @@ def record_series(
     rows = table["model"].unique().tolist() if models is None else list(models)
     columns = table["task"].unique().tolist() if tasks is None else list(tasks)
     series: dict[str, dict[str, pd.Series]] = {task: {} for task in columns}
-    for model in ticks(rows, "records of the cells", len(rows)):
+    for model in ticks(rows, "records of the cells", len(rows), "models"):
         for task, values in _values(study, str(model)):
             if task in series:
                 series[task][str(model)] = values

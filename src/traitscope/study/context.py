@@ -33,7 +33,7 @@ from traitscope.store.places import refuse_foreign
 from traitscope.study.data import StudyData
 from traitscope.study.fitting import Reader
 from traitscope.study.hub_pins import pinned_datasets
-from traitscope.study.present import Present, find_present, locked_units
+from traitscope.study.present import Present, changed_adapters, find_present, locked_units
 from traitscope.study.progress import Reporter, Silent
 from traitscope.study.state import Units, all_adapters, all_units, index_table
 from traitscope.study.units import AdapterUnit, adapter_names
@@ -257,16 +257,24 @@ class Context:
         """The cells that findings may rest on, and those that were left out."""
         return self.seen("present", self._find_present)
 
+    def changed_adapters(self) -> set[str]:
+        """Finished adapters that were made under other settings than the study's of today."""
+        return changed_adapters(self._today(), self.folder)
+
     def _find_present(self) -> Present:
-        path = self.folder.root / "lock.json"
-        mark = (path.stat().st_mtime_ns, path.stat().st_ino) if path.exists() else None
-        if self._expected is None or self._expected[0] != mark:
-            self._expected = mark, self._expected_units()
-        found = find_present(self._expected[1], self.folder, self.data)
+        found = find_present(self._today(), self.folder, self.data)
         if found.left_out and found.left_out != self._told:
             self._told = found.left_out
             self.report_to.note(f"left out: {found.summary()}")
         return found
+
+    def _today(self) -> Units:
+        """Today's units, looked for again where the lock is another."""
+        path = self.folder.root / "lock.json"
+        mark = (path.stat().st_mtime_ns, path.stat().st_ino) if path.exists() else None
+        if self._expected is None or self._expected[0] != mark:
+            self._expected = mark, self._expected_units()
+        return self._expected[1]
 
     def _expected_units(self) -> Units:
         """Today's units; where rows or models are not at hand, those that the lock tells of."""

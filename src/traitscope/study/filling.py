@@ -112,7 +112,7 @@ def _gather_records(folder: RunFolder) -> None:
     index = folder.cells.index()
     if len(index) > MOST_APART:
         marks = index.marks()
-        for model in ticks(marks, "records of the cells", len(marks)):
+        for model in ticks(marks, "records of the cells", len(marks), "models"):
             with suppress(TraitscopeError):  # what was damaged meanwhile is named by the next run
                 folder.cells.gather(model, marks[model])
 

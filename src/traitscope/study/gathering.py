@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from traitscope.study.cell_source import StudyCells
 from traitscope.study.context import Context
 from traitscope.study.hidden import hidden_marks
 from traitscope.study.sharing import without_places
-from traitscope.study.state import MOST
+from traitscope.study.state import MOST, OTHERWISE
 from traitscope.texts import count_of
 
 
@@ -83,6 +83,7 @@ def outline(study: Context, *, records: bool = False) -> Findings:
         lock=lock,
         warnings=tuple(without_places(line, *known) for line in warnings(study)),
         left_out=left_out(study),
+        damaged=damaged(study),
     )
 
 
@@ -137,15 +138,34 @@ def warnings(study: Context) -> Iterator[str]:
         shown = "; ".join(changes[:MOST]) + (f"; and {len(changes) - MOST} more" if len(changes) > MOST else "")
         yield f"The study file was changed since this folder was filled; what is shown was made before: {shown}."
     present = study.present()
-    if present.left_out:
-        counted = count_of(len(present.left_out), "cell")
-        yield f"{counted} left out of every finding, until traitscope run makes them anew: {present.summary()}."
+    for units, then in (
+        (present.changed, f"With them traitscope run refuses the folder: {OTHERWISE}"),
+        (present.left_out.keys() - present.changed, "The next traitscope run makes them anew"),
+    ):
+        if units:
+            counted = count_of(len(units), "cell")
+            yield f"{counted} left out of every finding: {present.summary(units)}. {then}."
+    for task, known in ((study.folder.read_lock() or {}).get("tasks", {})).items():
+        fault = study.folder.checked.fault(study.folder.task_path(task), known.get("sha256", ""))
+        if fault is not None:
+            yield f"tasks/{task}.parquet {fault}: its examples cannot be shown. The next traitscope run writes it."
 
 
 def left_out(study: Context) -> tuple[tuple[str, str], ...]:
     """Cells (model, task) that are there and bear no finding, as they are not of today's study."""
-    units = (unit.split("/") for unit in study.present().left_out)
-    return tuple((parts[1], parts[2]) for parts in units if len(parts) == 3)
+    present = study.present()
+    return _cells(unit for unit in present.left_out if unit not in present.damaged)
+
+
+def damaged(study: Context) -> tuple[tuple[str, str], ...]:
+    """Cells (model, task) that are there and bear no finding, as they are not as they were written."""
+    present = study.present()
+    return _cells(unit for unit in present.left_out if unit in present.damaged)
+
+
+def _cells(units: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    split = (unit.split("/") for unit in units)
+    return tuple((parts[1], parts[2]) for parts in split if len(parts) == 3)
 
 
 def _overlong(study: Context) -> Iterator[str]:

@@ -6,19 +6,22 @@ difference that no adapter made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from traitscope.config import BaseConfig, ModelConfig, StudyConfig
 from traitscope.store import CellHead, CellIndex, RunFolder, differences
 from traitscope.store.models import ModelSource, locked
+from traitscope.store.seal import Damaged
 from traitscope.study.data import StudyData
 from traitscope.study.state import Units, changed_rows, fingerprint_of
 from traitscope.study.units import CellUnit, ModelUnit, adapter_names, cell_units
 
 # Of so many cells the keys that changed are told; reading each of thousands would take long.
 TOLD = 50
+JUDGED = "judged by another parser or other metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +31,24 @@ class Present:
     Attributes:
         cells: of the study's models and targets.
         left_out: unit -> why it is not among them; nothing for cells that were never made.
+        damaged: those of them that are not as they were written.
     """
 
     cells: CellIndex
     left_out: dict[str, str]
+    damaged: frozenset[str] = frozenset()
 
-    def summary(self) -> str:
-        """What was left out, by reason."""
+    @property
+    def changed(self) -> frozenset[str]:
+        """Those that the study was changed under, which a run refuses."""
+        return frozenset(unit for unit, why in self.left_out.items() if why != JUDGED) - self.damaged
+
+    def summary(self, units: Container[str] | None = None) -> str:
+        """What was left out, by reason; ``units``: of these alone."""
         by_reason: dict[str, list[str]] = {}
         for unit, why in self.left_out.items():
-            by_reason.setdefault(why, []).append(unit.removeprefix("cells/"))
+            if units is None or unit in units:
+                by_reason.setdefault(why, []).append(unit.removeprefix("cells/"))
         return "; ".join(
             f"{', '.join(units[:4])}{f' and {len(units) - 4} more' if len(units) > 4 else ''} ({why})"
             for why, units in by_reason.items()
@@ -47,17 +58,21 @@ class Present:
 def find_present(units: Units, folder: RunFolder, data: StudyData) -> Present:
     """Compares the committed cells with those that a study would make."""
     index = folder.cells.index()
-    kept, left_out = set(), dict[str, str]()
+    kept, left_out, damaged = set(), dict[str, str](), set[str]()
     for cell in units.cells:
         key = (cell.model.name, cell.task)
-        why, head = index.damaged.get(key), index.get(*key)
-        if head is not None:
-            why = _unfit(cell, head, folder, data, len(left_out) < TOLD)
-        if why is not None:
+        head, broken = index.get(*key), index.damaged.get(key)
+        unfit = None if head is None else _unfit(cell, head, folder, data, len(left_out) < TOLD)
+        if head is not None and unfit is None:
+            fault = folder.checked.fault(folder.cells.records_path(*key), head.examples_sha256)
+            broken = None if fault is None else f"examples.parquet {fault}"
+        if broken is not None:
+            damaged.add(cell.unit)
+        if (why := unfit or broken) is not None:
             left_out[cell.unit] = why
         elif head is not None:
             kept.add(key)
-    return Present(index.only(kept), left_out)
+    return Present(index.only(kept), left_out, frozenset(damaged))
 
 
 def _unfit(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyData, tell: bool) -> str | None:
@@ -69,9 +84,20 @@ def _unfit(cell: CellUnit, head: CellHead, folder: RunFolder, data: StudyData, t
     if changed_rows(cell, head, folder, data):
         return "made from other evaluation rows"
     if head.scoring != cell.scoring:
-        return "judged by another parser or other metrics"
-    what = folder.checked.fault(folder.cells.records_path(head.model, head.task), head.examples_sha256)
-    return None if what is None else f"examples.parquet {what}"
+        return JUDGED
+    return None
+
+
+def changed_adapters(units: Units, folder: RunFolder) -> set[str]:
+    """Finished adapters that were made under other settings than the study's of today."""
+    found = set()
+    for model in units.models:
+        if model.kind in ("adapter", "mix"):
+            with suppress(Damaged):
+                head = folder.adapter(model.name)
+                if head is not None and head.fingerprint != model.fingerprint:
+                    found.add(model.name)
+    return found
 
 
 def locked_units(

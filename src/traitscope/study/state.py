@@ -69,6 +69,13 @@ def fingerprint_of(identity: Identity) -> str:
     return f"{identity.fingerprint}-{identity.dtype}"
 
 
+# What there is to do where a study was changed under its folder.
+OTHERWISE = (
+    "undo the change; or give the changed study a folder of its own with --out; or put the old units "
+    "aside (under replaced/) and make them anew with --replace"
+)
+
+
 @dataclass
 class State:
     """Where a study stands.
@@ -180,8 +187,7 @@ def refuse_changes(
     return TraitscopeError(
         f"the study changed since {counts} in this folder were made:\n{shown}{more}",
         where=str(folder.root),
-        fix="undo the change; or give the changed study a folder of its own with --out; or put the old units "
-        "aside (under replaced/) and make them anew with --replace",
+        fix=OTHERWISE,
     )
 
 

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from traitscope.matrix import ScoreMatrix
     from traitscope.study.study import Study
 
+# What there is of every base model by itself alone.
+_OWN = {
+    "stats": "dataset statistics stand",
+    "explanation": "what explains the gains stands",
+    "layers": "the layers stand",
+    "causal": "causal checks stand",
+}
 # By name of the base model.
 Parts = Mapping[str, "Study"]
 
@@ -69,15 +76,6 @@ def scores(study: Any, parts: Parts, *, records: bool) -> ScoreMatrix:
     return matrix.with_records({task: found for task, cells in series.items() if (found := _aligned(cells))})
 
 
-# What is found for each base model alone.
-OF_ONE = {
-    "stats": "the dataset statistics stand in",
-    "explanation": "what explains the gains stands in",
-    "layers": "the comparison of hidden states stands in",
-    "causal": "the causal check stands in",
-}
-
-
 def _aligned(cells: Mapping[str, pd.Series]) -> dict[str, Any]:
     """Values over the examples that all rows have; nothing where these are too few for an error."""
     from traitscope.matrix import align_records
@@ -107,7 +105,7 @@ def gather(study: Any, parts: Parts) -> Findings:
             found[name] = make()
         except TraitscopeError as error:
             missing[name] = error.what
-    missing |= {part: f"{what} each base model's own report" for part, what in OF_ONE.items()}
+    missing |= {name: f"{what} in each base model's own report" for name, what in _OWN.items()}
     asked_for = "what was asked of one base model stands in its own report"
     missing |= dict.fromkeys(("forecast", "evaluation", "belt"), asked_for)
     reports = {name: f"bases/{name}/report.html" for name in filled(parts)}
@@ -137,12 +135,14 @@ def outline(study: Any, parts: Parts, *, records: bool = False) -> Findings:
         config=_text(study),
         lock={name: lock for name, lock in locks.items() if lock is not None},
         warnings=tuple(warnings),
-        left_out=tuple((f"{name}/{model}", task) for name, part in parts.items() for model, task in _left_out(part)),
+        left_out=_cells(parts, gathering.left_out),
+        damaged=_cells(parts, gathering.damaged),
     )
 
 
-def _left_out(part: Any) -> tuple[tuple[str, str], ...]:
-    return gathering.left_out(part) if has_cells(part) else ()
+def _cells(parts: Parts, of: Callable[[Any], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
+    """Some cells of every base model, their rows named by it."""
+    return tuple((f"{name}/{model}", task) for name, part in filled(parts).items() for model, task in of(part))
 
 
 def _text(study: Context) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from traitscope.store.log import log_line
 from traitscope.store.pulse import Pulse, read_pulses, workers
 from traitscope.study.planning import duration
+from traitscope.study.state import OTHERWISE
 from traitscope.study.units import adapter_names
 from traitscope.texts import count_of
 
@@ -99,6 +100,7 @@ class Now:
         pulses: what those processes told last.
         left_s: seconds until all is there, as far as can be told; None where nothing tells.
         in_training: what of the adapters that are not there is trained, in adapters.
+        changed: adapters and cells that the study was changed under: not among those that are there.
     """
 
     adapters: tuple[int, int]
@@ -107,6 +109,7 @@ class Now:
     pulses: tuple[Pulse, ...]
     left_s: float | None
     in_training: float = 0.0
+    changed: tuple[int, int] = (0, 0)
 
     @property
     def complete(self) -> bool:
@@ -120,9 +123,18 @@ class Now:
             there = f"All {count_of(adapters, 'adapter')} and {count_of(cells, 'cell')} are there"
             return f"{there}; a run is at work." if self.busy else f"{there}."
         said = f"{trained} of {count_of(adapters, 'adapter')} trained, {done} of {count_of(cells, 'cell')} evaluated"
+        if not self.busy and any(self.changed):
+            words = zip(self.changed, ("adapter", "cell"), strict=True)
+            made = " and ".join(count_of(n, word) for n, word in words if n)
+            there = f"{said}. The study was changed since {made} were made, and traitscope run refuses that"
+            return f"{there}: {OTHERWISE}."
         if not self.busy:
             return f"{said}. No run is at work here: traitscope run makes the rest."
-        return f"{said}, about {duration(self.left_s)} left." if self.left_s is not None else f"{said}."
+        if self.left_s is not None:
+            return f"{said}, about {duration(self.left_s)} left."
+        # How long cells take is not known before the first; the training under way tells its own time.
+        training = [pulse.left_s for pulse in self.pulses if pulse.losses]
+        return f"{said}; training has about {duration(max(training))} left." if training else f"{said}."
 
     def parts(self) -> list[str]:
         """What each process is at, a line each."""
@@ -161,6 +173,7 @@ class Folder:
         self._leases = study.folder.leases()
         self._log = Log(self.root / "run.jsonl")
         self._known: set[str] = set()
+        self._changed: tuple[Set[str], int] = (set(), 0)
 
     def follow(self, study: Study) -> None:
         """Takes over the names of a study that was opened again: its file may have changed."""
@@ -184,9 +197,9 @@ class Folder:
         self._log.read()
         self._log.landed = set()
 
-    def know(self, cells: set[str]) -> None:
-        """After they were: the units that there are."""
-        self._known = cells
+    def know(self, cells: set[str], changed: tuple[Set[str], int] = (frozenset(), 0)) -> None:
+        """After they were: the units that there are; adapters and how many cells the study was changed under."""
+        self._known, self._changed = cells, changed
 
     def busy(self) -> int:
         """How many units live processes hold."""
@@ -195,12 +208,16 @@ class Folder:
     def now(self) -> Now:
         """How far it is."""
         self._log.read()
-        there = {name for name in self.adapters if (self.root / "adapters" / name / "unit.json").exists()}
+        old, old_cells = self._changed
+        there = {
+            name for name in self.adapters if name not in old and (self.root / "adapters" / name / "unit.json").exists()
+        }
         done = min(self.n_cells, len(self._known | self._log.landed))
         pulses = tuple(read_pulses(self._leases))
         adapters, cells = (len(there), len(self.adapters)), (done, self.n_cells)
         left = _left(adapters, cells, pulses, self._log.pace())
-        return Now(adapters, cells, self.busy(), pulses, left, sum(_in_training(pulse, there) for pulse in pulses))
+        in_training = sum(_in_training(pulse, there) for pulse in pulses)
+        return Now(adapters, cells, self.busy(), pulses, left, in_training, (len(old), old_cells))
 
 
 def _in_training(pulse: Pulse, there: Set[str]) -> float:
@@ -243,7 +260,7 @@ def together(folders: Mapping[str, Folder]) -> Now:
         for p in now.pulses
     )
     # One base model after the other is filled; how long one takes that was not begun nobody knows.
-    left = [now.left_s for now in every.values() if not now.complete]
+    left = [now.left_s for now in every.values()]
     known = [seconds for seconds in left if seconds is not None]
     return Now(
         added(now.adapters for now in every.values()),
@@ -252,6 +269,7 @@ def together(folders: Mapping[str, Folder]) -> Now:
         pulses,
         sum(known) if known and len(known) == len(left) else None,
         sum(now.in_training for now in every.values()),
+        added(now.changed for now in every.values()),
     )
 
 

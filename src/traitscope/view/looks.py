@@ -25,7 +25,6 @@ PAGE_SHARE, FINDINGS_SHARE, FIRST_FINDINGS_S = 4.0, 10.0, 60.0
 # What takes long to find; all else is looked up each time.
 SLOW = ("traits", "effects", "stats", "explanation", "layers", "causal", "correlates", "across")
 
-_MAKING = "findings are being made at this moment"
 _NONE: dict[str, Any] = dict.fromkeys(SLOW)
 
 
@@ -142,6 +141,7 @@ class Looks:
         study = self._open()
         with study.one_look():
             try:
+                self._count(study)
                 shown = study.outline()
             except TraitscopeError as error:
                 if any(folder.any_cell() for folder in self._folders.values()):
@@ -149,19 +149,22 @@ class Looks:
                 self.trouble = error.what
                 self.page = self._waiting(study, self.page.revision + 1)
                 return
-            self._count(study)
         self._put(study, self._with_last(shown, busy))
 
     def _count(self, study: Study) -> None:
         for folder in self._folders.values():
             part = next(part for part in study.by_base().values() if part.folder.root == folder.root)
-            folder.know({f"cells/{head.model}/{head.task}" for head in part.cells()} if part.folder.exists() else set())
+            if not part.folder.exists():
+                folder.know(set())
+                continue
+            cells = {f"cells/{head.model}/{head.task}" for head in part.cells()}
+            folder.know(cells, (part.changed_adapters(), len(part.present().changed)))
 
     def _with_last(self, shown: Findings, busy: bool) -> Findings:
         """A glance's findings with the slow ones of the last look, and a word about them."""
         last = self._found
         if last is None:
-            why = "a run goes on; findings are made from time to time" if busy else _MAKING
+            why = "findings are made from time to time while a run goes on" if busy else "findings are being made now"
             return replace(shown, missing=dict.fromkeys(SLOW, why))
         slow = {name: getattr(last.findings, name) for name in SLOW}
         when = f"{last.at:%H:%M} from {count_of(last.cells, 'cell')}"
@@ -189,7 +192,8 @@ class Looks:
 
         plain = replace(findings, **_NONE)
         own = draw(plain)
-        drawn = [*own, *(one for one in (self._found.drawn if self._found else ()) if one.section != "matrix")]
+        anew = {one.name for one in own}
+        drawn = [*own, *(one for one in (self._found.drawn if self._found else ()) if one.name not in anew)]
         try:
             self._publish(study, findings, drawn)
         except (KeyError, IndexError, TypeError, ValueError):
