@@ -103,7 +103,10 @@ def test_what_is_not_known_stands_last_and_the_order_is_of_what_is_shown(two_met
 def test_another_metric_is_tested_where_it_is_the_first(two_metrics: Path, open_page: Opener) -> None:
     page = open_page(two_metrics)
     page.locator("#metric").select_option("loss")
-    assert page.locator("#unit-note").inner_text() == "Gain over the base by loss, tested on tale alone; above 0 is better."
+    assert (
+        page.locator("#unit-note").inner_text()
+        == "Gain over the base by loss, tested on tale alone; above 0 is better."
+    )
     first, other = (page.locator(f'#gains td[data-model="a"][data-task="{task}"]') for task in ("tale", "pick"))
     assert first.locator("b").is_visible() and not other.locator("b").is_visible()
     assert (first.locator(".g").inner_text(), other.locator(".g").inner_text()) == ("+0.5", "−0.4")
