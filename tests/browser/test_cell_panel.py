@@ -55,6 +55,39 @@ def test_a_click_opens_a_cell_with_its_numbers_and_examples(report: Path, open_p
     assert dug.tabs[0].shown[0].prompt in shown.locator(".cell-example").first.inner_text()
 
 
+def test_answers_are_marked_as_their_records_say(report: Path, open_page: Opener) -> None:
+    shown = panel(open_page(report, address("sums-s0", "tone")))
+    gain = shown.locator(".cell-scores tbody tr").first.locator("td").nth(2)
+    # Right in 0.8 of the examples against 0.4, which holds.
+    assert gain.inner_text().startswith("+") and gain.get_attribute("class") == "number cell-up"
+    known = {m: {r.id: r for r in FOUND.cells.records(m, "tone")} for m in ("base", "sums-s0")}
+    for tab in ("won", "lost"):
+        shown.locator(f"#cell-tab-{tab}").click()
+        one = shown.locator(".cell-example").first
+        id = one.locator("h4").inner_text()
+        marks = one.locator(".cell-mark").all_inner_texts()
+        assert marks == ["✓ right" if rows[id].correct else "✗ wrong" for rows in known.values()]
+        best = one.locator(".cell-options td.cell-best").all_inner_texts()
+        assert sorted(best) == sorted(f"{max(rows[id].logprobs):.2f}".replace("-", "−") for rows in known.values())
+
+
+def test_a_cell_stands_beside_its_own_base(tmp_path: Path, open_page: Opener) -> None:
+    said = {"one/base": "good", "one/tone": "so-so", "two/base": "bad", "two/tone": "so-so"}
+    cells = {(row, "tone"): [digs.record(f"t{i}", "so-so", pred) for i in range(4)] for row, pred in said.items()}
+    lines = [
+        {"base": row[:3], "model": row[4:], "source": None if row.endswith("base") else "tone", "task": "tone"}
+        for row in said
+    ]
+    scores = ScoreMatrix.from_long(pd.DataFrame(lines).assign(value=[0.0, 1.0, 0.0, 1.0], status="measured"))
+    found = digs.Cells({**cells, ("base", "tone"): cells["one/base", "tone"]})
+    place = tmp_path / "report.html"
+    place.write_text(render_page(Findings(name="two", scores=scores, cells=found), [], []), encoding="utf-8")
+    for name, answer in (("one", "good"), ("two", "bad")):
+        shown = panel(open_page(place, address(f"{name}/tone", "tone")))
+        told = shown.locator(".cell-example").first.locator(".cell-answers > div").nth(1)
+        assert answer in told.inner_text().split()
+
+
 def test_enter_opens_and_escape_closes_and_the_focus_comes_back(report: Path, open_page: Opener) -> None:
     page = open_page(report)
     at = cell(page, "sums-s0", "sums")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from browser.conftest import Opener, violations
 from report.test_first_screen import found
+from traitscope.effects import measure_effects
+from traitscope.findings import Findings
+from traitscope.matrix import ScoreMatrix
 from traitscope.report.page import render_page
 
 
@@ -17,6 +22,33 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("page") / "report.html"
     place.write_text(render_page(found(), [], []), encoding="utf-8")
     return place
+
+
+@pytest.fixture(scope="module")
+def two_metrics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``pick`` is tested by accuracy and has a loss beside it, ``tale`` by loss; of ``open`` the base is not known."""
+    scores = {
+        ("pick", "accuracy"): (0.5, np.nan, 0.9, 0.6),
+        ("pick", "loss"): (1.0, np.nan, 1.4, 0.7),
+        ("tale", "loss"): (2.0, 2.6, 1.5, 1.9),
+        ("open", "accuracy"): (np.nan, 0.2, 0.4, 0.3),
+    }
+    names = ("base", "c", "a", "b")
+    lines = [
+        {"model": m, "source": None if m == "base" else m, "task": task, "metric": metric, "value": value}
+        for (task, metric), values in scores.items()
+        for m, value in zip(names, values, strict=True)
+    ]
+    frame = pd.DataFrame(lines).assign(stderr=0.02, higher_is_better=lambda f: f["metric"] != "loss")
+    matrix = ScoreMatrix.from_long(frame, metric={"pick": "accuracy", "tale": "loss", "open": "accuracy"})
+    place = tmp_path_factory.mktemp("metrics") / "report.html"
+    page = render_page(Findings(name="m", scores=matrix, effects=measure_effects(matrix)), [], [])
+    place.write_text(page, encoding="utf-8")
+    return place
+
+
+def sources(page: Any) -> str:
+    return "".join(page.locator("#gains tbody tr.source th").all_inner_texts())
 
 
 def rows(page: Any) -> list[str]:
@@ -51,6 +83,40 @@ def test_a_column_sorts_both_ways_and_back(report: Path, open_page: Opener) -> N
     assert rows(page) == first
 
 
+def test_what_is_not_known_stands_last_and_the_order_is_of_what_is_shown(two_metrics: Path, open_page: Opener) -> None:
+    page = open_page(two_metrics)
+    head = page.locator("#gains thead th").nth(columns(page).index("pick") + 1)
+    head.locator("button").click()
+    assert sources(page) == "abc"
+    page.locator("#metric").select_option("loss")
+    assert sources(page) == "bac" and head.get_attribute("aria-sort") == "descending"
+    head.locator("button").click()
+    assert sources(page) == "abc" and head.get_attribute("aria-sort") == "ascending"
+    # Without a gain there is an order of scores alone.
+    page.locator("#metric").select_option("")
+    page.locator("#gains thead button", has_text="open").click()
+    assert sources(page) == "cab"
+    page.get_by_label("score", exact=True).check()
+    assert sources(page) == "abc"
+
+
+def test_another_metric_is_tested_where_it_is_the_first(two_metrics: Path, open_page: Opener) -> None:
+    page = open_page(two_metrics)
+    page.locator("#metric").select_option("loss")
+    assert (
+        page.locator("#unit-note").inner_text()
+        == "Gain over the base by loss, tested on tale alone; above 0 is better."
+    )
+    first, other = (page.locator(f'#gains td[data-model="a"][data-task="{task}"]') for task in ("tale", "pick"))
+    assert first.locator("b").is_visible() and not other.locator("b").is_visible()
+    assert (first.locator(".g").inner_text(), other.locator(".g").inner_text()) == ("+0.5", "−0.4")
+    for cell, untested in ((first, False), (other, True)):
+        cell.hover()
+        assert ("which is not tested here" in page.locator("#tip").inner_text()) == untested
+    page.locator("#metric").select_option("")
+    assert other.locator("b").is_visible() and other.locator(".g").inner_text() == "+40.0"
+
+
 def test_alike_rows_and_columns_stand_together_and_apart_again(report: Path, open_page: Opener) -> None:
     page = open_page(report)
     before = rows(page), columns(page)
@@ -69,7 +135,10 @@ def test_a_chip_shows_its_cells(report: Path, open_page: Opener) -> None:
     chip.click()
     assert chip.get_attribute("aria-pressed") == "true"
     assert page.locator("#gains.filtered td.shown").count() == 1
-    chip.click()
+    other = page.locator("button.chip:not([data-flag=missing])").first
+    other.click()
+    assert page.locator("button.chip[aria-pressed=true]").all_inner_texts() == [other.inner_text()]
+    other.click()
     assert page.locator("#gains.filtered").count() == 0
 
 

@@ -25,7 +25,7 @@ from traitscope.plots.matrix import counts_text, framed_text
 from traitscope.plots.style import BLUE, GREY, ORANGE, RED, letters_without_glyph, new_figure
 from traitscope.report import figures, write
 from traitscope.report.figure_kinds import KINDS, answer_lengths
-from traitscope.study.whole import OF_ONE
+from traitscope.study import whole
 from traitscope.view.looks import SLOW, Looks
 
 
@@ -251,7 +251,7 @@ def test_what_is_not_known_yet_has_a_subject(busy: bool) -> None:
     shown = Findings(name="x", scores=synthetic.matrix())
     made = Looks._with_last(SimpleNamespace(_found=None), shown, busy)  # type: ignore[arg-type]
     assert set(made.missing) == set(SLOW)
-    assert not any("they" in why for why in (*made.missing.values(), *OF_ONE.values()))
+    assert not any("they" in why for why in (*made.missing.values(), *whole._OWN.values()))
     assert all("findings are" in why for why in made.missing.values())
 
 

@@ -23,6 +23,7 @@ from traitscope.predict.ranking import to_json
 from traitscope.predict.rankings import Rankings
 from traitscope.report import trust
 from traitscope.report.answers import _traits_claim
+from traitscope.report.matrix_table import matrix_table
 from traitscope.report.methods import methods
 from traitscope.report.page import render_page
 from traitscope.report.sections import (
@@ -341,7 +342,11 @@ def test_cells_are_picked_by_chip_and_by_half_of_their_interval(found: Findings)
 def test_without_errors_nothing_is_said_to_hold() -> None:
     matrix = tiny(models=("base", "x", "y"))
     effects = measure_effects(matrix)
-    view = transfer.view(Findings(name="x", scores=matrix, effects=effects))
+    findings = Findings(name="x", scores=matrix, effects=effects)
+    told = [line for row in matrix_table(findings, {}).rows for cell in row.cells for line in cell.tip]
+    assert "not tested" in told and not any("hold" in line for line in told)
+    view = transfer.view(findings)
+    assert view.table is not None and view.table.flags == {"untested": "those not tested"}
     assert "none was tested, as no error is known" in view.answer or "No transfer was measured" in view.answer
     assert view.table is None or not [line for line in view.table.lines if line.tone]
 

@@ -12,10 +12,11 @@ import pytest
 from traitscope.findings import Findings
 from traitscope.layers import LayersResult
 from traitscope.matrix import ScoreMatrix
+from traitscope.report.changes import Changes
 from traitscope.report.page import render_page
 from traitscope.report.sections import cells as every_cell
 from traitscope.report.tables import cells_frame, csv_files
-from traitscope.report.words import trait_rows
+from traitscope.report.words import stability_text, trait_rows
 from traitscope.stats import DatasetStats, label_collisions
 
 
@@ -33,6 +34,24 @@ def test_a_trait_past_those_that_predict_is_a_yes_with_a_but() -> None:
     assert [row["verdict"] for row in rows] == ["yes", "yes, but of no help in predicting held-out cells", "no"]
     assert [row["explained"] for row in rows] == ["50.3 %", "25.0 %", "4.5 %"]
     assert [row["stability"] for row in rows] == ["0.95", "0.50", "not known"]
+    assert rows[1]["proposed"] == "too unstable to be named (below 0.85)"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.8499, "0.8499"), (0.85, "0.85"), (0.846, "0.846"), (0.6666, "0.67")])
+def test_a_stability_that_does_not_suffice_is_not_rounded_to_one_that_does(value: float, text: str) -> None:
+    assert stability_text(value) == text
+
+
+def test_a_value_that_is_missing_was_not_imported() -> None:
+    scores = ScoreMatrix.from_wide(pd.DataFrame({"t": [50.0, np.nan], "u": [61.5, 70.25]}, index=["base", "a"]))
+    found = every_cell.view(Findings(name="s", scores=scores), [], {})
+    told = {
+        (line.items[0].text, line.items[1].text): (line.items[3].text, line.items[9].text) for line in found.table.lines
+    }
+    assert told["a", "t"] == ("missing", "missing") and told["a", "u"] == ("70.25 %", "imported")
+    assert found.answer.endswith("; 3 values over all metrics.")
+    changes = Changes(Findings(name="s", scores=scores))
+    assert [changes.of("a", task, "base")[0].to_json()["model"] for task in scores.tasks] == ["–", "70.2 %"]
 
 
 def two_metrics() -> ScoreMatrix:

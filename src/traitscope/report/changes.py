@@ -204,4 +204,5 @@ def _unit(metric: str) -> str:
 
 
 def _score(value: float, unit: str) -> str:
-    return score_text(value, unit) + (" %" if unit != "score" else "")
+    text = score_text(value, unit)
+    return f"{text} %" if text and unit != "score" else text or "–"

@@ -189,7 +189,7 @@ class Digger:
         if role.kind != "base":
             facts.append(RELATIONS[role.relation(self.scores.tasks[n])])
         examples = int(self.scores.n_IN[i, n])
-        facts.append(f"{status} on {count_of(examples, 'example')}" if examples else status)
+        facts.append(f"{status}, {count_of(examples, 'example')}" if examples else status)
         if others := self._other_seeds(i, n):
             facts.append(f"other seeds: {others}")
         return facts

@@ -189,7 +189,7 @@ KINDS: tuple[Kind, ...] = (
     _effects(
         "asymmetry",
         "effects",
-        "Pairs of tasks whose two directions of transfer differ most, both of them with intervals.",
+        "Pairs of tasks whose two directions of transfer differ most, with intervals where errors are known.",
         plots.asymmetry,
         plots.asymmetry_data,
     ),

@@ -87,7 +87,7 @@ def tip(
         test = q_text(claim["q"])
         runs = claim["numbers"].get("seeds") or 1
         over = f" over {runs} seeds" if runs > 1 else ""
-        yield (f"{test}{over}: " if test else "") + ("holds" if claim["holds"] else "does not hold")
+        yield f"{test}{over}: {'holds' if claim['holds'] else 'does not hold'}" if test else "not tested"
     if about.get("remark"):
         yield str(about["remark"])
     if about and about["base_at"]:

@@ -77,6 +77,8 @@ def cells_frame(matrix: ScoreMatrix) -> pd.DataFrame:
         if np.isnan(filled[k]) and at is not None and matrix.metrics.get(str(row.task)) == row.metric:
             filled[k] = matrix.stderr_IN[at]
     table["stderr"] = filled
+    # A line without a value tells of no cell.
+    table.loc[table["value"].isna() & table["status"].isin(("measured", "imported")), "status"] = "missing"
     keep = ("base", "model", "source", "seed", "task", "metric", "value", "stderr", "n", "status", "higher_is_better")
     return table[[c for c in keep if c in table.columns]]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from traitscope.effects.holding import rows_of
 from traitscope.effects.words import POINTS, span_words
 from traitscope.findings import Findings, cells_text
 from traitscope.matrix.table import row_labels
@@ -65,7 +66,7 @@ def view(findings: Findings, chips: Sequence[Chip], flags: Mapping[tuple[str, st
     known = {chip.name: chip.text for chip in chips if chip.cells}
     hidden = len(table) - len(order)
     return Cells(
-        f"{cells_text(matrix)}; {count_of(len(table), 'value')} over all metrics.",
+        f"{cells_text(matrix)}; {count_of(table['value'].count(), 'value')} over all metrics.",
         f"The first {len(order)} are shown; all {len(table)} are in tables/cells.csv (traitscope report)."
         if hidden
         else "",
@@ -92,7 +93,8 @@ def _line(
     note: str,
     flags: Sequence[str],
 ) -> Line:
-    scale, unit = (100.0, " %") if first and findings.scores.units.get(at[1]) == "fraction" else (1.0, "")
+    shown = findings.scores.units.get(at[1]) if first else None
+    scale, unit = 100.0 if shown == "fraction" else 1.0, " %" if shown in ("fraction", "percent") else ""
     value, stderr, n = (_known(record.get(key)) for key in ("value", "stderr", "n"))
     size, span, q, half, holds = Item("–"), Item("–"), Item("–"), None, False
     if gain is not None:
@@ -104,6 +106,8 @@ def _line(
             width = points * (gain["hi"] - gain["lo"])
             span, half = Item(text, width), width / 2
         q = q_item(None if claim is None else claim["q"])
+        if claim is not None and q.sort is not None and (runs := len(rows_of(claim))) > 1:
+            q = replace(q, text=f"{q.text} (all {runs} seeds together)")
     return Line(
         (
             Item(at[0], cell=at if first else None),

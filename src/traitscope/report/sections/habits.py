@@ -130,7 +130,8 @@ def _table(effects: Effects, moved: pd.DataFrame) -> Table:
 def _answer(effects: Effects, moved: pd.DataFrame) -> str:
     cells, parts = effects.tables.get("cells"), []
     if cells is not None:
-        constant = cells[cells["habit"] == "constant"]
+        # The base's own habits are no change.
+        constant = cells[(cells["habit"] == "constant") & cells["model"].isin(moved["model"])]
         models = constant["model"].nunique()
         parts.append(
             f"{count_of(models, 'model')} {'answers' if models == 1 else 'answer'} alike to nearly everything "

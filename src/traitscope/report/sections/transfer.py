@@ -13,7 +13,7 @@ from traitscope.effects.grid import HOME
 from traitscope.effects.holding import ALPHA, rows_of
 from traitscope.findings import Findings
 from traitscope.report.answers import answers
-from traitscope.report.owntasks import own_tasks
+from traitscope.report.owntasks import OwnTasks, own_tasks
 from traitscope.report.sections.table import Column, Item, Line, Table, count_item, q_item, size_item, span_item
 from traitscope.report.words import Group, Sentence, bases_of, effect_groups, sentences_of, sizes, taught
 from traitscope.texts import count_of
@@ -36,7 +36,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class OwnGains:
-    """How many adapters learnt their own task, the gains there that hold, and what was not learnt, in sentences."""
+    """How many adapters learnt their own task and how many gains there hold, these gains, and what was not learnt."""
 
     learnt: str
     gains: Group
@@ -83,7 +83,7 @@ def view(findings: Findings) -> Transfer:
         len(up),
         len(down),
         _table(effects, away, bases_of(findings.scores)) if len(away) else None,
-        None if seen is None else OwnGains(f"{seen.text[0].upper()}{seen.text[1:]}", *taught(effects)),
+        None if seen is None else _own_gains(effects, seen),
         tuple(effect_groups(effects, kinds=("domain",))),
     )
 
@@ -105,6 +105,14 @@ def _answer(transfer: pd.DataFrame, up: pd.DataFrame, down: pd.DataFrame) -> str
         scale = 100.0 if points["unit"].iloc[0] == "share" else 1.0
         text += f"; the median is {scale * points['value'].median():+.1f} points"
     return f"{text}."
+
+
+def _own_gains(effects: Effects, seen: OwnTasks) -> OwnGains:
+    gains, not_learnt = taught(effects)
+    told = f"{seen.text[0].upper()}{seen.text[1:]}"
+    told += ", run by run and before correction." if seen.tested else "."
+    told += f" Of the gains on own tasks, corrected together, {gains.verdict}." if gains.tested else ""
+    return OwnGains(told, gains, not_learnt)
 
 
 def _strongest(effects: Effects, held: pd.DataFrame) -> tuple[Sentence, ...]:
@@ -138,10 +146,15 @@ def _table(effects: Effects, rows: pd.DataFrame, bases: Mapping[str, str]) -> Ta
                 ),
                 (model, str(row["task"])),
                 "strong" if holds else "",
-                (("up" if row["value"] > 0 else "down") if holds else "open",),
+                (("up" if row["value"] > 0 else "down") if holds else "open" if np.isfinite(row["q"]) else "untested",),
             )
         )
-    flags = {"up": "gains that hold", "down": "losses that hold", "open": "those that do not hold"}
+    flags = {
+        "up": "gains that hold",
+        "down": "losses that hold",
+        "open": "those that do not hold",
+        "untested": "those not tested",
+    }
     present = {flag for line in lines for flag in line.flags}
     return Table(
         id="all-transfers",

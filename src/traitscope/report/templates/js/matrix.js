@@ -16,19 +16,26 @@ const setUpMatrix = () => {
   const chosen = /** @type {HTMLSelectElement | null} */ (document.getElementById("metric"));
   /** @returns {HTMLTableCellElement[]} */
   const cells = () => Array.from(body.querySelectorAll("td"));
+  /** @returns {HTMLTableCellElement[]} the columns' heads */
+  const heads = () => Array.from(head.cells).slice(1);
+  /** Tasks whose first metric, which is tested, is another one than is shown. @type {Set<string | undefined>} */
+  let untested = new Set();
 
   // ---- what cells show
   const tellNote = () => {
     const mode = grid.dataset.mode || "", name = chosen?.value;
     if (!note) return;
+    const tested = heads().filter((cell) => cell.dataset.metric === name).map((cell) => cell.innerText.trim());
+    const where = tested.length ? `tested on ${tested.join(", ")} alone` : "which is not tested here";
     if (!name || mode === "shares") note.textContent = note.dataset[mode] || "";
-    else if (mode === "gain") note.textContent = `Gain over the base by ${name}, which is not tested here; above 0 is better.`;
+    else if (mode === "gain") note.textContent = `Gain over the base by ${name}, ${where}; above 0 is better.`;
     else note.textContent = `Scores by ${name}.`;
   };
   for (const input of document.querySelectorAll("input[name=mode]")) {
     input.addEventListener("change", () => {
       grid.dataset.mode = /** @type {HTMLInputElement} */ (input).value;
       tellNote();
+      sortRows();
     });
   }
   const own = document.getElementById("hide-own");
@@ -45,6 +52,7 @@ const setUpMatrix = () => {
   /** @param {string} name */
   const showMetric = (name) => {
     const table = metrics[name];
+    untested = new Set(heads().filter((cell) => table && cell.dataset.metric !== name).map((cell) => cell.dataset.at));
     grid.classList.toggle("untested", !!table);
     tellNote();
     let most = 0;
@@ -59,18 +67,21 @@ const setUpMatrix = () => {
         });
       }
       const kept = /** @type {NonNullable<ReturnType<typeof first.get>>} */ (first.get(cell));
+      const other = untested.has(cell.dataset.at);
       /** @type {Entry} */
-      const entry = table ? (table[row] || [])[column] || [] : [kept.s, undefined, kept.g, undefined];
-      write(cell, ".s", entry[0] || (table ? "–" : ""));
-      write(cell, ".g", entry[2] || "");
-      const gain = table ? entry[3] : kept.gain === undefined ? undefined : Number(kept.gain);
-      const score = table ? entry[1] : kept.score === undefined ? undefined : Number(kept.score);
+      const entry = (table && (table[row] || [])[column]) || [];
+      write(cell, ".s", other ? entry[0] || "–" : kept.s);
+      write(cell, ".g", other ? entry[2] || "" : kept.g);
+      const gain = other ? entry[3] : kept.gain === undefined ? undefined : Number(kept.gain);
+      const score = other ? entry[1] : kept.score === undefined ? undefined : Number(kept.score);
+      cell.classList.toggle("other", other);
       set(cell, "gain", gain);
       set(cell, "score", score);
       cell.classList.toggle("up", (gain || 0) > 0);
       cell.classList.toggle("down", (gain || 0) < 0);
-      cell.style.setProperty("--t", table ? String(most ? Math.abs(gain || 0) / most : 0) : kept.t);
+      cell.style.setProperty("--t", table ? String(most ? Math.abs(entry[3] || 0) / most : 0) : kept.t);
     }
+    sortRows();
   };
   /** @param {HTMLElement} cell @param {"gain" | "score"} name @param {number | undefined} value */
   const set = (cell, name, value) => {
@@ -95,8 +106,7 @@ const setUpMatrix = () => {
   };
   /** @param {(cell: HTMLElement) => number} key */
   const orderColumns = (key) => {
-    const heads = /** @type {HTMLElement[]} */ (Array.from(head.cells).slice(1));
-    const order = heads.sort((a, b) => key(a) - key(b)).map((cell) => cell.dataset.at);
+    const order = heads().sort((a, b) => key(a) - key(b)).map((cell) => cell.dataset.at);
     for (const row of [head, ...body.rows]) {
       const byAt = new Map(Array.from(row.cells).slice(1).map((cell) => [cell.dataset.at, cell]));
       for (const at of order) row.append(/** @type {Node} */ (byAt.get(at)));
@@ -123,12 +133,19 @@ const setUpMatrix = () => {
     button.addEventListener("click", () => {
       const at = button.dataset.sort || "";
       const up = at !== "" && button.parentElement?.getAttribute("aria-sort") === "descending";
-      const name = grid.dataset.mode === "gain" ? "gain" : "score";
       sorted(at, up ? "ascending" : "descending");
-      orderRows(at === "" ? null : (row) => {
-        const value = /** @type {HTMLElement | null} */ (row.querySelector(`td[data-at="${at}"]`))?.dataset[name];
-        return value === undefined ? Infinity : Number(value) * (up ? 1 : -1);
-      });
+      if (at === "") orderRows(null);
+      else sortRows();
+    });
+  }
+  /** By the column with the arrow, if there is one: whenever it or what cells show has changed. */
+  function sortRows() {
+    const by = heads().find((cell) => cell.ariaSort);
+    if (!by) return;
+    const name = grid?.dataset.mode === "gain" ? "gain" : "score", sign = by.ariaSort === "ascending" ? 1 : -1;
+    orderRows((row) => {
+      const value = /** @type {HTMLElement | null} */ (row.querySelector(`td[data-at="${by.dataset.at}"]`))?.dataset[name];
+      return value === undefined ? Infinity : Number(value) * sign;
     });
   }
 
@@ -149,7 +166,7 @@ const setUpMatrix = () => {
   const tell = (cell) => {
     if (!cell.dataset.tip) return;
     const name = chosen?.value;
-    tip.textContent = cell.dataset.tip + (name ? `\n(shown: ${name}, which is not tested here)` : "");
+    tip.textContent = cell.dataset.tip + (untested.has(cell.dataset.at) ? `\n(shown: ${name}, which is not tested here)` : "");
     tip.hidden = false;
     const box = cell.getBoundingClientRect();
     const below = box.bottom + 8 + tip.offsetHeight < innerHeight;
