@@ -37,7 +37,8 @@ def chips(findings: Findings) -> list[Chip]:
     """What is known, worst things included; nothing is told that was not looked at."""
     matrix, effects = findings.scores, findings.effects
     made = [
-        *_learnt(effects, matrix),
+        *_learnt(effects),
+        *_unrecognised(matrix),
         *_floors(matrix, effects),
         *_habits(effects),
         *_seeds(matrix),
@@ -60,12 +61,15 @@ def _unknown(findings: Findings) -> Chip:
     return Chip("unknown", "nothing tested yet", f"Gains are not tested here: {reason}.", "warn", ())
 
 
-def _learnt(effects: Effects | None, matrix: ScoreMatrix) -> Iterator[Chip]:
-    own = own_tasks(effects)
+def _unrecognised(matrix: ScoreMatrix) -> Iterator[Chip]:
     trained = [role for role in matrix.roles_I if role.kind == "source"]
     if matrix.roles is None and trained and not any(role.own for role in trained):
         title = "No source has the name of a task: every cell counts as transfer, that of its own task too."
         yield Chip("own", "own tasks not recognised", title, "warn", ())
+
+
+def _learnt(effects: Effects | None) -> Iterator[Chip]:
+    own = own_tasks(effects)
     if own is None:
         return
     if not own.tested:
