@@ -298,10 +298,11 @@ def test_a_cell_without_a_score_counts_under_one_reason() -> None:
     assert chips["damaged"].text == "1 damaged cell" and "settings" not in chips["damaged"].title
 
 
-def test_a_line_without_a_value_is_a_missing_cell_and_no_imported_one() -> None:
+def test_a_line_without_a_value_is_a_missing_cell_and_no_own_task_is_a_warning() -> None:
     scores = pd.DataFrame({"x": [0.5, np.nan], "y": [0.5, 0.4]}, index=["base", "a"])
     told = {chip.name: chip for chip in trust.chips(Findings(name="s", scores=ScoreMatrix.from_wide(scores)))}
     assert told["missing"].cells == (("a", "x"),) and len(told["imported"].cells) == 3
+    assert told["own"].text == "own tasks not recognised"
 
 
 def test_addresses_hold_any_name() -> None:

@@ -128,7 +128,7 @@ def test_a_row_that_bears_its_base_models_name_is_its_base_row() -> None:
     np.testing.assert_array_equal(scores.gains().values_IN, plain.gains().values_IN)
     # Not where it was trained, nor where the base row is called so.
     table = scores.to_long()
-    trained = ScoreMatrix.from_long(table.assign(source=table["source"].where(table["source"].notna(), "law")))
+    trained = ScoreMatrix.from_long(table.assign(source=table["source"].where(table["source"].notna(), "math")))
     assert (trained.base_index_I == -1).all()
     named = ScoreMatrix.from_long(table, base="law")
     assert [named.models[i] for i in dict.fromkeys(named.base_index_I.tolist())] == ["a/law", "b/law"]

@@ -36,7 +36,14 @@ class Chip:
 def chips(findings: Findings) -> list[Chip]:
     """What is known, worst things included; nothing is told that was not looked at."""
     matrix, effects = findings.scores, findings.effects
-    made = [*_learnt(effects), *_floors(matrix, effects), *_habits(effects), *_seeds(matrix), *_status(findings)]
+    made = [
+        *_learnt(effects),
+        *_unrecognised(matrix),
+        *_floors(matrix, effects),
+        *_habits(effects),
+        *_seeds(matrix),
+        *_status(findings),
+    ]
     return made if effects is not None else [_unknown(findings), *made]
 
 
@@ -52,6 +59,13 @@ def flags(found: list[Chip]) -> dict[tuple[str, str], list[str]]:
 def _unknown(findings: Findings) -> Chip:
     reason = findings.missing.get("effects", "they were not computed").rstrip(".")
     return Chip("unknown", "nothing tested yet", f"Gains are not tested here: {reason}.", "warn", ())
+
+
+def _unrecognised(matrix: ScoreMatrix) -> Iterator[Chip]:
+    trained = [role for role in matrix.roles_I if role.kind == "source"]
+    if matrix.roles is None and trained and not any(role.own for role in trained):
+        title = "No source has the name of a task: every cell counts as transfer, that of its own task too."
+        yield Chip("own", "own tasks not recognised", title, "warn", ())
 
 
 def _learnt(effects: Effects | None) -> Iterator[Chip]:
