@@ -334,7 +334,9 @@ def test_without_errors_nothing_is_said_to_hold() -> None:
     matrix = tiny(models=("base", "x", "y"))
     effects = measure_effects(matrix)
     findings = Findings(name="x", scores=matrix, effects=effects)
-    told = [line for row in matrix_table(findings, {}).rows for cell in row.cells for line in cell.tip]
+    shown = matrix_table(findings, {})
+    assert "examples" not in shown.notes["gain"] and not matrix.n_IN.any()
+    told = [line for row in shown.rows for cell in row.cells for line in cell.tip]
     assert "not tested" in told and not any("hold" in line for line in told)
     view = transfer.view(findings)
     assert view.table is not None and view.table.flags == {"untested": "those not tested"}

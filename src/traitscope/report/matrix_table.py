@@ -167,7 +167,7 @@ def _notes(matrix: ScoreMatrix, gains: Gains, holes: bool) -> dict[str, str]:
     rows = (
         "A row is the base tuned on that dataset, a column a task" if sources else "A row is a model, a column a task"
     )
-    known = matrix.n_IN[np.isfinite(matrix.n_IN)]
+    known = matrix.n_IN[matrix.n_IN > 0]
     span = "" if not known.size else f"{known.min():,.0f}" + (f" to {known.max():,.0f}" if np.ptp(known) else "")
     rows += f" of {span} examples. " if span else ". "
     missing = f" {NO_GAIN}: no gain, as the base was not measured there." if holes else ""
