@@ -195,6 +195,14 @@ def test_habits_give_each_model_its_largest_changes(found: Findings) -> None:
     assert f"{100 * most:.1f} points" in view.answer.replace("+", "").replace("-", "")
 
 
+def test_a_base_that_answers_alike_has_not_changed(found: Findings) -> None:
+    cells = found.effects.tables["cells"]
+    same = replace(found.effects, tables={**found.effects.tables, "cells": cells.assign(habit="constant")})
+    assert "base" in set(cells["model"])
+    told = habits.view(replace(found, effects=same)).answer
+    assert told.startswith(f"{len(set(cells['model']) - {'base'})} models answer alike")
+
+
 def test_stable_traits_are_bold_and_those_of_one_task_grey(found: Findings) -> None:
     made = synthetic.traits()
     view = traits.view(found)
