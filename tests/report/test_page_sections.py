@@ -348,6 +348,7 @@ def test_without_errors_nothing_is_said_to_hold() -> None:
     assert "not tested" in told and not any("hold" in line for line in told)
     view = transfer.view(findings)
     assert view.table is not None and view.table.flags == {"untested": "those not tested"}
+    assert view.own is None or (view.own.learnt.endswith("no error is known.") and "corrected" not in view.own.learnt)
     assert "none was tested, as no error is known" in view.answer or "No transfer was measured" in view.answer
     assert view.table is None or not [line for line in view.table.lines if line.tone]
 
