@@ -279,7 +279,7 @@ def test_a_forecast_is_called_one_and_no_record_of_it_is_asked_for(cells, found)
     source = digs.Cells(cells.by_cell)
     shown = dig(replace(found, scores=scores, effects=None, cells=source), "tone-s0", "tone", 2)
     assert any("forecast" in note for note in shown.notes) and ("tone-s0", "tone") not in source.asked
-    assert "predicted on 90 examples" in shown.facts
+    assert "predicted, 90 examples" in shown.facts
 
 
 def test_a_constant_answer_is_told_before_the_numbers(cells):

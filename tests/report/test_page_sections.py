@@ -196,6 +196,14 @@ def test_habits_give_each_model_its_largest_changes(found: Findings) -> None:
     assert f"{100 * most:.1f} points" in view.answer.replace("+", "").replace("-", "")
 
 
+def test_a_base_that_answers_alike_has_not_changed(found: Findings) -> None:
+    cells = found.effects.tables["cells"]
+    same = replace(found.effects, tables={**found.effects.tables, "cells": cells.assign(habit="constant")})
+    assert "base" in set(cells["model"])
+    told = habits.view(replace(found, effects=same)).answer
+    assert told.startswith(f"{len(set(cells['model']) - {'base'})} models answer alike")
+
+
 def test_stable_traits_are_bold_and_those_of_one_task_grey(found: Findings) -> None:
     made = synthetic.traits()
     view = traits.view(found)
@@ -343,10 +351,13 @@ def test_without_errors_nothing_is_said_to_hold() -> None:
     matrix = tiny(models=("base", "x", "y"))
     effects = measure_effects(matrix)
     findings = Findings(name="x", scores=matrix, effects=effects)
-    told = [line for row in matrix_table(findings, {}).rows for cell in row.cells for line in cell.tip]
+    shown = matrix_table(findings, {})
+    assert "examples" not in shown.notes["gain"] and not matrix.n_IN.any()
+    told = [line for row in shown.rows for cell in row.cells for line in cell.tip]
     assert "not tested" in told and not any("hold" in line for line in told)
     view = transfer.view(findings)
     assert view.table is not None and view.table.flags == {"untested": "those not tested"}
+    assert view.own is None or (view.own.learnt.endswith("no error is known.") and "corrected" not in view.own.learnt)
     assert "none was tested, as no error is known" in view.answer or "No transfer was measured" in view.answer
     assert view.table is None or not [line for line in view.table.lines if line.tone]
 

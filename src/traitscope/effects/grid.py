@@ -33,7 +33,7 @@ class Grid:
     """A score matrix with its roles.
 
     Attributes:
-        models: I row names; tasks: N column names.
+        models: I row names; tasks: N column names. bases: the base model of each row.
         sources: what each model was trained on, None for a base or a foreign model.
         roles: what each row is.
         seeds: training seed of each model, None where there is none.
@@ -50,6 +50,7 @@ class Grid:
 
     models: tuple[str, ...]
     tasks: tuple[str, ...]
+    bases: tuple[str, ...]
     sources: tuple[str | None, ...]
     roles: tuple[Role, ...]
     seeds: tuple[int | None, ...]
@@ -73,6 +74,7 @@ class Grid:
         return cls(
             models=matrix.models,
             tasks=matrix.tasks,
+            bases=tuple(rows["base"].astype(str)),
             sources=matrix.sources_I,
             roles=matrix.roles_I,
             seeds=tuple(None if _absent(s) else int(s) for s in rows["seed"]),
@@ -171,9 +173,9 @@ class Grid:
         return {"model": self.models[i], "source": self.sources[i], "seed": self.seeds[i], "task": task}
 
     def name_of(self, base: int, source: str) -> str:
-        """What the seeds of a source together are called: its name, under its base where there are several bases."""
+        """What the seeds of a source together are called: its name, after its base model where there are several."""
         several = len({int(self.base_I[i]) for i in self.trained}) > 1
-        return f"{self.models[base]}/{source}" if several and base >= 0 else source
+        return f"{self.bases[base]}/{source}" if several and base >= 0 else source
 
     def by_source(self, kinds: Sequence[str] = ("source",)) -> dict[tuple[int, str], list[int]]:
         """Rows of every (base row, source), its seeds, for sources of these kinds."""

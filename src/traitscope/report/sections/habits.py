@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from traitscope.effects import Effects
 from traitscope.effects.words import number
 from traitscope.findings import Findings
+from traitscope.report.claims import base_rows
 from traitscope.report.sections.table import Column, Item, Line, Table
 from traitscope.report.words import Group, effect_groups
 from traitscope.texts import count_of
@@ -50,7 +51,7 @@ def view(findings: Findings) -> Habits:
     if moved.empty:
         return Habits(_unknown(findings))
     return Habits(
-        _answer(effects, moved),
+        _answer(effects, moved, [findings.scores.models[i] for i in base_rows(findings.scores)]),
         _table(effects, moved),
         tuple(effect_groups(effects, kinds=DETAIL)),
         tuple(effects.notes),
@@ -127,11 +128,11 @@ def _table(effects: Effects, moved: pd.DataFrame) -> Table:
     return Table(id="habits-by-model", label="How far every model's answers went", columns=COLUMNS, lines=tuple(lines))
 
 
-def _answer(effects: Effects, moved: pd.DataFrame) -> str:
+def _answer(effects: Effects, moved: pd.DataFrame, bases: Collection[str]) -> str:
     cells, parts = effects.tables.get("cells"), []
     if cells is not None:
         # The base's own habits are no change.
-        constant = cells[(cells["habit"] == "constant") & cells["model"].isin(moved["model"])]
+        constant = cells[(cells["habit"] == "constant") & ~cells["model"].isin(bases)]
         models = constant["model"].nunique()
         parts.append(
             f"{count_of(models, 'model')} {'answers' if models == 1 else 'answer'} alike to nearly everything "
