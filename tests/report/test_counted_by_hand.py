@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import digs
 import numpy as np
+import odd
 import pandas as pd
 import pytest
 
@@ -15,9 +16,9 @@ from traitscope.findings import Findings
 from traitscope.matrix import ScoreMatrix
 from traitscope.matrix.roles import Role
 from traitscope.report import gain_answers, trust
-from traitscope.report.counted import cell_density, invalid_note
+from traitscope.report.counted import cell_density, confusion, invalid_note
 from traitscope.report.matrix_table import matrix_table
-from traitscope.report.matrix_view import Cell
+from traitscope.report.matrix_view import FLOOR, Cell
 from traitscope.report.sections import habits, transfer
 
 # By task: metric, unit, error of every score, whether higher is better. All errors are far below the gains.
@@ -91,6 +92,19 @@ def test_colours_run_from_the_worst_of_a_column_to_its_best_and_points_share_one
     assert [story[row].score_sort for row in ("law", "base", "film")] == [-3.4, -3.0, -2.5]
 
 
+def test_the_script_knows_which_way_is_better_and_which_columns_are_alike(found: Findings) -> None:
+    assert [head.higher for head in matrix_table(found, {}).columns] == [True, True, True, False]
+    wide = pd.DataFrame({"x": [0.5, 0.9, 0.1], "y": [0.5, 0.1, 0.9], "z": [0.5, 0.9, 0.2]}, index=["base", "a", "b"])
+    heads = matrix_table(Findings(name="x", scores=ScoreMatrix.from_wide(wide)), {}).columns
+    places = {head.task: head.cluster for head in heads}
+    assert sorted(places.values()) == [0, 1, 2] and abs(places["x"] - places["z"]) == 1
+
+
+def test_only_a_floor_is_marked_as_one(found: Findings) -> None:
+    marked = {task for task in TASKS for cell in column(found, task).values() if FLOOR in cell.glyphs}
+    assert marked == {"sums"}
+
+
 def test_a_control_is_at_home_where_it_saw_a_copy(found: Findings) -> None:
     home = {(row, task) for task in TASKS for row, cell in column(found, task).items() if cell.home}
     assert home == {("film", "film"), ("law", "law"), ("film.mislabel", "film"), ("all", "film"), ("all", "law")}
@@ -101,6 +115,16 @@ def test_chance_is_told_in_the_units_of_its_column_and_its_gain_is_better_above_
     # 55 % beside a base of 50, 45 beside 40 (the findings have it as a share), a loss of 2.8 beside 3.
     assert [(cell.score, cell.gain) for cell in told] == [("55.0", "+5.0"), ("45.0", "+5.0"), ("", ""), ("2.8", "+0.2")]
     assert [cell.gain_sort for cell in told] == [*map(pytest.approx, (0.05, 5.0)), None, pytest.approx(0.2)]
+    assert told[0].tip == ("best constant answer on film", "accuracy 55.0, chance 50.0 % right")
+    # Of two bases each has its own.
+    two = odd.bases()
+    about = {"task": "a", "metric": "accuracy", "chance": 0.5, "constant_score": 0.55}
+    about |= {"habit": "", "base_at": "", "remark": ""}
+    rows = pd.DataFrame([{"model": f"{base}/base", **about} for base in ("one", "two")])
+    table = matrix_table(replace(two, effects=replace(two.effects, tables={"cells": rows})), {})
+    assert [row.name for row in table.rows if row.kind == "chance"] == [
+        f"best constant answer beside {base}/base" for base in ("one", "two")
+    ]
     assert [cell.score_sort for cell in told] == [*map(pytest.approx, (0.55, 45.0)), None, pytest.approx(-2.8)]
 
 
@@ -122,20 +146,28 @@ def test_chips_hold_the_cells_that_they_speak_of(found: Findings) -> None:
     assert chips["floor"].cells == tuple((row, "sums") for row in SCORES)
     assert chips["ceiling"].text == "2 tasks at the ceiling"
     assert {task for _, task in chips["ceiling"].cells} == {"film", "law"}
+    assert chips["constant"].cells == (("film", "film"),) and chips["unparsable"].cells == (("film", "sums"),)
+    # A chip of all cells filters none.
+    assert (chips["imported"].text, chips["imported"].cells) == ("all cells imported", ())
     # The one that did not learn its task is shown beside the one that did.
     assert chips["own"].text == "1 of 2 adapters learnt their own task"
     assert chips["own"].cells == (("film", "film"), ("law", "law"))
 
 
+def trained(**seeds: int) -> Findings:
+    """Sources of so many seeds on one task, 20 points above the base."""
+    runs = [(source, seed) for source, most in seeds.items() for seed in range(most)]
+    lines = [{"model": f"{source}-s{seed}", "source": source, "seed": seed, "value": 0.7} for source, seed in runs]
+    table = pd.DataFrame([{"model": "base", "source": None, "seed": None, "value": 0.5}, *lines])
+    matrix = ScoreMatrix.from_long(table.assign(task="t", stderr=0.01))
+    return Findings(name="seeds", scores=matrix, effects=measure_effects(matrix, permutations=99))
+
+
 def test_the_fewest_seeds_that_every_source_has_are_told() -> None:
-    runs = [("base", None), ("a", 0), ("a", 1), ("b", 0), ("b", 1), ("b", 2)]
-    lines = [
-        {"model": name if seed is None else f"{name}-s{seed}", "source": name if seed is not None else None}
-        | {"seed": seed, "task": "t", "value": 0.5}
-        for name, seed in runs
-    ]
-    seeds = Findings(name="x", scores=ScoreMatrix.from_long(pd.DataFrame(lines)))
-    assert [chip.text for chip in trust.chips(seeds) if chip.name == "seeds"] == ["2 seeds a source"]
+    (both,), (some,) = ([chip for chip in trust.chips(trained(a=most, b=3)) if chip.name == "seeds"] for most in (2, 1))
+    assert (both.text, both.cells) == ("2 seeds a source", ())
+    assert (some.text, some.cells) == ("1 seed for 1 of 2 sources", (("a-s0", "t"),))
+    assert column(trained(a=2), "t")["a-s0"].tip[-1].endswith(" over 2 seeds: holds")
 
 
 def test_transfers_that_hold_come_first_the_largest_before_the_smaller_and_know_their_direction(
@@ -175,4 +207,22 @@ def test_a_cell_counts_base_and_model_from_the_records_of_each() -> None:
     }
     shown = cell_density(texts["base"], texts["model"])
     assert shown is not None and shown.means == {"base": 3.0, "model": 4.0}
+    assert shown.to_json()["marks"] == [1.0, 3.5, 6.0]
     assert (shown.counts["base"][0], shown.counts["model"][0]) == (1, 0) and (shown.low, shown.high) == (1.0, 6.0)
+    ends = {"base": ("eos", "eos", "length"), "model": ("length", "length", "eos")}
+    wrote = {
+        name: [digs.record(f"{k}", "1", "1", output="1", finish=end) for k, end in enumerate(of)]
+        for name, of in ends.items()
+    }
+    shown = cell_density(wrote["base"], wrote["model"])
+    assert shown is not None and shown.note.endswith(": 1 of the base's, 2 of the model's.")
+
+
+def test_answers_that_are_no_class_stay_apart_from_classes_that_are_put_together() -> None:
+    names = [f"c{k:02}" for k in range(12)]
+    # Nine classes have two examples and are shown; the others have one, answered by no class of all.
+    rows = [digs.record(f"{name}{k}", name, name) for name in names[:9] for k in range(2)]
+    rows += [digs.record(name, name, None) for name in names[9:]]
+    shown = confusion(None, rows, names)
+    assert shown is not None and shown.predicted[-2:] == ("(3 others)", "(invalid)")
+    assert shown.model[0] == (2, *[0] * 10) and shown.model[-1] == (*[0] * 10, 3)
