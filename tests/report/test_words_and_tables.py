@@ -16,7 +16,7 @@ from traitscope.report.changes import Changes
 from traitscope.report.page import render_page
 from traitscope.report.sections import cells as every_cell
 from traitscope.report.tables import cells_frame, csv_files
-from traitscope.report.words import stability_text, trait_rows
+from traitscope.report.words import trait_rows
 from traitscope.stats import DatasetStats, label_collisions
 
 
@@ -35,11 +35,6 @@ def test_a_trait_past_those_that_predict_is_a_yes_with_a_but() -> None:
     assert [row["explained"] for row in rows] == ["50.3 %", "25.0 %", "4.5 %"]
     assert [row["stability"] for row in rows] == ["0.95", "0.50", "not known"]
     assert rows[1]["proposed"] == "too unstable to be named (below 0.85)"
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.8499, "0.8499"), (0.85, "0.85"), (0.846, "0.846"), (0.6666, "0.67")])
-def test_a_stability_that_does_not_suffice_is_not_rounded_to_one_that_does(value: float, text: str) -> None:
-    assert stability_text(value) == text
 
 
 def test_a_value_that_is_missing_was_not_imported() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from traitscope.findings import Findings
 from traitscope.report.claims import NAME_SIGNS, Claim
 from traitscope.report.gain_answers import absent, changes, helps
-from traitscope.report.words import stability_text
 from traitscope.texts import count_of, short
 from traitscope.traits.congruence import FAIR, reaches
 
@@ -64,7 +65,7 @@ def _traits_claim(traits: Traits) -> Claim:
         proposal, stable = traits.names[k], float(traits.stability.figure_K[k])
         share = 100 * float(traits.explained_K[k])
         told = f"{short(traits.trait_names[k], NAME_SIGNS)} ({share:.0f} % of the variance"
-        told += f", stability {known})" if (known := stability_text(stable)) else ")"
+        told += f", stability {stable:.2f})" if np.isfinite(stable) else ")"
         numbers |= {f"explained_{k}": share, f"stability_{k}": stable}
         if np.isfinite(stable) and not reaches(stable, FAIR):
             unstable.append(told)

@@ -14,7 +14,7 @@ from traitscope.effects.kinds import KINDS
 from traitscope.effects.words import POINTS
 from traitscope.plots.panels import relative
 from traitscope.texts import count_of, minus
-from traitscope.traits.congruence import FAIR
+from traitscope.traits.congruence import FAIR, reaches
 
 if TYPE_CHECKING:
     from traitscope.effects import Across, Effects
@@ -141,14 +141,6 @@ def q_text(q: Any) -> str:
     return "q < 0.0001" if q < 1e-4 else f"q = {q:.2g}"
 
 
-def stability_text(value: float) -> str:
-    """A stability with two decimals, or as many as show that it lies below what suffices; empty where not known."""
-    if not np.isfinite(value):
-        return ""
-    told = (f"{value:.{decimals}f}" for decimals in range(2, 18))
-    return next(text for text in told if (float(text) >= FAIR) == (value >= FAIR))
-
-
 def trait_rows(traits: Traits) -> list[dict[str, str]]:
     """One row per trait: share of variance, verdict, stability, proposed name with what speaks for it, tasks."""
     rows = []
@@ -161,7 +153,7 @@ def trait_rows(traits: Traits) -> list[dict[str, str]]:
             verdict = "yes, but of no help in predicting held-out cells"
         fit = (
             f"too unstable to be named (below {FAIR})"
-            if stable < FAIR
+            if np.isfinite(stable) and not reaches(stable, FAIR)
             else f"{proposal.proposed} (cosine {proposal.cosine:+.2f}, p = {proposal.p:.2g})"
             if proposal.label is not None
             else proposal.proposed
@@ -173,7 +165,7 @@ def trait_rows(traits: Traits) -> list[dict[str, str]]:
                 "name": name,
                 "explained": f"{100 * traits.explained_K[i]:.1f} %",
                 "verdict": verdict,
-                "stability": stability_text(stable) or "not known",
+                "stability": f"{stable:.2f}" if np.isfinite(stable) else "not known",
                 "proposed": minus(fit),
                 "tasks": minus(proposal.tasks),
             }
