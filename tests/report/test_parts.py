@@ -33,6 +33,7 @@ def test_the_same_findings_give_the_same_hashes_whatever_the_revision(contents: 
 
 
 def test_a_change_shows_in_the_parts_that_hold_it_alone(contents: Findings) -> None:
+    contents = replace(contents, config="study: one")
     before = parts(render_page(contents, [], []))
     after = parts(render_page(replace(contents, warnings=("a <b> warning",)), [], []))
     assert {name for name in before if before[name] != after[name]} == {"warnings"}
