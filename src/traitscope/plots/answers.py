@@ -167,7 +167,7 @@ def length_densities(lengths: Lengths, task: str = "") -> Figure:
             edges = [*part["low"], part["high"].iloc[-1]]
             axes.stairs(part["density"], edges, color=colour, fill=fill, alpha=0.45 if fill else 1.0, linewidth=1.4)
         n = int(parts[name]["count"].sum())
-        axes.set_title(f"{shorten(name, 26)} (n = {n})", fontsize=8)
+        axes.set_title(f"{shorten(name, 20)} (n = {n})", fontsize=8)
         axes.grid(axis="y")
         axes.tick_params(labelbottom=True)
         few_ticks(axes)

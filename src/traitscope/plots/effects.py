@@ -64,7 +64,7 @@ def class_shares(effects: Effects, tasks: list[str] | None = None) -> Figure:
         gold = part.drop_duplicates("class").set_index("class")["gold_share"]
         _stack(axes, classes[task], gold, shares.reindex(models))
         n = int(part["n"].max()) if "n" in part else 0
-        axes.set_title(f"{shorten(task, 26)} (n = {n})", fontsize=8.5)
+        axes.set_title(f"{shorten(task, 20)} (n = {n})", fontsize=8.5)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=min(3, len(classes[task])), fontsize=7)
         axes.set(xlim=(0, 100), xticks=[])
     for axes in grid[:, 0]:
