@@ -67,7 +67,7 @@ def _reach(grid: Grid, n: int, value: float, base: float) -> tuple[float, float]
     """The least and the most that a gain over ``base`` can be on column n; without ends where the score has none."""
     top = {"fraction": 1.0, "percent": 100.0}.get(grid.units[n], np.inf)
     # Scores where lower is better come with their sign turned.
-    turned = bool((grid.scores_IN[:, n] < 0).any())
+    turned = grid.tasks[n] in grid.lower
     low, high = (-top, 0.0) if turned and np.isfinite(top) else (0.0 if np.isfinite(top) else -np.inf, top)
     return min(low - base, value), max(high - base, value)
 

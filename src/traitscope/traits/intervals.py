@@ -95,9 +95,10 @@ class Decomposer:
         gaps = np.isnan(values_BIN)
         if not gaps.any():
             return values_BIN
-        low, high = np.nanmin(values_BIN, axis=-2, keepdims=True), np.nanmax(values_BIN, axis=-2, keepdims=True)
+        low = np.where(gaps, np.inf, values_BIN).min(axis=-2, keepdims=True)
+        high = np.where(gaps, -np.inf, values_BIN).max(axis=-2, keepdims=True)
         # Of a column without differences there is one thing to expect; scaled, the rounding of a fit would be a trait.
-        flat = high - low <= 1e-12 * np.maximum(np.abs(high), 1.0)
+        flat = (high >= low) & (high - low <= 1e-12 * np.maximum(np.abs(high), 1.0))
         return np.where(gaps & flat, low, self._filled(values_BIN, gaps))
 
     def _filled(self, values_BIN: Floats, gaps: npt.NDArray[np.bool_]) -> Floats:
